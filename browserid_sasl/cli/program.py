@@ -1,0 +1,64 @@
+"""How the commands end: what they say about an error, and their exit statuses (sysexits.h).
+
+| status | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | refused: what was asked for is not possible as things are |
+| 64 | the command line is wrong |
+| 69 | an identity provider can not be reached, or its document is not usable |
+| 74 | a store, or a file of keys, can not be read or written |
+| 77 | a sign-in was refused, or is needed |
+| 78 | the configuration is wrong |
+| 130 | interrupted from the keyboard |
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from browserid_sasl.errors import (
+    BrowserIDError,
+    ConfigurationError,
+    CredentialError,
+    DiscoveryError,
+    StoreError,
+)
+
+_STATUSES: Final[tuple[tuple[type[BrowserIDError], int], ...]] = (
+    (ConfigurationError, os.EX_CONFIG),
+    (CredentialError, os.EX_NOPERM),
+    (DiscoveryError, os.EX_UNAVAILABLE),
+    (StoreError, os.EX_IOERR),
+    (BrowserIDError, 1),
+)
+_INTERRUPTED: Final = 128 + signal.SIGINT
+
+
+def run(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:
+    """Run a command to its exit status, errors told on standard error.
+
+    :param name: of the program.
+    :param arguments: without the program's name; None for those of the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is shown escaped instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = command.main(args=arguments, prog_name=name, standalone_mode=False)
+        return int(status or 0)
+    except click.ClickException as error:
+        error.show()
+        return os.EX_USAGE
+    except click.Abort:
+        return _INTERRUPTED
+    except BrowserIDError as error:
+        click.echo(f"{name}: {error}", err=True)
+        return next(status for kind, status in _STATUSES if isinstance(error, kind))

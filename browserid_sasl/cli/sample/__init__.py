@@ -1,0 +1,1 @@
+"""The sample server and client: an exchange over a plain TCP or TLS connection."""

@@ -1,0 +1,156 @@
+"""The sample client: connects, authenticates, says how it went, and closes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from browserid_sasl import config
+from browserid_sasl.api import Client
+from browserid_sasl.cli.sample import options
+from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
+from browserid_sasl.cli.sample.connection import Connection, connect
+from browserid_sasl.cli.sample.console import Console
+from browserid_sasl.cli.sample.login import Login, Wishes
+from browserid_sasl.cli.sample.tls import channel_bindings, client_context
+from browserid_sasl.config.sections import Dialect, Mutual
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The command line.
+
+    :param flag: the last of ``-c -C -d -D``, None without any.
+    :param timeout: s.
+    """
+
+    flag: str | None
+    port: str
+    service: str
+    mechanism: str | None
+    config_file: Path | None
+    identity: str | None
+    authzid: str
+    dialect: str | None
+    mutual: str | None
+    tls: bool
+    ca_file: Path | None
+    tls_max: str
+    cb_type: str | None
+    timeout: float
+    verbose: bool
+    quiet: bool
+    host: str
+
+
+@options.command
+@options.binding_flags
+@options.port_and_service
+@click.option("-m", "mechanism", metavar="MECH", help="Only mechanism to use.")
+@options.config_option
+@click.option("--identity", metavar="EMAIL", help="Who to log in as.")
+@click.option("--authzid", metavar="NAME", default="", help="Who to act for, if not oneself.")
+@click.option(
+    "--dialect", type=click.Choice(get_args(Dialect)), help="Generation of the protocol to speak."
+)
+@click.option(
+    "--mutual", type=click.Choice(get_args(Mutual)), help="Whether the server has to prove itself."
+)
+@click.option("--tls", is_flag=True, help="Connect by TLS.")
+@click.option("--ca-file", type=options.FILE, help="PEM authorities to believe under TLS.")
+@options.tls_max_option
+@click.option("--cb-type", type=click.Choice(list(STAND_INS)), help="Type of channel binding.")
+@options.timeout_option
+@options.output_options
+@click.argument("host", default="localhost")
+def command(**given: Any) -> int:
+    """Log in to the sample server on HOST by SASL.
+
+    The flags and the protocol are those of the sample client of Cyrus SASL.
+    """
+    settings = Settings(**given)
+    if settings.ca_file is not None and not settings.tls:
+        raise click.UsageError("--ca-file needs --tls")
+    return log_in(settings)
+
+
+def log_in(settings: Settings) -> int:
+    """Connect and authenticate; the exit status.
+
+    :raises BrowserIDError: the configuration, the TLS files or the store can not be used.
+    """
+    console = Console(quiet=settings.quiet, verbose=settings.verbose)
+    client = _open_client(settings)
+    tls = client_context(settings.ca_file, settings.tls_max) if settings.tls else None
+    try:
+        connection = connect(settings.host, settings.port, settings.timeout)
+    except socket.gaierror as error:
+        console.complain(f"getaddrinfo: {error.strerror}")
+        return os.EX_UNAVAILABLE
+    except OSError as error:
+        console.complain(f"connect: {error.strerror or error}")
+        return os.EX_UNAVAILABLE
+    with closing(connection):
+        try:
+            if tls is not None:
+                connection.start_tls(tls, settings.host)
+            wishes = _wishes(settings, connection)
+            succeeded = Login(client, wishes, connection, console).run()
+        except ssl.SSLError as error:
+            console.complain(f"TLS: {error.strerror or error}")
+            return os.EX_UNAVAILABLE
+        except OSError as error:
+            console.complain(f"connection lost: {error.strerror or error}")
+            succeeded = False
+        console.say("closing connection")
+    return os.EX_OK if succeeded else options.NOT_AUTHENTICATED
+
+
+def _open_client(settings: Settings) -> Client:
+    given = {"dialect": settings.dialect, "mutual": settings.mutual}
+    configuration = config.load(settings.config_file).with_options(
+        {name: value for name, value in given.items() if value is not None}, section="client"
+    )
+    return Client(configuration, settings.service, settings.host, identity=settings.identity)
+
+
+def _wishes(settings: Settings, connection: Connection) -> Wishes:
+    flag = FLAGS[settings.flag] if settings.flag is not None else None
+    return Wishes(
+        settings.mechanism,
+        settings.authzid,
+        _binding(settings.cb_type, flag.type if flag else None, connection.tls),
+        flag is not None and flag.critical,
+    )
+
+
+def _binding(
+    demanded: str | None, preferred: str | None, tls: ssl.SSLSocket | None
+) -> ChannelBinding | None:
+    """The data to bind to: `demanded` or nothing; else `preferred`, or what TLS has."""
+    wanted = demanded or preferred
+    if tls is None:
+        return ChannelBinding(wanted, STAND_INS[wanted]) if wanted is not None else None
+    available = channel_bindings(tls, tls.getpeercert(binary_form=True) or b"")
+    if demanded is not None and demanded not in available:
+        raise click.UsageError(
+            f"this {tls.version()} connection has no channel binding {demanded}, it has "
+            + " and ".join(available)
+        )
+    if wanted is None or wanted not in available:
+        wanted = next(iter(available))
+    return ChannelBinding(wanted, available[wanted])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    return options.run(command, arguments)

@@ -1,0 +1,129 @@
+"""What the sample programs write: the texts of Cyrus's, whole and in order.
+
+The programs of Cyrus SASL print every string they send and receive, and a fixed set of sentences
+that scripts look for; these are kept to the letter. A message is written and flushed at once, so
+that two connections of the server never mix within one, and what the other side wrote is made
+harmless to a terminal first.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final, TextIO
+
+from browserid_sasl.cli.sample.tokens import describe
+from browserid_sasl.errors import (
+    BrowserIDError,
+    Code,
+    ConfigurationError,
+    CredentialError,
+    DiscoveryError,
+    LocalProtocolError,
+    Major,
+)
+
+_BY_CODE: Final = {
+    Code.WRONG_MECH: "no mechanism available",
+    Code.NO_MEMORY: "no memory available",
+    Code.INTERACT_REQUIRED: "needs user interaction",
+    Code.UNTRUSTED_X509_CERT: "server failed mutual authentication step",
+    Code.BAD_SUBJECT: "server failed mutual authentication step",
+}
+_BY_MAJOR: Final = {
+    Major.BAD_MECH: "no mechanism available",
+    Major.BAD_BINDINGS: "channel binding failure",
+    Major.DEFECTIVE_TOKEN: "bad protocol / cancel",
+    Major.UNAUTHORIZED: "authorization failure",
+}
+_BY_FAMILY: Final[list[tuple[type[BrowserIDError], str]]] = [
+    (ConfigurationError, "error when parsing configuration file"),
+    (CredentialError, "needs user interaction"),
+    (DiscoveryError, "remote authentication server unavailable"),
+    (LocalProtocolError, "invalid parameter supplied"),
+]
+
+
+def sasl_text(error: BrowserIDError) -> str:
+    """What SASL calls the kind of this failure: a text of Cyrus's ``sasl_errstring``."""
+    if error.code in _BY_CODE:
+        return _BY_CODE[error.code]
+    if error.major in _BY_MAJOR:
+        return _BY_MAJOR[error.major]
+    for family, text in _BY_FAMILY:
+        if isinstance(error, family):
+            return text
+    return "authentication failure"
+
+
+class Console:
+    """Standard output and standard error of a sample program.
+
+    :param quiet: leave out the strings sent and received.
+    :param verbose: decode the tokens among them, and say more about the course of things.
+    :param prefix: stands before every line.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, prefix: str = "") -> None:
+        self._quiet = quiet
+        self._verbose = verbose
+        self._prefix = prefix
+
+    def numbered(self, number: int) -> Console:
+        """A console for one of several connections: verbose output shows which one speaks."""
+        prefix = f"[{number}] " if self._verbose else ""
+        return Console(quiet=self._quiet, verbose=self._verbose, prefix=prefix)
+
+    def say(self, *lines: str) -> None:
+        """Write lines to standard output."""
+        self._write(sys.stdout, lines)
+
+    def begin(self, text: str) -> None:
+        """Write the beginning of a line to standard output."""
+        self._write(sys.stdout, (text,), end="")
+
+    def trace(self, *lines: str) -> None:
+        """Write lines to standard output that only verbose output has."""
+        if self._verbose:
+            self._write(sys.stdout, lines)
+
+    def complain(self, *lines: str) -> None:
+        """Write lines to standard error."""
+        self._write(sys.stderr, lines)
+
+    def fail(self, what: str, error: BrowserIDError) -> None:
+        """Write to standard error what failed, what SASL calls it, and the reason."""
+        self.complain(f"{what}: {sasl_text(error)}", str(error))
+
+    def sent(self, string: bytes) -> None:
+        """Show a string that was sent."""
+        self._show("send", string)
+
+    def received(self, string: bytes) -> None:
+        """Show a string that was received."""
+        self._show("recv", string)
+
+    def _show(self, what: str, string: bytes) -> None:
+        if self._quiet:
+            return
+        described = describe(string) if self._verbose else None
+        self.say(f"{what}: {{{len(string)}}}", *(described or [printable(string)]))
+
+    def _write(self, stream: TextIO, lines: tuple[str, ...], end: str = "\n") -> None:
+        text = "".join(f"{self._prefix}{_harmless(line)}{end}" for line in lines)
+        try:
+            stream.write(text)
+            stream.flush()
+        except BrokenPipeError:
+            # Nobody reading any more (`sample_server.py | head`) is no reason to stop serving.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def printable(string: bytes) -> str:
+    """A string as Cyrus's programs print it: other octets than printable ASCII as ``[7F]``."""
+    return "".join(chr(octet) if 0x20 <= octet < 0x7F else f"[{octet:X}]" for octet in string)
+
+
+def _harmless(line: str) -> str:
+    return "".join(char if char.isprintable() else f"[{ord(char):X}]" for char in line)

@@ -1,0 +1,118 @@
+"""Options and exit statuses that the two sample programs share."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from browserid_sasl.cli.sample.binding import FLAGS
+from browserid_sasl.cli.sample.console import Console
+from browserid_sasl.errors import BrowserIDError, ConfigurationError
+
+NOT_AUTHENTICATED: Final = 255
+"""What Cyrus's client exits with when authentication failed: -1 as an octet."""
+
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""What a shell reports of a program that was ended from the keyboard."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def command(function: F) -> click.Command:
+    """Make a command whose help option is not ``-h``: Cyrus's server has another use for that."""
+    return click.command(context_settings={"help_option_names": ["--help"]})(function)
+
+
+def binding_flags(function: F) -> F:
+    """Add ``-c -C -d -D``, of which the last one given counts, as the argument `flag`."""
+    for name, flag in reversed(list(FLAGS.items())):
+        text = "fail without it" if flag.critical else "where both sides have it"
+        function = click.option(
+            name, "flag", flag_value=name, help=f"Channel binding {flag.type}, {text}."
+        )(function)
+    return function
+
+
+def output_options(function: F) -> F:
+    """Add ``--verbose`` and ``--quiet``."""
+    verbose = click.option(
+        "--verbose",
+        is_flag=True,
+        help="Decode the tokens sent and received (without keys and signatures), say more.",
+    )
+    quiet = click.option("--quiet", is_flag=True, help="Do not show what is sent and received.")
+    return verbose(quiet(function))
+
+
+def config_option(function: F) -> F:
+    """Add ``--config``."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=FILE,
+        help="Configuration file, in place of the system's and the user's.",
+    )(function)
+
+
+def port_and_service(function: F) -> F:
+    """Add ``-p`` and ``-s``."""
+    port = click.option(
+        "-p", "port", metavar="PORT", default="5556", show_default=True, help="Number or name."
+    )
+    service = click.option(
+        "-s", "service", metavar="SERVICE", default="rcmd", show_default=True, help="Service name."
+    )
+    return port(service(function))
+
+
+def timeout_option(function: F) -> F:
+    """Add ``--timeout``."""
+    return click.option(
+        "--timeout",
+        type=click.FloatRange(min=0.1),
+        default=60.0,
+        show_default=True,
+        help="Seconds that one connection may take in all.",
+    )(function)
+
+
+def tls_max_option(function: F) -> F:
+    """Add ``--tls-max``."""
+    return click.option(
+        "--tls-max",
+        type=click.Choice(["1.2", "1.3"]),
+        default="1.3",
+        show_default=True,
+        help="Latest TLS version to use. Channel binding tls-unique needs 1.2.",
+    )(function)
+
+
+def run(command: click.Command, arguments: Sequence[str] | None) -> int:
+    """Run a program's command and turn the ways it can fail into Cyrus's exit statuses.
+
+    :param arguments: without the program's name; None for those of the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # An address that the terminal's encoding lacks is shown escaped instead of failing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = command.main(args=arguments, standalone_mode=False)
+        return int(status or 0)
+    except click.ClickException as error:
+        error.show()
+        return os.EX_USAGE
+    except click.Abort:
+        return INTERRUPTED
+    except BrowserIDError as error:
+        Console().fail("initializing", error)
+        return os.EX_CONFIG if isinstance(error, ConfigurationError) else os.EX_TEMPFAIL

@@ -1,0 +1,167 @@
+"""The sample server: authenticates whoever connects, says who it was, and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from browserid_sasl import config
+from browserid_sasl.api import Server
+from browserid_sasl.cli.sample import options
+from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
+from browserid_sasl.cli.sample.console import Console
+from browserid_sasl.cli.sample.exchange import Exchange, Service
+from browserid_sasl.cli.sample.listening import Limits, Listening, Stream, open_listeners
+from browserid_sasl.cli.sample.tls import ServerTls, channel_bindings
+
+_GRACE: Final = 3.0
+_MAX_WORKERS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The command line.
+
+    :param flag: the last of ``-c -C -d -D``, None without any.
+    :param timeout: s.
+    """
+
+    flag: str | None
+    hostname: str
+    port: str
+    service: str
+    mechanism: str | None
+    config_file: Path | None
+    address: str | None
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_max: str
+    timeout: float
+    max_connections: int
+    backlog: int
+    verbose: bool
+    quiet: bool
+
+    @property
+    def binding_critical(self) -> bool:
+        """Whether a login without channel binding is to be refused."""
+        return self.flag is not None and FLAGS[self.flag].critical
+
+
+@options.command
+@options.binding_flags
+@click.option(
+    "-h", "hostname", default=socket.gethostname, show_default="this host's", help="Own name."
+)
+@options.port_and_service
+@click.option("-m", "mechanism", metavar="MECH", help="Only mechanism to offer.")
+@options.config_option
+@click.option("--listen", "address", metavar="ADDRESS", help="Only address to listen on.")
+@click.option("--tls-cert", type=options.FILE, help="PEM certificate and chain; turns TLS on.")
+@click.option("--tls-key", type=options.FILE, help="PEM private key, if it is not with the chain.")
+@options.tls_max_option
+@options.timeout_option
+@click.option(
+    "--max-connections",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Clients served at one time; others wait in the backlog.",
+)
+@click.option(
+    "--backlog",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Clients kept waiting.",
+)
+@options.output_options
+def command(**given: Any) -> int:
+    """Authenticate clients by SASL and say who they are.
+
+    The flags and the protocol are those of the sample server of Cyrus SASL.
+    """
+    settings = Settings(**given)
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise click.UsageError("--tls-key needs --tls-cert")
+    return serve(settings)
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status.
+
+    :raises ConfigurationError: for the configuration file or the TLS files.
+    :raises StoreError: the server's store can not be used.
+    """
+    console = Console(quiet=settings.quiet, verbose=settings.verbose)
+    server = _open_server(settings)
+    tls = None
+    if settings.tls_cert is not None:
+        tls = ServerTls.load(settings.tls_cert, settings.tls_key, settings.tls_max)
+    try:
+        listeners = open_listeners(settings.address, settings.port, settings.backlog, console)
+    except socket.gaierror as error:
+        console.complain(str(error.strerror))
+        return os.EX_USAGE
+    if not listeners:
+        console.complain("Couldn't bind to any socket")
+        return os.EX_OSERR
+    all_ended = asyncio.run(_serve(settings, server, tls, listeners, console))
+    if not all_ended:
+        # A verification that was cut short may still wait for an identity provider, in a thread
+        # that the interpreter would wait for in turn. The stores do not need an orderly end.
+        sys.stdout.flush()
+        os._exit(os.EX_OK)
+    return os.EX_OK
+
+
+def _open_server(settings: Settings) -> Server:
+    configuration = config.load(settings.config_file)
+    if settings.binding_critical:
+        configuration = configuration.with_options({"require_channel_binding": "yes"})
+    return Server(configuration, settings.service, settings.hostname)
+
+
+async def _serve(
+    settings: Settings,
+    server: Server,
+    tls: ServerTls | None,
+    listeners: Sequence[socket.socket],
+    console: Console,
+) -> bool:
+    limits = Limits(settings.max_connections, settings.timeout, _GRACE)
+    workers = ThreadPoolExecutor(min(settings.max_connections, _MAX_WORKERS))
+    service = Service(server, settings.mechanism, workers)
+
+    async def converse(stream: Stream, own_console: Console) -> None:
+        await Exchange(service, stream, _bindings(settings, tls, stream), own_console).run()
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    listening = Listening(converse, limits, tls.context if tls else None, console)
+    all_ended = await listening.serve(listeners, stop)
+    workers.shutdown(wait=all_ended, cancel_futures=True)
+    return all_ended
+
+
+def _bindings(settings: Settings, tls: ServerTls | None, stream: Stream) -> Mapping[str, bytes]:
+    if tls is not None:
+        return channel_bindings(stream.tls, tls.certificate)
+    return STAND_INS if settings.flag is not None else {}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    return options.run(command, arguments)

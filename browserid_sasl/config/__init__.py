@@ -1,0 +1,33 @@
+"""One typed configuration, read from one file format.
+
+    config = load()
+    config.server.clock_skew_ms
+
+Options and their sections are declared in `sections`; docs/configuration.md is generated from
+there by ``python -m browserid_sasl.config``.
+"""
+
+from browserid_sasl.config.configuration import Config
+from browserid_sasl.config.files import load
+from browserid_sasl.config.options import Origin, options_of
+from browserid_sasl.config.sections import (
+    AuthorityOverride,
+    ClientConfig,
+    DiscoveryConfig,
+    IdpConfig,
+    ServerConfig,
+    StoreConfig,
+)
+
+__all__ = [
+    "AuthorityOverride",
+    "ClientConfig",
+    "Config",
+    "DiscoveryConfig",
+    "IdpConfig",
+    "Origin",
+    "ServerConfig",
+    "StoreConfig",
+    "load",
+    "options_of",
+]

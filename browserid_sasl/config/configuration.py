@@ -1,0 +1,104 @@
+"""The configuration as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
+from browserid_sasl.config.sections import (
+    AuthorityOverride,
+    ClientConfig,
+    DiscoveryConfig,
+    IdpConfig,
+    ServerConfig,
+    StoreConfig,
+)
+from browserid_sasl.config.syntax import Unfit
+from browserid_sasl.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole configuration. Without arguments it is the defaults.
+
+    :param authorities: by domain in lower case.
+    :param origins: where each option came from that was given in a file, by its name with its
+        section, for example ``server.clock_skew``.
+    """
+
+    store: StoreConfig = field(default_factory=StoreConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+    client: ClientConfig = field(default_factory=ClientConfig)
+    discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
+    authorities: Mapping[str, AuthorityOverride] = field(default_factory=dict)
+    idp: IdpConfig = field(default_factory=IdpConfig)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+
+    def with_options(
+        self, given: Mapping[str, str], *, section: str = "server", prefix: str = ""
+    ) -> Config:
+        """The configuration with options replaced that were given as text.
+
+        Times are in seconds as in the file, elements of an array are separated by spaces or
+        commas, truth is ``yes`` or ``no``, and a path has to be absolute.
+
+        :param given: text by option name, for example ``{"audiences": "imap/mx.example.org"}``.
+        :param section: the section the options belong to.
+        :param prefix: what their names begin with where they were given, for messages only.
+        :raises ConfigurationError: for an unknown option or a value that is not allowed.
+        """
+        base = getattr(self, section)
+        known = options_of(type(base))
+        fields: dict[str, Any] = {}
+        for name, text in given.items():
+            if name not in known:
+                raise unknown("option", name, known, NOWHERE, prefix)
+            option = known[name]
+            try:
+                value = option.kind.read(option.kind.from_text(text.strip()), None)
+            except Unfit as unfit:
+                raise not_allowed(prefix + name, option, unfit, NOWHERE) from None
+            fields[name + option.kind.suffix] = value
+        changes: dict[str, Any] = {section: dataclasses.replace(base, **fields)}
+        gone = {f"{section}.{name}" for name in given}
+        origins = {name: origin for name, origin in self.origins.items() if name not in gone}
+        return dataclasses.replace(self, origins=origins, **changes).checked()
+
+    def error(self, option: str, message: str, remedy: str = "") -> ConfigurationError:
+        """An error about an option's value that shows only when it is used, such as a missing file.
+
+        :param option: its name with its section, for example ``server.x509_key``.
+        :returns: the exception to raise, with the file and line where the option was given.
+        """
+        origin = self.origins.get(option, NOWHERE)
+        return ConfigurationError(message, remedy, file=origin.file, line=origin.line)
+
+    def checked(self) -> Config:
+        """The configuration itself, if options that need each other are both there.
+
+        :raises ConfigurationError: if one of them is missing.
+        """
+        for section in SECTIONS:
+            values = getattr(self, section)
+            for name, option in options_of(type(values)).items():
+                if not option.together or getattr(values, name) is None:
+                    continue
+                if getattr(values, option.together) is None:
+                    raise self.error(
+                        f"{section}.{name}",
+                        f"{section}.{name} is given without {section}.{option.together}",
+                        "give both or neither",
+                    )
+        return self
+
+
+AUTHORITIES: Final = "authorities"
+
+SECTIONS: Final[dict[str, type[Any]]] = {
+    item.name: section
+    for item in dataclasses.fields(Config)
+    if dataclasses.is_dataclass(section := type(getattr(Config(), item.name)))
+}

@@ -1,0 +1,170 @@
+"""From the octets of a configuration file to validated settings, or an error with its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from browserid_sasl.config.configuration import AUTHORITIES, SECTIONS
+from browserid_sasl.config.location import Location, locate
+from browserid_sasl.config.options import Origin, not_allowed, options_of, unknown
+from browserid_sasl.config.sections import AuthorityOverride
+from browserid_sasl.config.syntax import Unfit, domain
+from browserid_sasl.errors import ConfigurationError
+
+Key = tuple[str, ...]
+"""Section and option, with the domain between them in a section of `authorities`."""
+
+_SYNTAX_ERROR: Final = re.compile(
+    r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.S
+)
+_TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
+_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
+_REASON_LENGTH: Final = 120
+_QUOTE_THE_DOMAIN: Final = 'write the whole domain in quotes, as in [authorities."example.org"]'
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """An option's value as the program reads it, and where it was given."""
+
+    value: object
+    origin: Origin
+
+
+def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:
+    """The settings in a configuration file.
+
+    :param data: its content.
+    :param file: its absolute path, for messages and for what relative paths are relative to.
+    :raises ConfigurationError: if anything in it is not valid.
+    """
+    text = _decode(data, file)
+    try:
+        tables = _parse(text, file)
+        lines = locate(text)
+    except RecursionError:
+        raise ConfigurationError(
+            "arrays or tables are nested too deeply", "no option needs this", file=str(file)
+        ) from None
+    return dict(_Document(file, lines).settings(tables))
+
+
+def _decode(data: bytes, file: Path) -> str:
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            "the file is not UTF-8 text", "save it in UTF-8", file=str(file), line=line
+        ) from None
+
+
+def _parse(text: str, file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _syntax_error(str(error), text, file) from None
+    except ValueError:
+        # The parser lets this one through: a number of more digits than Python converts.
+        number = _LONG_NUMBER.search(text)
+        line = text.count("\n", 0, number.start()) + 1 if number else 0
+        raise ConfigurationError(
+            "a number has too many digits", "no option needs them", file=str(file), line=line
+        ) from None
+
+
+def _syntax_error(description: str, text: str, file: Path) -> ConfigurationError:
+    match = _SYNTAX_ERROR.fullmatch(description)
+    reason, line, column = match.groups() if match else (description, None, None)
+    if reason.startswith(_TWICE):
+        message, remedy = "a section or option is given twice", "leave one of the two"
+    else:
+        place = f"column {column}" if column else "the end of the file"
+        message = f"not valid TOML at {place}: {reason[:1].lower()}{reason[1:_REASON_LENGTH]}"
+        remedy = "the syntax is described at https://toml.io"
+    last_line = text.rstrip("\n").count("\n") + 1
+    return ConfigurationError(
+        message, remedy, file=str(file), line=int(line) if line else last_line
+    )
+
+
+class _Document:
+    def __init__(self, file: Path, lines: dict[Location, int]) -> None:
+        self._file = file
+        self._lines = lines
+
+    def settings(self, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
+        for name, table in tables.items():
+            if name == AUTHORITIES:
+                yield from self._authorities(self._table(name, (name,), table))
+            elif name in SECTIONS:
+                yield from self._section((name,), SECTIONS[name], self._table(name, (name,), table))
+            else:
+                raise self._unknown_section(name)
+
+    def _authorities(self, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
+        seen: set[str] = set()
+        for name, value in tables.items():
+            location = (AUTHORITIES, name)
+            try:
+                normal = domain(name)
+            except Unfit as unfit:
+                raise self._error(
+                    location,
+                    f"the domain in the name of the section {unfit.reason}",
+                    _QUOTE_THE_DOMAIN,
+                ) from None
+            if normal in seen:
+                raise self._error(location, f"there are two sections for {normal}", "make them one")
+            seen.add(normal)
+            table = self._table(f'{AUTHORITIES}."{normal}"', location, value)
+            yield from self._section(location, AuthorityOverride, table, (AUTHORITIES, normal))
+
+    def _section(
+        self, location: Key, section: type[Any], table: dict[str, Any], key: Key = ()
+    ) -> Iterator[tuple[Key, Setting]]:
+        known = options_of(section)
+        key = key or location
+        for name, value in table.items():
+            origin = self._origin((*location, name))
+            if section is AuthorityOverride and isinstance(value, dict):
+                raise self._error(
+                    (*location, name),
+                    "the domain in the name of the section is not in quotes",
+                    _QUOTE_THE_DOMAIN,
+                )
+            if name not in known:
+                raise unknown("option", name, known, origin, f"{'.'.join(key)}.")
+            option = known[name]
+            try:
+                read = option.kind.read(value, self._file.parent)
+            except Unfit as unfit:
+                if unfit.element is not None:
+                    origin = self._origin((*location, name, unfit.element))
+                raise not_allowed(".".join((*key, name)), option, unfit, origin) from None
+            yield (*key, name), Setting(read, origin)
+
+    def _table(self, name: str, location: Key, value: object) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return value
+        raise self._error(location, f"{name} is not a section", f"begin the section with [{name}]")
+
+    def _unknown_section(self, name: str) -> ConfigurationError:
+        for section, of in SECTIONS.items():
+            if name in options_of(of):
+                return self._error(
+                    (name,), f"{name} is outside any section", f"put it below [{section}]"
+                )
+        return unknown("section", name, (*SECTIONS, AUTHORITIES), self._origin((name,)))
+
+    def _error(self, location: Key, message: str, remedy: str) -> ConfigurationError:
+        origin = self._origin(location)
+        return ConfigurationError(message, remedy, file=origin.file, line=origin.line)
+
+    def _origin(self, location: Location) -> Origin:
+        return Origin(str(self._file), self._lines[location])

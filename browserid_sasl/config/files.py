@@ -1,0 +1,147 @@
+"""Which files the configuration is read from, and what of them is trusted."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+
+from browserid_sasl.config.configuration import AUTHORITIES, SECTIONS, Config
+from browserid_sasl.config.document import Key, Setting, read_settings
+from browserid_sasl.config.options import NOWHERE, options_of
+from browserid_sasl.config.sections import APPLICATION, AuthorityOverride
+from browserid_sasl.errors import ConfigurationError
+
+FILE_NAME: Final = "browserid.toml"
+SYSTEM_FILE: Final = Path("/etc") / APPLICATION / FILE_NAME
+VARIABLE: Final = "BROWSERID_CONFIG"
+MAX_SIZE: Final = 1 << 20
+
+
+def load(
+    path: Path | None = None, *, environ: Mapping[str, str] = os.environ, user: bool = True
+) -> Config:
+    """The configuration.
+
+    It is read from `path` alone if given; else from the file that ``BROWSERID_CONFIG`` names,
+    alone; else from the system's file with each option replaced that the user's file gives. No
+    file need exist but the first two, and every option has a default.
+
+    :param path: an explicit file.
+    :param environ: where ``BROWSERID_CONFIG`` is looked up.
+    :param user: whether the process acts for a person. A daemon passes False: then neither the
+        variable nor the user's file counts, and folders have a daemon's defaults. It is taken as
+        False in a process that runs with a file's set-user-ID or set-group-ID bit.
+    :raises ConfigurationError: if a file is not valid, can not be read or is not to be trusted.
+    """
+    user = user and not _privileges_were_raised()
+    settings = {} if user else _daemon_defaults()
+    for file, required in _files(path, environ, user):
+        data = _read(file, required)
+        if data is not None:
+            settings |= read_settings(data, file)
+    return _configuration(settings)
+
+
+def _privileges_were_raised() -> bool:
+    return os.getuid() != os.geteuid() or os.getgid() != os.getegid()
+
+
+def _files(
+    path: Path | None, environ: Mapping[str, str], user: bool
+) -> Iterator[tuple[Path, bool]]:
+    if path is None and user and environ.get(VARIABLE):
+        path = Path(environ[VARIABLE])
+    if path is not None:
+        yield path.absolute(), True
+        return
+    yield SYSTEM_FILE, False
+    own = platformdirs.user_config_path(APPLICATION) / FILE_NAME
+    # Relative where the process has no home: that is anybody's folder.
+    if user and own.is_absolute():
+        yield own, False
+
+
+def _read(file: Path, required: bool) -> bytes | None:
+    try:
+        with open(file, "rb", opener=_open_without_waiting) as stream:
+            _check_trust(file, os.fstat(stream.fileno()))
+            data = stream.read(MAX_SIZE + 1)
+    except (OSError, ValueError) as error:
+        if not required and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return None
+        reason = error.strerror if isinstance(error, OSError) else "its path is not valid"
+        raise ConfigurationError(
+            f"the configuration file can not be read: {reason}",
+            "make it readable for the account this program runs as, or name another file",
+            file=str(file),
+        ) from None
+    if len(data) > MAX_SIZE:
+        raise ConfigurationError(
+            "the configuration file is too large",
+            f"its limit is {MAX_SIZE} octets; is it the right file?",
+            file=str(file),
+        )
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # A pipe would keep an ordinary open() waiting for its writer.
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _check_trust(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(
+            "the configuration file is not an ordinary file", "name a TOML file", file=str(file)
+        )
+    if os.geteuid() != 0:
+        return
+    if status.st_uid != 0:
+        raise ConfigurationError(
+            "the configuration file is read as root but belongs to another account",
+            f"chown root {file}",
+            file=str(file),
+        )
+    by_group = status.st_mode & stat.S_IWGRP and status.st_gid != 0
+    if by_group or status.st_mode & stat.S_IWOTH:
+        raise ConfigurationError(
+            "the configuration file is read as root but others can write to it",
+            f"chmod go-w {file}",
+            file=str(file),
+        )
+
+
+def _daemon_defaults() -> dict[Key, Setting]:
+    return {
+        (section, name): Setting(option.daemon, NOWHERE)
+        for section, of in SECTIONS.items()
+        for name, option in options_of(of).items()
+        if option.daemon is not None
+    }
+
+
+def _configuration(settings: Mapping[Key, Setting]) -> Config:
+    values: dict[Key, dict[str, Any]] = {}
+    for (*section, name), setting in settings.items():
+        of = SECTIONS.get(section[0], AuthorityOverride)
+        field = name + options_of(of)[name].kind.suffix
+        values.setdefault(tuple(section), {})[field] = setting.value
+    sections: dict[str, Any] = {
+        name: of(**values.get((name,), {})) for name, of in SECTIONS.items()
+    }
+    sections[AUTHORITIES] = {
+        section[1]: AuthorityOverride(**fields)
+        for section, fields in values.items()
+        if section[0] == AUTHORITIES
+    }
+    origins = {
+        ".".join(key): setting.origin
+        for key, setting in settings.items()
+        if setting.origin is not NOWHERE
+    }
+    return Config(**sections, origins=origins).checked()

@@ -1,0 +1,160 @@
+"""How an option is declared: once, as a field of its section's dataclass.
+
+The functions below return dataclass fields that carry an `Option`: its kind, its default and the
+sentence that documents it. Parsing, validation, the values given as text and the reference page
+are all read off these declarations.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from browserid_sasl.config import kinds
+from browserid_sasl.config.kinds import Kind
+from browserid_sasl.config.syntax import Unfit, shown
+from browserid_sasl.errors import ConfigurationError
+
+_KEY: Final = "browserid_sasl.option"
+_NAME_LENGTH: Final = 64
+
+_Word = TypeVar("_Word", bound=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option as declared.
+
+    :param kind: its type.
+    :param doc: one sentence or two for the reference page.
+    :param default: what holds when it is not given, in Markdown.
+    :param daemon: what holds instead in a daemon, None if that makes no difference.
+    :param together: the option that has to be given with this one, or empty.
+    """
+
+    kind: Kind
+    doc: str
+    default: str
+    daemon: Path | None = None
+    together: str = ""
+
+
+class Origin(NamedTuple):
+    """Where an option was given: path of the file, and the line counted from 1."""
+
+    file: str
+    line: int
+
+
+NOWHERE: Final = Origin("", 0)
+
+
+def options_of(section: type[Any]) -> dict[str, Option]:
+    """A section's options by the name they have in the file, in the order of declaration."""
+    declared = [(item.name, item.metadata[_KEY]) for item in fields(section)]
+    return {name.removesuffix(option.kind.suffix): option for name, option in declared}
+
+
+def not_allowed(name: str, option: Option, unfit: Unfit, origin: Origin) -> ConfigurationError:
+    """The error to raise for a value that an option can not have."""
+    place = name if unfit.element is None else f"element {unfit.element + 1} of {name}"
+    return ConfigurationError(
+        f"{place} {unfit.reason}",
+        f"give {option.kind.allowed}",
+        file=origin.file,
+        line=origin.line,
+    )
+
+
+def unknown(
+    what: str, name: str, known: Iterable[str], origin: Origin, prefix: str = ""
+) -> ConfigurationError:
+    """The error to raise for a name that does not exist, with the one that was probably meant.
+
+    :param what: what it would be the name of: "option" or "section".
+    :param known: the names that exist.
+    :param prefix: what precedes every name where it was given.
+    """
+    names = list(known)
+    meant = difflib.get_close_matches(name[:_NAME_LENGTH], names, 1)
+    listed = ", ".join(prefix + each for each in names)
+    return ConfigurationError(
+        f"there is no {what} {shown(prefix + name)}",
+        f"did you mean {prefix}{meant[0]}?" if meant else f"known are {listed}",
+        file=origin.file,
+        line=origin.line,
+    )
+
+
+def _declared(kind: Kind, default: object, doc: str, together: str = "") -> Any:
+    option = Option(kind, doc, f"`{json.dumps(default)}`", together=together)
+    return field(default=kind.read(default, None), metadata={_KEY: option})
+
+
+def flag(default: bool, doc: str) -> bool:
+    """A field that is true or false."""
+    result: bool = _declared(kinds.Flag(), default, doc)
+    return result
+
+
+def count(default: int, least: int, most: int, doc: str, *, unit: str = "") -> int:
+    """A field with a whole number from `least` to `most`."""
+    result: int = _declared(kinds.WholeNumber(least, most, unit), default, doc)
+    return result
+
+
+def seconds(default: int, least: int, most: int, doc: str) -> int:
+    """A field with a time: seconds in the file and in these arguments, ms in the field.
+
+    The field's name has to end in ``_ms``, which the option's name has not.
+    """
+    kind = kinds.WholeNumber(least, most, "seconds", scale=1000, suffix="_ms")
+    result: int = _declared(kind, default, doc)
+    return result
+
+
+def choice(default: _Word, words: tuple[_Word, ...], doc: str) -> _Word:
+    """A field with one word of `words`."""
+    result: _Word = _declared(kinds.Choice(words), default, doc)
+    return result
+
+
+def text(kind: kinds.Text, doc: str, default: str = "") -> str:
+    """A field with text of a kind."""
+    result: str = _declared(kind, default, doc)
+    return result
+
+
+def listing(default: list[str], of: kinds.Text, doc: str, *, least: int = 0) -> tuple[str, ...]:
+    """A field with a tuple of `least` or more texts of one kind."""
+    result: tuple[str, ...] = _declared(kinds.Listing(of, least), default, doc)
+    return result
+
+
+def path(doc: str, *, absent: str = "", together: str = "") -> Path | None:
+    """A field with a path, or None, which it is by default and which the file calls `absent`."""
+    result: Path | None = _declared(kinds.FilePath(absent), absent, doc, together)
+    return result
+
+
+def folder(user: Callable[[], Path], spelled: str, daemon: str, doc: str) -> Path:
+    """A field with a folder whose default depends on who runs the program.
+
+    :param user: gives a person's default; `daemon` is used where it is not an absolute path,
+        which it is not in a process that has no home.
+    :param spelled: how the reference page writes the person's default.
+    :param daemon: a daemon's default.
+    """
+    for_daemon = Path(daemon)
+
+    def default() -> Path:
+        own = user()
+        return own if own.is_absolute() else for_daemon
+
+    words = f'`"{spelled}"`, in a daemon `"{daemon}"`'
+    option = Option(kinds.FilePath(), doc, words, daemon=for_daemon)
+    return field(default_factory=default, metadata={_KEY: option})

@@ -1,0 +1,312 @@
+"""The sections of the configuration and their options, each declared here and nowhere else.
+
+A field whose name ends in ``_ms`` is in milliseconds; its option has no such ending and is in
+seconds. A `Path` is absolute. A class's docstring is the section's introduction, and each
+option's sentence its documentation, on the reference page.
+"""
+
+# The calls in the classes below return dataclass fields:
+# ruff: noqa: RUF009
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+import platformdirs
+
+from browserid_sasl.config import options, syntax
+from browserid_sasl.config.kinds import Text
+
+APPLICATION: Final = "browserid"
+
+Backend = Literal["sqlite", "memory"]
+Durability = Literal["process", "power"]
+Dialect = Literal["draft-04", "draft-07"]
+Mutual = Literal["off", "preferred", "required"]
+
+_DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
+_DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
+_HOST: Final = Text(syntax.host, "a host name or an IP address")
+_EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org", optional=True)
+_ORIGIN: Final = Text(
+    syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
+)
+_SERVICE_PRINCIPAL: Final = Text(
+    syntax.service_principal, "a service principal name such as imap/mail.example.org"
+)
+_MECHANISM: Final = Text(syntax.mechanism, "a mechanism such as BROWSERID-AES128, without -PLUS")
+
+_MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
+
+
+def _user_data() -> Path:
+    return platformdirs.user_data_path(APPLICATION)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where keys, certificates, tickets, seen assertions and identity providers' documents are."""
+
+    directory: Path = options.folder(
+        _user_data,
+        "~/.local/share/browserid",
+        "/var/lib/browserid/client",
+        "Folder of a person's keys, certificates and tickets.",
+    )
+    server_directory: Path = options.folder(
+        lambda: platformdirs.user_state_path(APPLICATION) / "server",
+        "~/.local/state/browserid/server",
+        "/var/lib/browserid",
+        "Folder of a server's tickets and of the assertions it has seen."
+        " All processes that serve one service principal have to share it.",
+    )
+    backend: Backend = options.choice(
+        "sqlite",
+        get_args(Backend),
+        "What the stores are kept in. With `memory` they last as long as the process, and an"
+        " assertion seen by one process is new to another: for tests and single processes only.",
+    )
+    durability: Durability = options.choice(
+        "process",
+        get_args(Durability),
+        "What a store entry survives once it is made: the death of the `process`, or a loss of"
+        " `power` too, which makes each login wait for the disk.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What a server accepts, and what it gives out."""
+
+    mechanisms: tuple[str, ...] = options.listing(
+        _MECHANISMS,
+        _MECHANISM,
+        "Mechanisms offered. `BROWSERID` alone has no key exchange and is offered only if it is"
+        " in the list.",
+        least=1,
+    )
+    audiences: tuple[str, ...] = options.listing(
+        [],
+        _SERVICE_PRINCIPAL,
+        "Service principal names accepted in an assertion besides the server's own.",
+    )
+    host_spn_alias: bool = options.flag(
+        False,
+        "Whether an assertion for the service `host` on the server's host is accepted too.",
+    )
+    secondary_authorities: tuple[str, ...] = options.listing(
+        [],
+        _DOMAIN,
+        "Domains of identity providers trusted to vouch for an address in any domain.",
+    )
+    strip_domain: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain whose addresses become user names by losing it: with `example.org`,"
+        " alice@example.org is the user alice. Other addresses stay whole.",
+    )
+    clock_skew_ms: int = options.seconds(
+        300,
+        0,
+        3600,
+        "How far the clocks of client, server and identity provider may disagree.",
+    )
+    max_certificate_life_ms: int = options.seconds(
+        86_400,
+        60,
+        2_592_000,
+        "Longest time from issue to expiry that a certificate may have.",
+    )
+    require_channel_binding: bool = options.flag(
+        False,
+        "Whether to refuse a login that is not bound to the channel it came through.",
+    )
+    allow_legacy_keys: bool = options.flag(
+        False,
+        "Whether RSA keys of fewer than 2048 bits and DSA keys of 1024 bits are accepted.",
+    )
+    tickets: bool = options.flag(
+        True,
+        "Whether a login gives the client a ticket for the next ones.",
+    )
+    ticket_lifetime_ms: int = options.seconds(
+        36_000,
+        60,
+        2_592_000,
+        "How long a ticket is good for.",
+    )
+    ticket_renew_limit_ms: int = options.seconds(
+        604_800,
+        0,
+        31_536_000,
+        "How long after the login with a certificate its ticket can be renewed by use; 0: never.",
+    )
+    cap_ticket_at_certificate: bool = options.flag(
+        False,
+        "Whether a ticket expires with the certificate it came from, if that is earlier.",
+    )
+    extra_round_trip: bool = options.flag(
+        False,
+        "Whether the client has to take part in one more exchange, which proves it is present"
+        " and spares the store of seen assertions.",
+    )
+    x509_certificate: Path | None = options.path(
+        "PEM file with the server's certificate and the chain to its trust anchor. With it the"
+        " server authenticates itself to clients that ask for it.",
+        together="x509_key",
+    )
+    x509_key: Path | None = options.path(
+        "PEM file with the private key of `x509_certificate`, not encrypted.",
+        together="x509_certificate",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
+    """How a client logs in."""
+
+    identity: str = options.text(
+        _EMAIL,
+        "Address to log in as when the program names none. Without it, the identity that is"
+        " signed in if there is exactly one.",
+    )
+    mechanisms: tuple[str, ...] = options.listing(
+        _MECHANISMS,
+        _MECHANISM,
+        "Mechanisms used, the preferred one first.",
+        least=1,
+    )
+    dialect: Dialect = options.choice(
+        "draft-04",
+        get_args(Dialect),
+        "Generation of the protocol to speak. Servers of this project understand both.",
+    )
+    mutual: Mutual = options.choice(
+        "off",
+        get_args(Mutual),
+        "Whether the server has to authenticate itself by an X.509 certificate: not asked for,"
+        " asked for, or login refused without.",
+    )
+    trust_anchors: Path | None = options.path(
+        "PEM file, or folder of them, with the authorities whose server certificates are"
+        " believed when `mutual` is asked for; or the system's.",
+        absent="system",
+    )
+    assertion_lifetime_ms: int = options.seconds(
+        300,
+        30,
+        3600,
+        "How long an assertion is good for after it is made.",
+    )
+    extra_round_trip: bool = options.flag(
+        False,
+        "Whether to ask for one more exchange, after which the server need not remember the"
+        " assertion.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryConfig:
+    """How identity providers' documents are fetched."""
+
+    timeout_ms: int = options.seconds(
+        10,
+        1,
+        300,
+        "How long fetching one document may take in all.",
+    )
+    max_size: int = options.count(
+        65_536,
+        1024,
+        1_048_576,
+        "Size of the largest document read.",
+        unit="octets",
+    )
+    ca_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are believed of an identity"
+        " provider's web server, in place of the usual ones.",
+    )
+    private_hosts: tuple[str, ...] = options.listing(
+        [],
+        _DOMAIN,
+        "Domains whose provider may be at a private or loopback address. Others are not"
+        " connected to there, so that a stranger's domain can not point a server at its own"
+        " network. A provider whose `url` is configured may be anywhere.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityOverride:
+    """What is different about the identity provider of one domain, for closed networks and tests.
+
+    The domain stands in the section's name and needs quotes for its dots:
+    `[authorities."example.org"]`. There may be any number of these sections.
+    """
+
+    url: str = options.text(
+        _ORIGIN,
+        "Where the provider is, in place of https://DOMAIN.",
+    )
+    ca_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are believed of this provider's web"
+        " server, in place of `ca_file` in `[discovery]`.",
+    )
+    keys_file: Path | None = options.path(
+        "File with the provider's document, which is then never fetched.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IdpConfig:
+    """The identity provider that `browserid-idp` runs for one domain."""
+
+    domain: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain whose addresses the provider vouches for. It can not run without one.",
+    )
+    directory: Path = options.folder(
+        lambda: _user_data() / "idp",
+        "~/.local/share/browserid/idp",
+        "/var/lib/browserid-idp",
+        "Folder of its signing keys, accounts and audit log.",
+    )
+    listen: str = options.text(
+        _HOST,
+        "Address to accept connections on. `::` is every address of the host.",
+        "127.0.0.1",
+    )
+    port: int = options.count(
+        8443,
+        0,
+        65_535,
+        "TCP port to accept connections on; 0: one that is free. Browsers and servers look for"
+        " it on 443, from where a proxy may forward to it.",
+    )
+    tls_certificate: Path | None = options.path(
+        "PEM file with the web server's certificate and chain.",
+        together="tls_key",
+    )
+    tls_key: Path | None = options.path(
+        "PEM file with the private key of `tls_certificate`, not encrypted.",
+        together="tls_certificate",
+    )
+    certificate_life_ms: int = options.seconds(
+        36_000,
+        300,
+        86_400,
+        "How long a person's certificate is good for. It can not be revoked earlier.",
+    )
+    failed_sign_ins: int = options.count(
+        5,
+        1,
+        1000,
+        "How many wrong passwords an account, or a client address, may give within"
+        " `failed_sign_in_window` before it has to wait.",
+    )
+    failed_sign_in_window_ms: int = options.seconds(
+        900,
+        1,
+        86_400,
+        "How long a wrong password counts.",
+    )

@@ -1,0 +1,131 @@
+"""What the texts in a configuration have to look like: domains, addresses, names, URLs.
+
+Every function takes a text and returns it in its normal spelling, or raises `Unfit`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_SHOWN_LENGTH: Final = 60
+_MAX_DOMAIN: Final = 253
+_MAX_EMAIL: Final = 254
+_MAX_URL: Final = 300
+_MAX_MECHANISM: Final = 20
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_LOCAL_PART: Final = re.compile(r"[^\s@]{1,64}")
+_SERVICE_PRINCIPAL: Final = re.compile(
+    r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?", re.ASCII
+)
+_MECHANISM: Final = re.compile(r"BROWSERID(?:-[A-Z0-9]+)?", re.ASCII)
+
+
+class Unfit(ValueError):
+    """A value that an option can not have; the caller knows which option and where it stands.
+
+    :param reason: what follows the option's name in the message, for example ``is -1, ...``.
+    :param element: index of the offending element when the value is an array.
+    """
+
+    def __init__(self, reason: str, element: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.element = element
+
+
+def shown(text: str) -> str:
+    """`text` quoted for a message: printable, and no longer than a line."""
+    if len(text) > _SHOWN_LENGTH:
+        text = text[: _SHOWN_LENGTH - 3] + "..."
+    return ascii(text)
+
+
+def domain(text: str) -> str:
+    """A DNS name in letters, digits and hyphens (RFC 1123 section 2.1), in lower case."""
+    if not text.isascii():
+        raise Unfit(f'is {shown(text)}, which is not in the ASCII ("xn--") form of its name')
+    labels = text.split(".")
+    if len(text) > _MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
+        raise Unfit(f"is {shown(text)}, which is not a domain name")
+    if labels[-1].isdigit():
+        raise Unfit(f"is {shown(text)}, which is an address and not a domain name")
+    return text.lower()
+
+
+def host(text: str) -> str:
+    """A DNS name, or an IPv4 or IPv6 address without brackets."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return domain(text)
+
+
+def email(text: str) -> str:
+    """An e-mail address with an ASCII domain; the domain is put in lower case."""
+    local, at, of_domain = text.rpartition("@")
+    well_formed = _LOCAL_PART.fullmatch(local) and local.isprintable()
+    if not at or not well_formed or len(text) > _MAX_EMAIL:
+        raise Unfit(f"is {shown(text)}, which is not an e-mail address")
+    return f"{local}@{domain(of_domain)}"
+
+
+def service_principal(text: str) -> str:
+    """A service principal name `service/host[/specific]`; the host is put in lower case.
+
+    PROTOCOL.md section 3: the host part compares without regard to case.
+    """
+    if text.startswith("urn:"):
+        raise Unfit(f"is {shown(text)}, which has a dialect's prefix before its service")
+    match = _SERVICE_PRINCIPAL.fullmatch(text)
+    if not match:
+        raise Unfit(f"is {shown(text)}, which is not of the form service/host")
+    service, of_host, specific = match.groups(default="")
+    return f"{service}/{host(of_host)}{specific}"
+
+
+def mechanism(text: str) -> str:
+    """A mechanism's SASL name without ``-PLUS`` (PROTOCOL.md section 4.1).
+
+    Which names exist is the mechanism table's business; what is checked here is their form.
+    """
+    if text.endswith("-PLUS"):
+        raise Unfit(f"is {shown(text)}, but channel binding is no part of the name here")
+    if len(text) > _MAX_MECHANISM or not _MECHANISM.fullmatch(text):
+        raise Unfit(f"is {shown(text)}, which is not the name of a BROWSERID mechanism")
+    return text
+
+
+def https_origin(text: str) -> str:
+    """``https://HOST[:PORT]``, without the slash that may follow.
+
+    A text that holds a password is refused without being repeated.
+    """
+    if "@" in text:
+        raise Unfit("has a user name or password in it")
+    parts = _split_url(text)
+    if parts.scheme != "https":
+        raise Unfit(f"is {shown(text)}, which does not begin with https://")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or text[-1] in "?#":
+        raise Unfit(f"is {shown(text)}, which has more in it than a host and a port")
+    if not parts.hostname:
+        raise Unfit(f"is {shown(text)}, which has no host")
+    name = host(parts.hostname)
+    bracketed = f"[{name}]" if ":" in name else name
+    return f"https://{bracketed}" + (f":{parts.port}" if parts.port is not None else "")
+
+
+def _split_url(text: str) -> SplitResult:
+    if len(text) > _MAX_URL or not text.isascii() or not text.isprintable() or " " in text:
+        raise Unfit(f"is {shown(text)}, which is not a URL")
+    try:
+        parts = urlsplit(text)
+        valid = parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise Unfit(f"is {shown(text)}, which is not a URL")
+    return parts

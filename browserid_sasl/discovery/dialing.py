@@ -1,0 +1,184 @@
+"""Connections to hosts whose names come from strangers.
+
+A name is resolved once, every address is judged, and the connection goes to an address that was
+judged: a second, different answer from the name's DNS servers is never asked for. What follows
+on the connection ends at a deadline, however slowly the other side drips.
+"""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Final
+
+from browserid_sasl.errors import Code, DiscoveryError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+Address = IPv4Address | IPv6Address
+Resolver = Callable[[str], Sequence[str]]
+"""Names to addresses in text form. Raises OSError."""
+Connector = Callable[[tuple[str, int], float], socket.socket]
+"""Opens a TCP connection to an address and port within a time (s). Raises OSError."""
+
+# RFC 6052: addresses of IPv4 hosts as seen through a translator; the last 32 bits are theirs.
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment by which everything has to be over.
+
+    :param at: s on the monotonic clock.
+    """
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline that many seconds from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is over."""
+        return time.monotonic() >= self.at
+
+    def remaining(self) -> float:
+        """Seconds left, more than 0.
+
+        :raises TimeoutError: none are.
+        """
+        seconds = self.at - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("the time is up")
+        return seconds
+
+
+class DeadlineSocket(ssl.SSLSocket):
+    """A TLS connection whose every read and write ends at one deadline.
+
+    Python's own timeout starts anew with each octet that arrives.
+    """
+
+    deadline: Deadline | None = None
+
+    def recv_into(
+        self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0
+    ) -> int:
+        self._limit()
+        return super().recv_into(buffer, nbytes, flags)
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
+        self._limit()
+        super().sendall(data, flags)
+
+    def _limit(self) -> None:
+        if self.deadline is not None:
+            self.settimeout(self.deadline.remaining())
+
+
+def system_resolver(host: str) -> list[str]:
+    """Ask the system's resolver."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialer:
+    """Opens connections within a deadline.
+
+    :param resolver: names to addresses.
+    :param connector: addresses to connections.
+    """
+
+    resolver: Resolver = system_resolver
+    connector: Connector = socket.create_connection
+
+    def dial(self, host: str, port: int, deadline: Deadline, *, private: bool) -> socket.socket:
+        """Connect to one of the host's addresses.
+
+        :param private: whether addresses that are not public are permitted.
+        :raises DiscoveryError: http-error: no address, a forbidden one, or nobody answers there.
+        """
+        addresses = self._resolve(host, deadline)
+        if not private:
+            _check_public(host, addresses)
+        failure: OSError = TimeoutError("no address answered")
+        for tried, address in enumerate(addresses):
+            try:
+                share = deadline.remaining() / (len(addresses) - tried)
+                connection = self.connector((str(address), port), share)
+                connection.settimeout(deadline.remaining())
+                return connection
+            except OSError as error:
+                failure = error
+        raise DiscoveryError(
+            Code.HTTP_ERROR,
+            f"no connection to {host} port {port} can be made ({_reason(failure)})",
+            "see whether the identity provider is running and the network is up",
+        )
+
+    def _resolve(self, host: str, deadline: Deadline) -> list[Address]:
+        try:
+            names = self._resolve_in_time(host, deadline)
+            return list(dict.fromkeys(ip_address(name.partition("%")[0]) for name in names))
+        except (OSError, ValueError) as error:
+            raise DiscoveryError(
+                Code.HTTP_ERROR,
+                f"the name {host} can not be resolved ({_reason(error)})",
+                "see whether the domain is spelled right and the network is up",
+            ) from None
+
+    def _resolve_in_time(self, host: str, deadline: Deadline) -> Sequence[str]:
+        # The system's resolver takes no timeout, so it is left behind in a thread when it is slow.
+        answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                answers.put(self.resolver(host))
+            except (OSError, ValueError) as error:
+                answers.put(error)
+
+        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        try:
+            answer = answers.get(timeout=deadline.remaining())
+        except queue.Empty:
+            raise TimeoutError("the name servers do not answer") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def is_public(address: Address) -> bool:
+    """Whether the address is a host on the public Internet, also when it embeds another one."""
+    if isinstance(address, IPv6Address):
+        if address in _NAT64:
+            return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+        for embedded in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
+            if embedded is not None and not is_public(embedded):
+                return False
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not address.is_multicast
+
+
+def _check_public(host: str, addresses: Sequence[Address]) -> None:
+    for address in addresses:
+        if not is_public(address):
+            raise DiscoveryError(
+                Code.HTTP_ERROR,
+                f"{host} has the address {address}, which is not a public one",
+                f"if {host} is a host of your own network, add it to `private_hosts` in the "
+                "configuration's [discovery] section",
+            )
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

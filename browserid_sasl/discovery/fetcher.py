@@ -1,0 +1,118 @@
+"""Which server is asked about a domain, and what is taken from it (PROTOCOL.md section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
+from browserid_sasl.discovery.dialing import Dialer
+from browserid_sasl.discovery.https import Answer, HttpsClient, Origin
+from browserid_sasl.discovery.lifetime import lifetime
+from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.identity.addresses import is_domain
+from browserid_sasl.identity.authority import FetchedDocument
+
+WELL_KNOWN: Final = "/.well-known/browserid"
+
+_NOT_CACHED: Final = 0
+
+
+class HttpsFetcher:
+    """Gets support documents and hands in sign-ins, over HTTPS. Safe for threads.
+
+    Implements `identity.authority.Fetcher` and `agent.signin.Provider`.
+
+    :param discovery: limits, trust anchors, and hosts that may have private addresses.
+    :param authorities: by domain, where its provider is if not at https://DOMAIN.
+    :param dialer: opens the connections.
+    """
+
+    def __init__(
+        self,
+        discovery: DiscoveryConfig,
+        authorities: Mapping[str, AuthorityOverride],
+        *,
+        dialer: Dialer | None = None,
+    ) -> None:
+        self._discovery = discovery
+        self._authorities = authorities
+        self._client = HttpsClient(
+            discovery.timeout_ms / 1000, discovery.max_size, dialer or Dialer()
+        )
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        """The document that `domain` publishes about `principal_domain`.
+
+        :raises DiscoveryError: http-error.
+        """
+        override = self._override(domain)
+        if override.keys_file is not None:
+            return self._read_pinned(domain, override.keys_file)
+        origin = self._origin(domain, override)
+        answer = self._client.get(origin, WELL_KNOWN, {"domain": principal_domain})
+        if answer.status != 200:
+            raise DiscoveryError(
+                Code.HTTP_ERROR,
+                f"{origin.host} has no support document: it answered with status {answer.status}",
+                f"see whether {domain} runs an identity provider; redirects are not followed",
+            )
+        _check_type(origin, answer)
+        return FetchedDocument(answer.body, lifetime(answer.headers))
+
+    def post(self, domain: str, path: str, body: bytes) -> Answer:
+        """Send a JSON document to the identity provider of `domain`.
+
+        :param path: absolute path on the provider's server.
+        :returns: the provider's answer, also when it refused: always JSON.
+        :raises DiscoveryError: http-error.
+        """
+        origin = self._origin(domain, self._override(domain))
+        answer = self._client.post(origin, path, body)
+        _check_type(origin, answer)
+        return answer
+
+    def _override(self, domain: str) -> AuthorityOverride:
+        return self._authorities.get(domain, AuthorityOverride())
+
+    def _origin(self, domain: str, override: AuthorityOverride) -> Origin:
+        ca_file = override.ca_file or self._discovery.ca_file
+        if override.url:
+            return Origin(override.url, ca_file, private=True)
+        _check_domain(domain)
+        private = domain in self._discovery.private_hosts
+        return Origin(f"https://{domain}", ca_file, private=private)
+
+    def _read_pinned(self, domain: str, path: Path) -> FetchedDocument:
+        try:
+            with path.open("rb") as file:
+                body = file.read(self._discovery.max_size + 1)
+        except OSError as error:
+            raise DiscoveryError(
+                Code.HTTP_ERROR,
+                f"the document of {domain} can not be read from {path} ({error.strerror})",
+                f'correct `keys_file` in [authorities."{domain}"]',
+            ) from None
+        return FetchedDocument(body, _NOT_CACHED)
+
+
+def _check_domain(domain: str) -> None:
+    if not is_domain(domain) or "." not in domain or domain.endswith(".localhost"):
+        raise DiscoveryError(
+            Code.HTTP_ERROR,
+            f"{domain[:253]!r} can not have an identity provider: it is not a public domain name",
+            "a domain has a dot in it and is no IP address; one of a closed network needs "
+            "`url` in its [authorities] section",
+        )
+
+
+def _check_type(origin: Origin, answer: Answer) -> None:
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or "Content-Encoding" in answer.headers:
+        raise DiscoveryError(
+            Code.HTTP_ERROR,
+            f"{origin.host} answered with {media_type[:80] or 'something'} (status "
+            f"{answer.status}) instead of application/json",
+            "the identity provider's web server has to send that type, uncompressed",
+        )

@@ -1,0 +1,493 @@
+"""The acceptor's side of a context (PROTOCOL.md sections 3 to 5)."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.gss import keys, tokens
+from browserid_sasl.gss.agreement import Point
+from browserid_sasl.gss.claims import (
+    NONCE_SIZE,
+    InitiatorClaims,
+    IssuedTicket,
+    Option,
+    ReportedError,
+    Response,
+)
+from browserid_sasl.gss.context import PROTECTION_FLAGS, ContextFlag, SecurityContext
+from browserid_sasl.gss.interfaces import Environment, ServerCredential
+from browserid_sasl.gss.mechanisms import Curve, Mechanism
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.states import ACCEPTOR, AcceptorEvent, AcceptorState, Machine
+from browserid_sasl.gss.tokens import TokenId
+from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.verifier import Verifier, replay_digest
+from browserid_sasl.jose import jwt
+from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, ReplayStore
+
+DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
+DEFAULT_RENEW_LIMIT_MS: Final = 7 * 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptorOptions:
+    """An acceptor's policy.
+
+    :param names: names it answers to; the first is its own.
+    :param host_alias: whether an assertion for ``host/...`` serves any service of the host.
+    :param ticket_lifetime: ms.
+    :param ticket_renew_limit: ms from the initial login until tickets are renewed no more.
+    :param cap_ticket: whether a ticket ends with the certificate it came from.
+    :param extra_round_trip: whether to demand it of initiators that did not ask.
+    """
+
+    names: tuple[ServiceName, ...]
+    host_alias: bool = False
+    ticket_lifetime: int = DEFAULT_TICKET_LIFETIME_MS
+    ticket_renew_limit: int = DEFAULT_RENEW_LIMIT_MS
+    cap_ticket: bool = False
+    extra_round_trip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptorStores:
+    """What acceptors share.
+
+    :param replay: the memory of assertions presented.
+    :param tickets: the tickets issued; None issues none.
+    """
+
+    replay: ReplayStore
+    tickets: AcceptorTicketStore | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """An assertion that verified, before anything about it is stored.
+
+    :param claims: its payload.
+    :param digest: what the replay store remembers of it.
+    :param ticket_id: the identifier a ticket for it gets.
+    :param subject: the initiator's e-mail address.
+    :param issuer: who vouched for it.
+    :param expires: ms, when a context from it ends.
+    :param attributes: further claims of the certificate.
+    :param used_ticket: the ticket that stood in for a certificate.
+    :param master_key: CMK, None without key exchange.
+    :param mutual: whether the response authenticates the acceptor.
+    """
+
+    claims: InitiatorClaims
+    digest: bytes
+    ticket_id: str
+    subject: str
+    issuer: str
+    expires: int
+    attributes: Mapping[str, Any]
+    used_ticket: AcceptorTicket | None
+    master_key: bytes | None = field(repr=False)
+    mutual: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Seal:
+    """How the response, or an error from here on, is signed.
+
+    :param sign: makes the token.
+    :param members: what a signed answer carries besides.
+    """
+
+    sign: Callable[[Mapping[str, Any]], str] = jwt.unsigned
+    members: Response = field(default_factory=Response)
+
+
+class Acceptor:
+    """Accepts one context.
+
+    `step` takes what the initiator sent and returns what to send back. It does not raise for
+    what the initiator did: the error goes into `failure`, and the error token that tells the
+    initiator is returned like any other.
+
+    :param mechanism: the mechanism that was negotiated.
+    :param options: the acceptor's policy.
+    :param verifier: checks assertions and certificates.
+    :param stores: replay store and tickets.
+    :param environment: time and randomness.
+    :param channel_binding: GSS `application_data` that the initiator has to have signed, None
+        without channel binding.
+    :param credential: X.509 key for mutual authentication, None without.
+    :param authorize: called with the initiator's address once that is proven and before anything
+        is stored; raises `BrowserIDError` to refuse. None takes everybody.
+    """
+
+    def __init__(
+        self,
+        mechanism: Mechanism,
+        options: AcceptorOptions,
+        verifier: Verifier,
+        stores: AcceptorStores,
+        environment: Environment,
+        *,
+        channel_binding: bytes | None = None,
+        credential: ServerCredential | None = None,
+        authorize: Callable[[str], None] | None = None,
+    ) -> None:
+        self._mechanism = mechanism
+        self._options = options
+        self._verifier = verifier
+        self._stores = stores
+        self._environment = environment
+        self._channel_binding = channel_binding
+        self._credential = credential
+        self._authorize = authorize
+        self._machine = Machine(ACCEPTOR, AcceptorState.START)
+        self._seal = _Seal()
+        self._pending: _Pending | None = None
+        self._context: SecurityContext | None = None
+        self._failure: BrowserIDError | None = None
+
+    @property
+    def state(self) -> AcceptorState:
+        """Where the exchange stands."""
+        return self._machine.state
+
+    @property
+    def failure(self) -> BrowserIDError | None:
+        """Why the context failed, None while it has not."""
+        return self._failure
+
+    @property
+    def context(self) -> SecurityContext:
+        """The established context.
+
+        :raises LocalProtocolError: context-incomplete.
+        """
+        if self._context is None:
+            raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the context is not established")
+        return self._context
+
+    def step(self, token: bytes) -> bytes | None:
+        """Take the initiator's token.
+
+        :returns: the token to send, None when there is nothing to send.
+        :raises LocalProtocolError: context-established when the exchange is over.
+        """
+        if not self._machine.permits(AcceptorEvent.REFUSED):
+            raise LocalProtocolError(
+                Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
+            )
+        try:
+            if self._machine.state is AcceptorState.AWAIT_PROOF:
+                self._take_proof(token)
+                return None
+            return self._take_assertion(token)
+        except BrowserIDError as error:
+            return self.refuse(error)
+
+    def refuse(self, error: BrowserIDError) -> bytes:
+        """Fail for a reason found outside of the token, for example in the GS2 header.
+
+        :returns: the error token to send.
+        """
+        self._machine.fire(AcceptorEvent.REFUSED)
+        self._failure = error
+        return self._error_token(error)
+
+    def _take_assertion(self, token: bytes) -> bytes:
+        self._seal = _Seal()
+        now = self._environment.clock()
+        backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
+        claims = InitiatorClaims.parse(backed.assertion.claims)
+        if claims.ticket_id is None:
+            return self._admit(self._verify_certificate(backed, claims, now), now)
+        ticket = self._find_ticket(backed, claims, now)
+        if ticket is None:
+            self._machine.fire(AcceptorEvent.TICKET_UNKNOWN)
+            return self._error_token(_TICKET_UNKNOWN)
+        return self._admit(self._verify_ticket(backed, claims, ticket, now), now)
+
+    # Initial authentication
+
+    def _verify_certificate(
+        self, backed: BackedAssertion, claims: InitiatorClaims, now: int
+    ) -> _Grant:
+        self._check_audience(claims)
+        self._check_binding(claims)
+        self._verifier.check_times(claims.validity, now)
+        certificate = self._verifier.verify_signatures(backed, now)
+        master_key = self._agree(claims)
+        mutual = self._seal_initial(claims, master_key)
+        return _Grant(
+            claims=claims,
+            digest=replay_digest(backed, certificate),
+            ticket_id=backed.ticket_id,
+            subject=certificate.email,
+            issuer=certificate.issuer,
+            expires=_whole_second(certificate.expires),
+            attributes=certificate.attributes,
+            used_ticket=None,
+            master_key=master_key,
+            mutual=mutual,
+        )
+
+    def _agree(self, claims: InitiatorClaims) -> bytes | None:
+        """Agree on the master key, and keep our point for the answer."""
+        curve = self._mechanism.curve
+        if curve is None:
+            return None
+        if claims.agreement is None:
+            raise RemoteProtocolError(Code.NO_KEY, "the assertion has no key agreement")
+        if claims.agreement.curve is not curve:
+            raise _wrong_curve(claims.agreement.curve.name, curve)
+        ephemeral = self._environment.ephemeral(curve)
+        master_key = ephemeral.agree(claims.agreement.point)
+        self._seal = _with_key(master_key, claims, ephemeral.point)
+        return master_key
+
+    def _seal_initial(self, claims: InitiatorClaims, master_key: bytes | None) -> bool:
+        """Sign with the X.509 key if that was asked for and there is one; whether it is so."""
+        credential = self._credential
+        if credential is None or Option.MUTUAL not in claims.options:
+            return False
+        if claims.nonce is None:
+            raise RemoteProtocolError(
+                Code.MISSING_NONCE, "mutual authentication was asked for without a nonce"
+            )
+        members = replace(self._seal.members, nonce=claims.nonce)
+        self._seal = _Seal(
+            lambda answer: jwt.sign(answer, credential.key, x5c=credential.chain), members
+        )
+        return True
+
+    # Re-authentication
+
+    def _find_ticket(
+        self, backed: BackedAssertion, claims: InitiatorClaims, now: int
+    ) -> AcceptorTicket | None:
+        """The ticket that is presented, None if the initiator shall present a certificate."""
+        if backed.certificates:
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION, "a re-authentication does not take a certificate"
+            )
+        if self._machine.state is AcceptorState.AWAIT_CERTIFICATE:
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION, "a certificate was asked for, another ticket came"
+            )
+        if self._stores.tickets is None or claims.ticket_id is None:
+            return None
+        return self._stores.tickets.get(claims.ticket_id, now)
+
+    def _verify_ticket(
+        self, backed: BackedAssertion, claims: InitiatorClaims, ticket: AcceptorTicket, now: int
+    ) -> _Grant:
+        curve = self._mechanism.curve
+        if curve is None or ticket.curve != curve.name:
+            raise _wrong_curve(ticket.curve, curve)
+        backed.assertion.verify(SecretKey(ticket.ark), "the re-authentication")
+        if claims.nonce is None:
+            raise RemoteProtocolError(Code.MISSING_NONCE, "the re-authentication has no nonce")
+        master_key = keys.authenticator_session_key(ticket.ark, claims.nonce)
+        self._seal = _with_key(master_key, claims, None)
+        self._check_audience(claims)
+        if str(claims.audience) != ticket.audience:
+            raise RemoteProtocolError(
+                Code.BAD_AUDIENCE,
+                f"the ticket is for {ticket.audience}, it was presented for {claims.audience}",
+            )
+        self._check_binding(claims)
+        self._verifier.check_times(claims.validity, now)
+        return _Grant(
+            claims=claims,
+            digest=replay_digest(backed, None),
+            ticket_id=backed.ticket_id,
+            subject=ticket.subject,
+            issuer=ticket.issuer,
+            expires=ticket.expires,
+            attributes=ticket.attributes,
+            used_ticket=ticket,
+            master_key=master_key,
+            mutual=ticket.mutual and Option.MUTUAL in claims.options,
+        )
+
+    # Both
+
+    def _check_audience(self, claims: InitiatorClaims) -> None:
+        alias = self._options.host_alias
+        if any(name.answers_to(claims.audience, host_alias=alias) for name in self._options.names):
+            return
+        raise RemoteProtocolError(
+            Code.BAD_AUDIENCE,
+            f"the assertion is for {claims.audience}, this server is {self._options.names[0]}",
+            "connect to the server by its own name, or add the other to `audiences` there",
+        )
+
+    def _check_binding(self, claims: InitiatorClaims) -> None:
+        if self._channel_binding is None:
+            return
+        if claims.channel_binding is None:
+            raise RemoteProtocolError(
+                Code.MISSING_CHANNEL_BINDINGS, "the assertion is not bound to the channel"
+            )
+        if not hmac.compare_digest(claims.channel_binding, self._channel_binding):
+            raise RemoteProtocolError(
+                Code.CHANNEL_BINDINGS_MISMATCH,
+                "the assertion is bound to another channel",
+                "somebody may be in between, or the two sides bind in different ways",
+            )
+
+    def _admit(self, grant: _Grant, now: int) -> bytes:
+        """Store what has to be stored and answer."""
+        if self._authorize is not None:
+            self._authorize(grant.subject)
+        asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
+        proof_wanted = asked and grant.master_key is not None
+        if not proof_wanted and not self._stores.replay.insert(
+            grant.digest, grant.claims.validity.expires
+        ):
+            raise RemoteProtocolError(
+                Code.REPLAYED_ASSERTION,
+                "the assertion was presented before",
+                "if you did not log in twice with it, somebody is replaying it",
+            )
+        ticket = self._new_ticket(grant, now)
+        if ticket is not None and not proof_wanted:
+            ticket = self._store_ticket(ticket)
+        answer = replace(
+            self._seal.members,
+            expires=grant.expires,
+            ticket=IssuedTicket(ticket.tid, ticket.expires) if ticket else None,
+        )
+        if not proof_wanted:
+            self._establish(grant, grant.master_key, extra_round_trip=False)
+            self._machine.fire(AcceptorEvent.ACCEPTED)
+            return self._token(answer)
+        jti = self._environment.random(NONCE_SIZE)
+        self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(_some(grant), jti))
+        self._machine.fire(AcceptorEvent.ACCEPTED_PENDING_PROOF)
+        return self._token(replace(answer, jti=jti))
+
+    def _take_proof(self, token: bytes) -> None:
+        """Finish the extra round trip (PROTOCOL.md section 5.1)."""
+        pending = self._pending
+        assert pending is not None  # noqa: S101 - the table leads here from one place
+        backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
+        if backed.certificates:
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION, "the extra round trip does not take a certificate"
+            )
+        backed.assertion.verify(SecretKey(pending.master_key), "the proof")
+        if pending.ticket is not None:
+            self._store_ticket(pending.ticket)
+        self._establish(pending.grant, pending.master_key, extra_round_trip=True)
+        self._machine.fire(AcceptorEvent.PROVEN)
+
+    def _new_ticket(self, grant: _Grant, now: int) -> AcceptorTicket | None:
+        curve = self._mechanism.curve
+        if self._stores.tickets is None or curve is None or grant.master_key is None:
+            return None
+        issued_at = _whole_second(now)
+        old = grant.used_ticket
+        renew_until = old.renew_until if old else issued_at + self._options.ticket_renew_limit
+        expires = min(issued_at + self._options.ticket_lifetime, _whole_second(renew_until))
+        if self._options.cap_ticket:
+            expires = min(expires, grant.expires)
+        if expires <= now:
+            return None
+        return AcceptorTicket(
+            tid=grant.ticket_id,
+            subject=grant.subject,
+            issuer=grant.issuer,
+            audience=str(grant.claims.audience),
+            ark=keys.authenticator_root_key(grant.master_key),
+            curve=curve.name,
+            issued_at=issued_at,
+            expires=expires,
+            renew_until=renew_until,
+            mutual=old.mutual if old else grant.mutual,
+            renewed=old is not None,
+            attributes=grant.attributes,
+        )
+
+    def _store_ticket(self, ticket: AcceptorTicket) -> AcceptorTicket | None:
+        tickets = self._stores.tickets
+        return ticket if tickets is not None and tickets.put(ticket) else None
+
+    def _establish(
+        self, grant: _Grant, master_key: bytes | None, *, extra_round_trip: bool
+    ) -> None:
+        flags = ContextFlag.TRANSFERABLE
+        if master_key is not None:
+            flags |= PROTECTION_FLAGS
+        if grant.mutual:
+            flags |= ContextFlag.MUTUAL
+        if Option.DCE_STYLE in grant.claims.options:
+            flags |= ContextFlag.DCE_STYLE
+        if Option.IDENTIFY in grant.claims.options:
+            flags |= ContextFlag.IDENTIFY
+        self._context = SecurityContext(
+            mechanism=self._mechanism,
+            is_initiator=False,
+            identity=grant.subject,
+            target=grant.claims.audience,
+            issuer=grant.issuer,
+            expires=grant.expires,
+            flags=flags,
+            ticket_used=grant.used_ticket is not None,
+            extra_round_trip=extra_round_trip,
+            attributes=grant.attributes,
+            root_key=None if master_key is None else keys.context_root_key(master_key),
+        )
+
+    def _token(self, answer: Response) -> bytes:
+        return tokens.frame(TokenId.ACCEPTOR, "~" + self._seal.sign(answer.to_json()))
+
+    def _error_token(self, error: BrowserIDError) -> bytes:
+        status = ReportedError(int(error.major), error.code.wire)
+        clock = self._environment.clock()
+        return self._token(replace(self._seal.members, error=status, clock=clock))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What the acceptor holds back until the proof of the extra round trip came.
+
+    :param grant: the verified assertion.
+    :param ticket: the ticket announced in the response.
+    :param master_key: XRTK.
+    """
+
+    grant: _Grant
+    ticket: AcceptorTicket | None
+    master_key: bytes = field(repr=False)
+
+
+_TICKET_UNKNOWN: Final = RemoteProtocolError(
+    Code.REAUTH_FAILED, "the ticket is not known here, or it has expired"
+)
+
+
+def _with_key(master_key: bytes, claims: InitiatorClaims, point: Point | None) -> _Seal:
+    key = SecretKey(keys.response_key(master_key))
+    members = Response(agreement_member=claims.dialect.agreement, point=point)
+    return _Seal(lambda answer: jwt.sign(answer, key), members)
+
+
+def _some(grant: _Grant) -> bytes:
+    assert grant.master_key is not None  # noqa: S101 - asked for only with key exchange
+    return grant.master_key
+
+
+def _wrong_curve(name: str, curve: Curve | None) -> RemoteProtocolError:
+    wanted = curve.name if curve else "no curve"
+    return RemoteProtocolError(
+        Code.INVALID_EC_CURVE, f"the key agreement is on {name}, the mechanism takes {wanted}"
+    )
+
+
+def _whole_second(time: int) -> int:
+    return time - time % 1000

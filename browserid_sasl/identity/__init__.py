@@ -1,0 +1,1 @@
+"""Who somebody is, and who may say so: certificates, assertions and their issuers' authority."""

@@ -1,0 +1,27 @@
+"""E-mail addresses and domain names as certificates carry them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_ADDRESS: Final = 254
+MAX_DOMAIN: Final = 253
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}", re.ASCII)
+_LOCAL_PART: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
+
+
+def is_domain(text: str) -> bool:
+    """Whether `text` is a host name in lower case and nothing else: no port, no IP address."""
+    return len(text) <= MAX_DOMAIN and _DOMAIN.fullmatch(text) is not None
+
+
+def domain_of(address: str) -> str | None:
+    """The domain of an e-mail address in lower case, None if it is not an address."""
+    local, at, domain = address.rpartition("@")
+    domain = domain.lower()
+    if not at or len(address) > MAX_ADDRESS or not _LOCAL_PART.fullmatch(local):
+        return None
+    return domain if is_domain(domain) and local.isprintable() else None

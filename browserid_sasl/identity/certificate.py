@@ -1,0 +1,116 @@
+"""Identity certificates: an identity provider's word that a key is a person's.
+
+PROTOCOL.md section 1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.identity.addresses import domain_of, is_domain
+from browserid_sasl.jose import json as strict_json
+from browserid_sasl.jose import jwt
+from browserid_sasl.jose.jwt import Jwt, SigningKey
+from browserid_sasl.jose.keys import PublicKey, parse_public_key
+
+_WHAT: Final = "the certificate"
+_REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal"})
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A parsed certificate. It proves nothing before its signature was verified.
+
+    :param issuer: domain of the identity provider, in lower case.
+    :param issued_at: ms.
+    :param expires: ms.
+    :param not_before: ms, None when the certificate does not say.
+    :param public_key: the person's key.
+    :param email: the person's address.
+    :param attributes: claims beyond the registered ones.
+    :param jwt: the token.
+    """
+
+    issuer: str
+    issued_at: int
+    expires: int
+    not_before: int | None
+    public_key: PublicKey
+    email: str
+    attributes: Mapping[str, Any]
+    jwt: Jwt = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, *, allow_legacy: bool = False) -> Certificate:
+        """Read a certificate.
+
+        :param allow_legacy: whether a short key is taken (PROTOCOL.md section 1.1).
+        :raises RemoteProtocolError: missing-issuer, invalid-issuer, missing-principal,
+            unknown-principal-type, invalid-key, and the errors of `Jwt.parse`.
+        """
+        token = Jwt.parse(text, _WHAT)
+        claims = token.claims
+        if "public-key" not in claims:
+            raise RemoteProtocolError(Code.INVALID_KEY, f"{_WHAT} has no public key")
+        return cls(
+            issuer=_issuer(claims),
+            issued_at=strict_json.time(claims, "iat", _WHAT),
+            expires=strict_json.time(claims, "exp", _WHAT),
+            not_before=strict_json.optional_time(claims, "nbf", _WHAT),
+            public_key=parse_public_key(claims["public-key"], allow_legacy=allow_legacy),
+            email=_email(claims),
+            attributes={name: claims[name] for name in claims if name not in _REGISTERED},
+            jwt=token,
+        )
+
+
+def issue(
+    issuer: str,
+    email: str,
+    public_key: PublicKey,
+    *,
+    issued_at: int,
+    expires: int,
+    signing_key: SigningKey,
+    attributes: Mapping[str, Any] | None = None,
+) -> str:
+    """Make a certificate.
+
+    :param issued_at: ms.
+    :param expires: ms, at most 24 h after `issued_at` or verifiers refuse it.
+    :param attributes: further claims.
+    """
+    claims = {
+        "public-key": public_key.to_json(),
+        "principal": {"email": email},
+        "iat": issued_at,
+        "exp": expires,
+        "iss": issuer,
+    }
+    return jwt.sign(claims | dict(attributes or {}), signing_key)
+
+
+def _issuer(claims: Mapping[str, Any]) -> str:
+    if "iss" not in claims:
+        raise RemoteProtocolError(Code.MISSING_ISSUER, f"{_WHAT} does not say who issued it")
+    issuer = claims["iss"]
+    if not isinstance(issuer, str) or not is_domain(issuer.lower()):
+        raise RemoteProtocolError(
+            Code.INVALID_ISSUER, f"the issuer of {_WHAT} is not a domain name"
+        )
+    return issuer.lower()
+
+
+def _email(claims: Mapping[str, Any]) -> str:
+    principal = claims.get("principal")
+    if not isinstance(principal, dict):
+        raise RemoteProtocolError(Code.MISSING_PRINCIPAL, f"{_WHAT} does not say whom it is for")
+    email = principal.get("email")
+    if not isinstance(email, str) or domain_of(email) is None:
+        raise RemoteProtocolError(
+            Code.UNKNOWN_PRINCIPAL_TYPE, f"{_WHAT} is not for a valid e-mail address"
+        )
+    return email

@@ -1,0 +1,157 @@
+"""Verification of what an initiator presents (PROTOCOL.md section 3)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.identity.authority import Authority
+from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.jose.keys import PublicKey
+
+DEFAULT_SKEW_MS: Final = 300_000
+DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
+
+_CLOCK_REMEDY: Final = "compare the clocks of both machines"
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """When an assertion says it is valid; all in ms.
+
+    :param expires: `exp`, or `iat` of a re-authentication that has no `exp`.
+    :param issued_at: `iat`, None when absent.
+    :param not_before: `nbf`, None when absent.
+    """
+
+    expires: int
+    issued_at: int | None = None
+    not_before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks times, certificates and signatures; the audience and bindings are checked before.
+
+    :param authority: says which keys may sign for an address.
+    :param skew: ms by which clocks may differ.
+    :param max_life: ms a certificate may live at most; an assertion neither.
+    :param allow_legacy: whether short keys are taken (PROTOCOL.md section 1.1).
+    """
+
+    authority: Authority
+    skew: int = DEFAULT_SKEW_MS
+    max_life: int = DEFAULT_MAX_LIFE_MS
+    allow_legacy: bool = False
+
+    def check_times(self, validity: Validity, now: int) -> None:
+        """Check an assertion's own times.
+
+        :raises RemoteProtocolError: expired-assertion, invalid-assertion,
+            assertion-not-yet-valid.
+        """
+        if validity.expires + self.skew < now:
+            raise RemoteProtocolError(
+                Code.EXPIRED_ASSERTION,
+                f"the assertion expired {_seconds(now - validity.expires)} ago",
+                _CLOCK_REMEDY,
+            )
+        if validity.expires > now + self.max_life + self.skew:
+            # Bounds what the replay store has to remember.
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION, "the assertion expires implausibly far in the future"
+            )
+        if validity.issued_at is not None and validity.issued_at > now + self.skew:
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION, "the assertion was issued in the future", _CLOCK_REMEDY
+            )
+        if validity.not_before is not None and validity.not_before > now + self.skew:
+            raise RemoteProtocolError(
+                Code.ASSERTION_NOT_YET_VALID, "the assertion is not valid yet", _CLOCK_REMEDY
+            )
+
+    def verify_signatures(self, backed: BackedAssertion, now: int) -> Certificate:
+        """Check the certificate and, with its key, the assertion.
+
+        :raises RemoteProtocolError: missing-cert, too-many-certs, untrusted-issuer,
+            expired-cert, cert-not-yet-valid, cred-expired, invalid-signature.
+        :raises DiscoveryError: when the issuer's document can not be had.
+        """
+        certificate = self._only_certificate(backed)
+        keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
+        self._check_certificate_times(certificate, now)
+        if not _signed_by_any(certificate, keys):
+            keys = self.authority.refreshed_keys_for(certificate.issuer, certificate.email, now)
+            if not _signed_by_any(certificate, keys):
+                raise RemoteProtocolError(
+                    Code.INVALID_SIGNATURE,
+                    f"the certificate is not signed by a key that {certificate.issuer} publishes",
+                    "it was altered on the way, or its key was withdrawn: sign in again",
+                )
+        backed.assertion.verify(certificate.public_key, "the assertion")
+        return certificate
+
+    def _only_certificate(self, backed: BackedAssertion) -> Certificate:
+        if not backed.certificates:
+            raise RemoteProtocolError(Code.MISSING_CERT, "the assertion has no certificate")
+        if len(backed.certificates) > 1:
+            raise RemoteProtocolError(
+                Code.TOO_MANY_CERTS, f"{len(backed.certificates)} certificates came instead of one"
+            )
+        return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
+
+    def _check_certificate_times(self, certificate: Certificate, now: int) -> None:
+        sign_in = f"sign in again: browserid login {certificate.email}"
+        if certificate.expires + self.skew < now:
+            raise RemoteProtocolError(
+                Code.EXPIRED_CERT,
+                f"the certificate expired {_seconds(now - certificate.expires)} ago",
+                sign_in,
+            )
+        if certificate.expires <= now:
+            raise RemoteProtocolError(
+                Code.CRED_EXPIRED, "the certificate has just expired", sign_in
+            )
+        begins = max(certificate.issued_at, certificate.not_before or 0)
+        if begins > now + self.skew:
+            raise RemoteProtocolError(
+                Code.CERT_NOT_YET_VALID, "the certificate is not valid yet", _CLOCK_REMEDY
+            )
+        if certificate.expires - certificate.issued_at > self.max_life:
+            raise RemoteProtocolError(
+                Code.INVALID_ASSERTION,
+                f"the certificate lives longer than {_seconds(self.max_life)}",
+                "the identity provider has to issue it for less, or `max_certificate_life` "
+                "has to permit it",
+            )
+
+
+def replay_digest(backed: BackedAssertion, certificate: Certificate | None) -> bytes:
+    """What the replay store remembers of an assertion (PROTOCOL.md section 5.3).
+
+    It covers what was signed and whose key signed it, and nothing else. The whole text would not
+    do: an ECDSA signature has a twin that verifies too, base64url can be padded, and another
+    certificate for the same key can be put in front, so that a replay would look like news.
+
+    :param certificate: the assertion's certificate, None for a re-authentication, whose
+        payload names its key (the ticket).
+    """
+    signer = certificate.public_key.thumbprint if certificate else b""
+    return hashlib.sha256(signer + backed.assertion.signing_input).digest()
+
+
+def _signed_by_any(certificate: Certificate, keys: tuple[PublicKey, ...]) -> bool:
+    for key in keys:
+        try:
+            certificate.jwt.verify(key, "the certificate")
+        except RemoteProtocolError:
+            continue
+        return True
+    return False
+
+
+def _seconds(duration: int) -> str:
+    return f"{duration // 1000} s"

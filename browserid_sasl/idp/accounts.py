@@ -1,0 +1,179 @@
+"""The people of a domain, and their passwords (argon2id, RFC 9106)."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+import unicodedata
+from typing import Final
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.low_level import ARGON2_VERSION
+from sqlalchemy import select
+
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.idp.database import Account, Database
+
+MAX_PASSWORD: Final = 1024
+"""Characters of a password at the most."""
+
+# What RFC 5322 section 3.2.3 permits without quotes, in lower case.
+_LOCAL_PART: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_MAX_LOCAL_PART: Final = 64
+
+
+class Accounts:
+    """The accounts of one domain. Safe for threads.
+
+    :param database: where they are kept.
+    :param domain: whose addresses they have.
+    :param hasher: makes and checks password hashes.
+    """
+
+    def __init__(
+        self, database: Database, domain: str, *, hasher: PasswordHasher | None = None
+    ) -> None:
+        self._database = database
+        self._domain = domain
+        self._hasher = hasher or PasswordHasher()
+        self._hash_of_nobody = _hash_of_nobody(self._hasher)
+
+    def address(self, text: str) -> str:
+        """The address in the form in which accounts have it: in lower case.
+
+        :raises LocalProtocolError: invalid-parameter: no account can have this address.
+        """
+        address = text.lower()
+        local, _, domain = address.rpartition("@")
+        if domain != self._domain:
+            raise LocalProtocolError(
+                Code.INVALID_PARAMETER,
+                f"{text[:254]!r} is not an address of {self._domain}",
+                f"write it as name@{self._domain}",
+            )
+        if len(local) > _MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+            raise LocalProtocolError(
+                Code.INVALID_PARAMETER,
+                f"{text[:254]!r} is not a valid e-mail address",
+                "letters, digits and .!#$%&'*+/=?^_`{|}~- may stand before the @",
+            )
+        return address
+
+    def add(self, address: str, password: str, now: int) -> bool:
+        """Make an account.
+
+        :param now: ms.
+        :returns: False, and nothing changed, if there is one with this address.
+        :raises LocalProtocolError: invalid-parameter: address or password can not be used.
+        """
+        email = self.address(address)
+        hashed = self._hash(password)
+        with self._database.transaction() as session:
+            if session.get(Account, email) is not None:
+                return False
+            session.add(Account(email=email, password=hashed, created=now, changed=now))
+            return True
+
+    def set_password(self, address: str, password: str, now: int) -> None:
+        """Give an account another password.
+
+        :param now: ms.
+        :raises LocalProtocolError: invalid-parameter: no such account, or no usable password.
+        """
+        email = self.address(address)
+        hashed = self._hash(password)
+        with self._database.transaction() as session:
+            account = session.get(Account, email)
+            if account is None:
+                raise LocalProtocolError(
+                    Code.INVALID_PARAMETER,
+                    f"there is no account {email}",
+                    f"make one with `browserid-idp add-user {email}`",
+                )
+            account.password = hashed
+            account.changed = now
+
+    def remove(self, address: str) -> bool:
+        """Remove an account; whether there was one."""
+        email = self.address(address)
+        with self._database.transaction() as session:
+            account = session.get(Account, email)
+            if account is None:
+                return False
+            session.delete(account)
+            return True
+
+    def all(self) -> list[Account]:
+        """Every account, in the order of their addresses."""
+        with self._database.transaction() as session:
+            return list(session.scalars(select(Account).order_by(Account.email)))
+
+    def verify(self, address: str, password: str, now: int) -> bool:
+        """Whether the account exists and this is its password.
+
+        It takes the same time in any case. A hash made with other parameters than are used today
+        is replaced.
+
+        :param address: in lower case.
+        :param now: ms.
+        """
+        with self._database.transaction() as session:
+            account = session.get(Account, address)
+        hashed = account.password if account else self._hash_of_nobody
+        try:
+            self._hasher.verify(hashed, _normal(password))
+        except (VerificationError, InvalidHashError):
+            return False
+        if account is None:
+            return False
+        if self._hasher.check_needs_rehash(hashed):
+            self._rehash(address, hashed, password, now)
+        return True
+
+    def _rehash(self, email: str, old: str, password: str, now: int) -> None:
+        new = self._hash(password)
+        with self._database.transaction() as session:
+            account = session.get(Account, email)
+            # It may have got another password since it was verified.
+            if account is not None and account.password == old:
+                account.password = new
+                account.changed = now
+
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(_normal(check_password(password)))
+
+
+
+def check_password(password: str) -> str:
+    """The password itself, if it can be one.
+
+    :raises LocalProtocolError: invalid-parameter.
+    """
+    if not 0 < len(password) <= MAX_PASSWORD or not _is_text(password):
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            "the password can not be used",
+            f"it has to have 1 to {MAX_PASSWORD} characters",
+        )
+    return password
+
+
+def _hash_of_nobody(hasher: PasswordHasher) -> str:
+    """A hash of no known password, which takes as long to compare with as the hashes made now."""
+    salt, digest = (
+        base64.b64encode(secrets.token_bytes(length)).decode("ascii").rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
+
+
+def _is_text(password: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in password)
+
+
+def _normal(password: str) -> bytes:
+    # One and the same password is typed as different code points on different keyboards.
+    return unicodedata.normalize("NFC", password).encode("utf-8")

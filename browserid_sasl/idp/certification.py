@@ -1,0 +1,147 @@
+"""Certificates for people's keys: what is asked, and whether it is granted.
+
+The endpoint `certify` of PROTOCOL.md section 2. The request is a JSON object with `email`,
+`password`, `public-key` and, if wanted, `duration` in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
+from browserid_sasl.identity import certificate
+from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
+from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.folder import Provider
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
+from browserid_sasl.jose import b64
+from browserid_sasl.jose import json as strict_json
+from browserid_sasl.jose.keys import PublicKey, parse_public_key
+
+MAX_SIZE: Final = 16_384
+"""Octets of a request at the most."""
+
+_WHAT: Final = "the request"
+_MAX_ADDRESS: Final = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A person's wish to have a key certified.
+
+    :param email: the address, as it was spelled.
+    :param password: secret.
+    :param public_key: the key.
+    :param duration: ms the certificate is to live, None for as long as is usual.
+    """
+
+    email: str
+    password: str = field(repr=False)
+    public_key: PublicKey
+    duration: int | None = None
+
+    @classmethod
+    def parse(cls, body: bytes) -> Request:
+        """Read a request.
+
+        :raises BrowserIDError: what is wrong with it.
+        """
+        members = strict_json.parse_object(body, _WHAT, MAX_SIZE)
+        if "public-key" not in members:
+            raise RefusedError(400, "no-key", "the request has no `public-key`", Code.NO_KEY)
+        password = strict_json.string(members, "password", _WHAT, max_length=MAX_PASSWORD)
+        return cls(
+            strict_json.string(members, "email", _WHAT, max_length=_MAX_ADDRESS),
+            check_password(password),
+            parse_public_key(members["public-key"]),
+            _duration(members),
+        )
+
+
+class Certifier:
+    """Decides on requests. Safe for threads.
+
+    :param provider: whose people may ask.
+    :param life: ms a certificate lives at the most.
+    """
+
+    def __init__(self, provider: Provider, life: int) -> None:
+        self._provider = provider
+        self._life = min(life, MAX_CERTIFICATE_LIFE_MS)
+
+    def certify(self, body: bytes, client: str, now: int) -> str:
+        """The certificate that is asked for.
+
+        :param body: the request's octets.
+        :param client: IP address it came from.
+        :param now: ms.
+        :raises RefusedError: it is not granted.
+        :raises StoreError: something of the provider is broken.
+        """
+        request = _parse(body)
+        email = self._address(request.email)
+        self._authenticate(email, request.password, client, now)
+        expires = now + min(request.duration or self._life, self._life)
+        signing_key = self._provider.keys.active(now).private_key
+        text = certificate.issue(
+            self._provider.domain, email, request.public_key, now, expires, signing_key
+        )
+        thumbprint = b64.encode(request.public_key.thumbprint)
+        self._provider.audit.write(
+            Event.CERTIFIED, now, email=email, client=client, key=thumbprint, expires=expires
+        )
+        return text
+
+    def _address(self, text: str) -> str:
+        try:
+            return self._provider.accounts.address(text)
+        except LocalProtocolError as error:
+            raise RefusedError(400, "invalid-address", str(error)) from None
+
+    def _authenticate(self, email: str, password: str, client: str, now: int) -> None:
+        provider = self._provider
+        attempt = provider.limits.begin(email, client, now)
+        if attempt.blocked:
+            seconds = -(-attempt.blocked // 1000)
+            raise RefusedError(
+                429,
+                "too-many-attempts",
+                f"too many sign-ins failed: try again in {seconds} s",
+                Code.INTERACT_UNAVAILABLE,
+                retry_after=seconds,
+            )
+        if not provider.accounts.verify(email, password, now):
+            provider.audit.write(
+                Event.SIGN_IN_FAILED, now, email=email, client=client, wait=attempt.penalty
+            )
+            raise RefusedError(
+                401,
+                "wrong-credentials",
+                "there is no account with this address and password",
+                Code.INTERACT_FAILURE,
+            )
+        provider.limits.succeeded(email)
+        provider.audit.write(Event.SIGNED_IN, now, email=email, client=client)
+
+
+def _parse(body: bytes) -> Request:
+    try:
+        return Request.parse(body)
+    except RefusedError:
+        raise
+    except BrowserIDError as error:
+        raise RefusedError(400, error.code.text, str(error), error.code) from None
+
+
+def _duration(members: strict_json.Object) -> int | None:
+    if "duration" not in members:
+        return None
+    duration = members["duration"]
+    longest = MAX_CERTIFICATE_LIFE_MS // 1000
+    if isinstance(duration, bool) or not isinstance(duration, int) or not 1 <= duration <= longest:
+        raise RefusedError(
+            400, "invalid-duration", f"`duration` is not a number of seconds from 1 to {longest}"
+        )
+    return duration * 1000

@@ -1,0 +1,132 @@
+"""The provider's database: accounts, and failed sign-ins (SQLite through SQLAlchemy)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Index, String, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+
+from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.idp.files import create_private
+
+_BUSY_S = 10
+
+
+class Base(DeclarativeBase):
+    """The tables."""
+
+
+class Domain(Base):
+    """The one row that says whose database this is.
+
+    `name` is the domain whose addresses are certified, `created` is in ms.
+    """
+
+    __tablename__ = "domain"
+
+    name: Mapped[str] = mapped_column(String(253), primary_key=True)
+    created: Mapped[int]
+
+
+class Account(Base):
+    """A person who may sign in.
+
+    `email` is in lower case, `password` is an argon2 hash, times are in ms.
+    """
+
+    __tablename__ = "accounts"
+
+    email: Mapped[str] = mapped_column(String(254), primary_key=True)
+    password: Mapped[str]
+    created: Mapped[int]
+    changed: Mapped[int]
+
+
+class Failure(Base):
+    """A sign-in that failed, or has not succeeded yet.
+
+    `email` need not be that of an account. `network` is where it came from. `time` is in ms.
+    """
+
+    __tablename__ = "failures"
+    __table_args__ = (
+        Index("failures_email", "email", "time"),
+        Index("failures_network", "network", "time"),
+        Index("failures_time", "time"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    network: Mapped[str] = mapped_column(String(64))
+    time: Mapped[int]
+
+
+class Database:
+    """Transactions on the provider's database file. Safe for threads and processes.
+
+    :param path: of the file, which is made if it is not there.
+    :raises StoreError: cache-error: it can not be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            create_private(path)
+        except OSError as error:
+            raise _failed(path, str(error.strerror)) from None
+        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S})
+        event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", _begin)
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, or not at all.
+
+        :raises StoreError: cache-error.
+        """
+        try:
+            with self._sessions.begin() as session:
+                yield session
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or type(error).__name__
+            raise _failed(self._path, str(cause)) from None
+
+    def create_tables(self) -> None:
+        """Make the tables that are not there.
+
+        :raises StoreError: cache-error.
+        """
+        with self.transaction() as session:
+            Base.metadata.create_all(session.connection())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    # The driver's own idea of when to begin is switched off: see _begin.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin(connection: Any) -> None:
+    # What a transaction reads decides what it writes, so it has the write lock from its start.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _failed(path: Path, why: str) -> StoreError:
+    return StoreError(
+        Code.CACHE_ERROR,
+        f"the database {path} can not be used ({why})",
+        "run `browserid-idp init`, or this as the user the provider runs as",
+    )
+
+

@@ -1,0 +1,69 @@
+"""The table of signature algorithms (PROTOCOL.md section 1.1).
+
+A row names what a key of a certain kind and size signs with. The algorithm always follows from
+the key that is trusted, never from the token: a token's header has to agree with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives import hashes
+
+from browserid_sasl.errors import Code, RemoteProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """A signature algorithm.
+
+    :param name: its name in a header's `alg`.
+    :param family: ``RS``, ``DS``, ``ES`` or ``HS``, as keys spell it in `algorithm`.
+    :param sizes: bits of the modulus (RSA, DSA) or field (EC) that take this algorithm,
+        both ends included.
+    :param subgroup: bits of DSA's `q`; 0 for the others.
+    :param digest: the hash function.
+    :param legacy: whether it has to be permitted explicitly.
+    """
+
+    name: str
+    family: str
+    sizes: tuple[int, int]
+    subgroup: int
+    digest: hashes.HashAlgorithm
+    legacy: bool = False
+
+
+HS256: Final = Algorithm("HS256", "HS", (256, 256), 0, hashes.SHA256())
+
+ALGORITHMS: Final = (
+    Algorithm("RS256", "RS", (2048, 8192), 0, hashes.SHA256()),
+    Algorithm("DS256", "DS", (2048, 2048), 256, hashes.SHA256()),
+    Algorithm("ES256", "ES", (256, 256), 0, hashes.SHA256()),
+    # SHA-256 in spite of the names.
+    Algorithm("RS128", "RS", (1024, 2047), 0, hashes.SHA256(), legacy=True),
+    Algorithm("RS64", "RS", (512, 1023), 0, hashes.SHA256(), legacy=True),
+    Algorithm("DS128", "DS", (1024, 1024), 160, hashes.SHA1(), legacy=True),  # noqa: S303
+)
+
+
+def algorithm_for(family: str, bits: int, subgroup: int, *, allow_legacy: bool) -> Algorithm:
+    """The algorithm of a key of this kind and size.
+
+    :raises RemoteProtocolError: key-too-short, or invalid-key when no algorithm has such keys.
+    """
+    for row in ALGORITHMS:
+        low, high = row.sizes
+        if row.family == family and low <= bits <= high and row.subgroup == subgroup:
+            if row.legacy and not allow_legacy:
+                raise RemoteProtocolError(
+                    Code.KEY_TOO_SHORT,
+                    f"a {family} key of {bits} bits is too short to be trusted",
+                    "use a key of the current size, or set `allow_legacy_keys` if the other "
+                    "side can not be changed",
+                )
+            return row
+    raise RemoteProtocolError(
+        Code.INVALID_KEY, f"no signature algorithm takes a {family} key of {bits} bits"
+    )

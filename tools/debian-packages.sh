@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Install the Debian packages that the given files list, one a line with # comments, as far as they
+# are missing. Who may not install packages is told which to ask for.
+#
+# usage: tools/debian-packages.sh FILE...
+set -euo pipefail
+
+missing_packages() {
+    local package
+    sed -e 's/#.*//' "$@" | tr -s '[:space:]' '\n' | sort -u | while read -r package; do
+        [ -n "$package" ] || continue
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+    done
+}
+
+# Says what went wrong, and nothing else.
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null; }
+
+# Daemons that come with the packages are started by the tests that use them, on ports of their own:
+# while the packages install, Debian's start of them is refused.
+refuse_to_start_daemons() {
+    local guard=/usr/sbin/policy-rc.d
+    [ ! -e "$guard" ] || return 0
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$guard"
+    chmod 755 "$guard"
+}
+
+# The lists of packages are fetched only if apt can not do without: there are none, or they are old.
+install_packages() {
+    apt --simulate install --no-install-recommends "$@" 2>/dev/null || apt update
+    apt install -y --no-install-recommends "$@" && return
+    apt update
+    apt install -y --no-install-recommends "$@"
+}
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "This is no Debian: make sure that what these files name is installed: $*" >&2
+    exit 1
+fi
+mapfile -t missing < <(missing_packages "$@")
+[ ${#missing[@]} -gt 0 ] || exit 0
+if [ "$(id -u)" -ne 0 ]; then
+    {
+        echo "Debian packages are missing. As root, run:"
+        echo
+        echo "    apt update && apt install --no-install-recommends ${missing[*]}"
+        echo
+        echo "then try again."
+    } >&2
+    exit 1
+fi
+echo "==> Debian packages: ${missing[*]}"
+refuse_to_start_daemons
+install_packages "${missing[@]}"

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# Install the commands for everybody on this machine, or take them away again.
+#
+# usage: tools/install.sh install|uninstall PREFIX [EXTRAS]
+#
+# PREFIX/lib/browserid-sasl/env is a symbolic link to a virtual environment made by Debian's
+# python3, which every user can read and only this one can write; PREFIX/bin gets a link to each
+# command. A new install makes a new environment and moves the link, so that a program that runs on
+# the old one does not lose the files below its feet: the old one goes at the install after.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly action=$1 prefix=$2 extras=${3:-idp}
+readonly python=/usr/bin/python3
+readonly home=$prefix/lib/browserid-sasl
+readonly commands=(bidtool browserid browserid-idp)
+
+case $prefix in /*) ;; *) echo "install: PREFIX must be an absolute path, not '$prefix'" >&2 && exit 1 ;; esac
+
+umask 022
+
+remove_links() {
+    local command
+    for command in "${commands[@]}"; do
+        if [ "$(readlink "$prefix/bin/$command")" = "$home/env/bin/$command" ]; then
+            rm "$prefix/bin/$command"
+        fi
+    done
+}
+
+remove_environments_except() {
+    local environment
+    for environment in "$home"/env-*; do
+        case " $* " in *" ${environment##*/} "*) ;; *) rm -rf "$environment" ;; esac
+    done
+}
+
+install_commands() {
+    local new previous command
+    previous=$(basename "$(readlink "$home/env" || true)")
+    mkdir -p "$home" "$prefix/bin"
+    new=$(mktemp -d "$home/env-XXXXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    chmod 755 "$new"
+    "$python" -m venv "$new"
+    # What an earlier build left in build/ would be packed as well.
+    rm -rf build
+    "$new/bin/python" -m pip install --quiet --disable-pip-version-check ".[$extras]"
+    rm -rf build
+    ln -sfn "$(basename "$new")" "$home/env.new"
+    mv -T "$home/env.new" "$home/env"
+    trap - EXIT
+    remove_environments_except "$(basename "$new")" "$previous"
+    for command in "${commands[@]}"; do
+        [ ! -x "$home/env/bin/$command" ] || ln -sfn "$home/env/bin/$command" "$prefix/bin/$command"
+    done
+    echo "installed in $home, commands in $prefix/bin"
+}
+
+uninstall_commands() {
+    remove_links
+    rm -rf "$home"
+}
+
+case $action in
+    install) install_commands ;;
+    uninstall) uninstall_commands ;;
+    *) sed -n 's/^# usage: /usage: /p' "$0" >&2 && exit 2 ;;
+esac
