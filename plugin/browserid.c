@@ -160,15 +160,18 @@ static bool take_outcome(struct exchange *exchange, const char *input, unsigned 
                                                  &outcome->properties);
 }
 
-/* Lifetime and attributes of the peer, for sasl_auxprop_getctx(). Losing them denies nothing. */
+/*
+ * Lifetime and attributes of the peer, for sasl_auxprop_getctx(). libsasl2 refuses those that the
+ * application has not requested, which is as it should be.
+ */
 static void publish(const sasl_utils_t *utils, struct propctx *context, PyObject *properties) {
     for (Py_ssize_t i = 0; context && i < PyTuple_GET_SIZE(properties); i++) {
-        const char *names[2] = {NULL, NULL}, *value;
+        const char *name, *value;
 
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(properties, i), "ss", &names[0], &value))
+        if (PyArg_ParseTuple(PyTuple_GET_ITEM(properties, i), "ss", &name, &value))
+            (void)utils->prop_set(context, name, value, -1);
+        else
             PyErr_Clear();
-        else if (utils->prop_request(context, names) == SASL_OK)
-            (void)utils->prop_set(context, names[0], value, -1);
     }
 }
 

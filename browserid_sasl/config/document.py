@@ -46,7 +46,7 @@ def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:
     text = _decode(data, file)
     try:
         tables = _parse(text, file)
-        lines = locate(text)
+        lines = locate(text.replace("\r\n", "\n"))
     except RecursionError:
         raise ConfigurationError(
             "arrays or tables are nested too deeply", "no option needs this", file=str(file)
@@ -56,7 +56,7 @@ def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:
 
 def _decode(data: bytes, file: Path) -> str:
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(

@@ -70,9 +70,7 @@ class DeadlineSocket(ssl.SSLSocket):
 
     deadline: Deadline | None = None
 
-    def recv_into(
-        self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0
-    ) -> int:
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         self._limit()
         return super().recv_into(buffer, nbytes, flags)
 

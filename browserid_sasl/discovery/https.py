@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import HTTPError
 
@@ -132,12 +132,14 @@ class _Adapter(HTTPAdapter):
         super().__init__()
         self.poolmanager.pool_classes_by_scheme = {"https": _pool_class(origin, dialer, deadline)}
 
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: object, cert: object = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        target = urlsplit(str(request.url))
-        host = {"scheme": target.scheme, "host": target.hostname, "port": target.port}
-        return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, *_settings: Any, **_more: Any
+    ) -> HTTPConnectionPool:
+        context = {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+        pool: HTTPConnectionPool = self.poolmanager.connection_from_url(
+            str(request.url), pool_kwargs=context
+        )
+        return pool
 
     def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
         # The inherited method would add the anchors that `requests` brings to our context.

@@ -34,9 +34,9 @@ _RESPONSE: Final = "the response"
 class Option(Enum):
     """What an initiator can ask for in `opts`."""
 
-    MUTUAL = "ma"
     EXTRA_ROUND_TRIP = "xrt"
     DCE_STYLE = "dce"
+    MUTUAL = "ma"
     IDENTIFY = "ify"
 
 

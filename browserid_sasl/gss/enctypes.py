@@ -350,7 +350,7 @@ class UsageKeys:
             written: the place it has in the scatter and gather interfaces of MIT Kerberos.
         :returns: `sealed_size`, the octets written that count.
         """
-        size = _encrypt_stealing(self._chain, (confounder, *pieces), output)
+        size = encrypt_stealing(self._chain, (confounder, *pieces), output)
         covered: Sequence[Octets]
         if self._encrypt_then_mac:
             covered = (_ZERO_BLOCK, output[:BLOCK_SIZE], associated, output[BLOCK_SIZE:size])
@@ -386,7 +386,7 @@ class UsageKeys:
         return message
 
     def _decrypt(self, pieces: Sequence[memoryview], size: int) -> memoryview:
-        return _decrypt_stealing(self._chain, self._blocks, pieces, size)
+        return decrypt_stealing(self._chain, self._blocks, pieces, size)
 
     def _digest(self, template: HMAC, pieces: Sequence[Octets]) -> bytes:
         context = template.copy()
@@ -407,9 +407,7 @@ def _require_equal(expected: bytes, received: Octets) -> None:
 # AES in CBC mode with ciphertext stealing (RFC 3962 section 5)
 
 
-def _encrypt_stealing(
-    chain: Cipher[modes.CBC], pieces: Sequence[Octets], output: memoryview
-) -> int:
+def encrypt_stealing(chain: Cipher[modes.CBC], pieces: Sequence[Octets], output: memoryview) -> int:
     """Encrypt the concatenated pieces, of at least one block, and return their size.
 
     The last two blocks change places and the last octets, as many as the last block was padded
@@ -432,7 +430,7 @@ def _encrypt_stealing(
     return size
 
 
-def _decrypt_stealing(
+def decrypt_stealing(
     chain: Cipher[modes.CBC],
     blocks: Cipher[modes.ECB],
     pieces: Sequence[memoryview],

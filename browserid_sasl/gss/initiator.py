@@ -206,7 +206,7 @@ class Initiator:
         return ticket
 
     def _certificate_assertion(self) -> bytes:
-        options = self._asked_for(mutual=self._trust is not None)
+        options = self._asked_for()
         curve = self._mechanism.curve
         ephemeral = self._environment.ephemeral(curve) if curve else None
         # Without key agreement nothing else tells two logins of the same millisecond apart.
@@ -233,7 +233,7 @@ class Initiator:
             validity=self._validity(),
             channel_binding=self._channel_binding,
             nonce=nonce,
-            options=self._asked_for(mutual=ticket.mutual),
+            options=self._asked_for(),
             ticket_id=ticket.tid,
         )
         self._offer = _Offer(
@@ -249,9 +249,9 @@ class Initiator:
     def _validity(self) -> Validity:
         return Validity(self._environment.clock() + self._options.assertion_lifetime)
 
-    def _asked_for(self, *, mutual: bool) -> frozenset[Option]:
+    def _asked_for(self) -> frozenset[Option]:
         wanted = {
-            Option.MUTUAL: mutual and self._options.mutual is not Mutual.OFF,
+            Option.MUTUAL: self._trust is not None and self._options.mutual is not Mutual.OFF,
             Option.EXTRA_ROUND_TRIP: self._options.extra_round_trip or self._options.dce_style,
             Option.DCE_STYLE: self._options.dce_style,
             Option.IDENTIFY: self._options.identify,

@@ -228,7 +228,7 @@ class MessageProtection:
         :raises LocalProtocolError: when the sequence numbers are used up.
         """
         make = self._seal if confidential else self._wrap_clear
-        token = make(memoryview(data).cast("B"), associated)
+        token = make(_octets(data), _octets(associated))
         self._next_sequence += 1
         return token
 
@@ -238,7 +238,7 @@ class MessageProtection:
         :raises LocalProtocolError: when the sequence numbers are used up.
         """
         header = self._header(_MIC_TOKEN, 0, _MIC_COUNT, _MIC_COUNT).pack()
-        token = header + self._key.checksum(self._role.sign_usage, data, header)
+        token = header + self._key.checksum(self._role.sign_usage, _octets(data), header)
         self._next_sequence += 1
         return token
 
@@ -253,7 +253,7 @@ class MessageProtection:
             overhead = _HEADER_SIZE + self._mac_size
         return max(0, max_output - overhead)
 
-    def _seal(self, data: memoryview, associated: Octets) -> bytes:
+    def _seal(self, data: memoryview, associated: memoryview) -> bytes:
         """RFC 4121 section 4.2.4, with confidentiality."""
         filler = self._seal_filler
         header = self._header(_WRAP_TOKEN, _SEALED, len(filler), 0).pack()
@@ -265,7 +265,7 @@ class MessageProtection:
         keys.seal_into(token[_HEADER_SIZE:], confounder, (data, filler + header), associated)
         return bytes(token[: _HEADER_SIZE + sealed_size])
 
-    def _wrap_clear(self, data: memoryview, associated: Octets) -> bytes:
+    def _wrap_clear(self, data: memoryview, associated: memoryview) -> bytes:
         """RFC 4121 section 4.2.4, without: EC counts as 0 in what the checksum covers."""
         header = self._header(_WRAP_TOKEN, 0, 0, 0)
         covered = (associated, data, header.pack())
@@ -298,11 +298,11 @@ class MessageProtection:
 
         :param associated: what was given to `wrap_aead`.
         """
-        view = memoryview(token).cast("B")
+        view = _octets(token)
         header = self._parse_header(view, _WRAP_TOKEN)
         body = _rotate_left(view[_HEADER_SIZE:], header.rotation)
         open_body = self._unseal if header.sealed else self._unwrap_clear
-        data = open_body(header, body, associated)
+        data = open_body(header, body, _octets(associated))
         return Unwrapped(data, header.sealed, self._window.accept(header.sequence))
 
     def verify_mic(self, data: Octets, token: Octets) -> TokenStatus:
@@ -312,7 +312,7 @@ class MessageProtection:
         :raises SequenceError: the token was received before, or is older than the last 64.
         :raises RemoteProtocolError: as `unwrap`.
         """
-        view = memoryview(token).cast("B")
+        view = _octets(token)
         header = self._parse_header(view, _MIC_TOKEN)
         if header.sealed or (header.extra_count, header.rotation) != (_MIC_COUNT, _MIC_COUNT):
             raise RemoteProtocolError(
@@ -325,7 +325,7 @@ class MessageProtection:
             )
         signed_header, checksum = view[:_HEADER_SIZE], view[_HEADER_SIZE:]
         usage = self._peer.sign_usage
-        self._key.verify_checksum(usage, checksum, data, signed_header)
+        self._key.verify_checksum(usage, checksum, _octets(data), signed_header)
         return self._window.accept(header.sequence)
 
     def _parse_header(self, token: memoryview, token_id: int) -> _Header:
@@ -358,7 +358,7 @@ class MessageProtection:
             )
         return header
 
-    def _unseal(self, header: _Header, body: Sequence[memoryview], associated: Octets) -> bytes:
+    def _unseal(self, header: _Header, body: Sequence[memoryview], associated: memoryview) -> bytes:
         keys = self._key.for_usage(self._peer.seal_usage)
         plaintext = keys.unseal(body, associated)
         # The copy of the header was sealed before the body was rotated. EC must be compared
@@ -376,7 +376,7 @@ class MessageProtection:
         return bytes(plaintext[:size])
 
     def _unwrap_clear(
-        self, header: _Header, body: Sequence[memoryview], associated: Octets
+        self, header: _Header, body: Sequence[memoryview], associated: memoryview
     ) -> bytes:
         if header.extra_count != self._mac_size:
             raise RemoteProtocolError(
@@ -390,10 +390,15 @@ class MessageProtection:
                 Code.TOKEN_TRUNCATED, "the token is too short to hold its checksum"
             )
         data, checksum = cut_pieces(body, size)
-        covered = (associated, *data, header._replace(extra_count=0, rotation=0).pack())
-        usage = self._peer.seal_usage
-        self._key.verify_checksum(usage, b"".join(checksum), *covered)
+        signed_header = header._replace(extra_count=0, rotation=0).pack()
+        covered: list[Octets] = [associated, *data, signed_header]
+        self._key.verify_checksum(self._peer.seal_usage, b"".join(checksum), *covered)
         return b"".join(data)
+
+
+def _octets(data: Octets) -> memoryview:
+    """The memory of a bytes-like object, whatever it takes its items to be."""
+    return memoryview(data).cast("B")
 
 
 def _rotate_left(body: memoryview, by: int) -> Sequence[memoryview]:

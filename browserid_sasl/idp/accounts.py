@@ -145,7 +145,6 @@ class Accounts:
         return self._hasher.hash(_normal(check_password(password)))
 
 
-
 def check_password(password: str) -> str:
     """The password itself, if it can be one.
 

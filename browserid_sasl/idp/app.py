@@ -98,9 +98,7 @@ def create_app(
 
 
 class _Endpoints:
-    def __init__(
-        self, provider: Provider, settings: Settings, clock: Callable[[], int]
-    ) -> None:
+    def __init__(self, provider: Provider, settings: Settings, clock: Callable[[], int]) -> None:
         self._provider = provider
         self._clock = clock
         self._cache_control = f"max-age={settings.document_life // 1000}"

@@ -86,7 +86,12 @@ class Certifier:
         expires = now + min(request.duration or self._life, self._life)
         signing_key = self._provider.keys.active(now).private_key
         text = certificate.issue(
-            self._provider.domain, email, request.public_key, now, expires, signing_key
+            self._provider.domain,
+            email,
+            request.public_key,
+            issued_at=now,
+            expires=expires,
+            signing_key=signing_key,
         )
         thumbprint = b64.encode(request.public_key.thumbprint)
         self._provider.audit.write(

@@ -128,5 +128,3 @@ def _failed(path: Path, why: str) -> StoreError:
         f"the database {path} can not be used ({why})",
         "run `browserid-idp init`, or this as the user the provider runs as",
     )
-
-

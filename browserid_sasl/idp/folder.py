@@ -1,9 +1,11 @@
 """The folder that holds all of a provider: how it is laid out, made and opened.
 
-    provider.sqlite   accounts and failed sign-ins
-    keys/             signing keys
-    tls/              private authority and server certificate, with `init --local-tls`
-    audit.log         what happened
+| name | content |
+| --- | --- |
+| `provider.sqlite` | accounts and failed sign-ins |
+| `keys/` | signing keys |
+| `tls/` | private authority and server certificate, with `init --local-tls` |
+| `audit.log` | what happened |
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ class Listener:
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             both = family == socket.AF_INET6 and self.host == "::"
-            return socket.create_server(
-                address, family=family, backlog=128, dualstack_ipv6=both
-            )
+            return socket.create_server(address, family=family, backlog=128, dualstack_ipv6=both)
         except OSError as error:
             raise ConfigurationError(
                 f"can not listen on {self.host} port {self.port} ({error.strerror})",

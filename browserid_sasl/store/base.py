@@ -1,13 +1,15 @@
 """Records that outlive a context, and the interfaces of the stores that keep them.
 
 A store is small on purpose: a new one (another database, a cluster) is one file that implements
-the protocols below. Times are milliseconds since the epoch and are always passed in: a store
-reads no clock. Every method may raise `StoreError`.
+the protocols below. Times are milliseconds since the epoch and are always passed in; a store that
+tidies up while it is written to is given a clock for that alone. Every method may raise
+`StoreError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -188,3 +190,34 @@ class AuthorityCache(Protocol):
 
     def all(self, now: int) -> Iterable[tuple[str, CachedDocument]]:
         """Every document that has not expired at `now` (ms), with its domain."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptorStores:
+    """What an acceptor needs to remember.
+
+    :param close: lets go of files and connections; the stores open them again when used again.
+    """
+
+    replay: ReplayStore
+    tickets: AcceptorTicketStore
+    authorities: AuthorityCache
+    close: Callable[[], None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InitiatorStores:
+    """What an initiator, and the agent that signs for it, need to remember.
+
+    :param close: lets go of files and connections; the stores open them again when used again.
+    """
+
+    tickets: InitiatorTicketStore
+    identities: IdentityStore
+    authorities: AuthorityCache
+    close: Callable[[], None] = field(repr=False)
+
+
+def system_clock() -> int:
+    """The time of day in ms since the epoch."""
+    return time.time_ns() // 1_000_000

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-TLS_UNIQUE: Final = "tls-unique"
-TLS_SERVER_END_POINT: Final = "tls-server-end-point"
+from browserid_sasl.sasl.channel_binding import TLS_SERVER_END_POINT, TLS_UNIQUE
+
 SASL_SAMPLE: Final = "sasl-sample"
 
 STAND_INS: Final[Mapping[str, bytes]] = {

@@ -22,6 +22,7 @@ from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.login import Login, Wishes
 from browserid_sasl.cli.sample.tls import channel_bindings, client_context
 from browserid_sasl.config.sections import Dialect, Mutual
+from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 
 
@@ -38,7 +39,7 @@ class Settings:
     service: str
     mechanism: str | None
     config_file: Path | None
-    identity: str | None
+    identity: str
     authzid: str
     dialect: str | None
     mutual: str | None
@@ -57,7 +58,7 @@ class Settings:
 @options.port_and_service
 @click.option("-m", "mechanism", metavar="MECH", help="Only mechanism to use.")
 @options.config_option
-@click.option("--identity", metavar="EMAIL", help="Who to log in as.")
+@click.option("--identity", metavar="EMAIL", default="", help="Who to log in as.")
 @click.option("--authzid", metavar="NAME", default="", help="Who to act for, if not oneself.")
 @click.option(
     "--dialect", type=click.Choice(get_args(Dialect)), help="Generation of the protocol to speak."
@@ -100,19 +101,32 @@ def log_in(settings: Settings) -> int:
         console.complain(f"connect: {error.strerror or error}")
         return os.EX_UNAVAILABLE
     with closing(connection):
-        try:
-            if tls is not None:
-                connection.start_tls(tls, settings.host)
-            wishes = _wishes(settings, connection)
-            succeeded = Login(client, wishes, connection, console).run()
-        except ssl.SSLError as error:
-            console.complain(f"TLS: {error.strerror or error}")
-            return os.EX_UNAVAILABLE
-        except OSError as error:
-            console.complain(f"connection lost: {error.strerror or error}")
-            succeeded = False
+        status = _authenticate(settings, client, tls, connection, console)
         console.say("closing connection")
-    return os.EX_OK if succeeded else options.NOT_AUTHENTICATED
+    return status
+
+
+def _authenticate(
+    settings: Settings,
+    client: Client,
+    tls: ssl.SSLContext | None,
+    connection: Connection,
+    console: Console,
+) -> int:
+    try:
+        if tls is not None:
+            connection.start_tls(tls, settings.host)
+        login = Login(client, _wishes(settings, connection), connection, console)
+        return os.EX_OK if login.run() else options.NOT_AUTHENTICATED
+    except LocalProtocolError as error:
+        console.fail("starting SASL negotiation", error)
+        return options.NOT_AUTHENTICATED
+    except ssl.SSLError as error:
+        console.complain(f"TLS: {error.strerror or error}")
+        return os.EX_UNAVAILABLE
+    except OSError as error:
+        console.complain(f"connection lost: {error.strerror or error}")
+        return options.NOT_AUTHENTICATED
 
 
 def _open_client(settings: Settings) -> Client:
@@ -136,19 +150,25 @@ def _wishes(settings: Settings, connection: Connection) -> Wishes:
 def _binding(
     demanded: str | None, preferred: str | None, tls: ssl.SSLSocket | None
 ) -> ChannelBinding | None:
-    """The data to bind to: `demanded` or nothing; else `preferred`, or what TLS has."""
+    """What to bind to: type `demanded` or nothing; else `preferred`, or what TLS has.
+
+    :raises LocalProtocolError: the TLS connection does not have it.
+    """
     wanted = demanded or preferred
     if tls is None:
         return ChannelBinding(wanted, STAND_INS[wanted]) if wanted is not None else None
     available = channel_bindings(tls, tls.getpeercert(binary_form=True) or b"")
-    if demanded is not None and demanded not in available:
-        raise click.UsageError(
-            f"this {tls.version()} connection has no channel binding {demanded}, it has "
-            + " and ".join(available)
-        )
-    if wanted is None or wanted not in available:
-        wanted = next(iter(available))
-    return ChannelBinding(wanted, available[wanted])
+    if wanted in available:
+        return ChannelBinding(wanted, available[wanted])
+    if demanded is None and available:
+        return ChannelBinding(*next(iter(available.items())))
+    if wanted is None:
+        return None
+    raise LocalProtocolError(
+        Code.MISSING_CHANNEL_BINDINGS,
+        f"this {tls.version()} connection has no channel binding {wanted}",
+        "it has " + " and ".join(available) if available else "it has none at all",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

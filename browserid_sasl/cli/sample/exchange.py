@@ -92,7 +92,7 @@ class Exchange:
         if mandatory is not None:
             self._console.trace(f"forcing use of mechanism {mandatory}")
             return mandatory.encode("ascii", "replace")
-        names = self._service.server.mechanisms(bool(self._bindings))
+        names = self._service.server.mechanisms(channel_binding=bool(self._bindings))
         self._console.trace(f"generating client mechanism list... {len(names)} mechanisms")
         return " ".join(names).encode("ascii")
 

@@ -18,7 +18,7 @@ def describe(result: Result) -> list[str]:
         f"ticket used: {_yes_no(result.ticket_used)}",
         f"mutual authentication: {_yes_no(result.mutual)}",
         f"channel binding: {result.channel_binding or 'none'}",
-        f"flags: 0x{result.flags:x}",
+        f"flags: 0x{int(result.flags):x}",
         f"expires: {expires}",
     ]
     for name, value in result.attributes.items():

@@ -23,6 +23,8 @@ from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.exchange import Exchange, Service
 from browserid_sasl.cli.sample.listening import Limits, Listening, Stream, open_listeners
 from browserid_sasl.cli.sample.tls import ServerTls, channel_bindings
+from browserid_sasl.errors import LocalProtocolError
+from browserid_sasl.gss.mechanisms import mechanism_by_name
 
 _GRACE: Final = 3.0
 _MAX_WORKERS: Final = 64
@@ -58,13 +60,24 @@ class Settings:
         return self.flag is not None and FLAGS[self.flag].critical
 
 
+def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    try:
+        if name is not None:
+            mechanism_by_name(name)
+    except LocalProtocolError as error:
+        raise click.BadParameter(str(error)) from None
+    return name
+
+
 @options.command
 @options.binding_flags
 @click.option(
     "-h", "hostname", default=socket.gethostname, show_default="this host's", help="Own name."
 )
 @options.port_and_service
-@click.option("-m", "mechanism", metavar="MECH", help="Only mechanism to offer.")
+@click.option(
+    "-m", "mechanism", metavar="MECH", callback=_known_mechanism, help="Only mechanism to offer."
+)
 @options.config_option
 @click.option("--listen", "address", metavar="ADDRESS", help="Only address to listen on.")
 @click.option("--tls-cert", type=options.FILE, help="PEM certificate and chain; turns TLS on.")
@@ -126,9 +139,12 @@ def serve(settings: Settings) -> int:
 
 
 def _open_server(settings: Settings) -> Server:
-    configuration = config.load(settings.config_file)
+    given = {}
+    if settings.mechanism is not None:
+        given["mechanisms"] = mechanism_by_name(settings.mechanism).name
     if settings.binding_critical:
-        configuration = configuration.with_options({"require_channel_binding": "yes"})
+        given["require_channel_binding"] = "yes"
+    configuration = config.load(settings.config_file).with_options(given)
     return Server(configuration, settings.service, settings.hostname)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,9 +11,12 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from browserid_sasl.cli.sample.binding import TLS_SERVER_END_POINT, TLS_UNIQUE
-from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.sasl.channel_binding import tls_server_end_point
+from browserid_sasl.errors import ConfigurationError, LocalProtocolError
+from browserid_sasl.sasl.channel_binding import (
+    TLS_SERVER_END_POINT,
+    TLS_UNIQUE,
+    tls_server_end_point,
+)
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _HAVE_TLS_UNIQUE: Final = frozenset({"TLSv1.2"})
@@ -72,11 +75,13 @@ def client_context(ca_file: Path | None, latest: str) -> ssl.SSLContext:
 
 def channel_bindings(
     connection: ssl.SSLSocket | ssl.SSLObject, certificate: bytes
-) -> Mapping[str, bytes]:
+) -> dict[str, bytes]:
     """The channel binding data of a TLS connection by type, the type to prefer first.
 
     ``tls-unique`` (RFC 5929 section 3) is bound to the one connection, but is not there in
-    TLS 1.3, for which it is not defined (RFC 9266 section 3).
+    TLS 1.3, for which it is not defined (RFC 9266 section 3). ``tls-server-end-point`` is not
+    there with certificates that are signed without a hash function of their own (RFC 5929
+    section 4.1).
 
     :param certificate: the certificate the server presented, DER.
     """
@@ -85,5 +90,6 @@ def channel_bindings(
         unique = connection.get_channel_binding(TLS_UNIQUE)
         if unique is not None:
             bindings[TLS_UNIQUE] = unique
-    bindings[TLS_SERVER_END_POINT] = tls_server_end_point(certificate)
+    with suppress(LocalProtocolError):
+        bindings[TLS_SERVER_END_POINT] = tls_server_end_point(certificate).data
     return bindings

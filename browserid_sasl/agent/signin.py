@@ -1,0 +1,165 @@
+"""Signing in without a browser: a key made here, certified by the identity provider.
+
+The endpoint `certify` of PROTOCOL.md section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
+
+from browserid_sasl.agent.credential import MARGIN_MS
+from browserid_sasl.discovery import Answer
+from browserid_sasl.errors import (
+    BrowserIDError,
+    Code,
+    CredentialError,
+    DiscoveryError,
+    RemoteProtocolError,
+)
+from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.identity.authority import (
+    MAX_DELEGATIONS,
+    AuthorityResolver,
+    FetchedDocument,
+)
+from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.support import Delegation, SupportDocument
+from browserid_sasl.identity.verifier import Verifier
+from browserid_sasl.jose import json as strict_json
+from browserid_sasl.jose import jwt
+from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.store.base import IdentityRecord, IdentityStore
+from browserid_sasl.store.memory import MemoryAuthorityCache
+
+KeyType = Literal["RS256", "ES256"]
+"""What a person's key signs with. The C peer verifies RS256 only."""
+
+_MAX_CERTIFICATE: Final = 16_384
+_MAX_SAID: Final = 200
+_WHAT: Final = "the identity provider's answer"
+
+
+class Provider(Protocol):
+    """Reaches identity providers, see `discovery.HttpsFetcher`."""
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        """The document that `domain` publishes about `principal_domain`."""
+
+    def post(self, domain: str, path: str, body: bytes) -> Answer:
+        """Send a JSON document to a path of the provider of `domain`."""
+
+
+def sign_in(
+    identity: str,
+    password: str,
+    *,
+    http: Provider,
+    store: IdentityStore,
+    clock: Callable[[], int],
+    key_type: KeyType = "RS256",
+) -> IdentityRecord:
+    """Make a key, have it certified, and keep both.
+
+    The certificate is looked at as a server will, and what is there of this identity is replaced
+    only by one that is good.
+
+    :param identity: the person's e-mail address.
+    :param password: secret.
+    :param clock: ms since the epoch.
+    :returns: what is stored now. Its address is spelled as the provider spells it.
+    :raises CredentialError: the provider refuses, has no such endpoint, or gives something else
+        than the certificate asked for.
+    :raises DiscoveryError: the provider can not be reached, or its document is not usable.
+    :raises StoreError: the key can not be kept.
+    """
+    domain = domain_of(identity)
+    if domain is None:
+        raise CredentialError(
+            Code.UNKNOWN_PRINCIPAL_TYPE,
+            f"{identity[:_MAX_SAID]!r} is not an e-mail address",
+            "write it as you@example.org",
+        )
+    resolver = AuthorityResolver(http, MemoryAuthorityCache())
+    authority, path = _endpoint(resolver, domain, clock())
+    key = PrivateKey.generate(key_type)
+    request = {"email": identity, "password": password, "public-key": key.public_key.to_json()}
+    answer = http.post(authority, path, strict_json.dumps(request))
+    text = _granted(answer, authority)
+    certificate = _checked(text, key, identity, authority, Verifier(resolver), clock())
+    record = IdentityRecord(certificate.email, key.to_pem(), text, certificate.expires)
+    store.put(record)
+    return record
+
+
+def _endpoint(resolver: AuthorityResolver, domain: str, now: int) -> tuple[str, str]:
+    """The domain that certifies addresses of `domain`, and the path to ask at."""
+    authority = domain
+    for _ in range(MAX_DELEGATIONS + 1):
+        document = resolver.document(authority, domain, now)
+        if not isinstance(document, Delegation):
+            break
+        authority = document.authority
+    if not isinstance(document, SupportDocument):
+        raise CredentialError(
+            Code.INTERACT_UNAVAILABLE, f"{domain} has no identity provider that can be signed in to"
+        )
+    if document.certify is None:
+        raise CredentialError(
+            Code.INTERACT_UNAVAILABLE,
+            f"the identity provider {authority} lets people sign in in a browser only",
+        )
+    return authority, document.certify
+
+
+def _granted(answer: Answer, authority: str) -> str:
+    """The certificate in the answer."""
+    try:
+        members = strict_json.parse_object(answer.body, _WHAT)
+        if answer.status == 200:
+            return strict_json.string(members, "certificate", _WHAT, max_length=_MAX_CERTIFICATE)
+    except RemoteProtocolError as error:
+        raise DiscoveryError(error.code, error.message) from None
+    raise _refused(answer, members, authority)
+
+
+def _refused(answer: Answer, members: strict_json.Object, authority: str) -> CredentialError:
+    said = members.get("message")
+    why = f"status {answer.status}"
+    if isinstance(said, str) and said.isprintable():
+        why = f"it said: {said[:_MAX_SAID]}"
+    if answer.status in (429, 503):
+        return CredentialError(
+            Code.INTERACT_UNAVAILABLE, f"{authority} lets nobody sign in just now ({why})"
+        )
+    remedy = "see whether address and password are right" if answer.status == 401 else ""
+    return CredentialError(
+        Code.INTERACT_FAILURE, f"{authority} refused the sign-in ({why})", remedy
+    )
+
+
+def _checked(
+    text: str, key: PrivateKey, identity: str, authority: str, verifier: Verifier, now: int
+) -> Certificate:
+    try:
+        assertion = f"{text}~{jwt.sign({}, key)}"
+        backed = BackedAssertion.parse(assertion.encode("utf-8"))
+        certificate = verifier.verify_signatures(backed, now)
+    except BrowserIDError as error:
+        raise _not_good(authority, error.message, error.code) from None
+    if certificate.public_key.thumbprint != key.public_key.thumbprint:
+        raise _not_good(authority, "it is for another key", Code.INVALID_KEY)
+    if certificate.email.lower() != identity.lower():
+        raise _not_good(authority, f"it is for {certificate.email}", Code.BAD_INITIATOR_NAME)
+    if certificate.expires <= now + MARGIN_MS:
+        raise _not_good(authority, "it expires at once", Code.CRED_EXPIRED)
+    return certificate
+
+
+def _not_good(authority: str, why: str, code: Code) -> CredentialError:
+    return CredentialError(
+        code,
+        f"the certificate that {authority} gave is not good: {why}",
+        "compare the clocks of both machines, or tell the provider's administrator",
+    )

@@ -1,0 +1,257 @@
+"""What programs use: a server and a client made from the configuration.
+
+Everything below this module is handed its files, sockets, clock and randomness; here they are
+opened. A `Server` or `Client` is made once and shared by threads; each login is a mechanism
+object of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl import store, x509_files
+from browserid_sasl.agent.credential import AgentCredentialSource
+from browserid_sasl.config import Config, load
+from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
+from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, AcceptorStores
+from browserid_sasl.gss.agreement import EcdhKey
+from browserid_sasl.gss.dialects import dialect_by_name
+from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
+from browserid_sasl.gss.interfaces import CredentialSource, Environment, ServerTrust
+from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.identity.authority import AuthorityResolver
+from browserid_sasl.identity.verifier import Verifier
+from browserid_sasl.sasl import registry
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.client import ClientMechanism
+from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
+
+SERVER_DATABASE: Final = "server.db"
+CLIENT_DATABASE: Final = "client.db"
+
+
+def now_ms() -> int:
+    """The system's clock, ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+SYSTEM: Final = Environment(clock=now_ms, random=os.urandom, ephemeral=EcdhKey.generate)
+"""The machine's own time and randomness."""
+
+
+class Server:
+    """Authenticates clients of one service. Safe for threads, and for processes that fork.
+
+    :param config: the configuration; the files of the machine when None.
+    :param service: the service's SASL name, for example ``imap``.
+    :param hostname: the name clients know the host by; this machine's when None.
+    :raises ConfigurationError: when an option can not be put to use.
+    """
+
+    def __init__(
+        self, config: Config | None = None, service: str = "host", hostname: str | None = None
+    ) -> None:
+        config = load() if config is None else config
+        options = config.server
+        self._config = config
+        self._mechanisms = [mechanism_by_name(name) for name in options.mechanisms]
+        self._name = ServiceName.make(service, hostname or socket.getfqdn())
+        stores = _acceptor_stores(config)
+        resolver = AuthorityResolver(
+            HttpsFetcher(config.discovery, config.authorities),
+            stores.authorities,
+            secondary=options.secondary_authorities,
+            allow_legacy=options.allow_legacy_keys,
+        )
+        self._verifier = Verifier(
+            resolver,
+            skew=options.clock_skew_ms,
+            max_life=options.max_certificate_life_ms,
+            allow_legacy=options.allow_legacy_keys,
+        )
+        self._stores = AcceptorStores(stores.replay, stores.tickets if options.tickets else None)
+        self._options = AcceptorOptions(
+            names=(self._name, *map(ServiceName.parse, options.audiences)),
+            host_alias=options.host_spn_alias,
+            ticket_lifetime=options.ticket_lifetime_ms,
+            ticket_renew_limit=options.ticket_renew_limit_ms,
+            cap_ticket=options.cap_ticket_at_certificate,
+            extra_round_trip=options.extra_round_trip,
+        )
+        self._credential = (
+            x509_files.load_server_credential(options.x509_certificate, options.x509_key)
+            if options.x509_certificate and options.x509_key
+            else None
+        )
+
+    @property
+    def name(self) -> ServiceName:
+        """The service's own name."""
+        return self._name
+
+    def mechanisms(self, *, channel_binding: bool = False) -> list[str]:
+        """The names to offer to clients.
+
+        :param channel_binding: whether the channel has binding data.
+        """
+        return registry.offer(self._mechanisms, channel_binding=channel_binding)
+
+    def start(
+        self,
+        name: str,
+        *,
+        channel_bindings: Mapping[str, bytes] | None = None,
+        success_data: bool = False,
+        authorize: Authorize = only_oneself,
+    ) -> ServerMechanism:
+        """Begin a login.
+
+        :param name: the mechanism the client has picked.
+        :param channel_bindings: the channel's binding data by type, for example
+            ``tls-exporter``; empty without.
+        :param success_data: whether the application's protocol sends data along with success.
+        :param authorize: whether an identity may act as another.
+        :raises LocalProtocolError: wrong-mech when the mechanism is not offered.
+        """
+        mechanism = mechanism_by_name(name)
+        if mechanism not in self._mechanisms:
+            raise LocalProtocolError(
+                Code.WRONG_MECH,
+                f"{mechanism.name} is not offered here",
+                "offered are " + ", ".join(self.mechanisms()),
+            )
+        return ServerMechanism(
+            partial(self._acceptor, mechanism),
+            channel_bindings=channel_bindings,
+            require_binding=self._config.server.require_channel_binding,
+            success_data=success_data,
+            authorize=authorize,
+        )
+
+    def _acceptor(
+        self,
+        mechanism: Mechanism,
+        *,
+        channel_binding: bytes | None,
+        authorize: Callable[[str], None],
+    ) -> Acceptor:
+        return Acceptor(
+            mechanism,
+            self._options,
+            self._verifier,
+            self._stores,
+            SYSTEM,
+            channel_binding=channel_binding,
+            credential=self._credential,
+            authorize=authorize,
+        )
+
+
+class Client:
+    """Logs in to one service. Safe for threads.
+
+    :param config: the configuration; the files of the machine and the user when None.
+    :param service: the service's SASL name, for example ``imap``.
+    :param hostname: the name the server knows itself by.
+    :param identity: the e-mail address to log in as; the configured or only one when empty.
+    :param credentials: who signs; the keys of this user when None.
+    :raises ConfigurationError: when an option can not be put to use.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        service: str = "host",
+        hostname: str = "localhost",
+        *,
+        identity: str = "",
+        credentials: CredentialSource | None = None,
+    ) -> None:
+        config = load() if config is None else config
+        options = config.client
+        self._mechanisms = [mechanism_by_name(name) for name in options.mechanisms]
+        self._target = ServiceName.make(service, hostname)
+        stores = _initiator_stores(config)
+        self._tickets = stores.tickets
+        self._credentials = credentials or AgentCredentialSource(
+            stores.identities, identity or options.identity, now_ms
+        )
+        self._options = InitiatorOptions(
+            dialect=dialect_by_name(options.dialect),
+            mutual=Mutual(options.mutual),
+            assertion_lifetime=options.assertion_lifetime_ms,
+            extra_round_trip=options.extra_round_trip,
+        )
+        self._trust = _trust(self._options.mutual, options.trust_anchors)
+
+    def start(
+        self,
+        offered: str | Sequence[str],
+        *,
+        authzid: str = "",
+        channel_binding: ChannelBinding | None = None,
+        binding_critical: bool = False,
+    ) -> ClientMechanism:
+        """Begin a login.
+
+        :param offered: the mechanisms the server lists, to choose from; or the one to use.
+        :param authzid: the identity to act as; empty for one's own.
+        :param channel_binding: the channel's binding, None without.
+        :param binding_critical: whether to insist on binding to the channel.
+        :raises LocalProtocolError: wrong-mech when none of them fits.
+        """
+        bound = channel_binding is not None
+        if isinstance(offered, str):
+            choice = registry.demand(offered, channel_binding=bound, critical=binding_critical)
+        else:
+            choice = registry.choose(
+                offered, self._mechanisms, channel_binding=bound, critical=binding_critical
+            )
+        return ClientMechanism(
+            choice.name,
+            partial(self._initiator, choice.mechanism),
+            flag=choice.flag,
+            channel_binding=channel_binding,
+            authzid=authzid,
+        )
+
+    def _initiator(self, mechanism: Mechanism, *, channel_binding: bytes | None) -> Initiator:
+        return Initiator(
+            mechanism,
+            self._target,
+            self._credentials,
+            SYSTEM,
+            self._options,
+            tickets=self._tickets,
+            channel_binding=channel_binding,
+            trust=self._trust,
+        )
+
+
+def _acceptor_stores(config: Config) -> store.AcceptorStores:
+    if config.store.backend == "memory":
+        return store.memory_acceptor()
+    path = config.store.server_directory / SERVER_DATABASE
+    return store.open_acceptor(path, durability=config.store.durability)
+
+
+def _initiator_stores(config: Config) -> store.InitiatorStores:
+    if config.store.backend == "memory":
+        return store.memory_initiator()
+    path = config.store.directory / CLIENT_DATABASE
+    return store.open_initiator(path, durability=config.store.durability)
+
+
+def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:
+    if mutual is Mutual.OFF:
+        return None
+    return X509Trust(x509_files.load_anchors(anchors))

@@ -1,0 +1,424 @@
+"""One private SQLite file, shared by any number of threads and processes.
+
+Theory of operation
+-------------------
+*Connections.* Every thread has its own, opened when the thread first asks and closed when it ends.
+Every statement is a transaction of its own, so nothing is ever half written and no lock is held
+between two calls. The journal is a write-ahead log: readers do not wait for writers, and what was
+written survives the death of the process as soon as the call returns.
+
+*Forks.* A connection must not cross a fork, not even to be closed: SQLite keeps the locks of all
+connections of a process in one place, which the child would inherit, while the locks themselves
+stay with the parent. So all connections are closed before a fork and reopened on demand on both
+sides. A fork that Python did not see (a C program calling ``fork``) shows as a changed process
+identifier; see `_abandon_inherited`.
+
+*The file.* It is made complete under a temporary name and then linked to its own, so that nobody
+sees a half-made one and of two processes that make it one wins. It is never opened here except
+by SQLite: closing any other descriptor of it would drop SQLite's locks.
+
+*Errors.* Each becomes a `StoreError` that says what to do. The connection is closed on every error,
+and the next call opens another: once the cause is gone, the store works again by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from browserid_sasl.errors import Code, ConfigurationError, StoreError
+
+Row = tuple[Any, ...]
+_T = TypeVar("_T")
+
+#: What a connection's `synchronous` is for each value of the `durability` option.
+_SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
+
+#: Small pages: a transaction writes whole pages to the log, and ours change a few rows each.
+_PAGE_SIZE: Final = 2048
+_CHECKPOINT_PAGES: Final = 2000
+_LOG_SIZE_LIMIT: Final = 16 << 20
+
+#: Free pages kept in the file, so that a steady load does not shrink and grow it in turn.
+_RESERVED_PAGES: Final = 1000
+_SHRINK_PAGES: Final = 200
+
+#: How long (s) a connection is used before it is checked that its file is still in place.
+_TRUST_SECONDS: Final = 1.0
+
+#: Held while a connection is being opened, and from before until after a fork.
+_opening = threading.RLock()
+_databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What is in a file.
+
+    :param noun: what to call the file in a message, for example ``acceptor store``.
+    :param application_id: marks the file as ours and as of this kind (SQLite header, offset 68).
+    :param version: of the statements; a file with a higher one is refused.
+    :param statements: SQL that makes the tables.
+    """
+
+    noun: str
+    application_id: int
+    version: int
+    statements: str
+
+
+class _Session:
+    """A connection, the process and file it belongs to, and the lock under which it is used.
+
+    The lock is for the sake of `close` from another thread; nobody else contends for it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+        self.connection: sqlite3.Connection | None = connection
+        self.file = file
+        self.process = os.getpid()
+        self.trusted_until = time.monotonic() + _TRUST_SECONDS
+        self.lock = threading.RLock()
+
+    def close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class SqliteDatabase:
+    """A private SQLite file with a given schema, made when it is not there.
+
+    The folder must be accessible to its owner alone, and so must the file; missing ones are made
+    so. Both must belong to the user the process runs as, unless that is root.
+
+    :param path: of the file. SQLite puts two more next to it, with ``-wal`` and ``-shm`` appended.
+    :param schema: what the file holds.
+    :param durability: ``process``: what was written survives the process; ``power``: it also
+        survives a power failure, at the price of waiting for the disk at every write.
+    :param busy_timeout: ms to wait for another process that is writing.
+    :raises ConfigurationError: for another `durability`.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        schema: Schema,
+        *,
+        durability: str = "process",
+        busy_timeout: int = 5000,
+    ) -> None:
+        if durability not in _SYNCHRONOUS:
+            raise ConfigurationError(
+                f"durability is {durability!r}", "write one of " + ", ".join(_SYNCHRONOUS)
+            )
+        self.path = Path(path).absolute()
+        self._schema = schema
+        self._synchronous = _SYNCHRONOUS[durability]
+        self._busy_timeout = busy_timeout
+        self._local = threading.local()
+        self._sessions: weakref.WeakSet[_Session] = weakref.WeakSet()
+        with _opening:
+            _databases.add(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    def change(self, statement: str, parameters: Sequence[object] = ()) -> int:
+        """Run an INSERT, UPDATE or DELETE; how many rows it changed.
+
+        :raises StoreError: when that is not possible.
+        """
+        return self._run(_row_count, statement, parameters)
+
+    def row(self, statement: str, parameters: Sequence[object] = ()) -> Row | None:
+        """The first row of a query, None if there is none. For queries that give at most one.
+
+        :raises StoreError: when the file can not be read.
+        """
+        return self._run(_first_row, statement, parameters)
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
+        """All rows of a query.
+
+        :raises StoreError: when the file can not be read.
+        """
+        return self._run(_all_rows, statement, parameters)
+
+    def shrink(self) -> None:
+        """Give a bounded number of free pages back to the file system, if there are many.
+
+        :raises StoreError: when the file can not be written.
+        """
+        ((free,),) = self.rows("PRAGMA freelist_count")
+        ((total,),) = self.rows("PRAGMA page_count")
+        if free > max(_RESERVED_PAGES, total // 4):
+            self.rows(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
+
+    def close(self) -> None:
+        """Close every thread's connection. The next use opens another."""
+        with _opening:
+            for session in list(self._sessions):
+                with session.lock:
+                    session.close()
+
+    def _run(
+        self, take: Callable[[sqlite3.Cursor], _T], statement: str, parameters: Sequence[object]
+    ) -> _T:
+        while True:
+            session = self._session()
+            with session.lock:
+                connection = session.connection
+                if connection is None:  # another thread closed it, for a fork, just now
+                    continue
+                try:
+                    return take(connection.execute(statement, parameters))
+                except sqlite3.Error as error:
+                    session.close()
+                    raise self._explained(error) from error
+                except (OverflowError, UnicodeEncodeError):
+                    raise StoreError(
+                        Code.INVALID_PARAMETER,
+                        f"a value can not be kept in the {self._schema.noun} {self.path}",
+                        "use integers of at most 64 bits, and text without lone surrogates",
+                    ) from None
+
+    def _session(self) -> _Session:
+        """This thread's session, for this process and for the file that has the name now."""
+        session: _Session | None = getattr(self._local, "session", None)
+        if session is None or session.connection is None:
+            return self._open_session()
+        if session.process != os.getpid():
+            _abandon_inherited()
+            return self._open_session()
+        if time.monotonic() > session.trusted_until:
+            if session.file != _file_identity(self.path):
+                with session.lock:
+                    session.close()
+                return self._open_session()
+            session.trusted_until = time.monotonic() + _TRUST_SECONDS
+        return session
+
+    def _open_session(self) -> _Session:
+        with _opening:
+            try:
+                self._provide_file()
+                connection = self._connect()
+                session = _Session(connection, _file_identity(self.path))
+            except OSError as error:
+                raise StoreError(
+                    Code.CACHE_ERROR,
+                    f"the {self._schema.noun} {self.path} can not be opened: {error.strerror}",
+                    "give the user this runs as a folder of its own there, on a file system "
+                    "that is mounted read-write and has room",
+                ) from error
+            except sqlite3.Error as error:
+                raise self._explained(error) from error
+            self._sessions.add(session)
+        self._local.session = session
+        return session
+
+    def _provide_file(self) -> None:
+        _make_folder(self.path.parent)
+        _require_private(self.path.parent, os.stat(self.path.parent), "700")
+        if not os.path.lexists(self.path):
+            self._create_file()
+        status = os.lstat(self.path)
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(
+                Code.CACHE_ERROR, f"{self.path} is not a regular file", "move it out of the way"
+            )
+        _require_private(self.path, status, "600")
+
+    def _create_file(self) -> None:
+        folder = self.path.parent
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=folder)
+        try:
+            with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
+                os.close(descriptor)
+                connection.executescript(
+                    f"PRAGMA page_size = {_PAGE_SIZE};"
+                    "PRAGMA auto_vacuum = INCREMENTAL;"
+                    f"PRAGMA application_id = {self._schema.application_id};"
+                    f"PRAGMA user_version = {self._schema.version};"
+                    f"{self._schema.statements}"
+                    "PRAGMA journal_mode = WAL;"
+                )
+            if os.geteuid() == 0:  # on behalf of the service whose folder it is
+                owner = os.stat(folder)
+                os.chown(temporary, owner.st_uid, owner.st_gid)
+            with suppress(FileExistsError):  # another process was first
+                os.link(temporary, self.path)
+            _flush_folder(folder)
+        finally:
+            os.unlink(temporary)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=self._busy_timeout / 1000,
+            isolation_level=None,
+            check_same_thread=False,  # `close` may come from another thread, under the lock
+        )
+        try:
+            self._check_schema(connection)
+            for setting in (
+                f"synchronous = {self._synchronous}",
+                f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+                f"journal_size_limit = {_LOG_SIZE_LIMIT}",
+                "secure_delete = FAST",
+                "trusted_schema = OFF",
+                "mmap_size = 0",  # a disk error would be a signal instead of an error
+            ):
+                connection.execute(f"PRAGMA {setting}").fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application_id != self._schema.application_id:
+            raise StoreError(
+                Code.CACHE_ERROR,
+                f"{self.path} is not the {self._schema.noun} of this program",
+                "move it out of the way, or configure another folder",
+            )
+        if version != self._schema.version:
+            raise StoreError(
+                Code.CACHE_ERROR,
+                f"the {self._schema.noun} {self.path} has format {version}, "
+                f"this version of the program knows {self._schema.version}",
+                "use the version of the program that wrote it, or move the file out of the way",
+            )
+
+    def _explained(self, error: sqlite3.Error) -> StoreError:
+        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        text, remedy = _REASONS.get(primary, _OTHER_REASON)
+        return StoreError(
+            Code.CACHE_ERROR, f"the {self._schema.noun} {self.path} {text} ({error})", remedy
+        )
+
+
+_WRITABLE: Final = (
+    "let the user this runs as write to the folder and the files, on a file system that is "
+    "mounted read-write"
+)
+_DAMAGED: Final = (
+    "restore a backup, or move the file and its -wal and -shm companions out of the way "
+    "together: an empty one is made, and what it forgets is asked for again"
+)
+_OTHER_REASON: Final = ("failed", "see the reason in parentheses and try again")
+
+#: SQLite's primary result codes: what happened, and what to do about it.
+_REASONS: Final = {
+    sqlite3.SQLITE_BUSY: (
+        "is locked by another process",
+        "see who has the file open (fuser) and let it finish; then this works again by itself",
+    ),
+    sqlite3.SQLITE_READONLY: ("can not be written", _WRITABLE),
+    sqlite3.SQLITE_PERM: ("can not be used", _WRITABLE),
+    sqlite3.SQLITE_CANTOPEN: ("can not be opened", _WRITABLE),
+    sqlite3.SQLITE_FULL: (
+        "has no room to grow",
+        "make room on the disk; then this works again by itself",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        "can not be read or written",
+        "see the system log for errors of the disk, and make sure it is not full",
+    ),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", _DAMAGED),
+    sqlite3.SQLITE_NOTADB: ("is damaged", _DAMAGED),
+    sqlite3.SQLITE_NOMEM: ("could not get memory", "raise the memory limit of the process"),
+}
+
+
+def _row_count(cursor: sqlite3.Cursor) -> int:
+    return cursor.rowcount
+
+
+def _first_row(cursor: sqlite3.Cursor) -> Row | None:
+    row: Row | None = cursor.fetchone()
+    return row
+
+
+def _all_rows(cursor: sqlite3.Cursor) -> list[Row]:
+    return cursor.fetchall()
+
+
+def _file_identity(path: Path) -> tuple[int, int]:
+    """Device and inode of the file, (0, 0) if there is none."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return (0, 0)
+    return (status.st_dev, status.st_ino)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for its owner alone."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _require_private(path: Path, status: os.stat_result, mode: str) -> None:
+    if os.geteuid() not in (0, status.st_uid):
+        raise StoreError(
+            Code.CACHE_ERROR,
+            f"{path} belongs to another user (number {status.st_uid})",
+            "run this as that user, or configure a folder of your own",
+        )
+    if status.st_mode & 0o077:
+        raise StoreError(
+            Code.CACHE_ERROR,
+            f"{path} is accessible to other users (mode {stat.S_IMODE(status.st_mode):o})",
+            f"run: chmod {mode} {path}",
+        )
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _before_fork() -> None:
+    _opening.acquire()
+    for database in list(_databases):
+        database.close()
+
+
+def _abandon_inherited() -> None:
+    """In the child of a fork that Python did not see, close what the parent had open.
+
+    That frees SQLite's record of the parent's locks, without which a new connection would believe
+    it held them and take none; the locks themselves are the parent's and stay. The lock of a
+    session may have belonged to a thread that is not in this process: it is not waited for.
+    """
+    for database in list(_databases):
+        for session in list(database._sessions):
+            session.close()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_opening.release, after_in_child=_opening.release
+)

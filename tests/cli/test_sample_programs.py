@@ -1,0 +1,195 @@
+"""Logging in with the sample client to the sample server: what both say, and how they end."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.cli.sample.framing import Reply
+from tests.support.sample_programs import ALICE, Realm, RunningServer, Wire, run_program
+
+FAILED = 255
+SUCCESS = f"successful authentication '{ALICE}'"
+
+
+class TestLogin:
+    def test_both_sides_say_what_cyrus_says(self, realm: Realm) -> None:
+        with realm.server() as server:
+            client = realm.run_client(port=server.port)
+            said = server.out.wait_for("closing connection")
+        assert client.returncode == 0
+        assert client.stderr == ""
+        offer = "BROWSERID-AES128 BROWSERID-AES256"
+        assert re.fullmatch(
+            rf"receiving capability list... recv: {{{len(offer)}}}\n"
+            rf"{offer}\n{offer}\n"
+            r"send: {16}\nBROWSERID-AES128\n"
+            r"send: {1}\nY\n"
+            r"send: {\d+}\nn,,c,\S+\n"
+            r"recv: {\d+}\nC,~\S+\n"
+            r"send: {0}\n\n"
+            r"successful authentication\nclosing connection\n",
+            client.stdout,
+        )
+        assert re.fullmatch(
+            r"accepted new connection\n"
+            rf"send: {{{len(offer)}}}\n{offer}\n"
+            r"recv: {16}\nBROWSERID-AES128\n"
+            r"recv: {1}\nY\n"
+            r"recv: {\d+}\nn,,c,\S+\n"
+            r"send: {\d+}\nC,~\S+\n"
+            r"recv: {0}\n\n"
+            rf"{SUCCESS}\nclosing connection\n",
+            said,
+        )
+
+    def test_what_one_side_sends_is_what_the_other_receives(self, realm: Realm) -> None:
+        with realm.server() as server:
+            client = realm.run_client(port=server.port)
+            said = server.out.wait_for("closing connection")
+        strings = re.compile(r"(send|recv): ({\d+}\n.*)")
+        sides = {"send": "recv", "recv": "send"}
+        mirrored = [(sides[way], string) for way, string in strings.findall(client.stdout)]
+        assert strings.findall(said) == mirrored
+
+    def test_a_second_login_uses_the_ticket_of_the_first(self, fresh_realm: Realm) -> None:
+        fresh_realm.sign_in()
+        with fresh_realm.server("--verbose") as server:
+            first, second = (
+                fresh_realm.run_client("--verbose", port=server.port) for _ in range(2)
+            )
+            server.out.wait_for(r"\[1\] ticket used: no")
+            server.out.wait_for(r"\[2\] ticket used: yes")
+        assert "ticket used: no\n" in first.stdout
+        assert "ticket used: yes\n" in second.stdout
+        assert first.returncode == second.returncode == 0
+
+    @pytest.mark.parametrize("mechanism", ["BROWSERID-AES256", "browserid-aes128"])
+    def test_with_a_mechanism_of_choice(
+        self, realm: Realm, server: RunningServer, mechanism: str
+    ) -> None:
+        client = realm.run_client("-m", mechanism, port=server.port)
+        assert client.returncode == 0, client.stderr
+        assert f"\n{mechanism.upper()}\n" in client.stdout
+
+    def test_in_the_other_dialect(self, realm: Realm, server: RunningServer) -> None:
+        client = realm.run_client("--dialect", "draft-07", "-m", "BROWSERID-AES256", port=server.port)
+        assert client.returncode == 0, client.stderr
+
+    def test_by_name_of_one_of_several_identities(self, fresh_realm: Realm) -> None:
+        bob = "bob@example.test"
+        fresh_realm.sign_in()
+        fresh_realm.sign_in(bob)
+        with fresh_realm.server() as server:
+            undecided = fresh_realm.run_client(port=server.port)
+            decided = fresh_realm.run_client("--identity", bob, port=server.port)
+            server.out.wait_for(f"successful authentication '{bob}'")
+        assert decided.returncode == 0
+        assert undecided.returncode == FAILED
+        assert "more than one identity is signed in" in undecided.stderr
+
+    def test_quiet_programs_leave_out_what_goes_over_the_wire(self, realm: Realm) -> None:
+        with realm.server("--quiet") as server:
+            client = realm.run_client("--quiet", port=server.port)
+            said = server.out.wait_for("closing connection")
+        assert said == f"accepted new connection\n{SUCCESS}\nclosing connection\n"
+        assert client.stdout == (
+            "receiving capability list... BROWSERID-AES128 BROWSERID-AES256\n"
+            "successful authentication\nclosing connection\n"
+        )
+
+    def test_verbose_programs_show_tokens_without_signatures_and_keys(
+        self, fresh_realm: Realm
+    ) -> None:
+        fresh_realm.sign_in()
+        with fresh_realm.server("--verbose") as server:
+            client = fresh_realm.run_client("--verbose", port=server.port)
+            said = server.out.wait_for(r"\[1\] closing connection")
+        for output in (client.stdout, said):
+            assert '"aud":"urn:x-gss:rcmd/localhost"' in output
+            assert '"public-key":{"algorithm":"ES","version":"2012.08.15"' in output or (
+                '"public-key":{' in output and "not shown" in output
+            )
+            assert "signature: 64 octets, not shown" in output
+            assert not re.search(r"[A-Za-z0-9_-]{60,}", output)
+
+
+class TestRefusal:
+    def test_nobody_is_signed_in(self, fresh_realm: Realm, server: RunningServer) -> None:
+        client = fresh_realm.run_client(port=server.port)
+        assert client.returncode == FAILED
+        assert client.stderr == (
+            "starting SASL negotiation: needs user interaction\n"
+            "nobody is signed in: sign in first: browserid login you@example.org\n"
+        )
+        assert client.stdout.endswith("closing connection\n")
+
+    def test_a_stranger_to_the_domain(self, realm: Realm, tmp_path: Path) -> None:
+        """Signed in with a provider whose key is not the domain's."""
+        from browserid_sasl.jose.keys import PrivateKey
+
+        impostor = Realm(tmp_path, PrivateKey.generate("RS256"))
+        impostor.sign_in()
+        with realm.server() as server:
+            client = impostor.run_client(port=server.port)
+            complained = server.err.wait_for("performing SASL negotiation: .*")
+        assert client.returncode == FAILED
+        assert "performing SASL negotiation: authentication failure\n" in client.stderr
+        assert "signature" in complained
+
+    def test_acting_for_somebody_else(self, realm: Realm) -> None:
+        with realm.server() as server:
+            client = realm.run_client("--authzid", "bob", port=server.port)
+            server.err.wait_for("performing SASL negotiation: authorization failure")
+            server.err.wait_for(f"{ALICE} may not act as bob: .*")
+        assert client.returncode == FAILED
+        assert "performing SASL negotiation: authorization failure\n" in client.stderr
+
+    def test_a_server_that_goes_by_another_name(self, realm: Realm) -> None:
+        with realm.server() as server:
+            client = realm.run_client(port=server.port, host="127.0.0.1")
+            server.err.wait_for(
+                "the assertion is for rcmd/127.0.0.1, this server is rcmd/localhost: .*"
+            )
+        assert client.returncode == FAILED
+
+    def test_the_client_insists_on_a_mechanism_that_is_not_offered(
+        self, realm: Realm, server: RunningServer
+    ) -> None:
+        client = realm.run_client("-m", "SCRAM-SHA-256", port=server.port)
+        assert client.returncode == FAILED
+        assert "server doesn't offer mandatory mech 'SCRAM-SHA-256'\n" in client.stdout
+        assert client.stderr == ""
+
+    def test_the_server_insists_on_a_mechanism_the_client_does_not_choose(
+        self, realm: Realm
+    ) -> None:
+        with realm.server("-m", "BROWSERID-AES256") as server, Wire(server.port) as wire:
+            assert wire.string() == b"BROWSERID-AES256"
+            wire.send(b"BROWSERID-AES128", b"Y", b"n,,c,x")
+            assert wire.reply() == (Reply.NO, b"")
+            server.out.wait_for("client didn't choose mandatory mechanism")
+
+    def test_the_client_does_not_choose(self, realm: Realm) -> None:
+        with realm.server() as server, Wire(server.port) as wire:
+            wire.string()
+            wire.send(b"")
+            assert wire.reply() == (Reply.NO, b"")
+            server.out.wait_for("client didn't choose mechanism")
+
+    def test_the_client_chooses_what_is_not_there(self, realm: Realm) -> None:
+        with realm.server() as server, Wire(server.port) as wire:
+            wire.string()
+            wire.send(b"PLAIN", b"Y", b"\0alice\0secret")
+            assert wire.reply() == (Reply.NO, b"")
+            server.err.wait_for("starting SASL negotiation: no mechanism available")
+
+    def test_a_server_that_says_yes_too_early(self, realm: Realm) -> None:
+        with yes_man() as port:
+            client = realm.run_client(port=port)
+        assert client.returncode == FAILED
+        assert "successful" not in client.stdout
+        assert "reported success before the exchange had come to its end" in client.stderr

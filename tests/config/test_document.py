@@ -1,0 +1,669 @@
+"""What a file may say, and how a mistake in it is reported."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from browserid_sasl.config import AuthorityOverride, Config, load, options_of
+from browserid_sasl.config.configuration import SECTIONS
+from browserid_sasl.config.document import read_settings
+from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
+
+FILE = Path("/etc/example/browserid.toml")
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "configuration.md"
+
+Write = Callable[..., Path]
+
+
+def option_names() -> set[str]:
+    return {f"{section}.{name}" for section, of in SECTIONS.items() for name in options_of(of)} | {
+        f"authorities.{name}" for name in options_of(AuthorityOverride)
+    }
+
+
+VALID: list[tuple[str, str, object]] = [
+    ("store.directory", '"/srv/keys"', Path("/srv/keys")),
+    ("store.directory", '"keys/mine"', FILE.parent / "keys/mine"),
+    ("store.server_directory", '"../state"', FILE.parent / "../state"),
+    ("store.backend", '"memory"', "memory"),
+    ("store.durability", '"power"', "power"),
+    ("server.mechanisms", '["BROWSERID"]', ("BROWSERID",)),
+    ("server.audiences", "[]", ()),
+    ("server.audiences", '["imap/MAIL.Example.org"]', ("imap/mail.example.org",)),
+    (
+        "server.audiences",
+        '["ldap/localhost/dc=example,dc=org", "rcmd/192.0.2.1"]',
+        ("ldap/localhost/dc=example,dc=org", "rcmd/192.0.2.1"),
+    ),
+    ("server.host_spn_alias", "true", True),
+    ("server.secondary_authorities", '["Login.Example"]', ("login.example",)),
+    ("server.strip_domain", '"example.org"', "example.org"),
+    ("server.strip_domain", '""', ""),
+    ("server.clock_skew", "0", 0),
+    ("server.clock_skew", "3_600", 3_600_000),
+    ("server.max_certificate_life", "3600", 3_600_000),
+    ("server.require_channel_binding", "true", True),
+    ("server.allow_legacy_keys", "true", True),
+    ("server.tickets", "false", False),
+    ("server.ticket_lifetime", "0x3c", 60_000),
+    ("server.ticket_renew_limit", "0", 0),
+    ("server.cap_ticket_at_certificate", "true", True),
+    ("server.extra_round_trip", "true", True),
+    ("server.x509_certificate", '""', None),
+    ("server.x509_key", '""', None),
+    ("client.identity", '"Alice.O\'Hara+x@Example.ORG"', "Alice.O'Hara+x@example.org"),
+    ("client.identity", '"zoë@example.org"', "zoë@example.org"),
+    ("client.mechanisms", "['BROWSERID-A256S2', '''BROWSERID-AES256''']", None),
+    ("client.dialect", '"draft-07"', "draft-07"),
+    ("client.mutual", '"required"', "required"),
+    ("client.trust_anchors", '"system"', None),
+    ("client.trust_anchors", '"anchors.pem"', FILE.parent / "anchors.pem"),
+    ("client.assertion_lifetime", "60", 60_000),
+    ("client.extra_round_trip", "true", True),
+    ("discovery.timeout", "5", 5_000),
+    ("discovery.max_size", "4096", 4096),
+    ("discovery.ca_file", '"/etc/ssl/example.pem"', Path("/etc/ssl/example.pem")),
+    ("discovery.private_hosts", '["idp.corp"]', ("idp.corp",)),
+    ("idp.domain", '"Example.ORG"', "example.org"),
+    ("idp.directory", '"idp"', FILE.parent / "idp"),
+    ("idp.listen", '"::"', "::"),
+    ("idp.listen", '"localhost"', "localhost"),
+    ("idp.port", "0", 0),
+    ("idp.tls_certificate", '""', None),
+    ("idp.tls_key", '""', None),
+    ("idp.certificate_life", "86400", 86_400_000),
+    ("idp.failed_sign_ins", "3", 3),
+    ("idp.failed_sign_in_window", "60", 60_000),
+]
+VALID_AUTHORITY: list[tuple[str, str, object]] = [
+    ("url", '"https://IDP.example.org"', "https://idp.example.org"),
+    ("url", '"https://idp.example.org/"', "https://idp.example.org"),
+    ("url", '"https://127.0.0.1:8443"', "https://127.0.0.1:8443"),
+    ("url", '"https://[0:0::1]:8443"', "https://[::1]:8443"),
+    ("url", '""', ""),
+    ("ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("keys_file", '"keys.json"', FILE.parent / "keys.json"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "expected"), VALID)
+def test_a_valid_value_is_read(option: str, value: str, expected: object) -> None:
+    section, _, name = option.partition(".")
+    read = read_settings(f"[{section}]\n{name} = {value}\n".encode(), FILE)
+    assert list(read) == [(section, name)]
+    if option == "client.mechanisms":
+        expected = ("BROWSERID-A256S2", "BROWSERID-AES256")
+    assert read[section, name].value == expected
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), VALID_AUTHORITY)
+def test_a_valid_value_for_an_authority_is_read(name: str, value: str, expected: object) -> None:
+    read = read_settings(f'[authorities."Example.Test"]\n{name} = {value}\n'.encode(), FILE)
+    assert read["authorities", "example.test", name].value == expected
+
+
+def test_there_is_a_valid_value_of_every_option_above() -> None:
+    shown = {option for option, _, _ in VALID}
+    shown |= {f"authorities.{name}" for name, _, _ in VALID_AUTHORITY}
+    assert shown == option_names()
+
+
+def test_a_whole_file_becomes_a_configuration(write: Write) -> None:
+    file = write(
+        """\
+        server.x509_certificate = "tls/chain.pem"
+        server.x509_key = "/etc/ssl/private/mail.pem"
+        [client]
+        identity = "alice@example.org"
+        [authorities]
+        "one.test" = { url = "https://127.0.0.1:8443", ca_file = "one.pem" }
+        [authorities."two.test"]
+        keys_file = "two.json"
+        """
+    )
+    config = load(file)
+    assert config.server.x509_certificate == file.parent / "tls/chain.pem"
+    assert config.server.x509_key == Path("/etc/ssl/private/mail.pem")
+    assert config.client.identity == "alice@example.org"
+    assert config.authorities == {
+        "one.test": AuthorityOverride("https://127.0.0.1:8443", ca_file=file.parent / "one.pem"),
+        "two.test": AuthorityOverride(keys_file=file.parent / "two.json"),
+    }
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "\ufeff[server]\n", "[server]\r\n", "[store]"])
+def test_a_file_may_set_nothing(text: str, write: Write) -> None:
+    assert load(write(text)) == Config()
+
+
+# In each: the file's text, the line at fault, the message, and the remedy or its beginning.
+INVALID: dict[str, tuple[str, int, str, str]] = {
+    "unknown section": (
+        "[store]\n\n[severs]\n",
+        3,
+        "there is no section 'severs'",
+        "did you mean server?",
+    ),
+    "section like no other": (
+        "[tls]\n",
+        1,
+        "there is no section 'tls'",
+        "known are store, server, client, discovery, idp, authorities",
+    ),
+    "option outside any section": (
+        "clock_skew = 3\n[server]\n",
+        1,
+        "clock_skew is outside any section",
+        "put it below [server]",
+    ),
+    "section that is a value": (
+        "# the server\nserver = 3\n",
+        2,
+        "server is not a section",
+        "begin the section with [server]",
+    ),
+    "section that is an array of tables": (
+        "[[server]]\n",
+        1,
+        "server is not a section",
+        "begin the section with [server]",
+    ),
+    "unknown option": (
+        "[server]\ntickets = true\naudience = []\n",
+        3,
+        "there is no option 'server.audience'",
+        "did you mean server.audiences?",
+    ),
+    "unknown option, dotted": (
+        "\nserver.clock_skew = 3\nserver . 'clok_skew' = 3\n",
+        3,
+        "there is no option 'server.clok_skew'",
+        "did you mean server.clock_skew?",
+    ),
+    "unknown option, inline": (
+        'client = { dialect = "draft-07", identify = "" }\n',
+        1,
+        "there is no option 'client.identify'",
+        "did you mean client.identity?",
+    ),
+    "unknown option below a subsection": (
+        "[server.tickets]\n",
+        1,
+        "server.tickets has to be true or false, not a table",
+        "give true or false",
+    ),
+    "unknown option of an authority": (
+        '[authorities."example.test"]\nuri = "https://idp.test"\n',
+        2,
+        "there is no option 'authorities.example.test.uri'",
+        "did you mean authorities.example.test.url?",
+    ),
+    "option given twice": (
+        "[server]\ntickets = true\ntickets = true\n",
+        3,
+        "a section or option is given twice",
+        "leave one of the two",
+    ),
+    "section given twice": (
+        "[server]\n[client]\n[server]\n",
+        3,
+        "a section or option is given twice",
+        "leave one of the two",
+    ),
+    "option given twice inline": (
+        "server = { tickets = true, tickets = true }\n",
+        1,
+        "a section or option is given twice",
+        "leave one of the two",
+    ),
+    "no value": (
+        "[server]\ntickets\n",
+        2,
+        "not valid TOML at column 8: expected '=' after a key in a key/value pair",
+        "the syntax is described at",
+    ),
+    "text without quotes": (
+        "[client]\n\nidentity = alice@example.org\n",
+        3,
+        "not valid TOML at column 12: invalid value",
+        "the syntax is described at",
+    ),
+    "no end": (
+        '[client]\nmechanisms = [\n"BROWSERID",\n',
+        3,
+        "not valid TOML at the end of the file: invalid value",
+        "the syntax is described at",
+    ),
+    "text for truth": (
+        '[server]\ntickets = "no"\n',
+        2,
+        "server.tickets has to be true or false, not text",
+        "give true or false",
+    ),
+    "number for truth": (
+        "[server]\ntickets = 1\n",
+        2,
+        "server.tickets has to be true or false, not a whole number",
+        "give true or false",
+    ),
+    "truth for a number": (
+        "[idp]\nport = true\n",
+        2,
+        "idp.port has to be a whole number, not true or false",
+        "give a whole number from 0 to 65535",
+    ),
+    "text for a time": (
+        '[server]\nclock_skew = "5 min"\n',
+        2,
+        "server.clock_skew has to be a whole number, not text",
+        "give a whole number of seconds from 0 to 3600",
+    ),
+    "fraction of a second": (
+        "[discovery]\ntimeout = 2.5\n",
+        2,
+        "discovery.timeout has to be a whole number, not a number with a fraction",
+        "give a whole number of seconds from 1 to 300",
+    ),
+    "time of day for a time": (
+        "[discovery]\ntimeout = 00:00:10\n",
+        2,
+        "discovery.timeout has to be a whole number, not a time of day",
+        "give a whole number of seconds from 1 to 300",
+    ),
+    "date for a number": (
+        "[discovery]\nmax_size = 2030-01-01\n",
+        2,
+        "discovery.max_size has to be a whole number, not a date",
+        "give a whole number of octets from 1024 to 1048576",
+    ),
+    "date and time for text": (
+        "[client]\nidentity = 2030-01-01 00:00:00\n",
+        2,
+        "client.identity has to be text, not a date and time",
+        "give an e-mail address",
+    ),
+    "negative time": (
+        "[server]\nclock_skew = -1\n",
+        2,
+        "server.clock_skew is less than 0",
+        "give a whole number of seconds from 0 to 3600",
+    ),
+    "time too long": (
+        "[idp]\ncertificate_life = 86401\n",
+        2,
+        "idp.certificate_life is more than 86400",
+        "give a whole number of seconds from 300 to 86400",
+    ),
+    "port too large": (
+        "[idp]\nport = 65536\n",
+        2,
+        "idp.port is more than 65535",
+        "give a whole number from 0 to 65535",
+    ),
+    "number of too many digits": (
+        f"[idp]\n\nport = {'1' * 5000}\n",
+        3,
+        "a number has too many digits",
+        "no option needs them",
+    ),
+    "unknown word": (
+        '[store]\nbackend = "redis"\n',
+        2,
+        "store.backend is 'redis', which is unknown",
+        'give "sqlite" or "memory"',
+    ),
+    "word in capitals": (
+        '[client]\ndialect = "DRAFT-07"\n',
+        2,
+        "client.dialect is 'DRAFT-07', which is unknown",
+        'give "draft-04" or "draft-07"',
+    ),
+    "text for an array": (
+        '[server]\naudiences = "imap/mail.example.org"\n',
+        2,
+        "server.audiences has to be an array, not text",
+        "give an array, each element a service principal name such as imap/mail.example.org",
+    ),
+    "number in an array": (
+        "[server]\naudiences = [\n  # none\n  3,\n]\n",
+        4,
+        "element 1 of server.audiences has to be text, not a whole number",
+        "give an array, each element a service principal name",
+    ),
+    "service principal without host": (
+        '[server]\naudiences = [\n  "imap/mail.example.org",\n\n  "imap",\n]\n',
+        5,
+        "element 2 of server.audiences is 'imap', which is not of the form service/host",
+        "give an array, each element a service principal name",
+    ),
+    "service principal with a dialect's prefix": (
+        '[server]\naudiences = ["urn:x-gss:imap/mail.example.org"]\n',
+        2,
+        "element 1 of server.audiences is 'urn:x-gss:imap/mail.example.org', which has a dialect's"
+        " prefix before its service",
+        "give an array, each element a service principal name",
+    ),
+    "service principal with an odd host": (
+        '[server]\naudiences = ["imap/mail_1.example.org"]\n',
+        2,
+        "element 1 of server.audiences is 'mail_1.example.org', which is not a domain name",
+        "give an array, each element a service principal name",
+    ),
+    "same element twice": (
+        '[server]\naudiences = [\n"imap/a.test",\n"imap/b.test",\n"imap/A.test" ]\n',
+        5,
+        "element 3 of server.audiences is 'imap/a.test', which is there already",
+        "give an array",
+    ),
+    "no mechanism": (
+        "[server]\nmechanisms = []\n",
+        2,
+        "server.mechanisms is empty",
+        "give an array, not empty, each element a mechanism such as",
+    ),
+    "mechanism with -PLUS": (
+        '[client]\nmechanisms = ["BROWSERID-AES128-PLUS"]\n',
+        2,
+        "element 1 of client.mechanisms is 'BROWSERID-AES128-PLUS', but channel binding is no"
+        " part of the name here",
+        "give an array, not empty, each element a mechanism such as BROWSERID-AES128, without",
+    ),
+    "another family's mechanism": (
+        '[client]\nmechanisms = ["BROWSERID", "PLAIN"]\n',
+        2,
+        "element 2 of client.mechanisms is 'PLAIN', which is not the name of a BROWSERID mechanism",
+        "give an array, not empty",
+    ),
+    "too many elements": (
+        f"[server]\nsecondary_authorities = {json.dumps([f'd{n}.test' for n in range(1001)])}\n",
+        2,
+        "server.secondary_authorities has more than 1000 elements",
+        "give an array",
+    ),
+    "address without domain": (
+        '[client]\nidentity = "alice"\n',
+        2,
+        "client.identity is 'alice', which is not an e-mail address",
+        'give an e-mail address such as alice@example.org, or "" for none',
+    ),
+    "address with a blank": (
+        '[client]\nidentity = "alice smith@example.org"\n',
+        2,
+        "client.identity is 'alice smith@example.org', which is not an e-mail address",
+        "give an e-mail address",
+    ),
+    "address with an odd domain": (
+        '[client]\nidentity = "alice@example..org"\n',
+        2,
+        "client.identity is 'example..org', which is not a domain name",
+        "give an e-mail address",
+    ),
+    "domain with a scheme": (
+        '[server]\nsecondary_authorities = ["https://login.example"]\n',
+        2,
+        "element 1 of server.secondary_authorities is 'https://login.example', which is not a"
+        " domain name",
+        "give an array, each element a domain such as example.org",
+    ),
+    "domain that is an address": (
+        '[idp]\ndomain = "192.0.2.1"\n',
+        2,
+        "idp.domain is '192.0.2.1', which is an address and not a domain name",
+        "give a domain",
+    ),
+    "domain not in ASCII": (
+        '[idp]\ndomain = "bücher.example"\n',
+        2,
+        "idp.domain is 'b\\xfccher.example', which is not in the ASCII (\"xn--\") form of its name",
+        "give a domain",
+    ),
+    "domain too long": (
+        f'[idp]\ndomain = "{"a." * 126}example"\n',
+        2,
+        f"idp.domain is '{'a.' * 28}a...', which is not a domain name",
+        "give a domain",
+    ),
+    "host that is empty": (
+        '[idp]\nlisten = ""\n',
+        2,
+        "idp.listen is empty",
+        "give a host name or an IP address",
+    ),
+    "URL without TLS": (
+        '[authorities."example.test"]\nurl = "http://idp.test"\n',
+        2,
+        "authorities.example.test.url is 'http://idp.test', which does not begin with https://",
+        "give a URL https://HOST or https://HOST:PORT with no path",
+    ),
+    "URL with a path": (
+        '[authorities."example.test"]\nurl = "https://idp.test/browserid"\n',
+        2,
+        "authorities.example.test.url is 'https://idp.test/browserid', which has more in it than"
+        " a host and a port",
+        "give a URL",
+    ),
+    "URL with a query": (
+        '[authorities."example.test"]\nurl = "https://idp.test?"\n',
+        2,
+        "authorities.example.test.url is 'https://idp.test?', which has more in it than a host"
+        " and a port",
+        "give a URL",
+    ),
+    "URL without host": (
+        '[authorities."example.test"]\nurl = "https://:443"\n',
+        2,
+        "authorities.example.test.url is 'https://:443', which has no host",
+        "give a URL",
+    ),
+    "URL with an odd port": (
+        '[authorities."example.test"]\nurl = "https://idp.test:99999"\n',
+        2,
+        "authorities.example.test.url is 'https://idp.test:99999', which is not a URL",
+        "give a URL",
+    ),
+    "URL with an odd address": (
+        '[authorities."example.test"]\nurl = "https://[::1"\n',
+        2,
+        "authorities.example.test.url is 'https://[::1', which is not a URL",
+        "give a URL",
+    ),
+    "URL with a control character": (
+        '[authorities."example.test"]\nurl = "https://idp.test\\n"\n',
+        2,
+        "authorities.example.test.url is 'https://idp.test\\n', which is not a URL",
+        "give a URL",
+    ),
+    "URL with a password": (
+        '[authorities."example.test"]\nurl = "https://admin:hunter2@idp.test"\n',
+        2,
+        "authorities.example.test.url has a user name or password in it",
+        "give a URL",
+    ),
+    "authority without quotes": (
+        '[authorities.example.test]\nurl = "https://idp.test"\n',
+        1,
+        "the domain in the name of the section is not in quotes",
+        'write the whole domain in quotes, as in [authorities."example.org"]',
+    ),
+    "authority that is no domain": (
+        '[authorities."*.test"]\nurl = "https://idp.test"\n',
+        1,
+        "the domain in the name of the section is '*.test', which is not a domain name",
+        "write the whole domain in quotes",
+    ),
+    "authority that is a value": (
+        '[authorities]\n"example.test" = "https://idp.test"\n',
+        2,
+        'authorities."example.test" is not a section',
+        'begin the section with [authorities."example.test"]',
+    ),
+    "authority given twice": (
+        '[authorities."example.test"]\n[authorities."EXAMPLE.test"]\n',
+        2,
+        "there are two sections for example.test",
+        "make them one",
+    ),
+    "empty path": (
+        '[store]\ndirectory = ""\n',
+        2,
+        "store.directory is empty",
+        "give a path, absolute or relative to the file's folder",
+    ),
+    "path with a tilde": (
+        '[store]\ndirectory = "~/keys"\n',
+        2,
+        "store.directory is '~/keys', and \"~\" means nothing here",
+        "give a path",
+    ),
+    "path with a NUL": (
+        '[client]\ntrust_anchors = "a\\u0000b"\n',
+        2,
+        "client.trust_anchors is 'a\\x00b', which can not be a path",
+        'give a path, absolute or relative to the file\'s folder, or "system"',
+    ),
+    "certificate without key": (
+        '[server]\nx509_certificate = "chain.pem"\n',
+        2,
+        "server.x509_certificate is given without server.x509_key",
+        "give both or neither",
+    ),
+    "key without certificate": (
+        '[idp]\nport = 443\ntls_key = "key.pem"\n',
+        3,
+        "idp.tls_key is given without idp.tls_certificate",
+        "give both or neither",
+    ),
+    "after text of many lines that looks like the same": (
+        '[client]\nidentity = """\n[server]\ntickets = 3\n""" # "\n',
+        2,
+        "client.identity is '[server]\\ntickets = 3\\n', which is not an e-mail address",
+        "give an e-mail address",
+    ),
+    "control characters and length in names": (
+        f'["{"x" * 100}\\u0007"]\n',
+        1,
+        f"there is no section '{'x' * 57}...'",
+        "known are",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_a_mistake_is_reported_with_its_line_and_a_remedy(case: str, write: Write) -> None:
+    text, line, message, remedy = INVALID[case]
+    file = write(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load(file)
+    error = caught.value
+    assert error.message == message
+    assert error.line == line
+    assert error.remedy.startswith(remedy)
+    assert error.file == str(file)
+    assert error.code is Code.INVALID_PARAMETER
+    assert str(error) == f"{file}:{line}: {message}: {error.remedy}"
+
+
+def test_there_are_enough_mistakes_above() -> None:
+    assert len(INVALID) >= 60
+
+
+def test_every_option_refuses_a_value_of_another_type() -> None:
+    for option in sorted(option_names()):
+        section, _, name = option.partition(".")
+        header = section if section != "authorities" else 'authorities."example.test"'
+        with pytest.raises(ConfigurationError, match=rf"{name} has to be .*, not a number with"):
+            read_settings(f"[{header}]\n{name} = 0.5\n".encode(), FILE)
+
+
+def test_the_remedy_for_a_value_can_be_followed() -> None:
+    """Every bound a remedy tells is accepted, and what is beyond it is not."""
+    for section, of in SECTIONS.items():
+        for name, option in options_of(of).items():
+            bounds = re.fullmatch(r"a whole number.* from (\d+) to (\d+)", option.kind.allowed)
+            if bounds:
+                least, most = map(int, bounds.groups())
+                Config().with_options({name: str(least)}, section=section)
+                Config().with_options({name: str(most)}, section=section)
+                for number in (least - 1, most + 1):
+                    with pytest.raises(ConfigurationError, match=r"less than|more than"):
+                        Config().with_options({name: str(number)}, section=section)
+
+
+def settle(data: bytes) -> None:
+    try:
+        read_settings(data, FILE)
+    except BrowserIDError as error:
+        assert isinstance(error, ConfigurationError)
+        assert str(error).isprintable()
+        assert len(str(error)) < 1000
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_are_settings_or_a_configuration_error(data: bytes) -> None:
+    settle(data)
+
+
+PUNCTUATION = [
+    *"[]{}=.,#\"'\n \\\t\r\0-",
+    '"""',
+    "'''",
+    "[[",
+    "]]",
+    "= [",
+    "= {",
+    ' = "',
+    "\\u0041",
+]
+WORDS = [
+    "a = ",
+    "a.b",
+    "server",
+    "client",
+    "authorities",
+    '"example.test"',
+    "audiences",
+    "url",
+    "é",
+]
+SCALARS = ["1", "0x", "true", "nan", "1e9", "2030-01-01", "07:00:00", "\ufeff"]
+FRAGMENTS = st.sampled_from(PUNCTUATION + WORDS + SCALARS)
+
+
+@given(st.lists(FRAGMENTS, max_size=40).map("".join))
+@example("\r\r\n")
+@example("[server]\r\ntickets = true\r\n")
+def test_any_text_like_toml_is_settings_or_a_configuration_error(text: str) -> None:
+    settle(text.encode())
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**70), 2**70) | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=4),
+    max_leaves=6,
+).map(lambda value: json.dumps(value, ensure_ascii=False))
+
+
+@given(st.sampled_from(sorted(option_names())), VALUES)
+def test_any_value_of_any_option_is_read_or_refused_with_its_line(option: str, value: str) -> None:
+    section, _, name = option.partition(".")
+    header = section if section != "authorities" else 'authorities."example.test"'
+    try:
+        read_settings(f"# one\n[{header}]\n{name} = {value}\n".encode(), FILE)
+    except ConfigurationError as error:
+        assert error.line == 3
+
+
+@given(st.sampled_from(sorted(options_of(SECTIONS["server"]))), st.text(max_size=60))
+def test_any_text_for_any_option_is_read_or_refused(name: str, text: str) -> None:
+    try:
+        Config().with_options({name: text})
+    except ConfigurationError as error:
+        assert str(error).isprintable()
