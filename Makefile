@@ -25,7 +25,7 @@ help: ## list the targets
 demo: ## an identity provider, one sign-in, logins, a replay and a forgery, live
 	@tools/debian-packages.sh tools/debian-base.txt
 	@tools/environment.sh idp
-	@$(PYTHON) demo/demo.py
+	@$(PYTHON) -m demo
 
 test: check ## everything that must hold: check, then all tests, with the coverage of the core layers
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --cov --cov-report=term; \

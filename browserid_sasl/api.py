@@ -19,7 +19,7 @@ from browserid_sasl import store, x509_files
 from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.config import Config, load
 from browserid_sasl.discovery import HttpsFetcher
-from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
+from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, AcceptorStores
 from browserid_sasl.gss.agreement import EcdhKey
 from browserid_sasl.gss.dialects import dialect_by_name

@@ -23,7 +23,7 @@ from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.dialing import Deadline, Dialer, is_public
 from browserid_sasl.discovery.lifetime import lifetime
-from browserid_sasl.errors import Code, ConfigurationError, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError
 from tests.support.https import Respond, ScriptedServer, answer, scripted_server, write_ca
 
 DOMAIN = "example.test"
@@ -375,13 +375,13 @@ class TestTls:
         assert "can not prove who it is" in refusal(ca_file, None, answer()).message
 
     @pytest.mark.parametrize("content", [None, b"", b"not PEM"])
-    def test_unreadable_anchors_are_the_configurations_fault(
+    def test_unreadable_anchors_are_an_error(
         self, tmp_path: Path, content: bytes | None
     ) -> None:
         anchors = tmp_path / "ca.pem"
         if content is not None:
             anchors.write_bytes(content)
-        with pytest.raises(ConfigurationError, match="trust anchors"):
+        with pytest.raises(DiscoveryError, match="trust anchors"):
             fetcher(anchors, Network(9, {DOMAIN: [PUBLIC]})).fetch(DOMAIN, DOMAIN)
 
 

@@ -223,7 +223,9 @@ class MessageProtection:
     def wrap_aead(self, data: Octets, associated: Octets, confidential: bool = True) -> bytes:
         """As `wrap`, and protect from change also some data the peer has by other means.
 
-        :param associated: what the token does not contain but its checksum covers.
+        :param associated: what the token does not contain but its checksum covers. Where it ends
+            the checksum does not say, so the peer must know its size from elsewhere: never take
+            that from somebody who may alter the token.
         :returns: the token that ``gss_wrap_aead`` of MIT Kerberos makes.
         :raises LocalProtocolError: when the sequence numbers are used up.
         """
@@ -245,7 +247,7 @@ class MessageProtection:
     def wrap_size_limit(self, max_output: int, confidential: bool = True) -> int:
         """Octets that a message may have so that its token has `max_output` at most.
 
-        0 also when not even an empty message would fit (RFC 2743 section 2.4.5).
+        0 also when not even an empty message would fit (RFC 2743 section 2.2.7).
         """
         if confidential:
             overhead = 2 * _HEADER_SIZE + BLOCK_SIZE + len(self._seal_filler) + self._mac_size

@@ -94,6 +94,7 @@ def create_app(
             Exception: _answer_unexpected,
         },
     )
+    application.router.redirect_slashes = False
     return _SecurityHeaders(application)
 
 

@@ -79,8 +79,7 @@ def serve(app: ASGIApp, listener: Listener, ready: Callable[[str], None]) -> Non
     """
     listener.check_tls()
     with listener.open() as listening:
-        url = _url(listening)
-        server = _Server(_config(app, listener), lambda: ready(url))
+        server = make_server(app, listener, lambda: ready(url_of(listening)))
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn puts its own handlers over these and, when it has stopped, raises the signal
             # again: then it has nothing left to do.
@@ -88,7 +87,23 @@ def serve(app: ASGIApp, listener: Listener, ready: Callable[[str], None]) -> Non
         server.run(sockets=[listening])
 
 
-class _Server(uvicorn.Server):
+def make_server(app: ASGIApp, listener: Listener, ready: Callable[[], None]) -> Server:
+    """A server that is not running yet.
+
+    :param ready: called once it accepts connections.
+    """
+    return Server(_config(app, listener), ready)
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a socket is listening, as a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it is ready and can be told to stop."""
+
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
@@ -97,7 +112,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
-    def stop(self, _number: int, _frame: object) -> None:
+    def stop(self, *_signal: object) -> None:
+        """Let requests under way end, and stop. Can be used as a signal's handler."""
         self.should_exit = True
 
 
@@ -127,11 +143,6 @@ def _config(app: ASGIApp, listener: Listener) -> uvicorn.Config:
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
-
-
-def _url(listening: socket.socket) -> str:
-    host, port = listening.getsockname()[:2]
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _no_password() -> str:

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
-from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.algorithms import HS256, Algorithm, algorithm_for
 
 Spelling = Literal["classic", "2012.08.15", "jwk"]
@@ -78,8 +77,12 @@ class PublicKey:
 
     @property
     def thumbprint(self) -> bytes:
-        """SHA-256 over the key's numbers: the same for every spelling."""
-        return hashlib.sha256(strict_json.dumps(self.to_json("jwk"))).digest()
+        """SHA-256 of the key's SubjectPublicKeyInfo: the same for every spelling."""
+        return hashlib.sha256(
+            self.key.public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+        ).digest()
 
 
 @dataclass(frozen=True, slots=True)

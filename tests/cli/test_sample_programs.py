@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from browserid_sasl.cli.sample.framing import Reply
-from tests.support.sample_programs import ALICE, Realm, RunningServer, Wire, run_program
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.sample_programs import (
+    ALICE,
+    HOST,
+    Realm,
+    RunningServer,
+    Wire,
+    run_program,
+    scripted_server,
+)
 
 FAILED = 255
 SUCCESS = f"successful authentication '{ALICE}'"
@@ -76,7 +86,9 @@ class TestLogin:
         assert f"\n{mechanism.upper()}\n" in client.stdout
 
     def test_in_the_other_dialect(self, realm: Realm, server: RunningServer) -> None:
-        client = realm.run_client("--dialect", "draft-07", "-m", "BROWSERID-AES256", port=server.port)
+        client = realm.run_client(
+            "--dialect", "draft-07", "-m", "BROWSERID-AES256", port=server.port
+        )
         assert client.returncode == 0, client.stderr
 
     def test_by_name_of_one_of_several_identities(self, fresh_realm: Realm) -> None:
@@ -129,8 +141,6 @@ class TestRefusal:
 
     def test_a_stranger_to_the_domain(self, realm: Realm, tmp_path: Path) -> None:
         """Signed in with a provider whose key is not the domain's."""
-        from browserid_sasl.jose.keys import PrivateKey
-
         impostor = Realm(tmp_path, PrivateKey.generate("RS256"))
         impostor.sign_in()
         with realm.server() as server:
@@ -187,9 +197,122 @@ class TestRefusal:
             assert wire.reply() == (Reply.NO, b"")
             server.err.wait_for("starting SASL negotiation: no mechanism available")
 
-    def test_a_server_that_says_yes_too_early(self, realm: Realm) -> None:
-        with yes_man() as port:
+
+class TestBadServers:
+    """What the client makes of servers that do not keep to the protocol."""
+
+    @pytest.mark.parametrize(
+        ("answer", "stdout", "stderr"),
+        [
+            (b"O", "", "reported success before the exchange had come to its end"),
+            (b"X", "bad protocol from server (X 58)\n", "both use TLS"),
+            (b"C{70000}\r\n", "a string of 70000 octets was announced", ""),
+            (b"Cx", "a string starts with 'x'", ""),
+            (b"", "the other side closed the connection", ""),
+            (b"C{4}\r\nC,~x", "", "performing SASL negotiation: bad protocol / cancel\n"),
+            (b"N", "authentication failed\n", ""),
+        ],
+    )
+    def test_a_wrong_answer(self, realm: Realm, answer: bytes, stdout: str, stderr: str) -> None:
+        with scripted_server(b"{16}\r\nBROWSERID-AES128", answer) as port:
             client = realm.run_client(port=port)
         assert client.returncode == FAILED
+        assert stdout in client.stdout
+        assert stderr in client.stderr
         assert "successful" not in client.stdout
-        assert "reported success before the exchange had come to its end" in client.stderr
+        assert client.stdout.endswith("closing connection\n")
+        assert "Traceback" not in client.stderr
+
+    @pytest.mark.parametrize(
+        "offer", [b"", b"{0}\r\n", b"220 mail.example.test ESMTP\r\n", b"{9}\r\n\xff\0\x1b[31mX"]
+    )
+    def test_a_wrong_offer(self, realm: Realm, offer: bytes) -> None:
+        with scripted_server(offer) as port:
+            client = realm.run_client(port=port)
+        assert client.returncode == FAILED
+        assert "\x1b" not in client.stdout + client.stderr
+        assert "Traceback" not in client.stderr
+
+    def test_a_server_that_says_nothing(self, realm: Realm) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            client = realm.run_client("--timeout", "0.5", port=silent.getsockname()[1])
+        assert client.returncode == FAILED
+        assert client.stderr == "connection lost: timed out\n"
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("program", "arguments"),
+        [
+            ("sample_client.py", ["-x"]),
+            ("sample_client.py", ["-h"]),
+            ("sample_client.py", ["localhost", "superfluous"]),
+            ("sample_client.py", ["--cb-type", "tls-exporter"]),
+            ("sample_client.py", ["--ca-file", __file__]),
+            ("sample_client.py", ["-p"]),
+            ("sample_server.py", ["-x"]),
+            ("sample_server.py", ["superfluous"]),
+            ("sample_server.py", ["-m", "PLAIN"]),
+            ("sample_server.py", ["--tls-key", __file__]),
+            ("sample_server.py", ["--timeout", "0"]),
+        ],
+    )
+    def test_wrong_usage_exits_with_64(self, program: str, arguments: list[str]) -> None:
+        ended = run_program(program, arguments)
+        assert ended.returncode == os.EX_USAGE
+        assert ended.stdout == ""
+        assert "Usage: " in ended.stderr
+
+    @pytest.mark.parametrize("program", ["sample_client.py", "sample_server.py"])
+    def test_help_names_the_port_of_the_product(self, program: str) -> None:
+        ended = run_program(program, ["--help"])
+        assert ended.returncode == 0
+        assert "[default: 5556]" in ended.stdout
+
+    def test_no_server_there_exits_with_69(self, realm: Realm, unused_port: int) -> None:
+        client = realm.run_client(port=unused_port, host="127.0.0.1")
+        assert client.returncode == os.EX_UNAVAILABLE
+        assert client.stderr == "connect: Connection refused\n"
+
+    def test_a_host_without_address_exits_with_69(self, realm: Realm, unused_port: int) -> None:
+        client = realm.run_client(port=unused_port, host="no such host")
+        assert client.returncode == os.EX_UNAVAILABLE
+        assert client.stderr.startswith("getaddrinfo: ")
+
+    @pytest.mark.parametrize("program", ["sample_client.py", "sample_server.py"])
+    def test_a_wrong_configuration_exits_with_78_and_its_line(
+        self, program: str, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "browserid.toml"
+        file.write_text("[server]\n\ncolour = 'red'\n")
+        ended = run_program(program, ["--config", str(file)])
+        assert ended.returncode == os.EX_CONFIG
+        assert ended.stderr.startswith("initializing: error when parsing configuration file\n")
+        assert f"{file}:3: " in ended.stderr
+
+    def test_a_port_in_use_exits_with_71(self, realm: Realm, server: RunningServer) -> None:
+        arguments = ["--config", str(realm.config_file), "--listen", "127.0.0.1"]
+        ended = run_program("sample_server.py", [*arguments, "-p", str(server.port)])
+        assert ended.returncode == os.EX_OSERR
+        assert ended.stderr == (
+            "trying 2, 1, 6\nbind: Address already in use\nCouldn't bind to any socket\n"
+        )
+
+
+class TestAddresses:
+    def test_both_families_are_served(self, realm: Realm) -> None:
+        with realm.server(address=HOST) as server:
+            addresses = server.addresses(2)
+            assert set(addresses) == {"127.0.0.1", "::1"}
+            for address, port in addresses.items():
+                with Wire(port, address) as wire:
+                    wire.string()
+                    assert wire.log_in(realm.client().start("BROWSERID-AES128")) is Reply.OK
+
+    def test_without_an_address_the_server_listens_on_all(
+        self, realm: Realm, unused_port: int
+    ) -> None:
+        arguments = ["--config", str(realm.config_file), "-h", HOST, "-p", str(unused_port)]
+        with RunningServer(arguments) as server:
+            assert set(server.addresses(2)) == {"0.0.0.0", "::"}
+            assert realm.run_client(port=unused_port).returncode == 0

@@ -119,7 +119,7 @@ class MitError(Exception):
 
 
 CHECKSUM_TYPES: Final = {17: 15, 18: 16, 19: 19, 20: 20}
-"""Checksum type of each encryption type (RFC 3962 section 7, RFC 8009 section 8)."""
+"""Checksum type of each encryption type (RFC 3962, RFC 8009)."""
 
 
 def encrypt(enctype: int, key: bytes, usage: int, plaintext: bytes) -> bytes:

@@ -209,8 +209,9 @@ class Lines:
         """Wait until so many lines match a regular expression; all lines until then."""
         with self._news:
             found = self._news.wait_for(
-                lambda: sum(bool(re.fullmatch(pattern, line[:-1])) for line in self._lines)
-                >= count,
+                lambda: (
+                    sum(bool(re.fullmatch(pattern, line[:-1])) for line in self._lines) >= count
+                ),
                 timeout,
             )
         assert found, f"{pattern!r} did not come, this did:\n{self}"
@@ -258,3 +259,27 @@ class Wire:
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
+
+
+@contextmanager
+def scripted_server(*answers: bytes) -> Iterator[int]:
+    """A server for one client that sends the first answer at once and the others when the
+    client has sent something, and then closes; the port it listens on."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.settimeout(PATIENCE)
+            for number, answer in enumerate(answers):
+                if number:
+                    connection.recv(65536)
+                connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(PATIENCE)

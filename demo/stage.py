@@ -1,0 +1,200 @@
+"""Programs that are run for somebody who watches: shown, recorded, and stopped in the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self
+
+ROOT: Final = Path(__file__).parents[1]
+PATIENCE: Final = 30.0
+"""Seconds that a program may take for what it is asked."""
+
+_READING_TIME: Final = 1.0
+_WIDTH: Final = 100
+
+
+class StepFailedError(Exception):
+    """A step did not show what it has to."""
+
+
+class Recording:
+    """What a program writes, collected as it comes."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lines: list[str] = []
+        self._shown = 0
+        self._ended = False
+        self._news = threading.Condition()
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    def _collect(self) -> None:
+        with self._stream:
+            for line in self._stream:
+                with self._news:
+                    self._lines.append(line.rstrip("\n"))
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def wait_for(self, pattern: str) -> str:
+        """The first group of the first line, among those not taken yet, that has a match.
+
+        :raises StepFailedError: none comes.
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._ended or self._find(pattern), PATIENCE)
+            found = self._find(pattern)
+        if found is None:
+            raise StepFailedError(f"nothing like {pattern!r} was written")
+        return found[1]
+
+    def _find(self, pattern: str) -> re.Match[str] | None:
+        matches = (re.search(pattern, line) for line in self._lines[self._shown :])
+        return next((match for match in matches if match), None)
+
+    def take(self) -> list[str]:
+        """The lines since the last time."""
+        with self._news:
+            new = self._lines[self._shown :]
+            self._shown += len(new)
+        return new
+
+
+class Running:
+    """A program that runs until it is stopped."""
+
+    def __init__(self, name: str, process: subprocess.Popen[str], recording: Recording) -> None:
+        self.recording = recording
+        self._name = name
+        self._process = process
+
+    def show(self) -> None:
+        """Show what it has written since the last time."""
+        show(self.recording.take(), f"{self._name} | ")
+
+    def stop(self) -> None:
+        """Stop it, by force if it takes too long."""
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Stage:
+    """Where the programs run: a folder that is their home, and nothing of the real one.
+
+    :param folder: empty.
+    :param environment: variables that they get besides those they can not do without.
+    """
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._folder = folder
+        # The commands installed beside this interpreter, then the system's.
+        path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+        self._environment = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **environment}
+        self._running: list[Running] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for running in reversed(self._running):
+            running.stop()
+            if error is not None:
+                running.show()
+
+    def run(self, *command: str, keyboard: str = "") -> list[str]:
+        """Run a program to its end and show what it writes; the lines.
+
+        :param keyboard: what it gets on standard input; not shown.
+        :raises StepFailedError: it fails.
+        """
+        show_command(command)
+        result = subprocess.run(
+            _executable(command),
+            input=keyboard,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            cwd=self._folder,
+            env=self._environment,
+        )
+        lines = result.stdout.splitlines()
+        show(lines)
+        if result.returncode != 0:
+            raise StepFailedError(f"{command[0]} ended with status {result.returncode}")
+        return lines
+
+    def start(self, name: str, *command: str) -> Running:
+        """Start a program that goes on running.
+
+        :param name: what its output is marked with.
+        """
+        show_command((*command, "&"))
+        process = subprocess.Popen(
+            _executable(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self._folder,
+            env=self._environment,
+            # Ctrl-C is for the demonstration, which then stops them in order.
+            start_new_session=True,
+        )
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        running = Running(name, process, Recording(process.stdout))
+        self._running.append(running)
+        return running
+
+
+def headline(text: str) -> None:
+    """Say what comes next; on a terminal, with time to read what was before."""
+    if sys.stdout.isatty():
+        time.sleep(_READING_TIME)
+    print(f"\n== {text}", flush=True)
+
+
+def explain(text: str) -> None:
+    """Say what has been seen, or will be."""
+    print(textwrap.fill(text, _WIDTH - 4), flush=True)
+
+
+def show_command(command: Iterable[str]) -> None:
+    """Show a command as a person would type it."""
+    print("$", *command, flush=True)
+
+
+def show(lines: Iterable[str], prefix: str = "") -> None:
+    """Show lines, long ones cut."""
+    for line in lines:
+        room = _WIDTH - 4 - len(prefix)
+        print(f"    {prefix}{line if len(line) <= room else line[: room - 1] + '…'}", flush=True)
+
+
+def _executable(command: tuple[str, ...]) -> list[str]:
+    """The command with its program's path; those of the top folder run by this interpreter."""
+    program, *arguments = command
+    if program.startswith("./"):
+        return [sys.executable, str(ROOT / program), *arguments]
+    return [os.path.join(os.path.dirname(sys.executable), program), *arguments]

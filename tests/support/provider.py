@@ -1,0 +1,105 @@
+"""An identity provider that really runs: on loopback, with TLS, in a folder of the test's."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
+from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.folder import Provider, ProviderFolder
+from browserid_sasl.idp.limits import Policy
+from browserid_sasl.idp.server import Listener, make_server, url_of
+from browserid_sasl.idp.signing_keys import Algorithm
+
+DOMAIN = "example.test"
+ALICE = f"alice@{DOMAIN}"
+PASSWORD = "correct horse battery staple"
+
+
+class SettableClock:
+    """A clock that stands at the time it was made until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = time.time_ns() // 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass(frozen=True)
+class RunningProvider:
+    """A provider and where it is.
+
+    :param url: of its server.
+    :param ca_file: what to believe its server by.
+    :param folder: of its data.
+    :param provider: its parts.
+    :param clock: its clock.
+    """
+
+    url: str
+    ca_file: Path
+    folder: ProviderFolder
+    provider: Provider
+    clock: SettableClock
+
+    def get(self, path: str) -> requests.Response:
+        """Ask for a path."""
+        return requests.get(self.url + path, verify=str(self.ca_file), timeout=10)
+
+    def post(self, path: str, **content: object) -> requests.Response:
+        """Send something to a path."""
+        return requests.post(self.url + path, verify=str(self.ca_file), timeout=10, **content)  # type: ignore[arg-type]
+
+    def fetcher(self) -> HttpsFetcher:
+        """Reaches this provider under its domain's name."""
+        override = AuthorityOverride(url=self.url, ca_file=self.ca_file)
+        return HttpsFetcher(DiscoveryConfig(), {self.provider.domain: override})
+
+    def audit_log(self) -> str:
+        """What the audit log has."""
+        return (self.folder.path / "audit.log").read_text()
+
+
+@contextmanager
+def running_provider(
+    path: Path,
+    *,
+    domain: str = DOMAIN,
+    algorithm: Algorithm = "RS256",
+    settings: Settings | None = None,
+    policy: Policy | None = None,
+    clock: SettableClock | None = None,
+) -> Iterator[RunningProvider]:
+    """Run a provider in a folder, made if it is not there, until the block ends.
+
+    It has an account for Alice.
+    """
+    clock = clock or SettableClock()
+    folder = ProviderFolder(path)
+    folder.create(domain, algorithm, clock.now, local_tls=True)
+    provider = folder.open(policy)
+    provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
+    app = create_app(provider, settings or Settings(), clock)
+    listener = Listener("127.0.0.1", 0, folder.tls.server, folder.tls.server)
+    ready = threading.Event()
+    server = make_server(app, listener, ready.set)
+    with listener.open() as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            assert ready.wait(10)
+            yield RunningProvider(url_of(listening), folder.tls.anchor, folder, provider, clock)
+        finally:
+            server.stop()
+            thread.join(10)
+
+
