@@ -3,6 +3,9 @@
 Everything below this module is handed its files, sockets, clock and randomness; here they are
 opened. A `Server` or `Client` is made once and shared by threads; each login is a mechanism
 object of its own.
+
+What most logins do without (HTTP, X.509) is imported when it is needed: a service that forks a
+process for each connection feels every import in its first login.
 """
 
 from __future__ import annotations
@@ -15,20 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl import store, x509_files
+from browserid_sasl import store
 from browserid_sasl.agent.credential import AgentCredentialSource
-from browserid_sasl.config import Config, load
-from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, AcceptorStores
+from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.agreement import EcdhKey
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import CredentialSource, Environment, ServerTrust
+from browserid_sasl.gss.interfaces import (
+    CredentialSource,
+    Environment,
+    ServerCredential,
+    ServerTrust,
+)
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.gss.x509 import X509Trust
-from browserid_sasl.identity.authority import AuthorityResolver
+from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument, Fetcher
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.channel_binding import ChannelBinding
@@ -63,11 +69,11 @@ class Server:
         config = load() if config is None else config
         options = config.server
         self._config = config
-        self._mechanisms = [mechanism_by_name(name) for name in options.mechanisms]
+        self._mechanisms = _mechanisms(config, "server", options.mechanisms)
         self._name = ServiceName.make(service, hostname or socket.getfqdn())
         stores = _acceptor_stores(config)
         resolver = AuthorityResolver(
-            HttpsFetcher(config.discovery, config.authorities),
+            _FetcherOnDemand(config),
             stores.authorities,
             secondary=options.secondary_authorities,
             allow_legacy=options.allow_legacy_keys,
@@ -78,7 +84,7 @@ class Server:
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
         )
-        self._stores = AcceptorStores(stores.replay, stores.tickets if options.tickets else None)
+        self._stores = ExchangeStores(stores.replay, stores.tickets if options.tickets else None)
         self._options = AcceptorOptions(
             names=(self._name, *map(ServiceName.parse, options.audiences)),
             host_alias=options.host_spn_alias,
@@ -87,11 +93,7 @@ class Server:
             cap_ticket=options.cap_ticket_at_certificate,
             extra_round_trip=options.extra_round_trip,
         )
-        self._credential = (
-            x509_files.load_server_credential(options.x509_certificate, options.x509_key)
-            if options.x509_certificate and options.x509_key
-            else None
-        )
+        self._credential = _server_credential(config.server)
 
     @property
     def name(self) -> ServiceName:
@@ -178,7 +180,7 @@ class Client:
     ) -> None:
         config = load() if config is None else config
         options = config.client
-        self._mechanisms = [mechanism_by_name(name) for name in options.mechanisms]
+        self._mechanisms = _mechanisms(config, "client", options.mechanisms)
         self._target = ServiceName.make(service, hostname)
         stores = _initiator_stores(config)
         self._tickets = stores.tickets
@@ -237,6 +239,13 @@ class Client:
         )
 
 
+def _mechanisms(config: Config, section: str, names: Sequence[str]) -> list[Mechanism]:
+    try:
+        return [mechanism_by_name(name) for name in names]
+    except LocalProtocolError as error:
+        raise config.error(f"{section}.mechanisms", error.message, error.remedy) from None
+
+
 def _acceptor_stores(config: Config) -> store.AcceptorStores:
     if config.store.backend == "memory":
         return store.memory_acceptor()
@@ -251,7 +260,34 @@ def _initiator_stores(config: Config) -> store.InitiatorStores:
     return store.open_initiator(path, durability=config.store.durability)
 
 
+class _FetcherOnDemand:
+    """Fetches documents over HTTPS; the client is made with the first one."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fetcher: Fetcher | None = None
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        """See `Fetcher.fetch`."""
+        if self._fetcher is None:
+            from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415
+
+            self._fetcher = HttpsFetcher(self._config.discovery, self._config.authorities)
+        return self._fetcher.fetch(domain, principal_domain)
+
+
+def _server_credential(options: ServerConfig) -> ServerCredential | None:
+    if options.x509_certificate is None or options.x509_key is None:
+        return None
+    from browserid_sasl.x509_files import load_server_credential  # noqa: PLC0415
+
+    return load_server_credential(options.x509_certificate, options.x509_key)
+
+
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:
     if mutual is Mutual.OFF:
         return None
-    return X509Trust(x509_files.load_anchors(anchors))
+    from browserid_sasl.gss.x509 import X509Trust  # noqa: PLC0415
+    from browserid_sasl.x509_files import load_anchors  # noqa: PLC0415
+
+    return X509Trust(load_anchors(anchors))

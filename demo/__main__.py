@@ -27,14 +27,17 @@ PORT: Final = 5556
 HOUR_MS: Final = 3_600_000
 WELCOME: Final = f"(successful authentication '{re.escape(ALICE)}')"
 
+CONFIGURATION_FILE: Final = "browserid.toml"
 CONFIGURATION: Final = """\
 [store]
 directory = "alice"
 server_directory = "server"
 
-[discovery]
-private_hosts = ["127.0.0.1"]
+[idp]
+directory = "idp"
+"""
 
+AUTHORITY: Final = """\
 [authorities."{domain}"]
 url = "{url}"
 ca_file = "idp/tls/ca.pem"
@@ -61,32 +64,29 @@ class Demonstration:
         self._sign_in()
         server, port = self._start_server()
         first = self._log_in(server, port)
-        if "~" not in first.removeprefix("n,,c,~"):
-            raise StepFailedError("the first login had no certificate")
         self._log_in_by_ticket(provider, server, port)
         self._replay(first, server, port)
         self._tamper(first, server, port)
 
     def _start_provider(self) -> Running:
-        headline(f"An identity provider for {DOMAIN}")
-        idp = ("--directory", "idp")
-        self._stage.run("browserid-idp", "init", *idp, "--domain", DOMAIN, "--local-tls")
+        headline(f"1. An identity provider for {DOMAIN} starts")
+        file = self._folder / CONFIGURATION_FILE
+        file.write_text(CONFIGURATION)
+        self._stage.run("browserid-idp", "init", "--domain", DOMAIN, "--local-tls")
         self._stage.run(
-            "browserid-idp", "add-user", *idp, "--password-fd", "0", ALICE, keyboard=self._password
+            "browserid-idp", "add-user", "--password-fd", "0", ALICE, keyboard=self._password
         )
-        provider = self._stage.start("idp", "browserid-idp", "serve", *idp, "--port", "0")
+        provider = self._stage.start("idp", "browserid-idp", "serve", "--port", "0")
         url = provider.recording.wait_for(rf"serving {re.escape(DOMAIN)} at (https://\S+)")
         provider.show()
-        configuration = CONFIGURATION.format(domain=DOMAIN, url=url)
-        (self._folder / "browserid.toml").write_text(configuration)
-        explain(
-            f"For the other programs {DOMAIN} is at this address, and its TLS certificate good:"
-        )
-        show(configuration.splitlines()[-3:], "browserid.toml | ")
+        authority = AUTHORITY.format(domain=DOMAIN, url=url)
+        file.write_text(f"{CONFIGURATION}\n{authority}")
+        explain("As no domain name leads there, the other programs are told where it is:")
+        show(authority.splitlines(), f"{CONFIGURATION_FILE} | ")
         return provider
 
     def _sign_in(self) -> None:
-        headline("Alice signs in, once")
+        headline("2. Alice signs in to it, once")
         self._stage.run("browserid", "login", "--password-fd", "0", ALICE, keyboard=self._password)
         explain(
             "Her key was made here and stays here. The provider has certified it; the server knows "
@@ -94,7 +94,7 @@ class Demonstration:
         )
 
     def _start_server(self) -> tuple[Running, int]:
-        headline("A server")
+        headline("3. A server starts, and alice logs in with her certificate")
         port = _free_port()
         server = self._stage.start(
             "server",
@@ -106,42 +106,50 @@ class Demonstration:
         return server, port
 
     def _log_in(self, server: Running, port: int) -> str:
-        """Log alice in by the sample client; her first message."""
-        headline("Alice logs in with her certificate")
-        return self._run_client(server, port)
+        """Log alice in by her certificate; her first message."""
+        message = self._run_client(server, port)
+        if not re.fullmatch(r"n,,c,[^~]+~[^~]+", message):
+            raise StepFailedError("the first login had no certificate")
+        return message
 
     def _log_in_by_ticket(self, provider: Running, server: Running, port: int) -> None:
-        headline("The identity provider stops, and alice logs in again")
+        headline("4. The identity provider stops, and alice logs in again")
         provider.stop()
         provider.show()
+        explain(f"The identity provider has stopped, with status {provider.status}.")
         message = self._run_client(server, port)
-        if not message.startswith("n,,c,~") or message.count("~") != 1:
+        if not re.fullmatch(r"n,,c,~[^~]+", message):
             raise StepFailedError("the second login did not use the ticket")
         explain(
             f"Nobody was asked: her message has {len(message)} octets and no certificate, but the "
-            "ticket from the first login."
+            "ticket that the first login gave her."
         )
 
     def _run_client(self, server: Running, port: int) -> str:
         lines = self._stage.run("./sample_client.py", "-p", str(port), "-m", MECHANISM, "localhost")
         server.recording.wait_for(WELCOME)
-        server.show()
+        _show_connection(server)
         sent = [line for line in lines if line.startswith("n,,c,")]
         if len(sent) != 1 or "successful authentication" not in lines:
             raise StepFailedError("the client did not show its message and its success")
         return sent[0]
 
     def _replay(self, message: str, server: Running, port: int) -> None:
-        headline("An eavesdropper sends the first message of her first login again")
+        headline("5. An eavesdropper sends the first message of her first login again")
         _present(message, port)
         server.recording.wait_for("(presented before)")
-        server.show()
+        _show_connection(server)
 
     def _tamper(self, message: str, server: Running, port: int) -> None:
-        headline("An eavesdropper sends it with an hour added to its time of expiry")
+        headline("6. An eavesdropper sends it with an hour added to its time of expiry")
         _present(_with_later_expiry(message), port)
         server.recording.wait_for("(signature)")
-        server.show()
+        _show_connection(server)
+
+
+def _show_connection(server: Running) -> None:
+    server.recording.wait_for("(closing connection)")
+    server.show()
 
 
 def _with_later_expiry(message: str) -> str:
@@ -158,7 +166,7 @@ def _present(message: str, port: int) -> None:
 
     :raises StepFailedError: it does not.
     """
-    explain(f"{len(message)} octets to port {port}, by a socket and no program of this package:")
+    explain(f"{len(message)} octets over a plain connection to port {port}:")
     show([message])
     frames = FrameReader()
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
@@ -204,7 +212,7 @@ def main() -> int:
     try:
         with TemporaryDirectory(prefix="browserid-demo-") as name:
             folder = Path(name)
-            variables = {"BROWSERID_CONFIG": str(folder / "browserid.toml")}
+            variables = {"BROWSERID_CONFIG": str(folder / CONFIGURATION_FILE)}
             with Stage(folder, variables) as stage:
                 Demonstration(folder, stage).run()
     except StepFailedError as error:

@@ -20,6 +20,7 @@ PATIENCE: Final = 30.0
 
 _READING_TIME: Final = 1.0
 _WIDTH: Final = 100
+_LONGEST_WORD: Final = 80
 
 
 class StepFailedError(Exception):
@@ -78,6 +79,11 @@ class Running:
         self.recording = recording
         self._name = name
         self._process = process
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self._process.returncode
 
     def show(self) -> None:
         """Show what it has written since the last time."""
@@ -186,10 +192,20 @@ def show_command(command: Iterable[str]) -> None:
 
 
 def show(lines: Iterable[str], prefix: str = "") -> None:
-    """Show lines, long ones cut."""
+    """Show lines, with what nobody reads cut out of tokens, and wrapped if still long."""
     for line in lines:
-        room = _WIDTH - 4 - len(prefix)
-        print(f"    {prefix}{line if len(line) <= room else line[: room - 1] + '…'}", flush=True)
+        shortened = " ".join(map(_shortened, line.split(" ")))
+        indent = f"    {prefix}"
+        wrapped = textwrap.wrap(
+            shortened, _WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  "
+        )
+        print(*wrapped, sep="\n", flush=True)
+
+
+def _shortened(word: str) -> str:
+    if len(word) <= _LONGEST_WORD:
+        return word
+    return f"{word[: _LONGEST_WORD // 2]}...{word[-_LONGEST_WORD // 4 :]}"
 
 
 def _executable(command: tuple[str, ...]) -> list[str]:

@@ -351,9 +351,7 @@ class TestTls:
         assert "can not prove who it is" in error.message
         assert "mismatch" in error.message
 
-    def test_an_expired_certificate_is_refused(
-        self, ca_file: Path, authority: trustme.CA
-    ) -> None:
+    def test_an_expired_certificate_is_refused(self, ca_file: Path, authority: trustme.CA) -> None:
         yesterday = datetime.now(UTC) - timedelta(days=1)
         expired = authority.issue_cert(
             DOMAIN, not_before=yesterday - timedelta(days=1), not_after=yesterday
@@ -375,9 +373,7 @@ class TestTls:
         assert "can not prove who it is" in refusal(ca_file, None, answer()).message
 
     @pytest.mark.parametrize("content", [None, b"", b"not PEM"])
-    def test_unreadable_anchors_are_an_error(
-        self, tmp_path: Path, content: bytes | None
-    ) -> None:
+    def test_unreadable_anchors_are_an_error(self, tmp_path: Path, content: bytes | None) -> None:
         anchors = tmp_path / "ca.pem"
         if content is not None:
             anchors.write_bytes(content)
@@ -496,9 +492,7 @@ class TestOverrides:
     ) -> None:
         with scripted_server(authority.issue_cert("idp.internal"), answer()) as server:
             network = Network(server.port, {"idp.internal": ["127.0.0.1"]})
-            override = AuthorityOverride(
-                url=f"https://idp.internal:{server.port}", ca_file=ca_file
-            )
+            override = AuthorityOverride(url=f"https://idp.internal:{server.port}", ca_file=ca_file)
             fetcher(None, network, authorities={DOMAIN: override}).fetch(DOMAIN, DOMAIN)
         assert network.dialled == [("127.0.0.1", server.port)]
         assert f"Host: idp.internal:{server.port}".encode() in server.requests[0]

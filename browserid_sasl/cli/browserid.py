@@ -11,15 +11,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from browserid_sasl import config, store
+from browserid_sasl import config
 from browserid_sasl.agent.signin import KeyType, sign_in
-from browserid_sasl.api import CLIENT_DATABASE, now_ms
+from browserid_sasl.api import CLIENT_DATABASE
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.cli.program import run
 from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, CredentialError
-from browserid_sasl.store.base import IdentityRecord
+from browserid_sasl.store.base import IdentityRecord, InitiatorStores, system_clock
+from browserid_sasl.store.sqlite import open_initiator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,7 +81,7 @@ def login(
         password,
         http=HttpsFetcher(configuration.discovery, configuration.authorities),
         store=_stores(configuration).identities,
-        clock=now_ms,
+        clock=system_clock,
         key_type=key_type,
     )
     click.echo(f"signed in as {record.identity} until {_local_time(record.expires)}")
@@ -96,7 +97,7 @@ def list_identities(config_file: Path | None) -> None:
         return
     table = Table("identity", "certificate expires", "state", box=None, pad_edge=False)
     for record in records:
-        table.add_row(record.identity, _local_time(record.expires), _state(record, now_ms()))
+        table.add_row(record.identity, _local_time(record.expires), _state(record, system_clock()))
     Console(soft_wrap=True, highlight=False, markup=False).print(table)
 
 
@@ -107,7 +108,7 @@ def logout(config_file: Path | None, address: str) -> None:
     """Forget the key of ADDRESS, its certificate and its tickets."""
     stores = _stores(config.load(config_file))
     known = stores.identities.delete(address)
-    for ticket in list(stores.tickets.all(now_ms())):
+    for ticket in list(stores.tickets.all(system_clock())):
         if ticket.identity == address:
             known |= stores.tickets.delete(ticket.tid)
     if not known:
@@ -119,7 +120,7 @@ def logout(config_file: Path | None, address: str) -> None:
     click.echo(f"signed out {address}")
 
 
-def _stores(configuration: Config) -> store.InitiatorStores:
+def _stores(configuration: Config) -> InitiatorStores:
     if configuration.store.backend == "memory":
         raise configuration.error(
             "store.backend",
@@ -127,7 +128,7 @@ def _stores(configuration: Config) -> store.InitiatorStores:
             "set `backend` to sqlite",
         )
     path = configuration.store.directory / CLIENT_DATABASE
-    return store.open_initiator(path, durability=configuration.store.durability)
+    return open_initiator(path, durability=configuration.store.durability)
 
 
 def _state(record: IdentityRecord, now: int) -> str:

@@ -119,7 +119,11 @@ class HttpsClient:
 def _session(origin: Origin, dialer: Dialer, deadline: Deadline) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
-    session.headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    session.headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
     session.mount("https://", _Adapter(origin, dialer, deadline))
     return session
 

@@ -55,7 +55,7 @@ class AcceptorOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptorStores:
+class ExchangeStores:
     """What acceptors share.
 
     :param replay: the memory of assertions presented.
@@ -130,7 +130,7 @@ class Acceptor:
         mechanism: Mechanism,
         options: AcceptorOptions,
         verifier: Verifier,
-        stores: AcceptorStores,
+        stores: ExchangeStores,
         environment: Environment,
         *,
         channel_binding: bytes | None = None,

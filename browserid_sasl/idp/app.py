@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -33,6 +32,7 @@ from browserid_sasl.idp.certification import MAX_SIZE, Certifier
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.store.base import system_clock
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 CERTIFY: Final = "/certify"
@@ -65,11 +65,6 @@ class Settings:
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
-
-
-def system_clock() -> int:
-    """Ms since the epoch."""
-    return time.time_ns() // 1_000_000
 
 
 def create_app(

@@ -16,13 +16,14 @@ from browserid_sasl.cli.program import run
 from browserid_sasl.config import IdpConfig
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import is_domain
-from browserid_sasl.idp.app import Settings, create_app, system_clock
+from browserid_sasl.idp.app import Settings, create_app
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.store.base import system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])
 

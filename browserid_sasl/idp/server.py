@@ -20,6 +20,7 @@ from browserid_sasl.errors import ConfigurationError
 _MAX_CONNECTIONS: Final = 1000
 _CONNECTION_LIFE_S: Final = 60
 _SHUTDOWN_S: Final = 5
+_GOODBYE_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,12 @@ class _MortalConnection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         asyncio.get_running_loop().call_later(_CONNECTION_LIFE_S, transport.abort)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is None or self.cycle.response_complete:
+            # An idle client need not notice that TLS ends, and would be waited for.
+            asyncio.get_running_loop().call_later(_GOODBYE_S, self.transport.abort)
 
 
 def _config(app: ASGIApp, listener: Listener) -> uvicorn.Config:

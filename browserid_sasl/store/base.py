@@ -11,7 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
+
+#: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
+#: the largest clock skew that a verifier may permit, and some.
+REPLAY_GRACE: Final = 600_000
 
 
 @dataclass(frozen=True, slots=True)

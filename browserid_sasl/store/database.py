@@ -245,10 +245,10 @@ class SqliteDatabase:
 
     def _create_file(self) -> None:
         folder = self.path.parent
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=folder)
-        try:
+        with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=folder) as workshop:
+            temporary = Path(workshop, self.path.name)
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
-                os.close(descriptor)
                 connection.executescript(
                     f"PRAGMA page_size = {_PAGE_SIZE};"
                     "PRAGMA auto_vacuum = INCREMENTAL;"
@@ -262,9 +262,7 @@ class SqliteDatabase:
                 os.chown(temporary, owner.st_uid, owner.st_gid)
             with suppress(FileExistsError):  # another process was first
                 os.link(temporary, self.path)
-            _flush_folder(folder)
-        finally:
-            os.unlink(temporary)
+        _flush_folder(folder)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -319,7 +317,7 @@ _WRITABLE: Final = (
     "let the user this runs as write to the folder and the files, on a file system that is "
     "mounted read-write"
 )
-_DAMAGED: Final = (
+DAMAGED_REMEDY: Final = (
     "restore a backup, or move the file and its -wal and -shm companions out of the way "
     "together: an empty one is made, and what it forgets is asked for again"
 )
@@ -342,8 +340,8 @@ _REASONS: Final = {
         "can not be read or written",
         "see the system log for errors of the disk, and make sure it is not full",
     ),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", _DAMAGED),
-    sqlite3.SQLITE_NOTADB: ("is damaged", _DAMAGED),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", DAMAGED_REMEDY),
+    sqlite3.SQLITE_NOTADB: ("is damaged", DAMAGED_REMEDY),
     sqlite3.SQLITE_NOMEM: ("could not get memory", "raise the memory limit of the process"),
 }
 

@@ -59,7 +59,9 @@ def scripted_server(
         listening.settimeout(0.05)
         server = ScriptedServer(listening.getsockname()[1])
         context = _context(certificate, server) if certificate else None
-        thread = threading.Thread(target=_accept, args=(listening, context, server, respond, stopping))
+        thread = threading.Thread(
+            target=_accept, args=(listening, context, server, respond, stopping)
+        )
         thread.start()
         try:
             yield server

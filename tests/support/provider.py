@@ -101,5 +101,3 @@ def running_provider(
         finally:
             server.stop()
             thread.join(10)
-
-

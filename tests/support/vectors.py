@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss import tokens
-from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, AcceptorStores
+from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.agreement import EcdhKey, EphemeralKey, Point
 from browserid_sasl.gss.dialects import DRAFT_07
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
@@ -138,7 +138,9 @@ class RecordedKey:
 
     @property
     def point(self) -> Point:
-        return Point(b64.decode(self.row[f"{self.mine}x"], "x"), b64.decode(self.row[f"{self.mine}y"], "y"))
+        return Point(
+            b64.decode(self.row[f"{self.mine}x"], "x"), b64.decode(self.row[f"{self.mine}y"], "y")
+        )
 
     def agree(self, peer: Point) -> bytes:
         assert peer.x == b64.decode(self.row[f"{self.theirs}x"], "x")
@@ -207,12 +209,12 @@ def verifier(vector: Vector) -> Verifier:
     return Verifier(AuthorityResolver(PublishedKeys(vector.data["idp_keys"]), cache))
 
 
-def acceptor_stores(vector: Vector) -> AcceptorStores:
+def acceptor_stores(vector: Vector) -> ExchangeStores:
     """Stores with the tickets the recorded acceptor had."""
     bundle = memory_acceptor()
     for tid, ticket in vector.data.get("acceptor_tickets_before", {}).items():
         bundle.tickets.put(acceptor_ticket(vector, tid, ticket))
-    return AcceptorStores(bundle.replay, bundle.tickets)
+    return ExchangeStores(bundle.replay, bundle.tickets)
 
 
 def acceptor_ticket(vector: Vector, tid: str, ticket: Mapping[str, Any]) -> AcceptorTicket:
@@ -258,7 +260,7 @@ def asks_mutual(vector: Vector) -> bool:
     return any("ma" in claims.get("opts", []) for claims in vector.claims())
 
 
-def make_acceptor(vector: Vector, stores: AcceptorStores | None = None, **further: Any) -> Acceptor:
+def make_acceptor(vector: Vector, stores: ExchangeStores | None = None, **further: Any) -> Acceptor:
     """An acceptor in the recorded acceptor's place."""
     jtis = [b64.decode(a.claims["jti"], "jti") for a in vector.answers() if "jti" in a.claims]
     return Acceptor(
@@ -328,7 +330,9 @@ def initiator_tickets(vector: Vector) -> InitiatorTicketStore:
 
 def _ark_of(vector: Vector) -> bytes:
     nonce = b64.decode(vector.claims()[0]["nonce"], "nonce").hex()
-    return next(bytes.fromhex(row["secret"]) for row in vector.data["derived"] if row["salt"] == nonce)
+    return next(
+        bytes.fromhex(row["secret"]) for row in vector.data["derived"] if row["salt"] == nonce
+    )
 
 
 def make_initiator(vector: Vector, *, strict: bool = True) -> Initiator:

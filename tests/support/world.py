@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from browserid_sasl.errors import Code, DiscoveryError
-from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, AcceptorStores
+from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.agreement import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import Environment
@@ -118,7 +118,7 @@ class World:
     def __post_init__(self) -> None:
         self.provider.documents.setdefault("idp.test", support_document(key("idp")))
         self.server_stores = memory_acceptor()
-        self.stores = AcceptorStores(self.server_stores.replay, self.server_stores.tickets)
+        self.stores = ExchangeStores(self.server_stores.replay, self.server_stores.tickets)
         self.client_tickets: InitiatorTicketStore = memory_initiator().tickets
         self.person = Person(self.clock)
         self.environment = Environment(self.clock, os.urandom, EcdhKey.generate)

@@ -1,0 +1,33 @@
+"""Run the measurements, all of them or those named on the command line, one after the other."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import bench
+
+_NOT_MEASUREMENTS = frozenset({"__main__", "measure"})
+
+
+def main(names: list[str]) -> int:
+    """Run the measurements and print their tables.
+
+    :param names: of modules of this package that have a function `run`, which gives lines of text;
+        all of them when empty.
+    """
+    found = {module.name for module in pkgutil.iter_modules(bench.__path__)} - _NOT_MEASUREMENTS
+    unknown = set(names) - found
+    if unknown:
+        print(f"no measurement {', '.join(sorted(unknown))} among {', '.join(sorted(found))}")
+        return 2
+    for name in sorted(names or found):
+        module = importlib.import_module(f"bench.{name}")
+        print(f"--- {name}", flush=True)
+        print(*module.run(), "", sep="\n", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,535 @@
+"""The stores in SQLite: one file for an acceptor, one for an initiator.
+
+Both halves of an acceptor's file are laid out for a steady stream of logins. What is added and
+what expires lies at the two ends of a table, so that a login touches the same few pages whatever
+the number of entries: replay entries are kept in the order of their expiry, tickets in the order
+of their arrival with an index by expiry beside.
+
+Expired entries go a batch at a time while others are added, so no clean-up job is needed; `purge`
+is for those who want all of it now. No store grows without end. When the replay store is full of
+entries that are still needed, logins are refused until some expire, because forgetting one would
+let its assertion in again. A ticket only saves time: of too many, those that expire soonest go.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.store.base import (
+    REPLAY_GRACE,
+    AcceptorStores,
+    AcceptorTicket,
+    CachedDocument,
+    IdentityRecord,
+    InitiatorStores,
+    InitiatorTicket,
+    system_clock,
+)
+from browserid_sasl.store.database import DAMAGED_REMEDY, Row, Schema, SqliteDatabase
+
+#: The most entries each store keeps: about 0.5 GB of assertions, 0.7 GB of tickets without
+#: attributes, and 64 MB of support documents.
+MAX_REPLAY_ENTRIES: Final = 10_000_000
+MAX_ACCEPTOR_TICKETS: Final = 2_000_000
+MAX_INITIATOR_TICKETS: Final = 10_000
+MAX_AUTHORITIES: Final = 1_000
+
+#: Characters of JSON that a ticket's attributes may take.
+MAX_ATTRIBUTES_SIZE: Final = 65_536
+
+#: One addition in this many, at random, removes a batch of what has expired.
+_PURGE_PERIOD: Final = 64
+_PURGE_BATCH: Final = 256
+#: `purge` removes this many at a time, and lets others write in between.
+_FULL_PURGE_BATCH: Final = 1000
+_FULL_PURGE_PAUSE: Final = 0.002
+#: A ticket store is counted so often that it exceeds its maximum by about this part at most.
+_COUNT_SLACK: Final = 64
+
+_DIGEST_SIZE: Final = 32
+#: The last character has four bits of the digest and two that are zero.
+_spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullmatch
+#: Before an identifier that does not spell a digest, to tell it from one by its length.
+_NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
+
+# Columns are in the order of the fields of the records they keep, see `base`.
+
+ACCEPTOR_SCHEMA: Final = Schema(
+    noun="acceptor store",
+    application_id=0x42494441,
+    version=1,
+    statements="""
+        CREATE TABLE replay (
+            not_after INTEGER NOT NULL,
+            digest BLOB NOT NULL,
+            PRIMARY KEY (not_after, digest)
+        ) WITHOUT ROWID;
+        CREATE TABLE replay_size (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL);
+        INSERT INTO replay_size VALUES (1, 0);
+        CREATE TRIGGER replay_inserted AFTER INSERT ON replay BEGIN
+            UPDATE replay_size SET entries = entries + 1 WHERE id = 1;
+        END;
+        CREATE TRIGGER replay_deleted AFTER DELETE ON replay BEGIN
+            UPDATE replay_size SET entries = entries - 1 WHERE id = 1;
+        END;
+
+        CREATE TABLE ticket (
+            id INTEGER PRIMARY KEY,
+            tid BLOB NOT NULL UNIQUE,
+            subject TEXT NOT NULL,
+            issuer TEXT NOT NULL,
+            audience TEXT NOT NULL,
+            ark BLOB NOT NULL,
+            curve TEXT NOT NULL,
+            issued_at INTEGER NOT NULL,
+            expires INTEGER NOT NULL,
+            renew_until INTEGER NOT NULL,
+            mutual INTEGER NOT NULL,
+            renewed INTEGER NOT NULL,
+            attributes TEXT NOT NULL
+        );
+        CREATE INDEX ticket_expiry ON ticket (expires);
+
+        CREATE TABLE authority (
+            domain TEXT NOT NULL PRIMARY KEY,
+            body BLOB NOT NULL,
+            expires INTEGER NOT NULL
+        );
+    """,
+)
+
+INITIATOR_SCHEMA: Final = Schema(
+    noun="initiator store",
+    application_id=0x42494449,
+    version=1,
+    statements="""
+        CREATE TABLE ticket (
+            identity TEXT NOT NULL,
+            audience TEXT NOT NULL,
+            curve TEXT NOT NULL,
+            issuer TEXT NOT NULL,
+            tid TEXT NOT NULL,
+            ark BLOB NOT NULL,
+            issued_at INTEGER NOT NULL,
+            expires INTEGER NOT NULL,
+            mutual INTEGER NOT NULL,
+            renewed INTEGER NOT NULL,
+            PRIMARY KEY (identity, audience, curve)
+        );
+        CREATE INDEX ticket_tid ON ticket (tid);
+        CREATE INDEX ticket_expiry ON ticket (expires);
+
+        CREATE TABLE identity (
+            identity TEXT NOT NULL PRIMARY KEY,
+            private_key_pem BLOB NOT NULL,
+            certificate TEXT NOT NULL,
+            expires INTEGER NOT NULL
+        );
+
+        CREATE TABLE authority (
+            domain TEXT NOT NULL PRIMARY KEY,
+            body BLOB NOT NULL,
+            expires INTEGER NOT NULL
+        );
+    """,
+)
+
+
+class SqliteReplayStore:
+    """A `ReplayStore` in an acceptor's file.
+
+    :param grace: ms after `not_after` that an entry is kept. At least the largest clock skew
+        permitted by any verifier that uses the file.
+    :param max_entries: the most to keep; one more assertion is refused with a `StoreError`.
+    :param purge_period: one insertion in this many removes a batch of what has expired.
+    :param clock: the time in ms, for that removal.
+    """
+
+    _INSERT: Final = (
+        "INSERT INTO replay (not_after, digest) SELECT ?, ?"
+        " WHERE (SELECT entries FROM replay_size WHERE id = 1) < ? ON CONFLICT DO NOTHING"
+    )
+    _PURGE: Final = (
+        "DELETE FROM replay WHERE (not_after, digest) IN (SELECT not_after, digest FROM replay"
+        " WHERE not_after < ? ORDER BY not_after LIMIT ?)"
+    )
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        *,
+        grace: int = REPLAY_GRACE,
+        max_entries: int = MAX_REPLAY_ENTRIES,
+        purge_period: int = _PURGE_PERIOD,
+        clock: Callable[[], int] = system_clock,
+    ) -> None:
+        self._database = database
+        self._grace = grace
+        self._max_entries = max_entries
+        self._purge_period = purge_period
+        self._clock = clock
+
+    def insert(self, digest: bytes, not_after: int) -> bool:
+        if _one_in(self._purge_period):
+            _purge_a_little(self._database, self._PURGE, self._clock() - self._grace)
+        if self._insert(digest, not_after):
+            return True
+        if self._has(digest, not_after):
+            return False
+        if self.purge(self._clock()) and self._insert(digest, not_after):
+            return True
+        raise StoreError(
+            Code.CACHE_ERROR,
+            f"the replay store has its maximum of {self._max_entries} assertions "
+            "that have not expired",
+            "logins work again as they expire; see who logs in so often, or with assertions "
+            "that are valid for so long",
+        )
+
+    def purge(self, now: int) -> int:
+        return _purge_all(self._database, self._PURGE, now - self._grace)
+
+    def _insert(self, digest: bytes, not_after: int) -> bool:
+        return self._database.change(self._INSERT, (not_after, digest, self._max_entries)) == 1
+
+    def _has(self, digest: bytes, not_after: int) -> bool:
+        statement = "SELECT 1 FROM replay WHERE not_after = ? AND digest = ?"
+        return self._database.row(statement, (not_after, digest)) is not None
+
+
+class SqliteAcceptorTicketStore:
+    """An `AcceptorTicketStore` in an acceptor's file.
+
+    :param max_entries: about the most to keep; of more, those that expire soonest are dropped.
+    :param purge_period: one addition in this many removes a batch of what has expired.
+    :param clock: the time in ms, for that removal.
+    """
+
+    _PUT: Final = (
+        "INSERT INTO ticket VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT DO NOTHING"
+    )
+    _GET: Final = "SELECT * FROM ticket WHERE tid = ? AND expires > ?"
+    _PURGE: Final = (
+        "DELETE FROM ticket WHERE id IN"
+        " (SELECT id FROM ticket WHERE expires < ? ORDER BY expires LIMIT ?)"
+    )
+    _TRIM: Final = (
+        "DELETE FROM ticket WHERE id IN"
+        " (SELECT id FROM ticket ORDER BY expires DESC LIMIT -1 OFFSET ?)"
+    )
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        *,
+        max_entries: int = MAX_ACCEPTOR_TICKETS,
+        purge_period: int = _PURGE_PERIOD,
+        clock: Callable[[], int] = system_clock,
+    ) -> None:
+        self._database = database
+        self._max_entries = max_entries
+        self._count_period = max(1, max_entries // _COUNT_SLACK)
+        self._purge_period = purge_period
+        self._clock = clock
+
+    def put(self, ticket: AcceptorTicket) -> bool:
+        if _one_in(self._purge_period):
+            _purge_a_little(self._database, self._PURGE, self._clock())
+        added = self._database.change(self._PUT, _acceptor_ticket_row(ticket)) == 1
+        if added and _one_in(self._count_period):
+            self._database.change(self._TRIM, (self._max_entries,))
+        return added
+
+    def get(self, tid: str, now: int) -> AcceptorTicket | None:
+        row = self._database.row(self._GET, (_tid_key(tid), now))
+        return None if row is None else _acceptor_ticket(tid, row)
+
+    def delete(self, tid: str) -> bool:
+        return self._database.change("DELETE FROM ticket WHERE tid = ?", (_tid_key(tid),)) == 1
+
+    def all(self, now: int) -> Iterator[AcceptorTicket]:
+        """Tickets are read one at a time: there may be many more than fit in memory."""
+        statement = "SELECT id FROM ticket WHERE expires > ? ORDER BY issued_at DESC, id DESC"
+        for (number,) in self._database.rows(statement, (now,)):
+            row = self._database.row("SELECT * FROM ticket WHERE id = ?", (number,))
+            if row is not None:
+                yield _acceptor_ticket(_tid_of_key(row[1]), row)
+
+    def purge(self, now: int) -> int:
+        return _purge_all(self._database, self._PURGE, now)
+
+
+class SqliteInitiatorTicketStore:
+    """An `InitiatorTicketStore` in an initiator's file.
+
+    :param max_entries: the most to keep; of more, those that expire soonest are dropped.
+    :param clock: the time in ms, to remove expired tickets when one is added.
+    """
+
+    _PUT: Final = "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    _GET: Final = (
+        "SELECT * FROM ticket WHERE identity = ? AND audience = ? AND curve = ? AND expires > ?"
+    )
+    _ALL: Final = "SELECT * FROM ticket WHERE expires > ? ORDER BY identity, audience, curve"
+    _TRIM: Final = (
+        "DELETE FROM ticket WHERE rowid IN"
+        " (SELECT rowid FROM ticket ORDER BY expires DESC LIMIT -1 OFFSET ?)"
+    )
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        *,
+        max_entries: int = MAX_INITIATOR_TICKETS,
+        clock: Callable[[], int] = system_clock,
+    ) -> None:
+        self._database = database
+        self._max_entries = max_entries
+        self._clock = clock
+
+    def put(self, ticket: InitiatorTicket) -> None:
+        self.purge(self._clock())
+        self._database.change(
+            self._PUT,
+            (
+                ticket.identity,
+                ticket.audience,
+                ticket.curve,
+                ticket.issuer,
+                ticket.tid,
+                ticket.ark,
+                ticket.issued_at,
+                ticket.expires,
+                ticket.mutual,
+                ticket.renewed,
+            ),
+        )
+        self._database.change(self._TRIM, (self._max_entries,))
+
+    def get(self, identity: str, audience: str, curve: str, now: int) -> InitiatorTicket | None:
+        row = self._database.row(self._GET, (identity, audience, curve, now))
+        return None if row is None else _initiator_ticket(row)
+
+    def delete(self, tid: str) -> bool:
+        return self._database.change("DELETE FROM ticket WHERE tid = ?", (tid,)) > 0
+
+    def all(self, now: int) -> list[InitiatorTicket]:
+        return [_initiator_ticket(row) for row in self._database.rows(self._ALL, (now,))]
+
+    def purge(self, now: int) -> int:
+        return self._database.change("DELETE FROM ticket WHERE expires < ?", (now,))
+
+
+class SqliteIdentityStore:
+    """An `IdentityStore` in an initiator's file. It holds as many as are put into it."""
+
+    _PUT: Final = "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)"
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def put(self, record: IdentityRecord) -> None:
+        self._database.change(
+            self._PUT,
+            (record.identity, record.private_key_pem, record.certificate, record.expires),
+        )
+
+    def get(self, identity: str) -> IdentityRecord | None:
+        row = self._database.row("SELECT * FROM identity WHERE identity = ?", (identity,))
+        return None if row is None else IdentityRecord(*row)
+
+    def delete(self, identity: str) -> bool:
+        return self._database.change("DELETE FROM identity WHERE identity = ?", (identity,)) == 1
+
+    def all(self) -> list[IdentityRecord]:
+        rows = self._database.rows("SELECT * FROM identity ORDER BY identity")
+        return [IdentityRecord(*row) for row in rows]
+
+
+class SqliteAuthorityCache:
+    """An `AuthorityCache` in an acceptor's or an initiator's file.
+
+    :param max_entries: the most to keep; of more, those that expire soonest are dropped.
+    """
+
+    _PUT: Final = "INSERT OR REPLACE INTO authority VALUES (?, ?, ?)"
+    _TRIM: Final = (
+        "DELETE FROM authority WHERE rowid IN"
+        " (SELECT rowid FROM authority ORDER BY expires DESC LIMIT -1 OFFSET ?)"
+    )
+
+    def __init__(self, database: SqliteDatabase, *, max_entries: int = MAX_AUTHORITIES) -> None:
+        self._database = database
+        self._max_entries = max_entries
+
+    def get(self, domain: str, now: int) -> CachedDocument | None:
+        statement = "SELECT body, expires FROM authority WHERE domain = ? AND expires > ?"
+        row = self._database.row(statement, (domain, now))
+        return None if row is None else CachedDocument(*row)
+
+    def put(self, domain: str, document: CachedDocument) -> None:
+        self._database.change(self._PUT, (domain, document.body, document.expires))
+        self._database.change(self._TRIM, (self._max_entries,))
+
+    def delete(self, domain: str) -> bool:
+        return self._database.change("DELETE FROM authority WHERE domain = ?", (domain,)) == 1
+
+    def all(self, now: int) -> list[tuple[str, CachedDocument]]:
+        statement = "SELECT domain, body, expires FROM authority WHERE expires > ? ORDER BY domain"
+        rows = self._database.rows(statement, (now,))
+        return [(domain, CachedDocument(body, expires)) for domain, body, expires in rows]
+
+
+def open_acceptor(
+    path: Path | str,
+    *,
+    durability: str = "process",
+    grace: int = REPLAY_GRACE,
+    clock: Callable[[], int] = system_clock,
+) -> AcceptorStores:
+    """The stores of an acceptor in one file, which is made if it is not there.
+
+    :param path: of the file, in a folder for it and its companions alone.
+    :param durability: ``process`` or ``power``, see `SqliteDatabase`.
+    :param grace: ms that assertions are remembered beyond their expiry, see `SqliteReplayStore`.
+    :param clock: the time in ms, for the removal of what has expired.
+    :raises StoreError: when the file can not be used.
+    :raises ConfigurationError: for another `durability`.
+    """
+    database = SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability)
+    database.row("SELECT entries FROM replay_size")
+    return AcceptorStores(
+        replay=SqliteReplayStore(database, grace=grace, clock=clock),
+        tickets=SqliteAcceptorTicketStore(database, clock=clock),
+        authorities=SqliteAuthorityCache(database),
+        close=database.close,
+    )
+
+
+def open_initiator(
+    path: Path | str,
+    *,
+    durability: str = "process",
+    clock: Callable[[], int] = system_clock,
+) -> InitiatorStores:
+    """The stores of an initiator in one file, which is made if it is not there.
+
+    :param path: of the file, in a folder for it and its companions alone.
+    :param durability: ``process`` or ``power``, see `SqliteDatabase`.
+    :param clock: the time in ms, for the removal of what has expired.
+    :raises StoreError: when the file can not be used.
+    :raises ConfigurationError: for another `durability`.
+    """
+    database = SqliteDatabase(path, INITIATOR_SCHEMA, durability=durability)
+    database.row("SELECT count(*) FROM identity")
+    return InitiatorStores(
+        tickets=SqliteInitiatorTicketStore(database, clock=clock),
+        identities=SqliteIdentityStore(database),
+        authorities=SqliteAuthorityCache(database),
+        close=database.close,
+    )
+
+
+def _one_in(period: int) -> bool:
+    """True once in `period` times on average, at random.
+
+    Not a count: many services answer a few logins with each of their processes, and none of those
+    would ever get to the end of one.
+    """
+    return random.random() * period < 1  # noqa: S311
+
+
+def _purge_a_little(database: SqliteDatabase, statement: str, before: int) -> None:
+    if database.change(statement, (before, _PURGE_BATCH)):
+        database.shrink()
+
+
+def _purge_all(database: SqliteDatabase, statement: str, before: int) -> int:
+    gone = 0
+    while batch := database.change(statement, (before, _FULL_PURGE_BATCH)):
+        gone += batch
+        database.shrink()
+        if batch == _FULL_PURGE_BATCH:
+            time.sleep(_FULL_PURGE_PAUSE)
+    return gone
+
+
+def _tid_key(tid: str) -> bytes:
+    """A ticket's identifier as it is stored: the digest itself if that is what it spells.
+
+    Two identifiers have the same key only if they are the same text.
+    """
+    if _spells_digest(tid):
+        return urlsafe_b64decode(tid + "=")
+    return _NOT_A_DIGEST + tid.encode("utf-8", "surrogatepass")
+
+
+def _tid_of_key(key: bytes) -> str:
+    if len(key) == _DIGEST_SIZE:
+        return urlsafe_b64encode(key)[:-1].decode()
+    return key.removeprefix(_NOT_A_DIGEST).decode("utf-8", "surrogatepass")
+
+
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _acceptor_ticket_row(ticket: AcceptorTicket) -> Row:
+    attributes = _encode_json(dict(ticket.attributes)) if ticket.attributes else "{}"
+    if len(attributes) > MAX_ATTRIBUTES_SIZE:
+        raise StoreError(
+            Code.BUFFER_TOO_LONG,
+            f"the certificate's claims take {len(attributes)} characters, a ticket holds "
+            f"{MAX_ATTRIBUTES_SIZE}",
+            "have the identity provider put less into its certificates",
+        )
+    return (
+        _tid_key(ticket.tid),
+        ticket.subject,
+        ticket.issuer,
+        ticket.audience,
+        ticket.ark,
+        ticket.curve,
+        ticket.issued_at,
+        ticket.expires,
+        ticket.renew_until,
+        ticket.mutual,
+        ticket.renewed,
+        attributes,
+    )
+
+
+def _acceptor_ticket(tid: str, row: Row) -> AcceptorTicket:
+    _, _, *fields, mutual, renewed, attributes = row
+    values: Row = (
+        tid,
+        *fields,
+        bool(mutual),
+        bool(renewed),
+        {} if attributes == "{}" else _json(attributes),
+    )
+    return AcceptorTicket(*values)
+
+
+def _json(attributes: str) -> dict[str, object]:
+    try:
+        members: dict[str, object] = json.loads(attributes)
+    except ValueError:
+        raise StoreError(
+            Code.CACHE_ERROR, "a ticket in the acceptor store is damaged", DAMAGED_REMEDY
+        ) from None
+    return members
+
+
+def _initiator_ticket(row: Row) -> InitiatorTicket:
+    *fields, mutual, renewed = row
+    values: Row = (*fields, bool(mutual), bool(renewed))
+    return InitiatorTicket(*values)

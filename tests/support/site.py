@@ -1,0 +1,58 @@
+"""A site on disk: a pinned identity provider, a server's and a person's stores."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from browserid_sasl.config import AuthorityOverride, Config, StoreConfig
+from browserid_sasl.identity import certificate
+from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.store import open_initiator
+from browserid_sasl.store.base import IdentityRecord
+from tests.support.world import ALICE, HOUR, key, support_document
+
+DOMAIN = "idp.test"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site in a folder.
+
+    :param folder: where its files are.
+    """
+
+    folder: Path
+
+    @property
+    def config(self) -> Config:
+        """A configuration that trusts the site's identity provider, without a network."""
+        document = self.folder / "support.json"
+        document.write_text(json.dumps(support_document(key("idp"))))
+        return Config(
+            store=StoreConfig(
+                directory=self.folder / "client", server_directory=self.folder / "server"
+            ),
+            authorities={DOMAIN: AuthorityOverride(keys_file=document)},
+        )
+
+    def sign_in(self, identity: str = ALICE, user_key: PrivateKey | None = None) -> None:
+        """Put a key and a fresh certificate where a client finds them."""
+        user_key = user_key or key("alice")
+        now = time.time_ns() // 1_000_000
+        text = certificate.issue(
+            DOMAIN,
+            identity,
+            user_key.public_key,
+            issued_at=now,
+            expires=now + HOUR,
+            signing_key=key("idp"),
+        )
+        stores = open_initiator(self.folder / "client" / "client.db")
+        stores.identities.put(IdentityRecord(identity, user_key.to_pem(), text, now + HOUR))
+
+    def in_memory(self) -> Config:
+        """The same configuration with stores that last as long as the process."""
+        return replace(self.config, store=replace(self.config.store, backend="memory"))

@@ -1,0 +1,72 @@
+"""`make demo` shows what it promises, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.sample_programs import ROOT, Lines
+
+# One after the other: while one has port 5556 the other takes another, and says so.
+pytestmark = pytest.mark.xdist_group("demo")
+
+
+@contextmanager
+def demonstration(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "demo"],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The command lines of processes whose working folder is in `folder`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(folder):
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def test_it_shows_every_step(tmp_path: Path) -> None:
+    with demonstration(tmp_path) as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    logins = re.findall(r"successful authentication 'alice@example\.test'", output)
+    assert len(logins) == 2
+    assert "no certificate, but the ticket" in output
+    assert "presented before" in output
+    assert "signature" in output
+    assert output.count("The server's verdict: NO") == 2
+    assert list(tmp_path.iterdir()) == []
+    assert processes_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    with demonstration(tmp_path) as process:
+        Lines(process.stdout).wait_for(r"== A server")
+        process.send_signal(number)
+        assert process.wait() == 128 + number
+    assert list(tmp_path.iterdir()) == []
+    assert processes_in(tmp_path) == []

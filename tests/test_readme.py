@@ -1,0 +1,141 @@
+"""What README.md shows works as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import socket
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from browserid_sasl import BrowserIDError
+from browserid_sasl.cli import browserid
+from browserid_sasl.cli.sample import client as sample_client
+from browserid_sasl.cli.sample import server as sample_server
+from browserid_sasl.config import load
+from browserid_sasl.idp import cli as browserid_idp
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.sample_programs import ALICE, ROOT, Realm
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = {
+    "browserid": browserid.command,
+    "browserid-idp": browserid_idp.command,
+    "./sample_client.py": sample_client.command,
+    "./sample_server.py": sample_server.command,
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def shown_commands() -> list[list[str]]:
+    lines = "".join(blocks("sh")).splitlines()
+    return [words for words in map(shlex.split, lines) if words[0] in COMMANDS]
+
+
+@pytest.fixture
+def realm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Realm:
+    realm = Realm(tmp_path, PrivateKey.generate("ES256"))
+    monkeypatch.setenv("BROWSERID_CONFIG", str(realm.config_file))
+    return realm
+
+
+def run_example(number: int) -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    exec(blocks("python")[number], namespace)
+    return namespace
+
+
+def log_in_by_examples() -> tuple[object, object]:
+    """What the server's and the client's function give for one connection between them."""
+    authenticate: Callable[[socket.socket], object] = run_example(0)["authenticate"]
+    log_in: Callable[[socket.socket], object] = run_example(1)["log_in"]
+    server_end, client_end = socket.socketpair()
+    with server_end, client_end, ThreadPoolExecutor(1) as server:
+        identity = server.submit(authenticate, server_end)
+        try:
+            return log_in(client_end), identity.result()
+        finally:
+            client_end.shutdown(socket.SHUT_RDWR)
+
+
+def test_there_are_two_library_examples_of_about_twenty_lines() -> None:
+    assert [len(block.splitlines()) <= 27 for block in blocks("python")] == [True, True]
+
+
+def test_the_examples_log_in_with_a_certificate_and_then_by_ticket(realm: Realm) -> None:
+    realm.sign_in()
+    assert log_in_by_examples() == (True, ALICE)
+    assert log_in_by_examples() == (True, ALICE)
+
+
+def test_the_example_client_says_that_somebody_has_to_sign_in(realm: Realm) -> None:
+    with pytest.raises(BrowserIDError, match="browserid login"):
+        log_in_by_examples()
+
+
+@pytest.mark.parametrize("sent", ["", "BROWSERID-AES128\n!\n", "PLAIN\n", "BROWSERID-AES128\n"])
+def test_the_example_server_refuses_what_is_no_login(realm: Realm, sent: str) -> None:
+    authenticate = run_example(0)["authenticate"]
+    server_end, client_end = socket.socketpair()
+    with server_end, client_end, ThreadPoolExecutor(1) as server:
+        identity = server.submit(authenticate, server_end)
+        client_end.sendall(sent.encode())
+        client_end.shutdown(socket.SHUT_WR)
+        assert client_end.makefile().read().splitlines()[-1] == "NO"
+        assert identity.result() is None
+
+
+@pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
+def test_the_commands_exist_with_their_options(words: list[str]) -> None:
+    name, *arguments = words
+    command = COMMANDS[name]
+    context = click.Context(command)
+    if isinstance(command, click.Group):
+        found = command.get_command(context, arguments.pop(0))
+        assert found is not None
+        command = found
+    known = {option for parameter in command.params for option in parameter.opts}
+    options = {word for word in arguments if word.startswith("-")}
+    assert options <= known
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    [example] = blocks("toml")
+    folder = tmp_path / ".config" / "browserid"
+    folder.mkdir(parents=True)
+    (folder / "browserid.toml").write_text(example)
+    config = load(folder / "browserid.toml")
+    authority = config.authorities["example.test"]
+    assert authority.url == tomllib.loads(example)["authorities"]["example.test"]["url"]
+    expected = tmp_path / ".local/share/browserid/idp/tls/ca.pem"
+    assert authority.ca_file is not None
+    assert authority.ca_file.resolve() == expected.resolve()
+
+
+def test_the_folders_and_files_exist() -> None:
+    table = README.partition("## Where things are")[2]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert names
+    for name in names:
+        assert (ROOT / name).exists() or (ROOT / "browserid_sasl" / name).exists(), name
+
+
+def test_the_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_targets_are_in_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
