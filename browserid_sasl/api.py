@@ -34,6 +34,7 @@ from browserid_sasl.gss.interfaces import (
 )
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.plain import PlainAcceptor, PlainInitiator
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument, Fetcher
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.sasl import registry
@@ -139,12 +140,22 @@ class Server:
             authorize=authorize,
         )
 
+    def accept(self, *, channel_binding: bytes | None = None) -> PlainAcceptor:
+        """Begin to accept a security context in plain GSS-API form, without SASL.
+
+        :param channel_binding: GSS `application_data` that the initiator has to have signed,
+            None without.
+        """
+        return PlainAcceptor(
+            self._mechanisms, partial(self._acceptor, channel_binding=channel_binding)
+        )
+
     def _acceptor(
         self,
         mechanism: Mechanism,
         *,
         channel_binding: bytes | None,
-        authorize: Callable[[str], None],
+        authorize: Callable[[str], None] | None = None,
     ) -> Acceptor:
         return Acceptor(
             mechanism,
@@ -224,6 +235,18 @@ class Client:
             flag=choice.flag,
             channel_binding=channel_binding,
             authzid=authzid,
+        )
+
+    def initiate(self, name: str = "", *, channel_binding: bytes | None = None) -> PlainInitiator:
+        """Begin to initiate a security context in plain GSS-API form, without SASL.
+
+        :param name: the mechanism; the first of the configured ones when empty.
+        :param channel_binding: GSS `application_data` to sign, None without.
+        :raises LocalProtocolError: wrong-mech when there is no such mechanism.
+        """
+        mechanism = mechanism_by_name(name) if name else self._mechanisms[0]
+        return PlainInitiator(
+            mechanism, self._initiator(mechanism, channel_binding=channel_binding)
         )
 
     def _initiator(self, mechanism: Mechanism, *, channel_binding: bytes | None) -> Initiator:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import ssl
 import stat
+import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
 
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
 from browserid_sasl.gss.interfaces import ServerCredential
@@ -83,12 +86,13 @@ def _load_system_anchors() -> tuple[x509.Certificate, ...]:
     candidates += [SYSTEM_BUNDLE, Path(certifi.where())]
     bundle = next((file for file in candidates if file.is_file()), candidates[-1])
     found = []
-    for pem in _split_pem(_read_public(bundle)):
-        try:
-            found.append(x509.load_pem_x509_certificate(pem))
-        except ValueError:
-            # One odd certificate among the system's is no reason to trust none of the others.
-            continue
+    with warnings.catch_warnings():
+        # One odd certificate among the system's is nothing its user could mend, and no reason to
+        # trust none of the others.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        for pem in _split_pem(_read_public(bundle)):
+            with suppress(ValueError):
+                found.append(x509.load_pem_x509_certificate(pem))
     return tuple(found)
 
 
@@ -129,7 +133,7 @@ def _load_key(file: Path) -> PrivateKey:
     try:
         key = PrivateKey.from_pem(pem)
     except BrowserIDError as error:
-        raise _bad_key(file, error.message, error.remedy) from None
+        raise _bad_key(file, error.message, _KEY_KINDS) from None
     if key.algorithm.name not in SIGNING_ALGORITHMS:
         raise _bad_key(file, "the key is not of a kind that signs responses", _KEY_KINDS)
     return key
@@ -180,5 +184,7 @@ def _bad_key(file: Path, why: str, remedy: str) -> CertificateFileError:
     )
 
 
-_KEY_KINDS: Final = "use an RSA key of 2048 bits or more, or one on P-256"
+_KEY_KINDS: Final = (
+    "use an unencrypted PEM file with an RSA key of 2048 bits or more, or one on P-256"
+)
 _CHMOD: Final = "chmod o= the file"

@@ -156,6 +156,7 @@ def _with_later_expiry(message: str) -> str:
     certificate, assertion = message.rsplit("~", 1)
     header, payload, signature = assertion.split(".")
     claims = json.loads(b64.decode(payload, "the payload"))
+    explain(f'"exp":{claims["exp"]} becomes "exp":{claims["exp"] + HOUR_MS}, which is in ms.')
     claims["exp"] += HOUR_MS
     forged = b64.encode(json.dumps(claims, separators=(",", ":")).encode())
     return f"{certificate}~{header}.{forged}.{signature}"

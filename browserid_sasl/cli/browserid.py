@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from browserid_sasl import config
+from browserid_sasl import config, store
 from browserid_sasl.agent.signin import KeyType, sign_in
 from browserid_sasl.api import CLIENT_DATABASE
 from browserid_sasl.cli.passwords import password_options, password_source
@@ -20,7 +20,6 @@ from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.store.base import IdentityRecord, InitiatorStores, system_clock
-from browserid_sasl.store.sqlite import open_initiator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -128,7 +127,7 @@ def _stores(configuration: Config) -> InitiatorStores:
             "set `backend` to sqlite",
         )
     path = configuration.store.directory / CLIENT_DATABASE
-    return open_initiator(path, durability=configuration.store.durability)
+    return store.open_initiator(path, durability=configuration.store.durability)
 
 
 def _state(record: IdentityRecord, now: int) -> str:

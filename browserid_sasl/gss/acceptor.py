@@ -239,6 +239,7 @@ class Acceptor:
         """Agree on the master key, and keep our point for the answer."""
         curve = self._mechanism.curve
         if curve is None:
+            _check_no_agreement(claims)
             return None
         if claims.agreement is None:
             raise RemoteProtocolError(Code.NO_KEY, "the assertion has no key agreement")
@@ -469,6 +470,15 @@ class _Pending:
 _TICKET_UNKNOWN: Final = RemoteProtocolError(
     Code.REAUTH_FAILED, "the ticket is not known here, or it has expired"
 )
+
+
+def _check_no_agreement(claims: InitiatorClaims) -> None:
+    # One that was recorded in an extra round trip is in no replay store, and without key exchange
+    # nobody would ask for the proof that it is fresh.
+    if claims.agreement is not None:
+        raise RemoteProtocolError(
+            Code.INVALID_ASSERTION, "the assertion was made for a mechanism with key exchange"
+        )
 
 
 def _with_key(master_key: bytes, claims: InitiatorClaims, point: Point | None) -> _Seal:

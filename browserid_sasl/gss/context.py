@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
 
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.gss import prf
+from browserid_sasl.gss.enctypes import Key, random_to_key
 from browserid_sasl.gss.mechanisms import Mechanism
+from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
 from browserid_sasl.gss.names import ServiceName
 
 
@@ -67,3 +72,50 @@ class SecurityContext:
     def lifetime(self, now: int) -> int:
         """How long the context is still good for, in ms; 0 when it has expired."""
         return max(0, self.expires - now)
+
+    @property
+    def role(self) -> Role:
+        """Which end this is, as message protection calls it."""
+        return Role.INITIATOR if self.is_initiator else Role.ACCEPTOR
+
+    def protection(
+        self,
+        sequence: SequenceState | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> MessageProtection:
+        """Protection of the application's messages (PROTOCOL.md section 5, RFC 4121).
+
+        It counts messages, so a context has one for all of its life: call this once and keep
+        what it returns.
+
+        :param sequence: where to go on, for a context that was imported.
+        :param random: gives that many random octets, for confounders.
+        :raises LocalProtocolError: no-session-key without key exchange.
+        """
+        return MessageProtection(
+            self._base_key(),
+            self.role,
+            acceptor_subkey=self.extra_round_trip,
+            dce=ContextFlag.DCE_STYLE in self.flags,
+            sequence=sequence,
+            random=random,
+        )
+
+    def pseudo_random(self, data: bytes, size: int) -> bytes:
+        """Octets that only the two ends of the context can compute (RFC 4401, RFC 4402).
+
+        :param data: what they are for, as agreed with the peer. Need not be secret.
+        :param size: from 0 to `prf.MAX_OUTPUT` octets.
+        :raises LocalProtocolError: no-session-key without key exchange, invalid-parameter.
+        """
+        return prf.pseudo_random(self._base_key(), data, size)
+
+    def _base_key(self) -> Key:
+        """CRK."""
+        if self.root_key is None:
+            raise LocalProtocolError(
+                Code.NO_SESSION_KEY,
+                f"{self.mechanism.name} agrees on no key: it authenticates and no more",
+                "use a mechanism with key exchange, such as BROWSERID-AES128",
+            )
+        return random_to_key(self.mechanism.enctype, self.root_key)

@@ -318,7 +318,8 @@ class Initiator:
         return offer.ephemeral.agree(response.point)
 
     def _verify_x509(self, offer: _Offer, answer: Jwt, response: Response) -> None:
-        if self._trust is None or offer.claims.nonce is None:
+        asked = Option.MUTUAL in offer.claims.options
+        if not asked or self._trust is None or offer.claims.nonce is None:
             raise RemoteProtocolError(
                 Code.UNTRUSTED_X509_CERT,
                 "the server signed with an X.509 key, which was not asked for",

@@ -113,8 +113,6 @@ class X509Trust:
             return verifier.verify(leaf, others).chain
         except VerificationError as error:
             raise _untrusted(self._reason([leaf, *others], time, error)) from None
-        except _UNREADABLE:
-            raise _untrusted("it has names that can not be read") from None
 
     def _reason(
         self, chain: list[x509.Certificate], time: datetime, error: VerificationError

@@ -74,8 +74,8 @@ def _names(leaf: x509.Certificate) -> tuple[list[str], list[str]]:
 
 def _srv_name(der: bytes) -> str:
     try:
-        value, rest = decoder.decode(der, asn1Spec=IA5String())
-        return "" if rest else bytes(value).decode("ascii")
+        value, _ = decoder.decode(der, asn1Spec=IA5String())
+        return bytes(value).decode("ascii")
     except (PyAsn1Error, UnicodeDecodeError):
         return ""
 

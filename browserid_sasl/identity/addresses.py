@@ -9,7 +9,7 @@ MAX_ADDRESS: Final = 254
 MAX_DOMAIN: Final = 253
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}", re.ASCII)
+_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
 _LOCAL_PART: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
 
 
@@ -18,10 +18,16 @@ def is_domain(text: str) -> bool:
     return len(text) <= MAX_DOMAIN and _DOMAIN.fullmatch(text) is not None
 
 
+def read_domain(text: str) -> str | None:
+    """A host name in lower case, None if `text` is none. Case is that of ASCII."""
+    # `str.lower` turns the Kelvin sign into a `k`, and so one domain into another.
+    domain = text.lower() if text.isascii() else text
+    return domain if is_domain(domain) else None
+
+
 def domain_of(address: str) -> str | None:
     """The domain of an e-mail address in lower case, None if it is not an address."""
     local, at, domain = address.rpartition("@")
-    domain = domain.lower()
     if not at or len(address) > MAX_ADDRESS or not _LOCAL_PART.fullmatch(local):
         return None
-    return domain if is_domain(domain) and local.isprintable() else None
+    return read_domain(domain) if local.isprintable() else None

@@ -115,8 +115,11 @@ class AuthorityResolver:
 
     def refreshed_keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
         """See `Authority.refreshed_keys_for`."""
-        if self._attempts.claim(issuer, now):
-            self._cache.delete(issuer)
+        domain = domain_of(email)
+        if domain is not None and self._attempts.claim(issuer, now):
+            # What is cached stays until there is something better: an issuer that can not be
+            # reached now must not be cut off by the first forged certificate in its name.
+            self._fetch(issuer, domain, now)
         return self.keys_for(issuer, email, now)
 
     def document(self, domain: str, principal_domain: str, now: int) -> Document:
@@ -125,18 +128,23 @@ class AuthorityResolver:
         :param now: ms.
         :raises DiscoveryError: http-error, or what is wrong with the document.
         """
-        cached = self._cache.get(domain, now)
+        place = _place(domain, principal_domain)
+        cached = self._cache.get(place, now)
         if cached is not None:
             return parse_support_document(cached.body, allow_legacy=self._allow_legacy)
-        self._attempts.refuse_after_failure(domain, now)
+        self._attempts.refuse_after_failure(place, now)
+        return self._fetch(domain, principal_domain, now)
+
+    def _fetch(self, domain: str, principal_domain: str, now: int) -> Document:
+        place = _place(domain, principal_domain)
         try:
             fetched = self._fetcher.fetch(domain, principal_domain)
             document = parse_support_document(fetched.body, allow_legacy=self._allow_legacy)
         except BrowserIDError as error:
-            self._attempts.failed(domain, now, error)
+            self._attempts.failed(place, now, error)
             raise
         lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
-        self._cache.put(domain, CachedDocument(fetched.body, now + lifetime))
+        self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
         return document
 
     def _keys_of(self, domain: str, principal_domain: str, now: int) -> tuple[PublicKey, ...]:
@@ -194,6 +202,15 @@ class _Attempts:
             self._forced[domain] = now + RETRY_MS
             _bound(self._forced)
             return True
+
+
+def _place(domain: str, principal_domain: str) -> str:
+    """Where a document is cached.
+
+    A domain may say different things about different principals, and about its own first of all:
+    what it says about a stranger that delegates to it must not stand in for that.
+    """
+    return domain if domain == principal_domain else f"{domain}?domain={principal_domain}"
 
 
 def _bound(remembered: OrderedDict[str, _Value]) -> None:

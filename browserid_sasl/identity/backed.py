@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
@@ -23,7 +23,7 @@ class BackedAssertion:
     :param assertion: the assertion.
     """
 
-    text: str
+    text: str = field(repr=False)
     certificates: tuple[str, ...]
     assertion: Jwt
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.identity.addresses import domain_of, is_domain
+from browserid_sasl.identity.addresses import domain_of, read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt, SigningKey
@@ -97,11 +97,12 @@ def _issuer(claims: Mapping[str, Any]) -> str:
     if "iss" not in claims:
         raise RemoteProtocolError(Code.MISSING_ISSUER, f"{_WHAT} does not say who issued it")
     issuer = claims["iss"]
-    if not isinstance(issuer, str) or not is_domain(issuer.lower()):
+    domain = read_domain(issuer) if isinstance(issuer, str) else None
+    if domain is None:
         raise RemoteProtocolError(
             Code.INVALID_ISSUER, f"the issuer of {_WHAT} is not a domain name"
         )
-    return issuer.lower()
+    return domain
 
 
 def _email(claims: Mapping[str, Any]) -> str:

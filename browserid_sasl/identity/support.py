@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
-from browserid_sasl.identity.addresses import is_domain
+from browserid_sasl.identity.addresses import read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
 
@@ -78,9 +78,10 @@ def _parse_disabled(value: object) -> Disabled:
 
 
 def _parse_delegation(value: object) -> Delegation:
-    if not isinstance(value, str) or not is_domain(value.lower()):
+    domain = read_domain(value) if isinstance(value, str) else None
+    if domain is None:
         raise _invalid(Code.INVALID_ISSUER, "its `authority` is not a domain name")
-    return Delegation(value.lower())
+    return Delegation(domain)
 
 
 def _parse_support(members: Mapping[str, Any], *, allow_legacy: bool) -> SupportDocument:

@@ -101,7 +101,7 @@ class SigningKeys:
             new = self._generate(algorithm or _algorithm_of(present), now + lead)
             until = new.signs_from + MAX_CERTIFICATE_LIFE_MS + _GRACE_MS
             kept = [] if withdraw else list(_still_needed(before, present, until, now))
-            if len(kept) >= MAX_KEYS:
+            if len(kept) > MAX_KEYS:
                 raise LocalProtocolError(
                     Code.INVALID_KEYSET,
                     f"{len(kept)} keys have to stay published, a document can not have more",
@@ -157,7 +157,10 @@ class SigningKeys:
 
     def _read(self) -> Iterator[SigningKey]:
         octets = (self._folder / _MANIFEST).read_bytes()
-        for entry in strict_json.parse_object(octets, _MANIFEST)["keys"]:
+        entries = strict_json.parse_object(octets, _MANIFEST).get("keys")
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise StoreError(Code.INVALID_KEYSET, f"{_MANIFEST} has no list of keys")
+        for entry in entries:
             name = strict_json.string(entry, "name", _MANIFEST)
             yield SigningKey(
                 name,
@@ -190,8 +193,8 @@ def _active(keys: Sequence[SigningKey], now: int) -> SigningKey:
     if not keys:
         raise StoreError(Code.NO_KEY, "the provider has no signing key")
     begun = [key for key in keys if key.signs_from <= now]
-    # Before all of them only if the clock was set back: then the oldest has to do.
-    return max(begun, key=_signs_from) if begun else min(keys, key=_signs_from)
+    # None has begun only if the clock was set back: then the oldest has to do.
+    return max(reversed(begun), key=_signs_from) if begun else min(keys, key=_signs_from)
 
 
 def _signs_from(key: SigningKey) -> int:

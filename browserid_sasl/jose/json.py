@@ -42,6 +42,8 @@ def parse_object(text: bytes | str, what: str, max_size: int = MAX_SIZE) -> dict
         string = text if isinstance(text, str) else text.decode("utf-8")
         _limit_depth(string)
         value = _DECODER.decode(string)
+        if "\\u" in string:
+            _refuse_surrogates(value)
     except UnicodeDecodeError:
         raise _invalid(what, "it is not UTF-8") from None
     except _NotAcceptable as error:
@@ -133,12 +135,20 @@ def _limit_depth(text: str) -> None:
             depth -= 1
 
 
+def _refuse_surrogates(value: object) -> None:
+    # Half of a pair is no character: whoever stores, logs or signs it later would fail.
+    try:
+        _ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:
+        raise _NotAcceptable("it has half of a surrogate pair") from None
+
+
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         names = sorted(name for name, _ in pairs)
         twice = next(one for one, other in pairwise(names) if one == other)
-        raise _NotAcceptable(f"`{twice[:40]}` is there twice")
+        raise _NotAcceptable(f"{twice[:40]!a} is there twice")
     return members
 
 

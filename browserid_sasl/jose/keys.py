@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -30,6 +31,7 @@ _MAX_NUMBER_LENGTH: Final = 4096
 _MAX_EXPONENT_BITS: Final = 33
 _KTY: Final = {"RSA": "RS", "DSA": "DS", "EC": "ES"}
 _WHAT: Final = "the key"
+_DIGITS: Final = {10: re.compile("[0-9]+"), 16: re.compile("[0-9A-Fa-f]+")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class PrivateKey:
     def from_pem(cls, pem: bytes, *, allow_legacy: bool = False) -> PrivateKey:
         """Read an unencrypted PEM key.
 
-        :raises LocalProtocolError: invalid-key.
+        :raises LocalProtocolError: invalid-key, key-too-short.
         """
         try:
             key = serialization.load_pem_private_key(pem, None)
@@ -128,7 +130,10 @@ class PrivateKey:
             raise LocalProtocolError(
                 Code.INVALID_KEY, "the private key is of a kind that is not used here"
             )
-        return cls(_algorithm_of(key.public_key(), allow_legacy=allow_legacy), key)
+        try:
+            return cls(_algorithm_of(key.public_key(), allow_legacy=allow_legacy), key)
+        except RemoteProtocolError as error:
+            raise LocalProtocolError(error.code, error.message, error.remedy) from None
 
     def to_pem(self) -> bytes:
         """The key as unencrypted PKCS #8 PEM. Secret."""
@@ -244,12 +249,9 @@ def _number(value: dict[str, Any], name: str, radix: int) -> int:
         raise _invalid_key(f"its `{name}` is too long")
     if not radix:
         return int.from_bytes(b64.decode(text, f"the key's `{name}`"), "big")
-    if not text.isascii() or not text.isalnum():
+    if not _DIGITS[radix].fullmatch(text):
         raise _invalid_key(f"its `{name}` is not a number")
-    try:
-        return int(text, radix)
-    except ValueError:
-        raise _invalid_key(f"its `{name}` is not a number") from None
+    return int(text, radix)
 
 
 def _load_rsa(n: int, e: int, *, allow_legacy: bool) -> PublicKey:
@@ -281,8 +283,10 @@ def _load_ec(value: dict[str, Any]) -> PublicKey:
     x, y = _numbers(value, ("x", "y"), 0)
     algorithm = algorithm_for("ES", 256, 0, allow_legacy=False)
     try:
-        key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
-    except ValueError:
+        # Unlike `EllipticCurvePublicNumbers` this refuses numbers beyond the field.
+        point = b"\x04" + x.to_bytes(_P256_FIELD, "big") + y.to_bytes(_P256_FIELD, "big")
+        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except (ValueError, OverflowError):
         raise _invalid_key("its point is not on the curve") from None
     return PublicKey(algorithm, key)
 

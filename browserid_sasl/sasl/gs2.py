@@ -42,19 +42,23 @@ class Gs2Header:
     def encode(self) -> bytes:
         """The header as it goes in front of the message.
 
-        :raises LocalProtocolError: invalid-parameter when the authorization identity can not be
-            written.
+        :raises LocalProtocolError: invalid-parameter when the authorization identity, or the
+            type, can not be written.
         """
         head = f"p={self.binding_type}" if self.flag is BindingFlag.USED else self.flag.value
-        if "\0" in self.authzid:
-            raise LocalProtocolError(
-                Code.INVALID_PARAMETER, "the authorization identity has a NUL character in it"
-            )
         escaped = self.authzid.replace("=", "=3D").replace(",", "=2C")
-        octets = f"{head},{'a=' + escaped if escaped else ''},".encode()
+        try:
+            octets = f"{head},{'a=' + escaped if escaped else ''},".encode()
+        except UnicodeEncodeError:
+            raise _not_writable("is not Unicode text") from None
+        if "\0" in self.authzid:
+            raise _not_writable("has a NUL character in it")
         if len(octets) > MAX_LENGTH:
+            raise _not_writable("is too long")
+        if not _HEADER.fullmatch(octets):
             raise LocalProtocolError(
-                Code.INVALID_PARAMETER, "the authorization identity is too long"
+                Code.INVALID_PARAMETER,
+                f"there is no type of channel binding {self.binding_type[:40]!r}",
             )
         return octets
 
@@ -89,6 +93,10 @@ def _unescape(octets: bytes) -> str:
     if _BAD_ESCAPE.search(text):
         raise _bad("the authorization identity has `=` that is not =2C or =3D")
     return text.replace("=2C", ",").replace("=3D", "=")
+
+
+def _not_writable(why: str) -> LocalProtocolError:
+    return LocalProtocolError(Code.INVALID_PARAMETER, f"the authorization identity {why}")
 
 
 def _bad(why: str) -> RemoteProtocolError:

@@ -37,9 +37,11 @@ def demand(name: str, *, channel_binding: bool, critical: bool) -> Choice:
     As with Cyrus SASL, the channel is bound to only if that is critical, or if the name asked
     for has ``-PLUS``: nothing is known of what the server offers.
 
-    :raises LocalProtocolError: wrong-mech.
+    :raises LocalProtocolError: wrong-mech; missing-channel-bindings when it is critical and there
+        is nothing to bind to.
     """
     mechanism = mechanism_by_name(name)
+    _check_critical(channel_binding=channel_binding, critical=critical)
     used = channel_binding and (critical or name.upper().endswith(PLUS))
     return Choice(mechanism, mechanism.name, BindingFlag.USED if used else BindingFlag.NONE)
 
@@ -57,8 +59,10 @@ def choose(
     :param preferred: what the client can do, the best first.
     :param channel_binding: whether the client has binding data.
     :param critical: whether it insists on using them.
-    :raises LocalProtocolError: wrong-mech when nothing fits.
+    :raises LocalProtocolError: wrong-mech when nothing fits; missing-channel-bindings when it is
+        critical and there is nothing to bind to.
     """
+    _check_critical(channel_binding=channel_binding, critical=critical)
     names = {name.upper() for name in offered}
     rows = list(preferred)
     if channel_binding:
@@ -80,3 +84,12 @@ def choose(
         "the server offers no mechanism of this family",
         f"it offers {' '.join(offered) or 'nothing'}",
     )
+
+
+def _check_critical(*, channel_binding: bool, critical: bool) -> None:
+    if critical and not channel_binding:
+        raise LocalProtocolError(
+            Code.MISSING_CHANNEL_BINDINGS,
+            "channel binding is required, and there is no channel to bind to",
+            "connect with TLS, or do not require it",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.acceptor import Acceptor
@@ -11,6 +11,8 @@ from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
 from browserid_sasl.sasl.result import Result
+
+_MAX_SHOWN: Final = 254
 
 Authorize = Callable[[str, str], bool]
 """Whether the first identity may act as the second."""
@@ -61,6 +63,7 @@ class ServerMechanism:
         self._authorize = authorize
         self._acceptor: Acceptor | None = None
         self._header = Gs2Header(BindingFlag.NONE)
+        self._failure: BrowserIDError | None = None
         self._complete = False
 
     @property
@@ -71,7 +74,7 @@ class ServerMechanism:
     @property
     def failure(self) -> BrowserIDError | None:
         """Why the login fails, None while it does not."""
-        return self._acceptor.failure if self._acceptor else None
+        return self._failure or (self._acceptor.failure if self._acceptor else None)
 
     @property
     def result(self) -> Result:
@@ -154,7 +157,7 @@ class ServerMechanism:
         if authzid != identity and not self._authorize(identity, authzid):
             raise RemoteProtocolError(
                 Code.NO_LOCAL_MAPPING,
-                f"{identity} may not act as {authzid}",
+                f"{identity} may not act as {_shown(authzid)}",
                 "leave the authorization identity empty to act as yourself",
             )
 
@@ -167,7 +170,14 @@ class ServerMechanism:
 
     def _expect_empty(self, message: bytes) -> None:
         if message:
-            raise RemoteProtocolError(
+            self._failure = RemoteProtocolError(
                 Code.BAD_CONTEXT_TOKEN, "the client sent more after the exchange was over"
             )
+            raise self._failure
         self._complete = True
+
+
+def _shown(authzid: str) -> str:
+    """Text of the client's that can not forge a line of a log."""
+    fits = authzid.isprintable() and len(authzid) <= _MAX_SHOWN
+    return authzid if fits else ascii(authzid[:_MAX_SHOWN])

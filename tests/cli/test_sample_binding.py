@@ -105,9 +105,7 @@ class TestStandIns:
         with realm.server("-c") as server, Wire(server.port) as wire:
             wire.string()
             binding = ChannelBinding(kind, STAND_INS[kind] + b"x")
-            mechanism = realm.client().start(
-                AES128, channel_binding=binding, binding_critical=True
-            )
+            mechanism = realm.client().start(AES128, channel_binding=binding, binding_critical=True)
             wire.send(mechanism.name.encode(), b"Y", mechanism.step(None))
             assert wire.reply()[0] is Reply.CONTINUE
             wire.send(b"")
@@ -263,7 +261,7 @@ class TestTls:
     def test_a_client_without_tls_is_told_no_more_than_that(
         self, realm: Realm, tls_server: RunningServer
     ) -> None:
-        client = realm.run_client("--timeout", "5", port=tls_server.port, timeout=10)
+        client = realm.run_client("--timeout", "1", port=tls_server.port)
         assert client.returncode == FAILED
 
     def test_a_server_without_tls(
@@ -272,6 +270,23 @@ class TestTls:
         client = realm.run_client(*tls, port=server.port)
         assert client.returncode == os.EX_UNAVAILABLE
         assert client.stderr.startswith("TLS: ")
+
+    @pytest.mark.parametrize(
+        "octets", [b"", b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
+    )
+    def test_a_client_that_never_gets_to_tls(
+        self, realm: Realm, certificates: Certificates, tls: list[str], octets: bytes
+    ) -> None:
+        certificate = str(certificates.issue("patient"))
+        with realm.server("--timeout", "1.5", "--tls-cert", certificate) as server:
+            with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+                connection.sendall(octets)
+                with suppress(ConnectionResetError):
+                    while connection.recv(4096):
+                        pass
+            server.err.wait_for("TLS: .*|the client took longer than 1.5 s")
+            assert realm.run_client(*tls, port=server.port).returncode == 0
+            assert "Traceback" not in str(server.err)
 
     @pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nx\n"])
     def test_files_that_are_not_usable_exit_with_78(

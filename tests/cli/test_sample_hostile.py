@@ -9,11 +9,14 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from browserid_sasl.cli.sample.framing import Reply, encode_string
 from browserid_sasl.jose import b64
+from browserid_sasl.jose.keys import PrivateKey
 from tests.support.sample_programs import ALICE, Person, Realm, RunningServer, Wire
 
 MECHANISM = b"BROWSERID-AES128"
@@ -59,7 +62,7 @@ class TestForgery:
         message = realm.client().start(MECHANISM.decode()).step(None)
         *certificate, assertion = message.decode().split("~")
         header, payload, signature = assertion.split(".")
-        forged = b64.decode(payload, "payload").replace(b'"exp":1', b'"exp":2')
+        forged = b64.decode(payload, "payload").replace(b"{", b'{"more":1,', 1)
         tampered = "~".join([*certificate, f"{header}.{b64.encode(forged)}.{signature}"])
         with Wire(own_server.port) as wire:
             wire.string()
@@ -268,7 +271,55 @@ class TestSlowness:
                 assert three.log_in(realm.client().start(MECHANISM.decode())) is Reply.OK
 
 
+class TestSlowProviders:
+    """A domain whose identity provider takes connections and says nothing."""
+
+    @pytest.fixture
+    def silent_provider(self) -> Iterator[socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            yield silent
+
+    @pytest.fixture
+    def realm(
+        self, tmp_path: Path, provider_key: PrivateKey, silent_provider: socket.socket
+    ) -> Realm:
+        port = silent_provider.getsockname()[1]
+        further = f"""
+            [discovery]
+            timeout = 30
+            [authorities."slow.test"]
+            url = "https://127.0.0.1:{port}"
+        """
+        return Realm(tmp_path, provider_key, further)
+
+    def test_they_hold_up_nobody_else_and_not_the_end(
+        self, realm: Realm, silent_provider: socket.socket
+    ) -> None:
+        with realm.server() as server, ExitStack() as stack:
+            for number in range(5):
+                wire = stack.enter_context(Wire(server.port))
+                wire.string()
+                stranger = realm.person(f"user{number}@slow.test")
+                mechanism = realm.client(stranger).start(MECHANISM.decode())
+                wire.send(MECHANISM, b"Y", mechanism.step(None))
+            silent_provider.accept()
+            began = time.monotonic()
+            assert_serves(realm, server)
+            assert time.monotonic() - began < 2
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(8) == 0
+
+
 class TestCrowd:
+    def test_more_clients_than_the_system_lets_in(self, realm: Realm) -> None:
+        launcher = ["prlimit", "--nofile=40"]
+        with realm.server("--timeout", "20", launcher=launcher) as server:
+            crowd = [Wire(server.port) for _ in range(60)]
+            server.err.wait_for("accept: Too many open files")
+            for wire in crowd:
+                wire.socket.close()
+            assert_serves(realm, server)
+
     def test_fifty_clients_at_once(self, realm: Realm) -> None:
         people = [realm.person(f"user{number}@example.test") for number in range(50)]
         start = threading.Barrier(len(people))

@@ -24,7 +24,7 @@
 enum { MOST_INTERLEAVED = 64, MOST_STEPS = 8 };
 
 static const char *mechanism = "BROWSERID-AES128", *service = "imap", *host = "localhost";
-static const char *authname = "alice@example.org", *authzid = "";
+static const char *authname = "", *authzid = "";
 static int threads = 1, exchanges = 1, interleaved = 1, inits = 1, forks_before, forks_after;
 static int warm_up, success_data, bound, quiet;
 

@@ -37,13 +37,13 @@ T = TypeVar("T")
 class Person:
     """A `CredentialSource` with a fresh key and a certificate of the domain."""
 
-    def __init__(self, email: str, provider_key: PrivateKey) -> None:
+    def __init__(self, email: str, provider_key: PrivateKey, issuer: str = DOMAIN) -> None:
         self.identity = email
         self.key = PrivateKey.generate("ES256")
         now = time.time_ns() // 1_000_000
         self.expires = now + 3_600_000
         self.certificate = certificate.issue(
-            DOMAIN,
+            issuer,
             email,
             self.key.public_key,
             issued_at=now,
@@ -56,9 +56,12 @@ class Person:
 
 
 class Realm:
-    """A folder with a configuration that pins the key of one domain, and stores of its own."""
+    """A folder with a configuration that pins the key of one domain, and stores of its own.
 
-    def __init__(self, folder: Path, provider_key: PrivateKey) -> None:
+    :param further: sections to add to the configuration file.
+    """
+
+    def __init__(self, folder: Path, provider_key: PrivateKey, further: str = "") -> None:
         self._folder = folder
         self._provider_key = provider_key
         document = {
@@ -76,12 +79,13 @@ class Realm:
             server_directory = "{folder}/server"
             [authorities."{DOMAIN}"]
             keys_file = "{keys_file}"
+            {further}
             """
         )
 
     def person(self, email: str = ALICE) -> Person:
         """Somebody who can log in from this process."""
-        return Person(email, self._provider_key)
+        return Person(email, self._provider_key, email.partition("@")[2])
 
     def sign_in(self, email: str = ALICE) -> None:
         """Put somebody's key and certificate where the sample client looks for them."""
@@ -108,10 +112,15 @@ class Realm:
         )
 
     @contextmanager
-    def server(self, *arguments: str, address: str = "127.0.0.1") -> Iterator[RunningServer]:
-        """Run the sample server; at the end it is stopped if the test did not."""
+    def server(
+        self, *arguments: str, address: str = "127.0.0.1", launcher: Sequence[str] = ()
+    ) -> Iterator[RunningServer]:
+        """Run the sample server; at the end it is stopped if the test did not.
+
+        :param launcher: a command that runs the command it is given.
+        """
         command = ("--config", str(self.config_file), "-p", "0", "--listen", address, "-h", HOST)
-        with RunningServer((*command, *arguments)) as server:
+        with RunningServer((*command, *arguments), launcher) as server:
             yield server
 
 
@@ -131,9 +140,9 @@ def run_program(
 class RunningServer:
     """A sample server in a process of its own."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
+    def __init__(self, arguments: Sequence[str], launcher: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, ROOT / "sample_server.py", *arguments],
+            [*launcher, sys.executable, ROOT / "sample_server.py", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

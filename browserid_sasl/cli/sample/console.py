@@ -21,6 +21,7 @@ from browserid_sasl.errors import (
     DiscoveryError,
     LocalProtocolError,
     Major,
+    StoreError,
 )
 
 _BY_CODE: Final = {
@@ -41,6 +42,7 @@ _BY_FAMILY: Final[list[tuple[type[BrowserIDError], str]]] = [
     (CredentialError, "needs user interaction"),
     (DiscoveryError, "remote authentication server unavailable"),
     (LocalProtocolError, "invalid parameter supplied"),
+    (StoreError, "generic failure"),
 ]
 
 

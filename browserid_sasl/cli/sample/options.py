@@ -14,13 +14,18 @@ import click
 
 from browserid_sasl.cli.sample.binding import FLAGS
 from browserid_sasl.cli.sample.console import Console
-from browserid_sasl.errors import BrowserIDError, ConfigurationError
+from browserid_sasl.errors import BrowserIDError, ConfigurationError, LocalProtocolError
 
 NOT_AUTHENTICATED: Final = 255
 """What Cyrus's client exits with when authentication failed: -1 as an octet."""
 
 INTERRUPTED: Final = 128 + signal.SIGINT
 """What a shell reports of a program that was ended from the keyboard."""
+
+_STATUS: Final[dict[type[BrowserIDError], int]] = {
+    ConfigurationError: os.EX_CONFIG,
+    LocalProtocolError: os.EX_USAGE,
+}
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,4 +120,4 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except BrowserIDError as error:
         Console().fail("initializing", error)
-        return os.EX_CONFIG if isinstance(error, ConfigurationError) else os.EX_TEMPFAIL
+        return _STATUS.get(type(error), os.EX_TEMPFAIL)

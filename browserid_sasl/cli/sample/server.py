@@ -121,21 +121,13 @@ def serve(settings: Settings) -> int:
     tls = None
     if settings.tls_cert is not None:
         tls = ServerTls.load(settings.tls_cert, settings.tls_key, settings.tls_max)
-    try:
-        listeners = open_listeners(settings.address, settings.port, settings.backlog, console)
-    except socket.gaierror as error:
-        console.complain(str(error.strerror))
-        return os.EX_USAGE
-    if not listeners:
-        console.complain("Couldn't bind to any socket")
-        return os.EX_OSERR
-    all_ended = asyncio.run(_serve(settings, server, tls, listeners, console))
-    if not all_ended:
+    status, orderly = asyncio.run(_serve(settings, server, tls, console))
+    if not orderly:
         # A verification that was cut short may still wait for an identity provider, in a thread
         # that the interpreter would wait for in turn. The stores do not need an orderly end.
         sys.stdout.flush()
-        os._exit(os.EX_OK)
-    return os.EX_OK
+        os._exit(status)
+    return status
 
 
 def _open_server(settings: Settings) -> Server:
@@ -149,27 +141,31 @@ def _open_server(settings: Settings) -> Server:
 
 
 async def _serve(
-    settings: Settings,
-    server: Server,
-    tls: ServerTls | None,
-    listeners: Sequence[socket.socket],
-    console: Console,
-) -> bool:
-    limits = Limits(settings.max_connections, settings.timeout, _GRACE)
+    settings: Settings, server: Server, tls: ServerTls | None, console: Console
+) -> tuple[int, bool]:
+    """Listen and serve; the exit status, and whether every conversation came to its end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        listeners = open_listeners(settings.address, settings.port, settings.backlog, console)
+    except socket.gaierror as error:
+        console.complain(str(error.strerror))
+        return os.EX_USAGE, True
+    if not listeners:
+        console.complain("Couldn't bind to any socket")
+        return os.EX_OSERR, True
     workers = ThreadPoolExecutor(min(settings.max_connections, _MAX_WORKERS))
     service = Service(server, settings.mechanism, workers)
 
     async def converse(stream: Stream, own_console: Console) -> None:
         await Exchange(service, stream, _bindings(settings, tls, stream), own_console).run()
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    limits = Limits(settings.max_connections, settings.timeout, _GRACE)
     listening = Listening(converse, limits, tls.context if tls else None, console)
     all_ended = await listening.serve(listeners, stop)
     workers.shutdown(wait=all_ended, cancel_futures=True)
-    return all_ended
+    return os.EX_OK, all_ended
 
 
 def _bindings(settings: Settings, tls: ServerTls | None, stream: Stream) -> Mapping[str, bytes]:

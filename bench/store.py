@@ -1,0 +1,161 @@
+"""What an acceptor's stores cost, with 1,000 and with 1,000,000 entries of each kind.
+
+The figures are CPU time, the system's included, with the write-ahead log's checkpoints spread over
+the operations that cause them. The two files take turns within one process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from browserid_sasl.store import AcceptorStores, AcceptorTicket, memory_acceptor, open_acceptor
+from browserid_sasl.store.base import system_clock
+
+SMALL, LARGE = 1_000, 1_000_000
+ROUNDS = 9
+#: Enough for each round to contain checkpoints.
+OPERATIONS = 2000
+POWER_OPERATIONS = 50
+
+NOW = system_clock()
+ASSERTION_LIFE = 300_000
+TICKET_LIFE = 36_000_000
+
+
+@dataclass
+class Subject:
+    """Stores under measurement.
+
+    :param entries: how many there are of each kind to begin with.
+    """
+
+    stores: AcceptorStores
+    entries: int
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    def round(self) -> None:
+        """One round: so many logins, tickets issued, and tickets looked up."""
+        digests = [os.urandom(32) for _ in range(OPERATIONS)]
+        tickets = [_ticket(_tid(os.urandom(32)), number) for number in range(OPERATIONS)]
+        not_after = NOW + ASSERTION_LIFE * (1 + len(self.times.get("replay insert", ())))
+        insert, put, get = (
+            self.stores.replay.insert,
+            self.stores.tickets.put,
+            self.stores.tickets.get,
+        )
+        self._time("replay insert", lambda: [insert(digest, not_after + n) for n, digest in enumerate(digests)])
+        self._time("ticket put", lambda: [put(ticket) for ticket in tickets])
+        self._time("ticket get", lambda: [get(ticket.tid, NOW) for ticket in tickets])
+
+    def _time(self, name: str, action: Callable[[], object]) -> None:
+        start = time.process_time()
+        action()
+        elapsed = (time.process_time() - start) / OPERATIONS * 1e6
+        self.times.setdefault(name, []).append(elapsed)
+
+    def results(self) -> dict[str, float]:
+        """Median over the rounds of the mean time of each operation, in us, and their sum."""
+        figures = {name: median(values) for name, values in self.times.items()}
+        return figures | {"all three": sum(figures.values())}
+
+
+def run() -> list[str]:
+    """Measure, and give the table as lines of text."""
+    with TemporaryDirectory() as folder:
+        subjects = [
+            Subject(memory_acceptor(), 0),
+            Subject(_filled(Path(folder, "small.db"), SMALL), SMALL),
+            Subject(_filled(Path(folder, "large.db"), LARGE), LARGE),
+        ]
+        for _ in range(ROUNDS):
+            for subject in subjects:
+                subject.round()
+        power = _power_time(Path(folder, "power.db"))
+        for subject in subjects:
+            subject.stores.close()
+    memory, small, large = (subject.results() for subject in subjects)
+    heading = f"{'CPU us an operation':<20} {'memory':>8} {SMALL:>10,} {LARGE:>10,} {'ratio':>6}"
+    return [
+        heading,
+        *(
+            f"{name:<20} {memory[name]:>8.1f} {small[name]:>10.1f} {large[name]:>10.1f}"
+            f" {large[name] / small[name]:>6.2f}"
+            for name in small
+        ),
+        f'A replay insert with durability = "power" waits {power:.1f} ms for this disk.',
+    ]
+
+
+def _power_time(path: Path) -> float:
+    """Time on the clock of an insert that waits for the disk, in ms."""
+    stores = open_acceptor(path, durability="power")
+    start = time.perf_counter()
+    for _ in range(POWER_OPERATIONS):
+        stores.replay.insert(os.urandom(32), NOW)
+    elapsed = time.perf_counter() - start
+    stores.close()
+    return elapsed / POWER_OPERATIONS * 1000
+
+
+def _filled(path: Path, entries: int) -> AcceptorStores:
+    """Stores with so many assertions and tickets.
+
+    They are spread over the time they are valid for, as logins at a steady rate leave them.
+    """
+    stores = open_acceptor(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA cache_size = -400000")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO replay VALUES (?, ?)", _replay_rows(entries))
+        connection.executemany(
+            "INSERT INTO ticket VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _ticket_rows(entries),
+        )
+        connection.execute("COMMIT")
+    return stores
+
+
+def _replay_rows(entries: int) -> Iterator[tuple[int, bytes]]:
+    for number in range(entries):
+        yield NOW + ASSERTION_LIFE * number // entries, os.urandom(32)
+
+
+def _ticket_rows(entries: int) -> Iterator[tuple[object, ...]]:
+    model = _ticket("", 0)
+    before = (model.subject, model.issuer, model.audience, model.ark, model.curve)
+    for number in range(entries):
+        expires = NOW + TICKET_LIFE * number // entries
+        times = (expires - TICKET_LIFE, expires, model.renew_until)
+        yield (os.urandom(32), *before, *times, False, False, "{}")
+
+
+def _ticket(tid: str, number: int) -> AcceptorTicket:
+    return AcceptorTicket(
+        tid=tid,
+        subject="alice@example.org",
+        issuer="example.org",
+        audience="imap/mail.example.org",
+        ark=bytes(32),
+        curve="P-256",
+        issued_at=NOW,
+        expires=NOW + TICKET_LIFE + number,
+        renew_until=NOW + 7 * 86_400_000,
+    )
+
+
+def _tid(digest: bytes) -> str:
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+if __name__ == "__main__":
+    print(*run(), sep="\n")

@@ -1,0 +1,147 @@
+"""What the sample programs write about tokens and errors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from browserid_sasl.cli.sample.console import Console, printable, sasl_text
+from browserid_sasl.cli.sample.tokens import describe
+from browserid_sasl.errors import (
+    BrowserIDError,
+    Code,
+    ConfigurationError,
+    CredentialError,
+    DiscoveryError,
+    LocalProtocolError,
+    PeerRefusedError,
+    RemoteProtocolError,
+    StoreError,
+)
+from browserid_sasl.jose import jwt
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+RECORDED = [
+    base64.b64decode(message["octets"])
+    for path in sorted(VECTORS.glob("sasl-*.json"))
+    for message in json.loads(path.read_text())["messages"]
+]
+
+
+class TestDescribing:
+    def test_a_message_is_taken_apart(self) -> None:
+        message = b"p=tls-unique,a=bob,c,~" + jwt.unsigned({"aud": "imap/mail"}).encode()
+        assert describe(message) == [
+            "GS2 header p=tls-unique,a=bob,",
+            f"initiator's token, {len(message) - 21} octets",
+            'assertion: {"alg":"none"}',
+            '  claims: {"aud":"imap/mail"}',
+            "  not signed",
+        ]
+
+    @pytest.mark.parametrize("message", [one for one in RECORDED if b"," in one])
+    def test_neither_signatures_nor_keys_are_shown(self, message: bytes) -> None:
+        lines = describe(message)
+        assert lines is not None
+        shown = "\n".join(lines)
+        for part in re.split(rb"[~.]", message)[2::3]:
+            assert part.decode()[:20] not in shown
+        for members in re.findall(r'"(?:public-key|epk|ecdh)":({[^}]*})', shown):
+            assert set(json.loads(members).values()) <= {
+                "not shown",
+                "RS",
+                "EC",
+                "P-256",
+                "P-521",
+                "2012.08.15",
+            }
+
+    @pytest.mark.parametrize("message", [b"", b"C{3}", b"BROWSERID-AES128", b"x,c", b"F,n,,c,~a"])
+    def test_anything_else_is_not(self, message: bytes) -> None:
+        assert describe(message) is None
+
+    @pytest.mark.parametrize(
+        ("message", "said"),
+        [
+            (b"c,secret", "assertion: not a JSON web token, 6 octets not shown"),
+            (b"c,.secret.", "  claims: this part is not valid JSON for its purpose"),
+            (b"c,!.e30.c2VjcmV0", "assertion: this part is not base64url"),
+        ],
+    )
+    def test_what_is_wrong_in_a_token_is_said_without_showing_it(
+        self, message: bytes, said: str
+    ) -> None:
+        shown = "\n".join(describe(message) or [])
+        assert said in shown
+        assert "secret" not in shown
+
+    @given(st.binary(max_size=80).map(lambda octets: b"n,,c," + octets) | st.binary(max_size=80))
+    def test_no_input_is_too_odd(self, message: bytes) -> None:
+        describe(message)
+
+
+class TestConsole:
+    def test_octets_are_printed_as_cyrus_does(self) -> None:
+        assert printable(b"a ~\0\n\x7f\xc3") == "a ~[0][A][7F][C3]"
+
+    def test_strings_sent_and_received(self, capsys: pytest.CaptureFixture[str]) -> None:
+        console = Console()
+        console.sent(b"Y")
+        console.received(b"\0c,")
+        assert capsys.readouterr().out == "send: {1}\nY\nrecv: {3}\n[0]c,\n"
+
+    def test_a_quiet_one_shows_neither(self, capsys: pytest.CaptureFixture[str]) -> None:
+        console = Console(quiet=True)
+        console.sent(b"Y")
+        console.say("closing connection")
+        assert capsys.readouterr().out == "closing connection\n"
+
+    def test_only_a_verbose_one_traces_and_numbers_connections(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for verbose in (False, True):
+            console = Console(verbose=verbose).numbered(7)
+            console.trace("negotiation complete")
+            console.say("closing connection")
+        assert capsys.readouterr().out == (
+            "closing connection\n[7] negotiation complete\n[7] closing connection\n"
+        )
+
+    def test_a_line_stays_a_line_and_obeys_nobody(self, capsys: pytest.CaptureFixture[str]) -> None:
+        Console().complain("bob\nroot\x1b[31m\x9b\ud800é")
+        assert capsys.readouterr().err == "bob[A]root[1B][31m[9B][D800]é\n"
+
+    @pytest.mark.parametrize(
+        ("error", "text"),
+        [
+            (RemoteProtocolError(Code.REPLAYED_ASSERTION, "x"), "authentication failure"),
+            (RemoteProtocolError(Code.INVALID_SIGNATURE, "x"), "authentication failure"),
+            (RemoteProtocolError(Code.EXPIRED_ASSERTION, "x"), "authentication failure"),
+            (RemoteProtocolError(Code.BAD_AUDIENCE, "x"), "authentication failure"),
+            (RemoteProtocolError(Code.INVALID_JSON, "x"), "bad protocol / cancel"),
+            (RemoteProtocolError(Code.CHANNEL_BINDINGS_MISMATCH, "x"), "channel binding failure"),
+            (RemoteProtocolError(Code.NO_LOCAL_MAPPING, "x"), "authorization failure"),
+            (PeerRefusedError(Code.CHANNEL_BINDINGS_MISMATCH, "x"), "channel binding failure"),
+            (LocalProtocolError(Code.WRONG_MECH, "x"), "no mechanism available"),
+            (LocalProtocolError(Code.INVALID_PARAMETER, "x"), "invalid parameter supplied"),
+            (CredentialError(Code.INTERACT_REQUIRED, "x"), "needs user interaction"),
+            (
+                DiscoveryError(Code.HTTP_ERROR, "x"),
+                "remote authentication server unavailable",
+            ),
+            (
+                RemoteProtocolError(Code.UNTRUSTED_X509_CERT, "x"),
+                "server failed mutual authentication step",
+            ),
+            (StoreError(Code.CACHE_ERROR, "x"), "generic failure"),
+            (ConfigurationError("x"), "error when parsing configuration file"),
+        ],
+    )
+    def test_errors_have_the_texts_of_sasl(self, error: BrowserIDError, text: str) -> None:
+        assert sasl_text(error) == text

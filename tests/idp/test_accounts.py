@@ -1,0 +1,141 @@
+"""Accounts: their addresses, and what is kept of their passwords."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher
+
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.idp.accounts import Accounts
+from browserid_sasl.idp.database import Database
+
+ALICE = "alice@example.test"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    database = Database(tmp_path / "provider.sqlite")
+    database.create_tables()
+    return database
+
+
+@pytest.fixture
+def accounts(database: Database) -> Accounts:
+    return Accounts(database, "example.test", hasher=CHEAP)
+
+
+def test_an_account_is_verified_by_its_password(accounts: Accounts) -> None:
+    assert accounts.add(ALICE, "secret", 1)
+    assert accounts.verify(ALICE, "secret", 2)
+    assert not accounts.verify(ALICE, "Secret", 2)
+    assert not accounts.verify("bob@example.test", "secret", 2)
+
+
+def test_an_account_is_not_added_twice(accounts: Accounts) -> None:
+    assert accounts.add(ALICE, "secret", 1)
+    assert not accounts.add("Alice@Example.test", "other", 2)
+    assert accounts.verify(ALICE, "secret", 3)
+
+
+def test_accounts_are_listed_by_address(accounts: Accounts) -> None:
+    accounts.add("bob@example.test", "secret", 1)
+    accounts.add(ALICE, "secret", 2)
+    listed = [(account.email, account.created) for account in accounts.all()]
+    assert listed == [(ALICE, 2), ("bob@example.test", 1)]
+
+
+def test_a_password_is_replaced(accounts: Accounts) -> None:
+    accounts.add(ALICE, "old", 1)
+    accounts.set_password(ALICE, "new", 2)
+    assert accounts.verify(ALICE, "new", 3)
+    assert not accounts.verify(ALICE, "old", 3)
+    assert accounts.all()[0].changed == 2
+
+
+def test_an_account_is_removed(accounts: Accounts) -> None:
+    accounts.add(ALICE, "secret", 1)
+    assert accounts.remove(ALICE)
+    assert not accounts.remove(ALICE)
+    assert not accounts.verify(ALICE, "secret", 2)
+
+
+def test_nobody_gets_a_password_without_an_account(accounts: Accounts) -> None:
+    with pytest.raises(LocalProtocolError, match="there is no account") as raised:
+        accounts.set_password(ALICE, "secret", 1)
+    assert "add-user" in raised.value.remedy
+
+
+@pytest.mark.parametrize("password", ["", "x" * 1025, "\udc80"])
+def test_some_passwords_can_not_be(accounts: Accounts, password: str) -> None:
+    with pytest.raises(LocalProtocolError, match="can not be used") as raised:
+        accounts.add(ALICE, password, 1)
+    assert raised.value.code is Code.INVALID_PARAMETER
+    assert accounts.all() == []
+
+
+@pytest.mark.parametrize("password", ["x", "x" * 1024, "pass word ", "\u5bc6\u7801", "a\nb"])
+def test_most_can(accounts: Accounts, password: str) -> None:
+    accounts.add(ALICE, password, 1)
+    assert accounts.verify(ALICE, password, 2)
+
+
+def test_the_password_itself_is_not_kept(accounts: Accounts, tmp_path: Path) -> None:
+    accounts.add(ALICE, "a password to look for", 1)
+    for path in tmp_path.iterdir():
+        assert b"a password to look for" not in path.read_bytes()
+
+
+def test_a_hash_is_made_anew_when_its_cost_is_no_longer_todays(
+    accounts: Accounts, database: Database
+) -> None:
+    accounts.add(ALICE, "secret", 1)
+    costlier = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    today = Accounts(database, "example.test", hasher=costlier)
+    assert not today.verify(ALICE, "wrong", 2)
+    assert accounts.all()[0].changed == 1
+    assert today.verify(ALICE, "secret", 3)
+    assert "m=16,t=2,p=1" in today.all()[0].password
+    assert today.verify(ALICE, "secret", 4)
+    assert today.all()[0].changed == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("Alice@EXAMPLE.test", ALICE),
+        ("first.last+tag@example.test", "first.last+tag@example.test"),
+        ("x@example.test", "x@example.test"),
+        ("a" * 64 + "@example.test", "a" * 64 + "@example.test"),
+    ],
+)
+def test_addresses_are_kept_in_lower_case(accounts: Accounts, text: str, address: str) -> None:
+    assert accounts.address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "alice",
+        "alice@",
+        "@example.test",
+        "alice@other.test",
+        "alice@sub.example.test",
+        "alice@@example.test",
+        ".alice@example.test",
+        "alice.@example.test",
+        "al..ice@example.test",
+        "al ice@example.test",
+        '"alice"@example.test',
+        "alice\n@example.test",
+        "\u0131@example.test",
+        "a" * 65 + "@example.test",
+    ],
+)
+def test_others_are_not_accounts(accounts: Accounts, text: str) -> None:
+    with pytest.raises(LocalProtocolError) as raised:
+        accounts.address(text)
+    assert raised.value.remedy

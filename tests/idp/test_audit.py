@@ -1,0 +1,127 @@
+"""The audit log: what is in it, and what never is."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browserid_sasl.errors import StoreError
+from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.jose import b64
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider
+
+NOW = 1_795_282_504_224
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "audit.log"
+
+
+def events(running: RunningProvider) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in running.audit_log().splitlines()]
+
+
+def test_a_line_is_a_json_object(path: Path) -> None:
+    AuditLog(path).write(Event.SIGNED_IN, NOW, email=ALICE, client="198.51.100.7")
+    assert path.read_text() == (
+        '{"time":"2026-11-21T17:35:04.224Z","event":"signed-in",'
+        '"email":"alice@example.test","client":"198.51.100.7"}\n'
+    )
+
+
+def test_only_its_owner_can_read_it(path: Path) -> None:
+    AuditLog(path).write(Event.SIGNED_IN, NOW)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_lines_are_added_at_the_end(path: Path) -> None:
+    path.write_text("a line\n")
+    AuditLog(path).write(Event.SIGNED_IN, NOW)
+    AuditLog(path).write(Event.SIGNED_IN, NOW)
+    assert path.read_text().startswith("a line\n{")
+    assert len(path.read_text().splitlines()) == 3
+
+
+def test_a_name_can_not_make_up_a_line(path: Path) -> None:
+    AuditLog(path).write(Event.SIGNED_IN, NOW, email='x"}\n{"event":"certified"')
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_it_survives_a_rotation(path: Path) -> None:
+    log = AuditLog(path)
+    log.write(Event.SIGNED_IN, NOW, email="before")
+    path.rename(path.with_suffix(".1"))
+    log.write(Event.SIGNED_IN, NOW, email="after")
+    assert "after" in path.read_text()
+    assert "after" not in path.with_suffix(".1").read_text()
+
+
+def test_what_can_not_be_written_is_an_error(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StoreError, match="audit log .* can not be written"):
+        AuditLog(path).write(Event.SIGNED_IN, NOW)
+
+
+def test_a_sign_in_and_what_was_certified_are_recorded(running: RunningProvider) -> None:
+    key = PrivateKey.generate("ES256").public_key
+    request = {"email": ALICE, "password": PASSWORD, "public-key": key.to_json()}
+    assert running.post("/certify", json=request).status_code == 200
+    *_, signed_in, certified = events(running)
+    assert signed_in.items() >= {
+        "event": "signed-in", "email": ALICE, "client": "127.0.0.1"
+    }.items()  # fmt: skip
+    assert certified.items() >= {
+        "event": "certified",
+        "email": ALICE,
+        "client": "127.0.0.1",
+        "key": b64.encode(key.thumbprint),
+        "expires": running.clock.now + 3_600_000,
+    }.items()
+
+
+@pytest.mark.parametrize("email", [ALICE, f"nobody@{DOMAIN}"])
+def test_a_failure_is_recorded_with_the_wait_it_costs(
+    running: RunningProvider, email: str
+) -> None:
+    key = PrivateKey.generate("ES256").public_key.to_json()
+    request = {"email": email, "password": "wrong", "public-key": key}
+    for _ in range(7):
+        running.post("/certify", json=request)
+    failures = [event for event in events(running) if event["event"] == "sign-in-failed"]
+    assert [failure["wait"] for failure in failures] == [0, 0, 0, 0, 1_000]
+    assert {failure["email"] for failure in failures} == {email}
+    assert {failure["client"] for failure in failures} == {"127.0.0.1"}
+
+
+def test_nothing_is_certified_that_can_not_be_recorded(running: RunningProvider) -> None:
+    path = running.folder.path / "audit.log"
+    path.unlink()
+    path.mkdir()
+    key = PrivateKey.generate("ES256").public_key.to_json()
+    request = {"email": ALICE, "password": PASSWORD, "public-key": key}
+    response = running.post("/certify", json=request)
+    assert response.status_code == 500
+    assert "certificate" not in response.json()
+
+
+def test_no_secret_is_in_the_log_nor_in_what_the_server_says(
+    running: RunningProvider, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = PrivateKey.generate("ES256").public_key.to_json()
+    good = {"email": ALICE, "password": PASSWORD, "public-key": key}
+    running.post("/certify", json=good)
+    running.post("/certify", json=good | {"password": "a wrong secret"})
+    running.post("/certify", json=good | {"email": f"x@{DOMAIN}", "password": "another secret"})
+    running.post("/certify", json=good | {"public-key": {}, "password": "a third secret"})
+    running.post("/certify", json={"email": "a fourth secret", "password": PASSWORD})
+    (running.folder.path / "keys" / "keys.json").unlink()
+    running.post("/certify", json=good)
+    said = running.audit_log() + "".join(capfd.readouterr())
+    for secret in (PASSWORD, "secret", "PRIVATE KEY", "argon2"):
+        assert secret not in said

@@ -1,0 +1,290 @@
+"""`browserid-idp` as an operator uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from browserid_sasl.idp.cli import main
+from browserid_sasl.idp.folder import ProviderFolder
+from tests.support.provider import ALICE, DOMAIN, PASSWORD
+
+COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from browserid_sasl.idp.cli import main; sys.exit(main())",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home directory without configuration."""
+    for name in list(os.environ):
+        if name.startswith(("XDG_", "BROWSERID_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A provider's folder as `init` makes it."""
+    path = tmp_path / "provider"
+    assert main(["init", "--directory", str(path), "--domain", DOMAIN, "--local-tls"]) == 0
+    return path
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(PASSWORD + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def run(folder: Path, command: str, *arguments: object) -> int:
+    return main([command, "--directory", str(folder), *map(str, arguments)])
+
+
+def events(folder: Path) -> list[str]:
+    return [json.loads(line)["event"] for line in (folder / "audit.log").read_text().splitlines()]
+
+
+class TestInit:
+    def test_makes_a_provider(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert ProviderFolder(folder).open().domain == DOMAIN
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert f"made an identity provider for {DOMAIN}" in capsys.readouterr().out
+        assert events(folder) == ["provider-created"]
+
+    def test_can_be_repeated(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(folder, "init", "--domain", DOMAIN.upper()) == 0
+        assert f"there is an identity provider for {DOMAIN}" in capsys.readouterr().out
+
+    def test_does_not_change_the_domain(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(folder, "init", "--domain", "other.test") == os.EX_CONFIG
+        assert f"provider for {DOMAIN}" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("domain", ["", "example", "127.0.0.1", "https://example.test", "a_b.c"])
+    def test_needs_a_domain(
+        self, tmp_path: Path, domain: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(tmp_path / "new", "init", "--domain", domain) == os.EX_CONFIG
+        assert "--domain example.org" in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize("key_type", ["RS256", "ES256"])
+    def test_makes_the_kind_of_key_that_is_wanted(self, tmp_path: Path, key_type: str) -> None:
+        path = tmp_path / "new"
+        assert run(path, "init", "--domain", DOMAIN, "--key-type", key_type) == 0
+        assert ProviderFolder(path).keys.active(1 << 60).private_key.algorithm.name == key_type
+        assert not (path / "tls").exists()
+
+    def test_takes_domain_and_folder_from_the_configuration(self, tmp_path: Path) -> None:
+        path = tmp_path / "configured"
+        file = tmp_path / "browserid.toml"
+        file.write_text(f'[idp]\ndomain = "{DOMAIN}"\ndirectory = "{path}"\n')
+        assert main(["init", "--config", str(file)]) == 0
+        assert ProviderFolder(path).open().domain == DOMAIN
+
+    def test_leaves_other_folders_alone(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "something").touch()
+        assert run(tmp_path, "init", "--domain", DOMAIN) == os.EX_CONFIG
+        assert "something else in it" in capsys.readouterr().err
+
+
+class TestUsers:
+    def test_come_and_go(
+        self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(folder, "add-user", "Alice@Example.test", "--password-file", password_file) == 0
+        assert run(folder, "set-password", ALICE, "--password-file", password_file) == 0
+        capsys.readouterr()
+        assert run(folder, "list-users") == 0
+        assert capsys.readouterr().out == f"{ALICE}\n"
+        assert run(folder, "remove-user", ALICE) == 0
+        assert run(folder, "list-users") == 0
+        assert capsys.readouterr().out == f"removed {ALICE}\n"
+        assert events(folder)[1:] == ["account-added", "password-changed", "account-removed"]
+        assert f'"by":"uid {os.getuid()}"' in (folder / "audit.log").read_text()
+
+    def test_are_not_added_twice(
+        self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(folder, "add-user", ALICE, "--password-file", password_file)
+        assert run(folder, "add-user", ALICE, "--password-file", password_file) == 1
+        assert "set-password" in capsys.readouterr().err
+        assert events(folder)[1:] == ["account-added"]
+
+    @pytest.mark.parametrize("command", ["remove-user", "set-password"])
+    def test_have_to_be_there(
+        self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str], command: str
+    ) -> None:
+        options = ["--password-file", password_file] if command == "set-password" else []
+        assert run(folder, command, ALICE, *options) == 1
+        assert f"there is no account {ALICE}" in capsys.readouterr().err
+
+    def test_are_of_the_domain(
+        self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(folder, "add-user", "alice@other.test", "--password-file", password_file) == 1
+        assert f"not an address of {DOMAIN}" in capsys.readouterr().err
+
+    def test_are_asked_for_their_password_twice(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+        monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or PASSWORD)
+        assert run(folder, "add-user", ALICE) == 0
+        assert asked == [f"Password for {ALICE}: ", f"Password for {ALICE} again: "]
+        assert ProviderFolder(folder).open().accounts.verify(ALICE, PASSWORD, 0)
+
+    def test_do_not_get_a_password_they_mistyped(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        typed = iter(["one", "two"])
+        monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
+        assert run(folder, "add-user", ALICE) == os.EX_NOPERM
+        assert "the two passwords differ" in capsys.readouterr().err
+        assert run(folder, "list-users") == 0
+        assert capsys.readouterr().out == ""
+
+    def test_with_a_new_password_wait_no_longer(self, folder: Path, password_file: Path) -> None:
+        run(folder, "add-user", ALICE, "--password-file", password_file)
+        limits = ProviderFolder(folder).open().limits
+        now = time.time_ns() // 1_000_000
+        while not limits.begin(ALICE, "198.51.100.7", now).blocked:
+            pass
+        run(folder, "set-password", ALICE, "--password-file", password_file)
+        assert not limits.begin(ALICE, "198.51.100.8", now).blocked
+
+
+class TestRotateKey:
+    def test_makes_a_new_key_and_records_it(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        assert run(folder, "rotate-key", "--key-type", "ES256") == 0
+        name = ProviderFolder(folder).keys.active(1 << 60).name
+        assert capsys.readouterr().out == f"made the signing key {name} (ES256)\n"
+        assert f'"event":"key-created","key":"{name}"' in (folder / "audit.log").read_text()
+
+    def test_can_announce_it_first(self, folder: Path) -> None:
+        keys = ProviderFolder(folder).keys
+        now = time.time_ns() // 1_000_000
+        before = keys.active(now).name
+        assert run(folder, "rotate-key", "--after", 3600) == 0
+        assert keys.active(now).name == before
+        assert len(keys.published(now)) == 2
+        assert keys.active(now + 3_700_000).name != before
+
+    def test_can_withdraw_the_old_ones(self, folder: Path) -> None:
+        assert run(folder, "rotate-key", "--withdraw-old") == 0
+        assert len(ProviderFolder(folder).keys.published(1 << 60)) == 1
+        assert run(folder, "rotate-key", "--withdraw-old", "--after", 1) == os.EX_USAGE
+
+
+@pytest.mark.parametrize("command", ["list-users", "rotate-key", "serve"])
+def test_commands_need_a_provider(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "none", command) == os.EX_CONFIG
+    assert "browserid-idp init" in capsys.readouterr().err
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dance"]) == os.EX_USAGE
+    assert "No such command" in capsys.readouterr().err
+
+
+class TestServe:
+    @contextmanager
+    def served(self, folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+        arguments = [*COMMAND, "serve", "--directory", str(folder), "--port", "0", *options]
+        with subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout
+                line = process.stdout.readline()
+                assert line.startswith(f"serving {DOMAIN} at https://"), line
+                yield process, line.split()[-1]
+            finally:
+                process.kill()
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_says_where_and_stops_on_a_signal(self, folder: Path, number: signal.Signals) -> None:
+        with self.served(folder) as (process, url):
+            ca_file = str(folder / "tls" / "ca.pem")
+            document = requests.get(f"{url}/.well-known/browserid", verify=ca_file, timeout=10)
+            assert document.status_code == 200
+            process.send_signal(number)
+            assert process.wait(10) == 0
+            assert process.stdout and process.stdout.read() == ""
+            assert process.stderr and process.stderr.read() == ""
+
+    def test_a_client_that_holds_on_does_not_keep_it_from_stopping(self, folder: Path) -> None:
+        context = ssl.create_default_context(cafile=folder / "tls" / "ca.pem")
+        with self.served(folder) as (process, url):
+            port = int(url.rpartition(":")[2])
+            with (
+                socket.create_connection(("127.0.0.1", port)) as plain,
+                context.wrap_socket(plain, server_hostname=DOMAIN) as client,
+            ):
+                client.sendall(b"GET /.well-known/browserid HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 200")
+                started = time.monotonic()
+                process.terminate()
+                assert process.wait(10) == 0
+                assert time.monotonic() - started < 3
+
+    def test_takes_another_certificate(self, folder: Path, tmp_path: Path) -> None:
+        own = folder / "tls" / "server.pem"
+        given = tmp_path / "given.pem"
+        given.write_bytes(own.read_bytes())
+        own.unlink()
+        options = ["--tls-certificate", str(given), "--tls-key", str(given)]
+        with self.served(folder, *options) as (_, url):
+            assert requests.get(
+                f"{url}/authentication", verify=str(folder / "tls" / "ca.pem"), timeout=10
+            ).ok
+
+    def test_offers_no_connection_without_tls(self, folder: Path) -> None:
+        with self.served(folder) as (_, url), pytest.raises(requests.ConnectionError):
+            requests.get(url.replace("https", "http"), timeout=10)
+
+    def test_needs_a_certificate(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "tls" / "server.pem").unlink()
+        assert run(folder, "serve", "--port", 0) == os.EX_CONFIG
+        assert "--local-tls" in capsys.readouterr().err
+
+    def test_needs_one_that_fits_the_key(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        main(["init", "--directory", str(tmp_path / "two"), "--domain", DOMAIN, "--local-tls"])
+        certificate, key = folder / "tls" / "server.pem", tmp_path / "two" / "tls" / "server.pem"
+        options = ["--port", 0, "--tls-certificate", certificate, "--tls-key", key]
+        assert run(folder, "serve", *options) == os.EX_CONFIG
+        assert "belong together" in capsys.readouterr().err
+
+    def test_needs_a_free_port(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            assert run(folder, "serve", "--port", port) == os.EX_CONFIG
+        assert f"can not listen on 127.0.0.1 port {port}" in capsys.readouterr().err
