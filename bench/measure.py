@@ -10,16 +10,20 @@ import gc
 from collections.abc import Callable, Mapping
 from statistics import median
 from time import process_time
+from typing import Final
+
+WARM_UP: Final = 10
+"""Rounds that go first without being counted."""
 
 
 def in_turns(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median CPU time of each action in ms, each called once a round.
 
     :param actions: what to call, by name.
-    :param rounds: how often; as many again, up to ten, go first without being counted.
+    :param rounds: how often, after `WARM_UP` rounds.
     """
     times: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(min(rounds, 10)):
+    for _ in range(WARM_UP):
         for action in actions.values():
             action()
     gc.collect()

@@ -18,14 +18,23 @@ from typing import Final, NoReturn
 
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.jose import b64
-from demo.stage import PATIENCE, Running, Stage, StepFailedError, explain, headline, show
+from demo.stage import (
+    ENDING_SIGNALS,
+    PATIENCE,
+    Program,
+    Stage,
+    StepFailedError,
+    explain,
+    headline,
+    show,
+)
 
 DOMAIN: Final = "example.test"
 ALICE: Final = f"alice@{DOMAIN}"
 MECHANISM: Final = "BROWSERID-AES128"
 PORT: Final = 5556
 HOUR_MS: Final = 3_600_000
-WELCOME: Final = f"(successful authentication '{re.escape(ALICE)}')"
+WELCOME: Final = f"successful authentication '{re.escape(ALICE)}'"
 
 CONFIGURATION_FILE: Final = "browserid.toml"
 CONFIGURATION: Final = """\
@@ -68,7 +77,7 @@ class Demonstration:
         self._replay(first, server, port)
         self._tamper(first, server, port)
 
-    def _start_provider(self) -> Running:
+    def _start_provider(self) -> Program:
         headline(f"1. An identity provider for {DOMAIN} starts")
         file = self._folder / CONFIGURATION_FILE
         file.write_text(CONFIGURATION)
@@ -77,7 +86,7 @@ class Demonstration:
             "browserid-idp", "add-user", "--password-fd", "0", ALICE, keyboard=self._password
         )
         provider = self._stage.start("idp", "browserid-idp", "serve", "--port", "0")
-        url = provider.recording.wait_for(rf"serving {re.escape(DOMAIN)} at (https://\S+)")
+        url = provider.wait_for(rf"serving {re.escape(DOMAIN)} at (https://\S+)")[1]
         provider.show()
         authority = AUTHORITY.format(domain=DOMAIN, url=url)
         file.write_text(f"{CONFIGURATION}\n{authority}")
@@ -93,7 +102,7 @@ class Demonstration:
             "nothing of her yet."
         )
 
-    def _start_server(self) -> tuple[Running, int]:
+    def _start_server(self) -> tuple[Program, int]:
         headline("3. A server starts, and alice logs in with her certificate")
         port = _free_port()
         server = self._stage.start(
@@ -101,18 +110,18 @@ class Demonstration:
             *("./sample_server.py", "-h", "localhost", "--listen", "127.0.0.1"),
             *("-p", str(port), "--quiet"),
         )
-        server.recording.wait_for(f"(listening on .* port {port})")
+        server.wait_for(f"listening on .* port {port}")
         server.show()
         return server, port
 
-    def _log_in(self, server: Running, port: int) -> str:
+    def _log_in(self, server: Program, port: int) -> str:
         """Log alice in by her certificate; her first message."""
         message = self._run_client(server, port)
         if not re.fullmatch(r"n,,c,[^~]+~[^~]+", message):
             raise StepFailedError("the first login had no certificate")
         return message
 
-    def _log_in_by_ticket(self, provider: Running, server: Running, port: int) -> None:
+    def _log_in_by_ticket(self, provider: Program, server: Program, port: int) -> None:
         headline("4. The identity provider stops, and alice logs in again")
         provider.stop()
         provider.show()
@@ -125,30 +134,30 @@ class Demonstration:
             "ticket that the first login gave her."
         )
 
-    def _run_client(self, server: Running, port: int) -> str:
+    def _run_client(self, server: Program, port: int) -> str:
         lines = self._stage.run("./sample_client.py", "-p", str(port), "-m", MECHANISM, "localhost")
-        server.recording.wait_for(WELCOME)
+        server.wait_for(WELCOME)
         _show_connection(server)
         sent = [line for line in lines if line.startswith("n,,c,")]
         if len(sent) != 1 or "successful authentication" not in lines:
             raise StepFailedError("the client did not show its message and its success")
         return sent[0]
 
-    def _replay(self, message: str, server: Running, port: int) -> None:
+    def _replay(self, message: str, server: Program, port: int) -> None:
         headline("5. An eavesdropper sends the first message of her first login again")
         _present(message, port)
-        server.recording.wait_for("(presented before)")
+        server.wait_for("presented before")
         _show_connection(server)
 
-    def _tamper(self, message: str, server: Running, port: int) -> None:
+    def _tamper(self, message: str, server: Program, port: int) -> None:
         headline("6. An eavesdropper sends it with an hour added to its time of expiry")
         _present(_with_later_expiry(message), port)
-        server.recording.wait_for("(signature)")
+        server.wait_for("signature")
         _show_connection(server)
 
 
-def _show_connection(server: Running) -> None:
-    server.recording.wait_for("(closing connection)")
+def _show_connection(server: Program) -> None:
+    server.wait_for("closing connection")
     server.show()
 
 
@@ -203,12 +212,15 @@ def _free_port() -> int:
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
+    # Once: what follows is only to clean up.
+    for each in ENDING_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     raise SystemExit(128 + number)
 
 
 def main() -> int:
     """Run the demonstration; the exit status."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING_SIGNALS:
         signal.signal(number, _stop)
     try:
         with TemporaryDirectory(prefix="browserid-demo-") as name:
@@ -219,8 +231,6 @@ def main() -> int:
     except StepFailedError as error:
         print(f"\nThe demonstration failed: {error}.", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
     headline("That was all of it. Nothing is left running, and the folder it ran in is gone.")
     return 0
 

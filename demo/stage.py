@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 ROOT: Final = Path(__file__).parents[1]
 PATIENCE: Final = 30.0
 """Seconds that a program may take for what it is asked."""
+
+ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _READING_TIME: Final = 1.0
 _WIDTH: Final = 100
@@ -27,11 +31,15 @@ class StepFailedError(Exception):
     """A step did not show what it has to."""
 
 
-class Recording:
-    """What a program writes, collected as it comes."""
+class Program:
+    """A program that was started, and what it writes, collected as it comes.
 
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    :param name: stands before what it writes.
+    """
+
+    def __init__(self, name: str, process: subprocess.Popen[str]) -> None:
+        self._name = name
+        self._process = process
         self._lines: list[str] = []
         self._shown = 0
         self._ended = False
@@ -39,17 +47,21 @@ class Recording:
         threading.Thread(target=self._collect, daemon=True).start()
 
     def _collect(self) -> None:
-        with self._stream:
-            for line in self._stream:
-                with self._news:
-                    self._lines.append(line.rstrip("\n"))
-                    self._news.notify_all()
+        for line in self._process.stdout or ():
+            with self._news:
+                self._lines.append(line.rstrip("\n"))
+                self._news.notify_all()
         with self._news:
             self._ended = True
             self._news.notify_all()
 
-    def wait_for(self, pattern: str) -> str:
-        """The first group of the first line, among those not taken yet, that has a match.
+    @property
+    def status(self) -> int | None:
+        """Its exit status, None while it runs."""
+        return self._process.poll()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The match of the first line, among those not shown yet, that has one.
 
         :raises StepFailedError: none comes.
         """
@@ -58,36 +70,39 @@ class Recording:
             found = self._find(pattern)
         if found is None:
             raise StepFailedError(f"nothing like {pattern!r} was written")
-        return found[1]
+        return found
 
     def _find(self, pattern: str) -> re.Match[str] | None:
         matches = (re.search(pattern, line) for line in self._lines[self._shown :])
         return next((match for match in matches if match), None)
 
-    def take(self) -> list[str]:
-        """The lines since the last time."""
+    def show(self) -> list[str]:
+        """Show what it has written since the last time; the lines."""
         with self._news:
             new = self._lines[self._shown :]
             self._shown += len(new)
+        show(new, f"{self._name} | " if self._name else "")
         return new
 
+    def finish(self, keyboard: str) -> None:
+        """Let it come to its end.
 
-class Running:
-    """A program that runs until it is stopped."""
+        :param keyboard: what it gets on standard input.
+        :raises StepFailedError: it does not end.
+        """
+        self.type(keyboard)
+        with self._news:
+            self._news.wait_for(lambda: self._ended, PATIENCE)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise StepFailedError(f"it did not end within {PATIENCE:.0f} s") from None
 
-    def __init__(self, name: str, process: subprocess.Popen[str], recording: Recording) -> None:
-        self.recording = recording
-        self._name = name
-        self._process = process
-
-    @property
-    def status(self) -> int | None:
-        """Its exit status, None while it runs."""
-        return self._process.returncode
-
-    def show(self) -> None:
-        """Show what it has written since the last time."""
-        show(self.recording.take(), f"{self._name} | ")
+    def type(self, keyboard: str) -> None:
+        """Give it all that it gets on standard input."""
+        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+        with suppress(BrokenPipeError), self._process.stdin as stdin:
+            stdin.write(keyboard)
 
     def stop(self) -> None:
         """Stop it, by force if it takes too long."""
@@ -97,10 +112,14 @@ class Running:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        with self._news:
+            self._news.wait_for(lambda: self._ended, PATIENCE)
 
 
 class Stage:
     """Where the programs run: a folder that is their home, and nothing of the real one.
+
+    When it is left, all of them are stopped.
 
     :param folder: empty.
     :param environment: variables that they get besides those they can not do without.
@@ -111,7 +130,7 @@ class Stage:
         # The commands installed beside this interpreter, then the system's.
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         self._environment = {"PATH": path, "HOME": str(folder), "LANG": "C.UTF-8", **environment}
-        self._running: list[Running] = []
+        self._programs: list[Program] = []
 
     def __enter__(self) -> Self:
         return self
@@ -122,10 +141,11 @@ class Stage:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for running in reversed(self._running):
-            running.stop()
-            if error is not None:
-                running.show()
+        with undisturbed():
+            for program in reversed(self._programs):
+                program.stop()
+                if error is not None:
+                    program.show()
 
     def run(self, *command: str, keyboard: str = "") -> list[str]:
         """Run a program to its end and show what it writes; the lines.
@@ -134,44 +154,56 @@ class Stage:
         :raises StepFailedError: it fails.
         """
         show_command(command)
-        result = subprocess.run(
-            _executable(command),
-            input=keyboard,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-            cwd=self._folder,
-            env=self._environment,
-        )
-        lines = result.stdout.splitlines()
-        show(lines)
-        if result.returncode != 0:
-            raise StepFailedError(f"{command[0]} ended with status {result.returncode}")
+        program = self._start("", command)
+        program.finish(keyboard)
+        lines = program.show()
+        if program.status != 0:
+            raise StepFailedError(f"{command[0]} ended with status {program.status}")
         return lines
 
-    def start(self, name: str, *command: str) -> Running:
+    def start(self, name: str, *command: str) -> Program:
         """Start a program that goes on running.
 
         :param name: what its output is marked with.
         """
         show_command((*command, "&"))
-        process = subprocess.Popen(
-            _executable(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=self._folder,
-            env=self._environment,
-            # Ctrl-C is for the demonstration, which then stops them in order.
-            start_new_session=True,
-        )
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        running = Running(name, process, Recording(process.stdout))
-        self._running.append(running)
-        return running
+        program = self._start(name, command)
+        program.type("")
+        return program
+
+    def _start(self, name: str, command: tuple[str, ...]) -> Program:
+        with undisturbed():
+            process = subprocess.Popen(
+                _executable(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=self._folder,
+                env=self._environment,
+                # Ctrl-C is for the demonstration, which then stops them in order.
+                start_new_session=True,
+            )
+            program = Program(name, process)
+            self._programs.append(program)
+        return program
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off the signals that end the demonstration until the block has ended."""
+    came: list[int] = []
+    usual = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in ENDING_SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def headline(text: str) -> None:

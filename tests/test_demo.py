@@ -65,7 +65,7 @@ def test_it_shows_every_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
     with demonstration(tmp_path) as process:
-        Lines(process.stdout).wait_for(r"== A server")
+        Lines(process.stdout).wait_for(r"== 3\..*")
         process.send_signal(number)
         assert process.wait() == 128 + number
     assert list(tmp_path.iterdir()) == []

@@ -97,13 +97,16 @@ def refusal(
     ca_file: Path | None,
     certificate: trustme.LeafCert | None,
     respond: Respond,
-    **limits: int,
+    *,
+    timeout_ms: int = 5_000,
+    max_size: int = 65_536,
 ) -> DiscoveryError:
     with (
         provider(certificate, respond) as (_, network),
         pytest.raises(DiscoveryError) as raised,
     ):
-        fetcher(ca_file, network, **limits).fetch(DOMAIN, DOMAIN)
+        limited = fetcher(ca_file, network, timeout_ms=timeout_ms, max_size=max_size)
+        limited.fetch(DOMAIN, DOMAIN)
     assert raised.value.code is Code.HTTP_ERROR
     return raised.value
 

@@ -1,4 +1,4 @@
-"""Tables made from the code: mechanisms, error codes, derivations of keys, limits and times."""
+"""Tables made from the code: mechanisms, keys, error codes, limits and times."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from browserid_sasl.gss.enctypes import ENCTYPES
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 from tools.diagrams import DERIVATIONS
 
+
 def mechanisms() -> Iterator[str]:
-    """The table of mechanisms."""
+    """The mechanisms, with their cryptography."""
     offered = Config().server.mechanisms
     rows = (
         (
@@ -36,8 +37,17 @@ def _cryptography(row: Mechanism) -> tuple[str, str]:
     return f"{row.enctype}, {ENCTYPES[row.enctype].name}", f"ECDH on {row.curve.name}"
 
 
+def keys() -> Iterator[str]:
+    """How each key is derived, and by which function."""
+    rows = (
+        (f"`{row.name}`", f"`derive({row.source}, {row.salt})`", f"`{row.function.__name__}`")
+        for row in DERIVATIONS
+    )
+    return _table(("key", "is", "in `browserid_sasl.gss.keys`"), rows)
+
+
 def error_codes() -> Iterator[str]:
-    """The table of error codes."""
+    """The reasons for failure."""
     rows = (
         (f"`{code.text}`", f"{code.table} {code.number}", f"`{code.wire:#x}`", _major(code))
         for code in Code
@@ -50,11 +60,11 @@ def _major(code: Code) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """A bound on what another party can make us do.
+class Amount:
+    """A limit, or a time, that the code or the configuration sets.
 
-    :param what: is bounded.
-    :param where: the constant, as ``package.module.NAME``, or the option, as ``[section] name``.
+    :param what: there is so much of.
+    :param where: the constant, as ``module.NAME``, or the option, as ``[section] name``.
     :param unit: of the constant; ``ms`` is shown as a duration.
     """
 
@@ -63,93 +73,91 @@ class Limit:
     unit: str = ""
 
     def row(self) -> tuple[str, str, str]:
-        """What, how much, and where it is set."""
+        """What, how much, and where that is set."""
         return self.what, _quantity(self._value(), self.unit), f"`{self.where}`"
 
     def _value(self) -> int:
-        if self.where.startswith("["):
-            section, name = self.where.removeprefix("[").split("] ")
-            suffix = "_ms" if self.unit == "ms" else ""
-            return _integer(getattr(Config(), section), name + suffix)
-        module, _, name = self.where.rpartition(".")
-        return _integer(importlib.import_module(f"browserid_sasl.{module}"), name)
+        if not self.where.startswith("["):
+            module, _, name = self.where.rpartition(".")
+            return _integer(importlib.import_module(f"browserid_sasl.{module}"), name)
+        section, _, name = self.where.removeprefix("[").partition("] ")
+        suffix = "_ms" if self.unit == "ms" else ""
+        return _integer(getattr(Config(), section), name + suffix)
 
 
-LIMITS: Final = {
-    "message-limits": (
-        Limit("context token", "gss.tokens.MAX_LENGTH", "octets"),
-        Limit("backed assertion", "identity.backed.MAX_LENGTH", "octets"),
-        Limit("certificates in it that are parsed", "identity.backed.MAX_CERTIFICATES"),
-        Limit("one signed token (JWT)", "jose.jwt.MAX_LENGTH", "characters"),
-        Limit("JSON document", "jose.json.MAX_SIZE", "octets"),
-        Limit("levels of nesting in it", "jose.json.MAX_DEPTH"),
-        Limit("digits of a number in it", "jose.json.MAX_NUMBER_LENGTH"),
-        Limit("GS2 header", "sasl.gs2.MAX_LENGTH", "octets"),
-        Limit("`cb` of an assertion", "gss.claims.MAX_BINDING", "octets"),
-        Limit("`nonce` and `jti`", "gss.claims.MAX_NONCE", "octets"),
-        Limit("`opts` of an assertion", "gss.claims.MAX_OPTIONS", "entries"),
-        Limit("service principal name", "gss.names.MAX_LENGTH", "characters"),
-        Limit("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),
-        Limit("X.509 certificates in `x5c`", "jose.jwt.MAX_X5C"),
-        Limit("X.509 certificates in a chain", "gss.x509.MAX_CHAIN"),
-        Limit("output of one call of the PRF", "gss.prf.MAX_OUTPUT", "octets"),
+MESSAGES: Final = (
+    Amount("context token", "gss.tokens.MAX_LENGTH", "octets"),
+    Amount("backed assertion", "identity.backed.MAX_LENGTH", "octets"),
+    Amount("certificates in it that are parsed", "identity.backed.MAX_CERTIFICATES"),
+    Amount("one signed token (JWT)", "jose.jwt.MAX_LENGTH", "characters"),
+    Amount("JSON document", "jose.json.MAX_SIZE", "octets"),
+    Amount("levels of nesting in it", "jose.json.MAX_DEPTH"),
+    Amount("a number in it", "jose.json.MAX_NUMBER_LENGTH", "digits"),
+    Amount("GS2 header", "sasl.gs2.MAX_LENGTH", "octets"),
+    Amount("`cb` of an assertion", "gss.claims.MAX_BINDING", "octets"),
+    Amount("`nonce`, `jti`", "gss.claims.MAX_NONCE", "octets"),
+    Amount("`opts` of an assertion", "gss.claims.MAX_OPTIONS", "entries"),
+    Amount("service principal name", "gss.names.MAX_LENGTH", "characters"),
+    Amount("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),
+    Amount("X.509 certificates in `x5c`", "jose.jwt.MAX_X5C"),
+    Amount("X.509 certificates in a path", "gss.x509.MAX_CHAIN"),
+    Amount("one call of the PRF", "gss.prf.MAX_OUTPUT", "octets"),
+)
+DISCOVERY: Final = (
+    Amount(
+        "time to fetch a document, from the look-up of the name on", "[discovery] timeout", "ms"
     ),
-    "discovery-limits": (
-        Limit("time to fetch one document, name resolution included", "[discovery] timeout", "ms"),
-        Limit("size of a document", "[discovery] max_size", "octets"),
-        Limit("delegations followed", "identity.authority.MAX_DELEGATIONS"),
-        Limit("further keys in a document", "identity.support.MAX_KEYS"),
-        Limit("a document is cached at least", "identity.authority.MIN_LIFETIME_MS", "ms"),
-        Limit("and at most", "identity.authority.MAX_LIFETIME_MS", "ms"),
-        Limit(
-            "a failure is remembered, and a domain is not asked again for new keys,",
-            "identity.authority.RETRY_MS",
-            "ms",
-        ),
-        Limit("for this many domains", "identity.authority._MAX_REMEMBERED"),
+    Amount("size of a document", "[discovery] max_size", "octets"),
+    Amount("delegations followed", "identity.authority.MAX_DELEGATIONS"),
+    Amount("keys in a document besides the first", "identity.support.MAX_KEYS"),
+    Amount(
+        "life of a document in the cache, at the least", "identity.authority.MIN_LIFETIME_MS", "ms"
     ),
-    "store-limits": (
-        Limit("assertions remembered", "store.sqlite.MAX_REPLAY_ENTRIES"),
-        Limit("the same, in memory", "store.memory.MAX_REPLAY_ENTRIES"),
-        Limit("tickets of a server", "store.sqlite.MAX_ACCEPTOR_TICKETS"),
-        Limit("tickets of a client", "store.sqlite.MAX_INITIATOR_TICKETS"),
-        Limit("the same, in memory", "store.memory.MAX_TICKETS"),
-        Limit("attributes kept with a ticket", "store.sqlite.MAX_ATTRIBUTES_SIZE", "characters"),
-        Limit("documents cached", "store.sqlite.MAX_AUTHORITIES"),
+    Amount("and at the most", "identity.authority.MAX_LIFETIME_MS", "ms"),
+    Amount("time until a domain is asked again", "identity.authority.RETRY_MS", "ms"),
+    Amount("domains for which that is remembered", "identity.authority._MAX_REMEMBERED"),
+)
+STORES: Final = (
+    Amount("assertions remembered", "store.sqlite.MAX_REPLAY_ENTRIES"),
+    Amount("in memory", "store.memory.MAX_REPLAY_ENTRIES"),
+    Amount("tickets of a server", "store.sqlite.MAX_ACCEPTOR_TICKETS"),
+    Amount("in memory", "store.memory.MAX_TICKETS"),
+    Amount("attributes kept with a ticket", "store.sqlite.MAX_ATTRIBUTES_SIZE", "characters"),
+    Amount("tickets of a client", "store.sqlite.MAX_INITIATOR_TICKETS"),
+    Amount("documents of identity providers", "store.sqlite.MAX_AUTHORITIES"),
+)
+PROVIDER: Final = (
+    Amount("size of a request", "idp.certification.MAX_SIZE", "octets"),
+    Amount("time until it is there", "idp.app._BODY_TIME_S", "s"),
+    Amount("sign-ins waiting for a processor", "idp.app._MAX_WAITING"),
+    Amount("connections", "idp.server._MAX_CONNECTIONS"),
+    Amount("life of a connection", "idp.server._CONNECTION_LIFE_S", "s"),
+    Amount("wrong passwords without a wait", "[idp] failed_sign_ins"),
+    Amount("time for which they count", "[idp] failed_sign_in_window", "ms"),
+)
+TIMES: Final = (
+    Amount("An assertion is good for", "[client] assertion_lifetime", "ms"),
+    Amount("Clocks may differ by", "[server] clock_skew", "ms"),
+    Amount("Beyond its expiry an assertion is remembered for", "store.base.REPLAY_GRACE", "ms"),
+    Amount("A certificate is issued for", "[idp] certificate_life", "ms"),
+    Amount("A certificate may be issued for", "[server] max_certificate_life", "ms"),
+    Amount("A ticket is good for", "[server] ticket_lifetime", "ms"),
+    Amount(
+        "From a login with a certificate, tickets are renewed for",
+        "[server] ticket_renew_limit",
+        "ms",
     ),
-    "provider-limits": (
-        Limit("request", "idp.certification.MAX_SIZE", "octets"),
-        Limit("password", "idp.accounts.MAX_PASSWORD", "characters"),
-        Limit("wrong passwords without a wait", "[idp] failed_sign_ins"),
-        Limit("and they count for", "[idp] failed_sign_in_window", "ms"),
-        Limit("life of a certificate", "[idp] certificate_life", "ms"),
-    ),
-    "times": (
-        Limit("an assertion is good for", "[client] assertion_lifetime", "ms"),
-        Limit("clocks may differ by", "[server] clock_skew", "ms"),
-        Limit(
-            "a replay store remembers an assertion beyond its expiry for",
-            "store.base.REPLAY_GRACE",
-            "ms",
-        ),
-        Limit("a certificate is issued for", "[idp] certificate_life", "ms"),
-        Limit("a certificate is accepted that was issued for", "[server] max_certificate_life", "ms"),
-        Limit("a ticket is good for", "[server] ticket_lifetime", "ms"),
-        Limit(
-            "a ticket can be renewed by use, counted from the login with a certificate, for",
-            "[server] ticket_renew_limit",
-            "ms",
-        ),
-    ),
-}
+)
 
 
-def _limit_table(limits: Iterable[Limit]) -> Iterator[str]:
-    return _table(("what", "at most", "where it is set"), (limit.row() for limit in limits))
+def limits(amounts: Iterable[Amount]) -> Iterator[str]:
+    """Bounds on what another party can make us do."""
+    return _table(("what", "limit", "where it is set"), (amount.row() for amount in amounts))
 
 
-def _time_table(limits: Iterable[Limit]) -> Iterator[str]:
-    return _table(("", "by default", "where it is set"), (limit.row() for limit in limits))
+def times(amounts: Iterable[Amount]) -> Iterator[str]:
+    """How long things are good for."""
+    return _table(("", "by default", "where it is set"), (amount.row() for amount in amounts))
 
 
 def _integer(holder: Any, name: str) -> int:
@@ -165,8 +173,8 @@ _DURATIONS: Final = (("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("
 def _quantity(value: int, unit: str) -> str:
     if unit != "ms":
         return f"{value:,} {unit}".rstrip()
-    name, size = next(row for row in _DURATIONS if value >= row[1] and value % row[1] == 0)
-    return f"{value // size} {name}" if (name, value) != ("days", size) else "24 h"
+    name, size = next(row for row in _DURATIONS if value % row[1] == 0 and value >= 2 * row[1])
+    return f"{value // size} {name}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

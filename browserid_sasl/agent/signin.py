@@ -11,7 +11,6 @@ from typing import Final, Literal, Protocol
 from browserid_sasl.agent.credential import MARGIN_MS
 from browserid_sasl.discovery import Answer
 from browserid_sasl.errors import (
-    BrowserIDError,
     Code,
     CredentialError,
     DiscoveryError,
@@ -143,13 +142,12 @@ def _checked(
     text: str, key: PrivateKey, identity: str, authority: str, verifier: Verifier, now: int
 ) -> Certificate:
     try:
-        assertion = f"{text}~{jwt.sign({}, key)}"
-        backed = BackedAssertion.parse(assertion.encode("utf-8"))
+        if Certificate.parse(text).public_key != key.public_key:
+            raise _not_good(authority, "it is for another key", Code.INVALID_KEY)
+        backed = BackedAssertion.parse(f"{text}~{jwt.sign({}, key)}".encode())
         certificate = verifier.verify_signatures(backed, now)
-    except BrowserIDError as error:
+    except RemoteProtocolError as error:
         raise _not_good(authority, error.message, error.code) from None
-    if certificate.public_key.thumbprint != key.public_key.thumbprint:
-        raise _not_good(authority, "it is for another key", Code.INVALID_KEY)
     if certificate.email.lower() != identity.lower():
         raise _not_good(authority, f"it is for {certificate.email}", Code.BAD_INITIATOR_NAME)
     if certificate.expires <= now + MARGIN_MS:

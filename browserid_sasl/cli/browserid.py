@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from browserid_sasl import config, store
@@ -19,6 +20,7 @@ from browserid_sasl.cli.program import run
 from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, CredentialError
+from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.store.base import IdentityRecord, InitiatorStores, system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,6 +74,8 @@ def login(
     A key is made on this machine, and the identity provider of the address's domain certifies it
     for a while. Programs use it from then on; none of them sees the password.
     """
+    if domain_of(address) is None:
+        raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
     source = password_source(password_file, password_fd)
     configuration = config.load(config_file)
     password = source.read(f"Password for {address}")
@@ -97,7 +101,7 @@ def list_identities(config_file: Path | None) -> None:
     table = Table("identity", "certificate expires", "state", box=None, pad_edge=False)
     for record in records:
         table.add_row(record.identity, _local_time(record.expires), _state(record, system_clock()))
-    Console(soft_wrap=True, highlight=False, markup=False).print(table)
+    _show(table)
 
 
 @command.command()
@@ -106,9 +110,12 @@ def list_identities(config_file: Path | None) -> None:
 def logout(config_file: Path | None, address: str) -> None:
     """Forget the key of ADDRESS, its certificate and its tickets."""
     stores = _stores(config.load(config_file))
-    known = stores.identities.delete(address)
+    known = False
+    for record in list(stores.identities.all()):
+        if record.identity.lower() == address.lower():
+            known |= stores.identities.delete(record.identity)
     for ticket in list(stores.tickets.all(system_clock())):
-        if ticket.identity == address:
+        if ticket.identity.lower() == address.lower():
             known |= stores.tickets.delete(ticket.tid)
     if not known:
         raise CredentialError(
@@ -128,6 +135,13 @@ def _stores(configuration: Config) -> InitiatorStores:
         )
     path = configuration.store.directory / CLIENT_DATABASE
     return store.open_initiator(path, durability=configuration.store.durability)
+
+
+def _show(table: Table) -> None:
+    # Wide enough for every cell, however narrow the terminal is: an address is for copying.
+    wide = Console(width=1000)
+    width = Measurement.get(wide, wide.options, table).maximum
+    Console(width=width, highlight=False, markup=False).print(table)
 
 
 def _state(record: IdentityRecord, now: int) -> str:

@@ -123,7 +123,11 @@ def describe_surprise(error: BaseException) -> tuple[Sasl, str]:
     return Sasl.FAIL, f"internal error, please report it: {type(error).__name__} at {place}"
 
 
-def level_of(code: Sasl) -> LogLevel:
-    """Whether it is for the administrator to see to, or one user's affair."""
+def level_of(code: Sasl, *, is_client: bool) -> LogLevel:
+    """Whether it is for somebody to see to, or on a server some stranger's affair.
+
+    On a client all of it is: many programs show no more of a failure than libsasl2's own words
+    for the code, and libsasl2's own log drops what is not an error.
+    """
     ours = (Sasl.BADPARAM, Sasl.UNAVAIL, Sasl.NOMEM, Sasl.FAIL)
-    return LogLevel.ERR if code in ours else LogLevel.FAIL
+    return LogLevel.ERR if is_client or code in ours else LogLevel.FAIL

@@ -60,7 +60,7 @@ class Exchange(ABC, Generic[Mechanism]):
         logged = error is self._told
         return Outcome(
             code,
-            level=level_of(code),
+            level=level_of(code, is_client=self._is_client),
             message=None if logged else self._line(text),
             detail=_printable(text),
         )

@@ -12,18 +12,23 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from pyasn1.codec.der import decoder, encoder
-from pyasn1.error import PyAsn1Error
+from pyasn1.codec.der import encoder
 from pyasn1.type.univ import ObjectIdentifier
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
-from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_oid
-from browserid_sasl.gss.names import MAX_LENGTH, Name, NameType, display_name, import_name
+from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
+from browserid_sasl.gss.names import Name, NameType, display_name, import_name
 
 _TOKEN_ID: Final = b"\x04\x01"
 _OID_LENGTH: Final = Struct(">H")
 _NAME_LENGTH: Final = Struct(">I")
-_LONGEST: Final = 16 * MAX_LENGTH
+
+
+def _der(mechanism: Mechanism) -> bytes:
+    return bytes(encoder.encode(ObjectIdentifier(mechanism.oid)))
+
+
+_BY_DER: Final = {_der(row): row for row in MECHANISMS}
 
 
 def export_name(name: Name, mechanism: Mechanism) -> bytes:
@@ -31,7 +36,7 @@ def export_name(name: Name, mechanism: Mechanism) -> bytes:
 
     :param mechanism: the mechanism that authenticated it.
     """
-    oid = bytes(encoder.encode(ObjectIdentifier(mechanism.oid)))
+    oid = _der(mechanism)
     text = display_name(name).encode("utf-8")
     return b"".join(
         (_TOKEN_ID, _OID_LENGTH.pack(len(oid)), oid, _NAME_LENGTH.pack(len(text)), text)
@@ -49,7 +54,11 @@ def import_exported_name(octets: bytes) -> tuple[Mechanism, Name]:
     text, rest = _take(rest, _NAME_LENGTH)
     if rest:
         raise _bad("there is more behind the name")
-    return _mechanism(oid), _name(text)
+    if oid not in _BY_DER:
+        raise RemoteProtocolError(
+            Code.WRONG_MECH, "the exported name is not one of this family of mechanisms"
+        )
+    return _BY_DER[oid], _name(text)
 
 
 def _take(octets: bytes, header: Struct) -> tuple[bytes, bytes]:
@@ -64,24 +73,7 @@ def _take(octets: bytes, header: Struct) -> tuple[bytes, bytes]:
     )
 
 
-def _mechanism(encoded: bytes) -> Mechanism:
-    try:
-        oid, _ = decoder.decode(encoded, asn1Spec=ObjectIdentifier())
-    except PyAsn1Error:
-        raise _bad("its mechanism is not an object identifier") from None
-    if encoder.encode(oid) != encoded:
-        raise _bad("its mechanism is not in DER")
-    mechanism = mechanism_by_oid(tuple(oid))
-    if mechanism is None:
-        raise RemoteProtocolError(
-            Code.WRONG_MECH, f"the exported name is one of another mechanism: {oid}"
-        )
-    return mechanism
-
-
 def _name(octets: bytes) -> Name:
-    if len(octets) > _LONGEST:
-        raise _bad("it is too long")
     try:
         text = octets.decode("utf-8")
         name = import_name(text, NameType.EMAIL_OR_SPN)

@@ -123,7 +123,8 @@ def import_name(text: str, name_type: NameType, *, local_host: str = "") -> Name
         `NameType.USER_NAME`, and for `NameType.EMAIL_OR_SPN` either an address or
         ``service/host[/specific]``: what `display_name` writes.
     :param local_host: what ``service`` without a host means.
-    :raises LocalProtocolError: bad-service-name, bad-initiator-name, no-hostname.
+    :raises LocalProtocolError: bad-service-name, bad-initiator-name, no-hostname,
+        bad-name-token.
     """
     if name_type is NameType.HOSTBASED_SERVICE:
         return _import_hostbased(_split(text, "@"), local_host)
@@ -162,14 +163,14 @@ _CONTROLS: Final = {"n": "\n", "t": "\t", "b": "\b", "0": "\0"}
 def _split(text: str, separator: str) -> list[str]:
     """The parts between separators that have no backslash before them, without backslashes."""
     if len(text) > MAX_LENGTH:
-        raise _bad(LocalProtocolError, f"it is longer than {MAX_LENGTH} characters")
+        raise _bad_text(f"it is longer than {MAX_LENGTH} characters")
     parts = [""]
     characters = iter(text)
     for character in characters:
         if character == "\\":
             escaped = next(characters, None)
             if escaped is None:
-                raise _bad(LocalProtocolError, "it ends with a backslash")
+                raise _bad_text("it ends with a backslash")
             parts[-1] += _CONTROLS.get(escaped, escaped)
         elif character == separator:
             parts.append("")
@@ -194,3 +195,7 @@ def _problem(service: str, host: str, specific: str = "") -> str:
 
 def _bad(kind: type[BrowserIDError], why: str) -> BrowserIDError:
     return kind(Code.BAD_SERVICE_NAME, f"the service name can not be used: {why}")
+
+
+def _bad_text(why: str) -> LocalProtocolError:
+    return LocalProtocolError(Code.BAD_NAME_TOKEN, f"the name can not be read: {why}")

@@ -42,6 +42,7 @@ PROVISIONING: Final = "/provisioning"
 _BODY_TIME_S: Final = 10
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
+_MAX_CLIENT: Final = 64
 
 _SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
@@ -117,7 +118,7 @@ class _Endpoints:
         body = await _read_body(request)
         if self._limiter.statistics().tasks_waiting >= _MAX_WAITING:
             raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
-        client = request.client.host if request.client else ""
+        client = request.client.host[:_MAX_CLIENT] if request.client else ""
         # Hashing a password takes a processor for a while, so it is done in threads, a few at once.
         text = await to_thread.run_sync(self._certify, body, client, limiter=self._limiter)
         return JSONResponse({"certificate": text}, headers=_NO_STORE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -211,6 +212,15 @@ def rotate_key(
     click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
 
 
+def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in given:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise click.BadParameter(f"{proxy!r} is not an IP address or network") from None
+    return given
+
+
 @command.command()
 @place_options
 @click.option("--listen", metavar="ADDR", help="Address to listen on.")
@@ -230,6 +240,15 @@ def rotate_key(
     show_default=True,
     help="How long others may keep a copy of the support document.",
 )
+@click.option(
+    "--proxy",
+    "proxies",
+    metavar="ADDR",
+    multiple=True,
+    callback=_checked_proxies,
+    help="Address or network of a proxy before this server that says in X-Forwarded-For who its "
+    "clients are. Can be repeated.",
+)
 def serve(
     directory: Path | None,
     config_file: Path | None,
@@ -238,6 +257,7 @@ def serve(
     tls_certificate: Path | None,
     tls_key: Path | None,
     document_life: int,
+    proxies: tuple[str, ...],
 ) -> None:
     """Run the provider until SIGTERM or SIGINT.
 
@@ -254,7 +274,11 @@ def serve(
         )
     key = tls_key or (certificate if tls_certificate else options.tls_key or certificate)
     listener = Listener(
-        listen or options.listen, options.port if port is None else port, certificate, key
+        listen or options.listen,
+        options.port if port is None else port,
+        certificate,
+        key,
+        proxies,
     )
     settings = Settings(options.certificate_life_ms, document_life * 1000)
     run_server(

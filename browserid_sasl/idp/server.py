@@ -31,12 +31,15 @@ class Listener:
     :param port: TCP port; 0 for one that is free.
     :param certificate: PEM file with the server's certificate and its chain.
     :param key: PEM file with the private key.
+    :param proxies: addresses and networks of proxies, whose word is taken for the address a
+        client has (X-Forwarded-For). Nobody else's is: anybody can write such a header.
     """
 
     host: str
     port: int
     certificate: Path
     key: Path
+    proxies: tuple[str, ...] = ()
 
     def open(self) -> socket.socket:
         """Start listening.
@@ -143,9 +146,8 @@ def _config(app: ASGIApp, listener: Listener) -> uvicorn.Config:
         lifespan="off",
         access_log=False,
         log_level="warning",
-        # The client's address is the one it connects from; headers that say something else are
-        # written by anybody.
-        proxy_headers=False,
+        proxy_headers=bool(listener.proxies),
+        forwarded_allow_ips=list(listener.proxies),
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,

@@ -193,7 +193,7 @@ class TestRequest:
         assert attempt(provider).identity == ALICE
         assert provider.posts[0][:2] == ("real.example", "/keys")
 
-    @pytest.mark.parametrize("address", ["", "alice", "alice@", "@example.test", "a b@example.test"])
+    @pytest.mark.parametrize("address", ["", "alice", "alice@", "@a.test", "a b@a.test"])
     def test_an_address_that_is_none_is_asked_of_nobody(self, address: str) -> None:
         provider = PretendedProvider({})
         with pytest.raises(CredentialError, match="not an e-mail address"):
@@ -223,17 +223,17 @@ class TestAnswer:
         ("answer", "why"),
         [
             (granted(signing_key=OTHER_KEY), "not signed by a key"),
-            (granted(issuer="other.test"), "KeyError|may not certify"),
+            (granted(issuer="other.test"), "may not certify"),
             (granted(email=f"bob@{DOMAIN}"), f"it is for bob@{DOMAIN}"),
-            (granted(public_key=OTHER_KEY.public_key), "signature does not verify"),
+            (granted(public_key=OTHER_KEY.public_key), "it is for another key"),
             (granted(expires=NOW - 1), "expired"),
             (granted(issued_at=NOW - 2 * HOUR, expires=NOW - HOUR), "expired"),
             (granted(expires=NOW + 30_000), "expires at once"),
             (granted(issued_at=NOW + HOUR, expires=NOW + 2 * HOUR), "not valid yet"),
             (granted(expires=NOW + 25 * HOUR), "lives longer"),
             (lambda _key: said(200, {"certificate": "x"}), "not a valid JSON web token"),
-            (lambda _key: said(200, {"certificate": "a.b.c~d.e.f"}), "not base64url|valid"),
-            (lambda _key: said(200, {"certificate": "\u00e9.b.c"}), "outside of ASCII"),
+            (lambda _key: said(200, {"certificate": "a.b.c~d.e.f"}), "not base64url|parts"),
+            (lambda _key: said(200, {"certificate": "\u00e9.b.c"}), "not base64url"),
         ],
     )
     def test_a_certificate_that_no_server_would_accept_is_not_kept(

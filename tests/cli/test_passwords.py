@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -89,14 +90,13 @@ class TestDescriptor:
         assert refused(PasswordSource(descriptor=piped(content))).code is Code.INTERACT_FAILURE
 
     def test_it_may_come_in_pieces(self) -> None:
-        import threading
-
         reading, writing = os.pipe()
         os.write(writing, b"sec")
-        timer = threading.Timer(0.1, lambda: (os.write(writing, b"ret\n"), os.close(writing)))
+        timer = threading.Timer(0.1, os.write, (writing, b"ret\n"))
         timer.start()
         assert PasswordSource(descriptor=reading).read("Password") == "secret"
         timer.join()
+        os.close(writing)
 
     def test_it_has_to_be_open(self) -> None:
         descriptor = piped(b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from argon2 import PasswordHasher
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.database import Database
+from tests.support.provider import CHEAP_HASHER
 
 ALICE = "alice@example.test"
-CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def accounts(database: Database) -> Accounts:
-    return Accounts(database, "example.test", hasher=CHEAP)
+    return Accounts(database, "example.test", hasher=CHEAP_HASHER)
 
 
 def test_an_account_is_verified_by_its_password(accounts: Accounts) -> None:
@@ -139,3 +140,16 @@ def test_others_are_not_accounts(accounts: Accounts, text: str) -> None:
     with pytest.raises(LocalProtocolError) as raised:
         accounts.address(text)
     assert raised.value.remedy
+
+
+def test_looking_for_nobody_takes_as_long_as_for_somebody(database: Database) -> None:
+    accounts = Accounts(database, "example.test")
+    accounts.add(ALICE, "secret", 1)
+    times: dict[str, list[float]] = {ALICE: [], "nobody@example.test": []}
+    for _ in range(4):
+        for email, taken in times.items():
+            started = time.process_time()
+            assert not accounts.verify(email, "wrong", 2)
+            taken.append(time.process_time() - started)
+    known, unknown = (min(taken) for taken in times.values())
+    assert 0.5 < unknown / known < 2

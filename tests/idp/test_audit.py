@@ -13,7 +13,13 @@ from browserid_sasl.errors import StoreError
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.keys import PrivateKey
-from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider
+from tests.support.provider import (
+    ALICE,
+    DOMAIN,
+    PASSWORD,
+    RunningProvider,
+    running_provider,
+)
 
 NOW = 1_795_282_504_224
 
@@ -76,19 +82,20 @@ def test_a_sign_in_and_what_was_certified_are_recorded(running: RunningProvider)
     assert signed_in.items() >= {
         "event": "signed-in", "email": ALICE, "client": "127.0.0.1"
     }.items()  # fmt: skip
-    assert certified.items() >= {
-        "event": "certified",
-        "email": ALICE,
-        "client": "127.0.0.1",
-        "key": b64.encode(key.thumbprint),
-        "expires": running.clock.now + 3_600_000,
-    }.items()
+    assert (
+        certified.items()
+        >= {
+            "event": "certified",
+            "email": ALICE,
+            "client": "127.0.0.1",
+            "key": b64.encode(key.thumbprint),
+            "expires": running.clock.now + 3_600_000,
+        }.items()
+    )
 
 
 @pytest.mark.parametrize("email", [ALICE, f"nobody@{DOMAIN}"])
-def test_a_failure_is_recorded_with_the_wait_it_costs(
-    running: RunningProvider, email: str
-) -> None:
+def test_a_failure_is_recorded_with_the_wait_it_costs(running: RunningProvider, email: str) -> None:
     key = PrivateKey.generate("ES256").public_key.to_json()
     request = {"email": email, "password": "wrong", "public-key": key}
     for _ in range(7):
@@ -97,6 +104,26 @@ def test_a_failure_is_recorded_with_the_wait_it_costs(
     assert [failure["wait"] for failure in failures] == [0, 0, 0, 0, 1_000]
     assert {failure["email"] for failure in failures} == {email}
     assert {failure["client"] for failure in failures} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("proxies", "said", "client"),
+    [
+        ((), "198.51.100.7", "127.0.0.1"),
+        (("203.0.113.0/24",), "198.51.100.7", "127.0.0.1"),
+        (("127.0.0.1",), "198.51.100.7", "198.51.100.7"),
+        (("127.0.0.0/8",), "192.0.2.1, 198.51.100.7", "198.51.100.7"),
+        (("127.0.0.1",), "x" * 1000, "x" * 64),
+    ],
+)
+def test_a_clients_address_is_its_own_or_what_a_known_proxy_says(
+    tmp_path: Path, proxies: tuple[str, ...], said: str, client: str
+) -> None:
+    key = PrivateKey.generate("ES256").public_key.to_json()
+    request = {"email": ALICE, "password": PASSWORD, "public-key": key}
+    with running_provider(tmp_path / "provider", proxies=proxies) as running:
+        running.post("/certify", json=request, headers={"X-Forwarded-For": said})
+        assert events(running)[-1]["client"] == client
 
 
 def test_nothing_is_certified_that_can_not_be_recorded(running: RunningProvider) -> None:

@@ -17,6 +17,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder
@@ -63,7 +69,9 @@ def events(folder: Path) -> list[str]:
 
 
 class TestInit:
-    def test_makes_a_provider(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_makes_a_provider(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = tmp_path / "provider"
+        assert run(folder, "init", "--domain", DOMAIN) == 0
         assert ProviderFolder(folder).open().domain == DOMAIN
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert f"made an identity provider for {DOMAIN}" in capsys.readouterr().out
@@ -79,7 +87,9 @@ class TestInit:
         assert run(folder, "init", "--domain", "other.test") == os.EX_CONFIG
         assert f"provider for {DOMAIN}" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("domain", ["", "example", "127.0.0.1", "https://example.test", "a_b.c"])
+    @pytest.mark.parametrize(
+        "domain", ["", "example", "127.0.0.1", "https://example.test", "a_b.c"]
+    )
     def test_needs_a_domain(
         self, tmp_path: Path, domain: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -150,7 +160,12 @@ class TestUsers:
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[str] = []
-        monkeypatch.setattr("getpass.getpass", lambda prompt: asked.append(prompt) or PASSWORD)
+
+        def answer(prompt: str) -> str:
+            asked.append(prompt)
+            return PASSWORD
+
+        monkeypatch.setattr("getpass.getpass", answer)
         assert run(folder, "add-user", ALICE) == 0
         assert asked == [f"Password for {ALICE}: ", f"Password for {ALICE} again: "]
         assert ProviderFolder(folder).open().accounts.verify(ALICE, PASSWORD, 0)
@@ -282,6 +297,24 @@ class TestServe:
         options = ["--port", 0, "--tls-certificate", certificate, "--tls-key", key]
         assert run(folder, "serve", *options) == os.EX_CONFIG
         assert "belong together" in capsys.readouterr().err
+
+    def test_needs_a_key_that_is_not_encrypted(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        certificate, key = folder / "tls" / "server.pem", tmp_path / "key.pem"
+        plain = load_pem_private_key(certificate.read_bytes(), None)
+        key.write_bytes(
+            plain.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a password")
+            )
+        )
+        options = ["--port", 0, "--tls-certificate", certificate, "--tls-key", key]
+        assert run(folder, "serve", *options) == os.EX_CONFIG
+        assert "the key is encrypted" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("proxy", ["*", "proxy.example.org", "10.0.0.1/8"])
+    def test_knows_proxies_by_their_addresses(self, folder: Path, proxy: str) -> None:
+        assert run(folder, "serve", "--port", 0, "--proxy", proxy) == os.EX_USAGE
 
     def test_needs_a_free_port(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -72,9 +73,7 @@ class TestLimits:
         assert limits.begin(ALICE, "198.51.100.4", 0).blocked
         assert not limits.begin(BOB, "198.51.100.4", 0).blocked
 
-    def test_a_client_is_limited_whatever_account_it_guesses_at(
-        self, limits: SignInLimits
-    ) -> None:
+    def test_a_client_is_limited_whatever_account_it_guesses_at(self, limits: SignInLimits) -> None:
         for email in ("a@example.test", "b@example.test", "c@example.test"):
             fail(limits, email, HOME, 0)
         assert limits.begin(ALICE, HOME, 0).blocked
@@ -166,14 +165,10 @@ class TestOverHttp:
     def test_a_restart_does_not_help(self, running: RunningProvider) -> None:
         for _ in range(3):
             self.guess(running, "wrong")
-        with running_provider(
-            running.folder.path, policy=POLICY, clock=running.clock
-        ) as restarted:
+        with running_provider(running.folder.path, policy=POLICY, clock=running.clock) as restarted:
             assert self.guess(restarted, PASSWORD) == 429
 
     def test_guesses_made_at_once_count_each(self, running: RunningProvider) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: self.guess(running, "wrong"), range(16)))
         assert answers.count(401) == 3

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.errors import BrowserIDError, Code
+from browserid_sasl.errors import Code
 from browserid_sasl.jose import json as strict_json
+from tests.support.refusal import refused
 
 
 def read(text: bytes | str) -> dict[str, Any]:
@@ -15,11 +16,9 @@ def read(text: bytes | str) -> dict[str, Any]:
 
 
 def refuse(text: bytes | str, reason: str, code: Code = Code.INVALID_JSON) -> None:
-    with pytest.raises(BrowserIDError, match=reason) as refusal:
+    with refused(code, reason) as refusal:
         read(text)
-    assert refusal.value.code is code
     assert str(refusal.value).startswith("the document")
-    assert str(refusal.value).isprintable()
 
 
 def nested(levels: int, inside: str = "1") -> str:
@@ -42,7 +41,7 @@ class TestReading:
 
     @pytest.mark.parametrize("text", ["", " ", "{", '{"a"}', '{"a":1,}', "{'a':1}", '{"a":1}{}'])
     def test_what_is_no_json_is_refused_with_the_place(self, text: str) -> None:
-        refuse(text, r"at character \d+")
+        refuse(text, "at character ")
 
     def test_a_byte_order_mark_is_no_json(self) -> None:
         refuse(b'\xef\xbb\xbf{"a":1}', "character 0")
@@ -72,7 +71,7 @@ class TestMembers:
         refuse(text, "'a' is there twice")
 
     def test_the_message_shows_the_name_without_repeating_what_it_does_to_a_terminal(self) -> None:
-        refuse(r'{"\u001b[2J\n":1,"\u001b[2J\n":2}', r"\\x1b\[2J\\n")
+        refuse(r'{"\u001b[2J\n":1,"\u001b[2J\n":2}', r"\x1b[2J\n")
 
 
 class TestNumbers:
@@ -87,7 +86,7 @@ class TestNumbers:
     def test_the_longest_number(self) -> None:
         assert read(f'{{"a":{"9" * 32}}}') == {"a": int("9" * 32)}
 
-    @pytest.mark.parametrize("number", ["01", "+1", ".5", "1.", "0x10", "1_000", "١"])
+    @pytest.mark.parametrize("number", ["01", "+1", ".5", "1.", "0x10", "1_000", "\u0661"])
     def test_numbers_are_spelled_as_json_spells_them(self, number: str) -> None:
         refuse(f'{{"a":{number}}}', "character")
 
@@ -106,9 +105,16 @@ class TestLimits:
     def test_brackets_after_an_escaped_quote_do_not_hide_levels(self) -> None:
         refuse(nested(17, r'"\\"'), "deeper")
 
-    @pytest.mark.parametrize("text", ["[" * 60_000, '{"a":' * 10_000, "]" * 30_000 + "[" * 30_000])
-    def test_no_depth_exhausts_the_stack(self, text: str) -> None:
-        refuse(text, "deeper|character 0")
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("[" * 60_000, "deeper"),
+            ('{"a":' * 10_000, "deeper"),
+            ("]" * 30_000 + "[" * 30_000, "character 0"),
+        ],
+    )
+    def test_no_depth_exhausts_the_stack(self, text: str, reason: str) -> None:
+        refuse(text, reason)
 
     def test_a_document_has_a_limited_size(self) -> None:
         filler = "x" * (strict_json.MAX_SIZE - len('{"a":""}'))
@@ -123,13 +129,13 @@ class TestTypedMembers:
 
     @pytest.mark.parametrize("value", [1, None, True, [], {}, 1.5])
     def test_a_string_is_nothing_else(self, value: object) -> None:
-        assert code_of(lambda: strict_json.string({"a": value}, "a", "it")) is Code.INVALID_JSON
+        with refused(Code.INVALID_JSON):
+            strict_json.string({"a": value}, "a", "it")
 
     def test_a_string_has_a_limited_length(self) -> None:
         assert strict_json.string({"a": "xxx"}, "a", "it", max_length=3)
-        with pytest.raises(BrowserIDError, match="longer than 3 characters") as refusal:
+        with refused(Code.INVALID_JSON, "longer than 3 characters"):
             strict_json.string({"a": "xxxx"}, "a", "it", max_length=3)
-        assert refusal.value.code is Code.INVALID_JSON
 
     @pytest.mark.parametrize("value", [0, 1, 1_795_277_244_000, 2**53 - 1])
     def test_a_time_is_a_whole_number_of_milliseconds(self, value: int) -> None:
@@ -137,26 +143,21 @@ class TestTypedMembers:
 
     @pytest.mark.parametrize("value", [-1, 2**53, 10**31, 1.0, "1", True, None, [1]])
     def test_a_time_is_nothing_else(self, value: object) -> None:
-        assert code_of(lambda: strict_json.time({"a": value}, "a", "it")) is Code.INVALID_JSON
+        with refused(Code.INVALID_JSON):
+            strict_json.time({"a": value}, "a", "it")
 
     def test_what_has_to_be_there_is_missed_by_name(self) -> None:
         for reader in (strict_json.string, strict_json.time):
-            with pytest.raises(BrowserIDError, match="it has no `a`") as refusal:
+            with refused(Code.UNKNOWN_JSON_KEY, "it has no `a`"):
                 reader({}, "a", "it")
-            assert refusal.value.code is Code.UNKNOWN_JSON_KEY
 
     def test_what_is_optional_may_be_absent_but_not_null(self) -> None:
         for reader in (strict_json.optional_string, strict_json.optional_time):
             assert reader({}, "a", "it") is None
-            assert code_of(lambda read=reader: read({"a": None}, "a", "it")) is Code.INVALID_JSON
+            with refused(Code.INVALID_JSON):
+                reader({"a": None}, "a", "it")
         assert strict_json.optional_string({"a": "b"}, "a", "it") == "b"
         assert strict_json.optional_time({"a": 1}, "a", "it") == 1
-
-
-def code_of(action: Any) -> Code:
-    with pytest.raises(BrowserIDError) as refusal:
-        action()
-    return refusal.value.code
 
 
 def test_objects_are_written_compactly_in_utf_8() -> None:

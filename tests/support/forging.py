@@ -40,11 +40,15 @@ def certificate_in(message: bytes) -> str:
 
 def altered(claims: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The claims with some replaced; None takes one away."""
-    return {name: value for name, value in (dict(claims) | dict(changes)).items() if value is not None}
+    return {
+        name: value for name, value in (dict(claims) | dict(changes)).items() if value is not None
+    }
 
 
 def resigned(message: bytes, key: SigningKey, **changes: Any) -> bytes:
     """The context token with other claims in its last token, signed by this key."""
     head, tilde, _ = message.rpartition(b"~")
-    claims = altered(claims_of(message), {name.replace("_", "-"): changes[name] for name in changes})
+    claims = altered(
+        claims_of(message), {name.replace("_", "-"): changes[name] for name in changes}
+    )
     return head + tilde + jwt.sign(claims, key).encode()

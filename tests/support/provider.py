@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
+from argon2 import PasswordHasher
 
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener, make_server, url_of
@@ -22,6 +25,9 @@ from browserid_sasl.idp.signing_keys import Algorithm
 DOMAIN = "example.test"
 ALICE = f"alice@{DOMAIN}"
 PASSWORD = "correct horse battery staple"
+
+CHEAP_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Hashes as nobody should who has something to protect, and in no time."""
 
 
 class SettableClock:
@@ -78,6 +84,7 @@ def running_provider(
     settings: Settings | None = None,
     policy: Policy | None = None,
     clock: SettableClock | None = None,
+    proxies: tuple[str, ...] = (),
 ) -> Iterator[RunningProvider]:
     """Run a provider in a folder, made if it is not there, until the block ends.
 
@@ -87,9 +94,11 @@ def running_provider(
     folder = ProviderFolder(path)
     folder.create(domain, algorithm, clock.now, local_tls=True)
     provider = folder.open(policy)
+    accounts = Accounts(Database(path / "provider.sqlite"), domain, hasher=CHEAP_HASHER)
+    provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
     app = create_app(provider, settings or Settings(), clock)
-    listener = Listener("127.0.0.1", 0, folder.tls.server, folder.tls.server)
+    listener = Listener("127.0.0.1", 0, folder.tls.server, folder.tls.server, proxies)
     ready = threading.Event()
     server = make_server(app, listener, ready.set)
     with listener.open() as listening:

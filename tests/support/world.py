@@ -131,7 +131,7 @@ class World:
         return Verifier(self.resolver, **self.verifier_options)
 
     def acceptor(self, **further: Any) -> Acceptor:
-        arguments = {
+        arguments: dict[str, Any] = {
             "mechanism": self.mechanism,
             "options": self.options,
             "verifier": self.verifier,
@@ -141,7 +141,7 @@ class World:
         return Acceptor(**(arguments | further))
 
     def initiator(self, options: InitiatorOptions | None = None, **further: Any) -> Initiator:
-        arguments = {
+        arguments: dict[str, Any] = {
             "mechanism": self.mechanism,
             "target": IMAP,
             "credentials": self.person,

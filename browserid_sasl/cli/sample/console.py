@@ -111,7 +111,9 @@ class Console:
         described = describe(string) if self._verbose else None
         self.say(f"{what}: {{{len(string)}}}", *(described or [printable(string)]))
 
-    def _write(self, stream: TextIO, lines: tuple[str, ...], end: str = "\n") -> None:
+    def _write(self, stream: TextIO | None, lines: tuple[str, ...], end: str = "\n") -> None:
+        if stream is None:  # The program was started with it closed.
+            return
         text = "".join(f"{self._prefix}{_harmless(line)}{end}" for line in lines)
         try:
             stream.write(text)

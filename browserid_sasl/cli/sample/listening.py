@@ -162,15 +162,19 @@ class Listening:
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._slots.acquire()
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
                 # Too many open files, or a client that went away while it was waiting.
-                self._slots.release()
                 self._console.complain(f"accept: {error.strerror}")
                 await asyncio.sleep(_RETRY_TIME)
                 continue
+            # The place is taken after the connection: listeners that wait for clients hold none.
+            try:
+                await self._slots.acquire()
+            except asyncio.CancelledError:
+                connection.close()
+                raise
             self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:

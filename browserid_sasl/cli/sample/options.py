@@ -84,9 +84,10 @@ def timeout_option(function: F) -> F:
     return click.option(
         "--timeout",
         type=click.FloatRange(min=0.1),
+        metavar="SECONDS",
         default=60.0,
         show_default=True,
-        help="Seconds that one connection may take in all.",
+        help="What one connection may take in all.",
     )(function)
 
 
@@ -97,7 +98,8 @@ def tls_max_option(function: F) -> F:
         type=click.Choice(["1.2", "1.3"]),
         default="1.3",
         show_default=True,
-        help="Latest TLS version to use. Channel binding tls-unique needs 1.2.",
+        help="Latest TLS version to use. tls-unique needs 1.2; with 1.3 the flags -c and -C take"
+        " tls-server-end-point.",
     )(function)
 
 

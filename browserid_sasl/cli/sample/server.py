@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +26,6 @@ from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.gss.mechanisms import mechanism_by_name
 
 _GRACE: Final = 3.0
-_MAX_WORKERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,12 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
 @options.command
 @options.binding_flags
 @click.option(
-    "-h", "hostname", default=socket.gethostname, show_default="this host's", help="Own name."
+    "-h",
+    "hostname",
+    metavar="HOST",
+    default=socket.gethostname,
+    show_default="this host's",
+    help="The name clients know.",
 )
 @options.port_and_service
 @click.option(
@@ -87,6 +90,7 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
 @click.option(
     "--max-connections",
     type=click.IntRange(min=1),
+    metavar="NUMBER",
     default=512,
     show_default=True,
     help="Clients served at one time; others wait in the backlog.",
@@ -94,6 +98,7 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
 @click.option(
     "--backlog",
     type=click.IntRange(min=1),
+    metavar="NUMBER",
     default=128,
     show_default=True,
     help="Clients kept waiting.",
@@ -125,7 +130,6 @@ def serve(settings: Settings) -> int:
     if not orderly:
         # A verification that was cut short may still wait for an identity provider, in a thread
         # that the interpreter would wait for in turn. The stores do not need an orderly end.
-        sys.stdout.flush()
         os._exit(status)
     return status
 
@@ -155,7 +159,9 @@ async def _serve(
     if not listeners:
         console.complain("Couldn't bind to any socket")
         return os.EX_OSERR, True
-    workers = ThreadPoolExecutor(min(settings.max_connections, _MAX_WORKERS))
+    # As many as there are conversations: verifications that wait for slow identity providers
+    # leave none waiting that could go on.
+    workers = ThreadPoolExecutor(settings.max_connections)
     service = Service(server, settings.mechanism, workers)
 
     async def converse(stream: Stream, own_console: Console) -> None:

@@ -40,11 +40,9 @@ def describe(message: bytes) -> list[str] | None:
     lines = [f"GS2 header {match['header']}"] if match["header"] else []
     lines.append(f"{_SENDER[match['identifier']]}, {len(match['text'])} octets")
     parts = match["text"].split("~")
-    for number, part in enumerate(parts):
-        if number == len(parts) - 1:
-            lines += _describe_jwt("assertion", part)
-        elif part:
-            lines += _describe_jwt("certificate", part)
+    for certificate in filter(None, parts[:-1]):
+        lines += _describe_jwt("certificate", certificate)
+    lines += _describe_jwt("response" if match["identifier"] == "C" else "assertion", parts[-1])
     return lines
 
 

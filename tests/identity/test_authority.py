@@ -1,0 +1,397 @@
+"""Which identity provider may vouch for whom, with which keys, and how often one is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
+from browserid_sasl.identity.authority import (
+    MAX_LIFETIME_MS,
+    MIN_LIFETIME_MS,
+    RETRY_MS,
+    AuthorityResolver,
+    FetchedDocument,
+)
+from browserid_sasl.identity.support import Disabled
+from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.store import memory_acceptor
+from tests.support.forging import dump
+from tests.support.refusal import refused
+from tests.support.world import ALICE, HOUR, START, Provider, key, support_document
+
+OLD, NEW, OTHER = (key(name, "ES256") for name in ("old", "new", "other"))
+MINUTE = 60_000
+
+
+@dataclass
+class Landscape:
+    """Domains, what they publish, and a resolver that asks them."""
+
+    documents: dict[str, Any]
+    secondary: tuple[str, ...] = ()
+    lifetime: int = HOUR
+    provider: Provider = field(init=False)
+    resolver: AuthorityResolver = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.provider = Provider(self.documents, lifetime=self.lifetime)
+        self.cache = memory_acceptor().authorities
+        self.resolver = AuthorityResolver(self.provider, self.cache, secondary=self.secondary)
+
+    def keys(self, issuer: str, email: str = ALICE, now: int = START) -> tuple[PublicKey, ...]:
+        return self.resolver.keys_for(issuer, email, now)
+
+    def refreshed(self, issuer: str = "idp.test", now: int = START) -> tuple[PublicKey, ...]:
+        return self.resolver.refreshed_keys_for(issuer, ALICE, now)
+
+    def publish(self, *keys: Any, domain: str = "idp.test") -> None:
+        self.provider.documents[domain] = support_document(*keys)
+
+    @property
+    def asked(self) -> list[str]:
+        return self.provider.fetched
+
+
+def one_domain() -> Landscape:
+    return Landscape({"idp.test": support_document(OLD)})
+
+
+def chain(length: int) -> Landscape:
+    """idp.test, and as many delegations to the domain at the end, which has the keys."""
+    names = ["idp.test", *(f"d{i}.test" for i in range(1, length + 1))]
+    documents: dict[str, Any] = {name: {"authority": other} for name, other in pairwise(names)}
+    return Landscape(documents | {names[-1]: support_document(OLD)})
+
+
+class TestADomainsOwnProvider:
+    def test_it_vouches_for_its_own_addresses(self) -> None:
+        assert one_domain().keys("idp.test") == (OLD.public_key,)
+
+    def test_case_does_not_matter(self) -> None:
+        assert one_domain().keys("idp.test", "Alice@IDP.Test") == (OLD.public_key,)
+
+    @pytest.mark.parametrize(
+        "email",
+        ["alice@other.test", "alice@sub.idp.test", "alice@xidp.test", "alice@idp.test.other.test"],
+    )
+    def test_it_vouches_for_no_others(self, email: str) -> None:
+        domain = email.rpartition("@")[2]
+        landscape = Landscape({"idp.test": support_document(OLD), domain: support_document(OTHER)})
+        with refused(Code.UNTRUSTED_ISSUER, f"idp.test may not certify addresses of {domain}"):
+            landscape.keys("idp.test", email)
+
+    def test_a_domain_does_not_vouch_for_its_subdomain_nor_that_for_it(self) -> None:
+        landscape = one_domain()
+        landscape.publish(OTHER, domain="sub.idp.test")
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.keys("sub.idp.test")
+
+    @pytest.mark.parametrize("email", ["", "alice", "@idp.test", "alice@127.0.0.1"])
+    def test_what_is_no_address_has_no_provider(self, email: str) -> None:
+        landscape = one_domain()
+        for ask in (landscape.resolver.keys_for, landscape.resolver.refreshed_keys_for):
+            with refused(Code.UNKNOWN_PRINCIPAL_TYPE, kind=RemoteProtocolError):
+                ask("idp.test", email, START)
+        assert landscape.asked == []
+
+    def test_all_its_keys_count(self) -> None:
+        landscape = Landscape({"idp.test": support_document(OLD, NEW)})
+        assert landscape.keys("idp.test") == (OLD.public_key, NEW.public_key)
+
+    def test_a_disabled_domain_vouches_for_nobody(self) -> None:
+        landscape = Landscape({"idp.test": {"disabled": True}})
+        with refused(Code.UNTRUSTED_ISSUER, "`disabled`"):
+            landscape.keys("idp.test")
+
+    def test_a_domain_that_delegates_does_not_vouch_itself_any_more(self) -> None:
+        with refused(Code.UNTRUSTED_ISSUER, "delegates to d1.test"):
+            chain(1).keys("idp.test")
+
+    def test_a_domain_that_does_not_answer(self) -> None:
+        with refused(Code.HTTP_ERROR, kind=DiscoveryError):
+            Landscape({}).keys("idp.test")
+
+    def test_a_document_that_can_not_be_read(self) -> None:
+        with refused(Code.NO_KEY, kind=DiscoveryError):
+            Landscape({"idp.test": {}}).keys("idp.test")
+
+
+class TestDelegation:
+    @pytest.mark.parametrize("length", range(1, 7))
+    def test_six_steps_are_followed(self, length: int) -> None:
+        assert chain(length).keys(f"d{length}.test") == (OLD.public_key,)
+
+    def test_seven_are_not(self) -> None:
+        landscape = chain(7)
+        with refused(Code.UNTRUSTED_ISSUER, "more than 6 steps"):
+            landscape.keys("d7.test")
+        assert len(landscape.asked) == 7
+
+    def test_only_the_last_domain_vouches(self) -> None:
+        for stranger in ("d1.test", "d2.test", "evil.test"):
+            with refused(Code.UNTRUSTED_ISSUER, f"{stranger} may not certify"):
+                chain(3).keys(stranger)
+
+    @pytest.mark.parametrize(
+        "documents",
+        [
+            {"idp.test": {"authority": "idp.test"}},
+            {"idp.test": {"authority": "b.test"}, "b.test": {"authority": "idp.test"}},
+            {"idp.test": {"authority": "b.test"}, "b.test": {"authority": "b.test"}},
+            {"idp.test": {"authority": "B.test"}, "b.test": {"authority": "IDP.test"}},
+        ],
+    )
+    def test_circles_are_refused(self, documents: dict[str, Any]) -> None:
+        landscape = Landscape(documents)
+        with refused(Code.UNTRUSTED_ISSUER, "in a circle"):
+            landscape.keys("evil.test")
+        assert len(landscape.asked) == len(documents)
+
+    def test_a_delegation_to_a_disabled_domain_leads_nowhere(self) -> None:
+        landscape = Landscape({"idp.test": {"authority": "b.test"}, "b.test": {"disabled": True}})
+        with refused(Code.UNTRUSTED_ISSUER, "b.test has no identity provider"):
+            landscape.keys("b.test")
+
+    def test_a_delegation_to_a_domain_that_does_not_answer(self) -> None:
+        with refused(Code.HTTP_ERROR, kind=DiscoveryError):
+            Landscape({"idp.test": {"authority": "b.test"}}).keys("b.test")
+
+    def test_the_domain_delegated_to_is_told_about_whom(self) -> None:
+        asked = []
+
+        class Recorder(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                asked.append((domain, principal_domain))
+                return super().fetch(domain, principal_domain)
+
+        documents = {"idp.test": {"authority": "b.test"}, "b.test": support_document(OLD)}
+        resolver = AuthorityResolver(Recorder(documents), memory_acceptor().authorities)
+        resolver.keys_for("b.test", ALICE, START)
+        assert asked == [("idp.test", "idp.test"), ("b.test", "idp.test")]
+
+    def test_what_a_domain_says_about_a_stranger_does_not_count_for_its_own(self) -> None:
+        # Anybody can delegate a domain of theirs to a large provider that does not want it.
+        class Choosy(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                if (domain, principal_domain) == ("idp.test", "evil.test"):
+                    return FetchedDocument(dump({"disabled": True}), MAX_LIFETIME_MS)
+                return super().fetch(domain, principal_domain)
+
+        documents = {"idp.test": support_document(OLD), "evil.test": {"authority": "idp.test"}}
+        resolver = AuthorityResolver(Choosy(documents), memory_acceptor().authorities)
+        with refused(Code.UNTRUSTED_ISSUER):
+            resolver.keys_for("idp.test", "mallory@evil.test", START)
+        assert resolver.keys_for("idp.test", ALICE, START) == (OLD.public_key,)
+
+    def test_neither_does_its_silence_about_a_stranger(self) -> None:
+        class Silent(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                if (domain, principal_domain) == ("idp.test", "evil.test"):
+                    raise DiscoveryError(Code.HTTP_ERROR, "status 404")
+                return super().fetch(domain, principal_domain)
+
+        documents = {"idp.test": support_document(OLD), "evil.test": {"authority": "idp.test"}}
+        resolver = AuthorityResolver(Silent(documents), memory_acceptor().authorities)
+        with refused(Code.HTTP_ERROR):
+            resolver.keys_for("idp.test", "mallory@evil.test", START)
+        assert resolver.keys_for("idp.test", ALICE, START) == (OLD.public_key,)
+
+
+class TestSecondaryAuthorities:
+    def test_there_are_none_by_default(self) -> None:
+        landscape = one_domain()
+        for historical in ("browserid.org", "login.persona.org", "persona.org"):
+            landscape.publish(OTHER, domain=historical)
+            with refused(Code.UNTRUSTED_ISSUER, "`secondary_authorities`"):
+                landscape.keys(historical)
+
+    def test_one_that_is_configured_vouches_for_everybody(self) -> None:
+        landscape = Landscape({"fallback.test": support_document(OTHER)}, ("Fallback.test",))
+        assert landscape.keys("fallback.test") == (OTHER.public_key,)
+        assert landscape.keys("fallback.test", "bob@elsewhere.test") == (OTHER.public_key,)
+
+    def test_it_is_asked_without_asking_the_domain(self) -> None:
+        landscape = Landscape({"fallback.test": support_document(OTHER)}, ("fallback.test",))
+        landscape.keys("fallback.test")
+        assert landscape.asked == ["fallback.test"]
+
+    def test_the_domain_itself_still_counts(self) -> None:
+        landscape = Landscape({"idp.test": support_document(OLD)}, ("fallback.test",))
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+
+    def test_one_that_delegates_or_is_disabled_does_not_vouch(self) -> None:
+        for document in ({"authority": "idp.test"}, {"disabled": True}):
+            landscape = Landscape({"fallback.test": document}, ("fallback.test",))
+            with refused(Code.UNTRUSTED_ISSUER):
+                landscape.keys("fallback.test")
+
+
+class TestCaching:
+    @pytest.mark.parametrize(
+        ("lifetime", "kept"),
+        [
+            (-1, MIN_LIFETIME_MS),
+            (0, MIN_LIFETIME_MS),
+            (5 * MINUTE - 1, 5 * MINUTE),
+            (HOUR, HOUR),
+            (24 * HOUR + 1, 24 * HOUR),
+            (10**15, MAX_LIFETIME_MS),
+        ],
+    )
+    def test_a_document_is_kept_for_its_life_within_bounds(self, lifetime: int, kept: int) -> None:
+        landscape = Landscape({"idp.test": support_document(OLD)}, lifetime=lifetime)
+        landscape.keys("idp.test")
+        landscape.keys("idp.test", now=START + kept - 1)
+        assert landscape.asked == ["idp.test"]
+        landscape.keys("idp.test", now=START + kept)
+        assert landscape.asked == ["idp.test"] * 2
+
+    def test_the_bounds_are_five_minutes_and_a_day(self) -> None:
+        assert (MIN_LIFETIME_MS, MAX_LIFETIME_MS) == (5 * MINUTE, 24 * HOUR)
+
+    def test_delegations_are_kept_too(self) -> None:
+        landscape = chain(2)
+        for _ in range(3):
+            landscape.keys("d2.test")
+        assert landscape.asked == ["idp.test", "d1.test", "d2.test"]
+
+    def test_a_broken_document_is_not_kept(self) -> None:
+        landscape = Landscape({"idp.test": {}})
+        with refused(Code.NO_KEY):
+            landscape.keys("idp.test")
+        assert list(landscape.cache.all(START)) == []
+
+    def test_a_document_can_be_asked_for_as_such(self) -> None:
+        landscape = Landscape({"idp.test": {"disabled": True}})
+        assert landscape.resolver.document("idp.test", "idp.test", START) == Disabled()
+
+
+class TestFailures:
+    def test_a_failure_is_remembered_for_half_a_minute(self) -> None:
+        landscape = Landscape({})
+        for later in (0, 1, RETRY_MS - 1):
+            with refused(Code.HTTP_ERROR, "nobody answers"):
+                landscape.keys("idp.test", now=START + later)
+        assert landscape.asked == ["idp.test"]
+        landscape.publish(OLD)
+        assert landscape.keys("idp.test", now=START + RETRY_MS) == (OLD.public_key,)
+
+    def test_so_is_a_document_that_can_not_be_read_with_its_reason(self) -> None:
+        landscape = Landscape({"idp.test": {"authority": 1}})
+        reasons = set()
+        for _ in range(3):
+            with refused(Code.INVALID_ISSUER, kind=DiscoveryError) as refusal:
+                landscape.keys("idp.test")
+            reasons.add(str(refusal.value))
+        assert len(reasons) == 1
+        assert landscape.asked == ["idp.test"]
+
+    def test_every_refusal_is_an_exception_of_its_own(self) -> None:
+        # One that is raised again by many threads would grow a traceback without end.
+        landscape = Landscape({})
+        refusals = []
+        for _ in range(3):
+            with refused(Code.HTTP_ERROR) as refusal:
+                landscape.keys("idp.test")
+            refusals.append(refusal.value)
+        assert len({id(error) for error in refusals}) == 3
+
+    def test_one_domain_does_not_pay_for_another(self) -> None:
+        landscape = Landscape({"idp.test": support_document(OLD)})
+        with refused(Code.HTTP_ERROR):
+            landscape.keys("silent.test", "bob@silent.test")
+        assert landscape.keys("idp.test")
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        landscape = Landscape({})
+        for i in range(1100):
+            with refused(Code.HTTP_ERROR):
+                landscape.keys(f"d{i}.test", f"bob@d{i}.test")
+        with refused(Code.HTTP_ERROR):
+            landscape.keys("d0.test", "bob@d0.test")
+        assert landscape.asked.count("d0.test") == 2
+        assert landscape.asked.count("d1099.test") == 1
+
+
+class TestKeyRotation:
+    def test_a_new_key_is_found_by_asking_again(self) -> None:
+        landscape = one_domain()
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+        landscape.publish(NEW)
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+        assert landscape.refreshed() == (NEW.public_key,)
+        assert landscape.keys("idp.test") == (NEW.public_key,)
+
+    def test_nobody_can_make_us_ask_more_than_twice_a_minute(self) -> None:
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        for later in range(0, RETRY_MS, 1000):
+            landscape.refreshed(now=START + later)
+        assert len(landscape.asked) == 2
+        landscape.refreshed(now=START + RETRY_MS)
+        assert len(landscape.asked) == 3
+
+    def test_one_provider_does_not_pay_for_another(self) -> None:
+        landscape = one_domain()
+        landscape.publish(OLD, domain="b.test")
+        landscape.refreshed()
+        landscape.resolver.refreshed_keys_for("b.test", "bob@b.test", START)
+        assert landscape.asked.count("b.test") == 1
+
+    def test_a_provider_that_is_gone_keeps_its_cached_keys(self) -> None:
+        # Else the first forged certificate in its name would lock out everybody else.
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        del landscape.provider.documents["idp.test"]
+        with refused(Code.HTTP_ERROR, kind=DiscoveryError):
+            landscape.refreshed()
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+        assert landscape.refreshed() == (OLD.public_key,)
+
+    def test_a_provider_that_breaks_its_document_keeps_its_cached_keys(self) -> None:
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        landscape.provider.documents["idp.test"] = {}
+        with refused(Code.NO_KEY):
+            landscape.refreshed()
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+
+    def test_a_provider_that_stops_is_believed(self) -> None:
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        landscape.provider.documents["idp.test"] = {"disabled": True}
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.refreshed()
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.keys("idp.test")
+
+    def test_asking_again_makes_nobody_trusted(self) -> None:
+        landscape = one_domain()
+        landscape.publish(OTHER, domain="evil.test")
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.refreshed("evil.test")
+
+    def test_the_one_delegated_to_is_asked_again(self) -> None:
+        landscape = chain(1)
+        landscape.keys("d1.test")
+        landscape.publish(NEW, domain="d1.test")
+        assert landscape.refreshed("d1.test") == (NEW.public_key,)
+        assert landscape.asked == ["idp.test", "d1.test", "d1.test"]
+
+
+def test_short_keys_are_taken_where_that_is_configured() -> None:
+    document = support_document(OLD)
+    document["public-key"] = {"kty": "RSA", "n": "_" * 170 + "w", "e": "AQAB"}
+    for allow_legacy in (True, False):
+        cache = memory_acceptor().authorities
+        resolver = AuthorityResolver(
+            Provider({"idp.test": document}), cache, allow_legacy=allow_legacy
+        )
+        try:
+            assert resolver.keys_for("idp.test", ALICE, START) and allow_legacy
+        except BrowserIDError as error:
+            assert error.code is Code.KEY_TOO_SHORT and not allow_legacy

@@ -1,0 +1,92 @@
+"""The plugin, built and installed once as an administrator does it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.services import Installation, Site, Syslog, folder_for_all, run
+
+HERE = Path(__file__).parent
+NEEDED = ("/usr/lib/cyrus/bin/imapd", "/usr/sbin/slapd", "/usr/sbin/postfix", "/usr/bin/valgrind")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one process: /dev/log is one file, and installing takes a while."""
+    here = [item for item in items if item.path.is_relative_to(HERE)]
+    for item in here:
+        item.add_marker(pytest.mark.xdist_group("plugin"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_programs() -> None:
+    """Where these programs can not be started the tests are skipped, but never by a CI."""
+    if os.environ.get("CI") == "true":
+        return
+    if os.geteuid() != 0:
+        pytest.skip("starting the services needs root")
+    missing = [name for name in NEEDED if not Path(name).exists()]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (see plugin/debian-packages.txt)")
+
+
+@pytest.fixture(scope="session")
+def installation(real_programs: None) -> Iterator[Installation]:
+    """The result of `make install`."""
+    with folder_for_all() as folder:
+        installation = Installation(folder)
+        installation.make("install")
+        yield installation
+
+
+@pytest.fixture(scope="session")
+def provider_key() -> PrivateKey:
+    """The identity provider's key, made once since that takes a while."""
+    return PrivateKey.generate("RS256")
+
+
+@pytest.fixture
+def new_site(
+    installation: Installation, provider_key: PrivateKey
+) -> Iterator[Callable[[str], Site]]:
+    """Makes sites whose service runs as a given account."""
+    with folder_for_all() as folder:
+
+        def make(user: str = "root") -> Site:
+            own = folder / f"{user}-{len(list(folder.iterdir()))}"
+            own.mkdir()
+            return Site(installation, own, user, provider_key)
+
+        yield make
+
+
+@pytest.fixture
+def site(new_site: Callable[[str], Site]) -> Site:
+    """A site whose service runs as root, with one person signed in."""
+    site = new_site("root")
+    site.realm.sign_in()
+    return site
+
+
+@pytest.fixture(scope="session")
+def syslog(real_programs: None) -> Iterator[Syslog]:
+    """What the services log."""
+    syslog = Syslog()
+    yield syslog
+    syslog.close()
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both sides of libsasl2 in one process: driver.c says how it is used."""
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    done = run(("cc", "-g", *warnings, HERE / "driver.c", "-o", program, "-lsasl2", "-lpthread"))
+    if done.returncode != 0:
+        raise subprocess.SubprocessError(done.stdout)
+    return program

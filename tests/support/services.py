@@ -1,0 +1,445 @@
+"""The plugin installed in a folder of its own, and the real services that load it from there.
+
+Each service runs with its own configuration on free ports of the loopback interface, in a session
+of its own that is ended with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl import config
+from browserid_sasl.api import Client
+from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.sample_programs import ALICE, DOMAIN, ROOT, Person, Realm
+
+ADMIN: Final = f"admin@{DOMAIN}"
+AES128: Final = "BROWSERID-AES128"
+HOST: Final = "localhost"
+PATIENCE: Final = 20.0
+SYSTEM_PLUGINS: Final = "/usr/lib/x86_64-linux-gnu/sasl2"
+DEV_LOG: Final = "/dev/log"
+
+
+def run(
+    command: Sequence[str | Path], *, timeout: float = 60, **further: object
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, without a terminal."""
+    options = {"stdin": subprocess.DEVNULL} if "input" not in further else {}
+    return subprocess.run(  # type: ignore[call-overload, no-any-return]
+        command,
+        text=True,
+        timeout=timeout,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **(options | further),
+    )
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
+    """Wait for something to come true."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port."""
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """A folder that every user can read, as pytest's are not."""
+    folder = Path(tempfile.mkdtemp(prefix="browserid-plugin-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Installation:
+    """What `make install` makes, in a folder of its own.
+
+    :param folder: an empty folder that every user can read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.prefix = folder / "prefix"
+        self.plugins = folder / "sasl2"
+        self.man = folder / "man"
+        self.library = self.plugins / "libbrowserid.so"
+        self.environment = self.prefix / "lib" / "browserid-sasl" / "env"
+
+    def make(self, target: str) -> None:
+        """Make a target with this installation's folders."""
+        done = run(
+            ("make", target, f"PREFIX={self.prefix}", f"PLUGIN_DIR={self.plugins}")
+            + (f"MAN_DIR={self.man}",),
+            cwd=ROOT,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a program that is to find the plugin, and nothing of the caller's."""
+        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SASL_PATH": str(self.plugins)}
+
+
+class Site:
+    """A domain, people who are signed in, and a folder for a service's files.
+
+    :param folder: an empty folder that every user can read.
+    :param user: the account the service runs as.
+    """
+
+    def __init__(
+        self,
+        installation: Installation,
+        folder: Path,
+        user: str = "root",
+        key: PrivateKey | None = None,
+    ) -> None:
+        self.installation = installation
+        self.folder = folder
+        self.user = user
+        self.realm = Realm(folder, key or PrivateKey.generate("RS256"))
+        self.config_file = self.realm.config_file
+        self.server_folder = folder / "server"
+        self.give(self.server_folder)
+        self.sasl_folder = folder / "sasl"
+        self.sasl_folder.mkdir()
+
+    def give(self, folder: Path) -> None:
+        """Make a folder that belongs to the service's account."""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        account = pwd.getpwnam(self.user)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+
+    def configure(self, program: str, **options: str) -> None:
+        """Write a program's SASL configuration."""
+        lines = {"browserid_config": str(self.config_file)} | options
+        text = "".join(f"{name}: {value}\n" for name, value in lines.items())
+        (self.sasl_folder / f"{program}.conf").write_text(text)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of programs and services at this site."""
+        return self.installation.variables | {
+            "HOME": str(self.folder),
+            "SASL_CONF_PATH": str(self.sasl_folder),
+            "BROWSERID_CONFIG": str(self.config_file),
+        }
+
+    def run(
+        self, *command: str | Path, input: str = "", timeout: float = PATIENCE, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program here to its end."""
+        return run(command, input=input, timeout=timeout, env=self.variables | variables)
+
+    def mechanism(
+        self,
+        service: str,
+        *,
+        person: Person | None = None,
+        host: str = HOST,
+        mechanism: str = AES128,
+        authzid: str = "",
+        binding: ChannelBinding | None = None,
+    ) -> ClientMechanism:
+        """One login of this process, without a ticket."""
+        own = config.load(self.config_file).with_options({"backend": "memory"}, section="store")
+        client = Client(own, service, host, credentials=person or self.realm.person())
+        return client.start(
+            mechanism,
+            authzid=authzid,
+            channel_binding=binding,
+            binding_critical=binding is not None,
+        )
+
+
+class Syslog:
+    """What the services log: they know no other place than /dev/log."""
+
+    def __init__(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._take_over()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(DEV_LOG)
+        os.chmod(DEV_LOG, 0o666)
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        threading.Thread(target=self._collect, daemon=True).start()
+
+    @staticmethod
+    def _take_over() -> None:
+        """Remove what a test run that was killed left behind, but nothing that is in use."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+            with contextlib.suppress(ConnectionRefusedError):
+                caller.connect(DEV_LOG)
+                raise RuntimeError(f"{DEV_LOG} is in use: these tests need a machine without syslog")
+        os.unlink(DEV_LOG)
+
+    def _collect(self) -> None:
+        with contextlib.suppress(OSError):
+            while line := self._socket.recv(65536):
+                with self._news:
+                    self._lines.append(line.rstrip(b"\0\n").decode(errors="replace"))
+                    self._news.notify_all()
+
+    def mark(self) -> int:
+        """Where the log is now, for `wait_for`."""
+        return len(self._lines)
+
+    def wait_for(self, pattern: str, since: int = 0) -> str:
+        """The first line after a mark that matches a regular expression."""
+        expression = re.compile(pattern)
+        with self._news:
+            found = self._news.wait_for(lambda: self._find(expression, since), 5)
+        assert found, f"{pattern!r} was not logged, this was:\n" + "\n".join(self._lines[since:])
+        return found
+
+    def _find(self, expression: re.Pattern[str], since: int) -> str | None:
+        return next((line for line in self._lines[since:] if expression.search(line)), None)
+
+    def text(self, since: int = 0) -> str:
+        """Everything after a mark."""
+        return "\n".join(self._lines[since:])
+
+    def close(self) -> None:
+        """Stop."""
+        os.unlink(DEV_LOG)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+@contextmanager
+def service(
+    command: Sequence[str | Path], port: int, variables: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A service in the foreground, from when it listens until the end of the block."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(lambda: listens(port), f"{command[0]}: listening on {port}")
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(5)
+
+
+class Imapd:
+    """Cyrus imapd: its master, imapd and lmtpd."""
+
+    PROGRAMS: Final = Path("/usr/lib/cyrus/bin")
+
+    def __init__(self, site: Site, *, tls: tuple[Path, Path] | None = None, **options: str) -> None:
+        self.site = site
+        self.port = free_port()
+        self.folder = site.folder / "imapd"
+        self.lmtp = self.folder / "conf" / "socket" / "lmtp"
+        site.give(self.folder)
+        for name in ("conf", "spool"):
+            site.give(self.folder / name)
+        for name in ("db", "lock", "log", "proc", "socket", "user"):
+            site.give(self.folder / "conf" / name)
+        self.config = self.folder / "imapd.conf"
+        self._write_imapd_conf(options, tls)
+        self._write_cyrus_conf()
+
+    def _write_imapd_conf(self, options: Mapping[str, str], tls: tuple[Path, Path] | None) -> None:
+        settings = {
+            "configdirectory": str(self.folder / "conf"),
+            "defaultpartition": "default",
+            "partition-default": str(self.folder / "spool"),
+            "admins": "admin",
+            "servername": HOST,
+            "unixhierarchysep": "yes",
+            "delete_mode": "immediate",
+            "lmtp_admins": "postman",
+            "sasl_mech_list": AES128,
+            "sasl_browserid_config": str(self.site.config_file),
+            "sasl_browserid_strip_domain": DOMAIN,
+        }
+        if tls:
+            certificate, key = map(str, tls)
+            settings |= {"tls_server_cert": certificate, "tls_server_key": key}
+        lines = (f"{name}: {value}\n" for name, value in (settings | options).items())
+        self.config.write_text("".join(lines))
+
+    def _write_cyrus_conf(self) -> None:
+        def command(program: str, arguments: str = "") -> str:
+            return f'cmd="{self.PROGRAMS / program} -C {self.config} {arguments}"'
+
+        (self.folder / "cyrus.conf").write_text(
+            f"""
+            START {{
+              recover {command("ctl_cyrusdb", "-r")}
+            }}
+            SERVICES {{
+              imap {command("imapd")} listen="127.0.0.1:{self.port}"
+              lmtp {command("lmtpd", "-a")} listen="{self.lmtp}"
+            }}
+            EVENTS {{
+            }}
+            """
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[Imapd]:
+        """The service, from when it listens until the end of the block."""
+        command = (
+            *(self.PROGRAMS / "master", "-C", self.config, "-M", self.folder / "cyrus.conf"),
+            *("-p", self.folder / "master.pid"),
+        )
+        variables = self.site.variables
+        variables["SASL_PATH"] += f":{SYSTEM_PLUGINS}"
+        with service(command, self.port, variables, self.folder / "output"):
+            yield self
+
+
+class Slapd:
+    """OpenLDAP's server, which runs its operations in threads."""
+
+    BASE: Final = "dc=example,dc=test"
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.port = free_port()
+        self.url = f"ldap://127.0.0.1:{self.port}"
+        self.folder = site.folder / "slapd"
+        (self.folder / "db").mkdir(parents=True)
+        site.configure("slapd")
+        (self.folder / "slapd.conf").write_text(
+            f"""
+include /etc/ldap/schema/core.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+pidfile {self.folder}/pid
+sasl-host {HOST}
+authz-regexp "uid=([^@,]+)@{DOMAIN},cn=[^,]+,cn=auth" "uid=$1,ou=people,{self.BASE}"
+database mdb
+suffix "{self.BASE}"
+directory {self.folder}/db
+maxsize 10485760
+"""
+        )
+
+    @contextmanager
+    def running(self) -> Iterator[Slapd]:
+        """The service, from when it listens until the end of the block."""
+        command = ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf", "-h", self.url)
+        with service(command, self.port, self.site.variables, self.folder / "output"):
+            yield self
+
+
+class Postfix:
+    """Postfix with a submission service, which hands what it takes to a Cyrus imapd by LMTP."""
+
+    DAEMONS: Final = Path("/usr/lib/postfix/sbin")
+    INTERNAL: Final = (
+        "pickup unix n - n 60 1 pickup",
+        "cleanup unix n - n - 0 cleanup",
+        "qmgr unix n - n 300 1 qmgr",
+        "rewrite unix - - n - - trivial-rewrite",
+        "bounce unix - - n - 0 bounce",
+        "defer unix - - n - 0 bounce",
+        "proxymap unix - - n - - proxymap",
+        "anvil unix - - n - 1 anvil",
+        "error unix - - n - - error",
+        "retry unix - - n - - error",
+        "lmtp unix - - n - - lmtp",
+    )
+
+    def __init__(self, site: Site, lmtp: Path) -> None:
+        self.site = site
+        self.port = free_port()
+        self.folder = site.folder / "postfix"
+        for name in ("etc", "queue", "data"):
+            (self.folder / name).mkdir(parents=True)
+        account = pwd.getpwnam("postfix")
+        os.chown(self.folder / "data", account.pw_uid, account.pw_gid)
+        site.configure("smtpd", mech_list=AES128)
+        (self.folder / "etc" / "main.cf").write_text(
+            f"""
+compatibility_level = 3.6
+queue_directory = {self.folder}/queue
+data_directory = {self.folder}/data
+command_directory = /usr/sbin
+daemon_directory = {self.DAEMONS}
+myhostname = {HOST}
+mydestination = {DOMAIN}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks =
+alias_maps =
+local_recipient_maps =
+local_transport = lmtp:unix:{lmtp}
+import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C SASL_PATH={site.installation.plugins}
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_path = smtpd
+cyrus_sasl_config_path = {site.sasl_folder}
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+"""
+        )
+        services = (f"127.0.0.1:{self.port} inet n - n - - smtpd", *self.INTERNAL)
+        (self.folder / "etc" / "master.cf").write_text("\n".join(services) + "\n")
+
+    @contextmanager
+    def running(self) -> Iterator[Postfix]:
+        """The service, from when it listens until the end of the block."""
+        etc = self.folder / "etc"
+        run(("/usr/sbin/postfix", "-c", etc, "check"), env=self.site.variables)
+        variables = self.site.variables | {"MAIL_CONFIG": str(etc)}
+        command = (self.DAEMONS / "master", "-c", etc, "-d")
+        with service(command, self.port, variables, self.folder / "output"):
+            yield self
+
+
+__all__ = ["ADMIN", "ALICE", "DOMAIN", "Imapd", "Installation", "Postfix", "Site", "Slapd", "Syslog"]
