@@ -57,7 +57,7 @@ def run() -> list[str]:
         closing(BareStore(Path(folder, "bare.db"))) as bare_store,
     ):
         few, many = Service(few_entries), Service(many_entries)
-        actions = {
+        actions: dict[str, Callable[[], None]] = {
             "initial": few.logins(),
             "bare": BarePrimitives(bare_store),
             "few": few.reauthentications(),

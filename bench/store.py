@@ -52,7 +52,10 @@ class Subject:
             self.stores.tickets.put,
             self.stores.tickets.get,
         )
-        self._time("replay insert", lambda: [insert(digest, not_after + n) for n, digest in enumerate(digests)])
+        self._time(
+            "replay insert",
+            lambda: [insert(digest, not_after + n) for n, digest in enumerate(digests)],
+        )
         self._time("ticket put", lambda: [put(ticket) for ticket in tickets])
         self._time("ticket get", lambda: [get(ticket.tid, NOW) for ticket in tickets])
 
@@ -118,7 +121,7 @@ def _filled(path: Path, entries: int) -> AcceptorStores:
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO replay VALUES (?, ?)", _replay_rows(entries))
         connection.executemany(
-            "INSERT INTO ticket VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _ticket_rows(entries),
         )
         connection.execute("COMMIT")
@@ -136,7 +139,8 @@ def _ticket_rows(entries: int) -> Iterator[tuple[object, ...]]:
     for number in range(entries):
         expires = NOW + TICKET_LIFE * number // entries
         times = (expires - TICKET_LIFE, expires, model.renew_until)
-        yield (os.urandom(32), *before, *times, False, False, "{}")
+        identifier = (expires // 1000 << 24) + number % 1000
+        yield (identifier, os.urandom(32), *before, *times, False, False, "{}")
 
 
 def _ticket(tid: str, number: int) -> AcceptorTicket:

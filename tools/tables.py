@@ -101,6 +101,9 @@ MESSAGES: Final = (
     Amount("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),
     Amount("X.509 certificates in `x5c`", "jose.jwt.MAX_X5C"),
     Amount("X.509 certificates in a path", "gss.x509.MAX_CHAIN"),
+    Amount("levels of nesting in a SAML assertion", "gss.saml.MAX_DEPTH"),
+    Amount("attributes of a SAML assertion", "gss.saml.MAX_ATTRIBUTES"),
+    Amount("exported context", "gss.export.MAX_LENGTH", "octets"),
     Amount("one call of the PRF", "gss.prf.MAX_OUTPUT", "octets"),
 )
 DISCOVERY: Final = (

@@ -1,8 +1,8 @@
 """One HTTPS request and its answer, bounded in time and size, with TLS always verified.
 
-Built on `requests`, with three of its habits taken away: it believes the environment (proxies,
-~/.netrc, other trust anchors), its timeouts bound single reads only, and it connects to whatever
-address a name has.
+Built on `requests`, without its sessions: those believe the environment (proxies, ~/.netrc, other
+trust anchors) and read the whole of a redirect's body, followed or not. Two more of its habits are
+taken away: its timeouts bound single reads only, and it connects to whatever address a name has.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from browserid_sasl.discovery.dialing import Deadline, DeadlineSocket, Dialer
 from browserid_sasl.errors import Code, DiscoveryError
 
 _CHUNK: Final = 16_384
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,34 +83,33 @@ class HttpsClient:
 
         :raises DiscoveryError: http-error.
         """
-        return self._exchange(origin, "GET", path, params=dict(query))
+        return self._exchange(
+            origin, requests.Request("GET", origin.url + path, _HEADERS, params=dict(query))
+        )
 
     def post(self, origin: Origin, path: str, body: bytes) -> Answer:
         """Send a JSON document; the status is not judged.
 
         :raises DiscoveryError: http-error.
         """
-        headers = {"Content-Type": "application/json"}
-        return self._exchange(origin, "POST", path, data=body, headers=headers)
+        headers = _HEADERS | {"Content-Type": "application/json"}
+        return self._exchange(
+            origin, requests.Request("POST", origin.url + path, headers, data=body)
+        )
 
-    def _exchange(self, origin: Origin, method: str, path: str, **content: Any) -> Answer:
+    def _exchange(self, origin: Origin, request: requests.Request) -> Answer:
         deadline = Deadline.after(self.timeout)
+        adapter = _Adapter(origin, self.dialer, deadline)
         try:
-            with _session(origin, self.dialer, deadline) as session:
-                response = session.request(
-                    method,
-                    origin.url + path,
-                    allow_redirects=False,
-                    stream=True,
-                    timeout=deadline.remaining(),
-                    **content,
-                )
-                with response:
-                    return self._read(origin, response)
+            seconds = deadline.remaining()
+            with adapter.send(request.prepare(), stream=True, timeout=seconds) as response:
+                return self._read(origin, response)
         except (requests.RequestException, HTTPError, TimeoutError) as error:
             if deadline.passed:
                 raise _failed(origin, f"did not answer within {self.timeout:g} s") from None
             raise _failed(origin, f"broke off ({type(error).__name__})") from None
+        finally:
+            adapter.close()
 
     def _read(self, origin: Origin, response: requests.Response) -> Answer:
         body = bytearray()
@@ -116,20 +120,8 @@ class HttpsClient:
         return Answer(response.status_code, response.headers, bytes(body))
 
 
-def _session(origin: Origin, dialer: Dialer, deadline: Deadline) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    session.headers = {
-        "Accept": "application/json",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-    }
-    session.mount("https://", _Adapter(origin, dialer, deadline))
-    return session
-
-
 class _Adapter(HTTPAdapter):
-    """Connects with `_connection_class`, and verifies TLS with the origin's anchors only."""
+    """Connects by way of `_pool_class`, and verifies TLS with the origin's anchors only."""
 
     def __init__(self, origin: Origin, dialer: Dialer, deadline: Deadline) -> None:
         self._context = _tls_context(origin)

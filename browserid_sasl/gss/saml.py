@@ -32,6 +32,7 @@ ATTRIBUTE_PREFIX: Final = "urn:ietf:params:gss:federated-saml-attribute"
 """The assertion's attributes; the format of the name and the name follow after spaces."""
 
 MAX_ATTRIBUTES: Final = 256
+MAX_DEPTH: Final = 32
 
 _NAMESPACE: Final = "{urn:oasis:names:tc:SAML:2.0:assertion}"
 _UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:2.0:attrname-format:unspecified"
@@ -40,11 +41,12 @@ _UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:2.0:attrname-format:unspecified"
 class SamlVerifier(Protocol):
     """Knows the keys of SAML authorities."""
 
-    def signed_part(self, xml: bytes, issuer: str) -> bytes | None:
+    def signed_part(self, xml: bytes, issuer: str, now: int) -> bytes | None:
         """What an authority has signed of a document.
 
         :param xml: the assertion as it came.
         :param issuer: who made it, it says.
+        :param now: ms.
         :returns: the octets that a key of this issuer has signed and nothing else, None when no
             key of it has.
         """
@@ -64,7 +66,7 @@ def saml_attributes(
         return ()
     xml = _octets(claim)
     assertion = _Assertion.parse(xml)
-    signed = verifier.signed_part(xml, assertion.issuer) if verifier else None
+    signed = verifier.signed_part(xml, assertion.issuer, now) if verifier else None
     if signed is None:
         return _surface(assertion, authenticated=False)
     # From here on only what was signed is looked at: the document may have more in it.
@@ -98,6 +100,7 @@ class _Assertion:
             ) from None
         except (ValueError, LookupError):
             raise _bad("it is in an encoding that is not known") from None
+        _limit_depth(element)
         if element.tag != f"{_NAMESPACE}Assertion":
             raise _bad("it is not a SAML 2.0 assertion")
         issuer = element.findtext(f"{_NAMESPACE}Issuer", "").strip()
@@ -106,13 +109,22 @@ class _Assertion:
         return cls(element, issuer)
 
 
+def _limit_depth(root: Element) -> None:
+    """Refuse what would make the recursion of those that write XML too deep."""
+    level, depth = [root], 1
+    while level:
+        if depth > MAX_DEPTH:
+            raise _bad(f"it is nested deeper than {MAX_DEPTH} levels")
+        level, depth = [child for element in level for child in element], depth + 1
+
+
 def _octets(claim: object) -> bytes:
     if not isinstance(claim, str):
         raise _bad("the `saml` claim is not a string")
     text = claim.strip()
-    if text.startswith("<"):
-        return text.encode("utf-8")
     try:
+        if text.startswith("<"):
+            return text.encode("utf-8")
         return binascii.a2b_base64("".join(text.split()), strict_mode=True)
     except ValueError:
         raise _bad("the `saml` claim is neither XML nor base64") from None

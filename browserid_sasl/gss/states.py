@@ -176,8 +176,7 @@ class Machine(Generic[StateT, EventT]):
         """Move along the event's transition.
 
         :returns: what has to be sent.
-        :raises LocalProtocolError: context-established when the table has no such transition
-            because the exchange is over, invalid-usage otherwise.
+        :raises LocalProtocolError: invalid-usage when the table has no such transition.
         """
         transition = self._table.get((self._state, event))
         if transition is None:

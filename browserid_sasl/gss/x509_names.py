@@ -49,7 +49,7 @@ def check_name(
     :param issuers: the others on that path.
     :raises RemoteProtocolError: bad-subject.
     """
-    hosts, services = _names(leaf)
+    hosts, services = names_of(leaf)
     if services:
         _match(_service_patterns(services), _service_id(target), services, target)
         # Name constraints on DNS names do not bind SRVNames (RFC 4985 section 4), so that a CA
@@ -59,7 +59,7 @@ def check_name(
         _match(_host_patterns(hosts), _host_id(target), hosts, target)
 
 
-def _names(leaf: x509.Certificate) -> tuple[list[str], list[str]]:
+def names_of(leaf: x509.Certificate) -> tuple[list[str], list[str]]:
     """The DNS names, and the SRVNames; an SRVName that can not be read is an empty one."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -63,6 +63,15 @@ def place_options(function: F) -> F:
     return directory(file(function))
 
 
+def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in given:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise click.BadParameter(f"{proxy!r} is not an IP address or network") from None
+    return given
+
+
 @command.command()
 @place_options
 @click.option("--domain", metavar="DOMAIN", help="Domain whose addresses it will certify.")
@@ -212,15 +221,6 @@ def rotate_key(
     click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
 
 
-def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
-    for proxy in given:
-        try:
-            ip_network(proxy)
-        except ValueError:
-            raise click.BadParameter(f"{proxy!r} is not an IP address or network") from None
-    return given
-
-
 @command.command()
 @place_options
 @click.option("--listen", metavar="ADDR", help="Address to listen on.")
@@ -250,6 +250,7 @@ def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str
     "clients are. Can be repeated.",
 )
 def serve(
+    *,
     directory: Path | None,
     config_file: Path | None,
     listen: str | None,
@@ -263,21 +264,18 @@ def serve(
 
     When it is ready it says where, in one line on standard output.
     """
+    if tls_key is not None and tls_certificate is None:
+        raise click.UsageError("--tls-key needs --tls-certificate")
     options = _configuration(directory, config_file)
     folder = ProviderFolder(options.directory)
     provider = folder.open(Policy(options.failed_sign_ins, options.failed_sign_in_window_ms))
-    certificate = tls_certificate or options.tls_certificate or folder.tls.server
-    if certificate == folder.tls.server and not certificate.exists():
-        raise ConfigurationError(
-            "there is no TLS certificate to serve with",
-            "give --tls-certificate and --tls-key, or make one with `init --local-tls`",
-        )
-    key = tls_key or (certificate if tls_certificate else options.tls_key or certificate)
+    if tls_certificate is None:
+        tls_certificate, tls_key = _tls_files(options, folder)
     listener = Listener(
         listen or options.listen,
         options.port if port is None else port,
-        certificate,
-        key,
+        tls_certificate,
+        tls_key or tls_certificate,
         proxies,
     )
     settings = Settings(options.certificate_life_ms, document_life * 1000)
@@ -286,6 +284,18 @@ def serve(
         listener,
         lambda url: click.echo(f"serving {provider.domain} at {url}"),
     )
+
+
+def _tls_files(options: IdpConfig, folder: ProviderFolder) -> tuple[Path, Path]:
+    """The configured certificate and key, or those that `init --local-tls` has made."""
+    if options.tls_certificate and options.tls_key:
+        return options.tls_certificate, options.tls_key
+    if not folder.tls.server.exists():
+        raise ConfigurationError(
+            "there is no TLS certificate to serve with",
+            "give --tls-certificate and --tls-key, or make one with `init --local-tls`",
+        )
+    return folder.tls.server, folder.tls.server
 
 
 def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:

@@ -41,8 +41,8 @@ def demand(name: str, *, channel_binding: bool, critical: bool) -> Choice:
         is nothing to bind to.
     """
     mechanism = mechanism_by_name(name)
-    _check_critical(channel_binding=channel_binding, critical=critical)
-    used = channel_binding and (critical or name.upper().endswith(PLUS))
+    used = critical or name.upper().endswith(PLUS)
+    _check_critical(channel_binding=channel_binding, critical=used)
     return Choice(mechanism, mechanism.name, BindingFlag.USED if used else BindingFlag.NONE)
 
 

@@ -46,7 +46,7 @@ _SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
 
 #: Small pages: a transaction writes whole pages to the log, and ours change a few rows each.
 _PAGE_SIZE: Final = 2048
-_CHECKPOINT_PAGES: Final = 2000
+_CHECKPOINT_PAGES: Final = 4000
 _LOG_SIZE_LIMIT: Final = 16 << 20
 
 #: Free pages kept in the file, so that a steady load does not shrink and grow it in turn.

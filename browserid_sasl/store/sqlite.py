@@ -1,9 +1,9 @@
 """The stores in SQLite: one file for an acceptor, one for an initiator.
 
-Both halves of an acceptor's file are laid out for a steady stream of logins. What is added and
-what expires lies at the two ends of a table, so that a login touches the same few pages whatever
-the number of entries: replay entries are kept in the order of their expiry, tickets in the order
-of their arrival with an index by expiry beside.
+An acceptor's file is laid out for a steady stream of logins. Its tables are in the order of
+expiry, so that what is added and what expires lies at their two ends, and a login touches the same
+few pages whatever the number of entries. The one thing that can not be so is the index of tickets
+by identifier, a digest: it is kept small by having only the first octets of it.
 
 Expired entries go a batch at a time while others are added, so no clean-up job is needed; `purge`
 is for those who want all of it now. No store grows without end. When the replay store is full of
@@ -81,9 +81,10 @@ ACCEPTOR_SCHEMA: Final = Schema(
             UPDATE replay_size SET entries = entries - 1 WHERE id = 1;
         END;
 
+        -- id: the second of expiry, and in the lower 24 bits a number within it.
         CREATE TABLE ticket (
             id INTEGER PRIMARY KEY,
-            tid BLOB NOT NULL UNIQUE,
+            tid BLOB NOT NULL,
             subject TEXT NOT NULL,
             issuer TEXT NOT NULL,
             audience TEXT NOT NULL,
@@ -96,7 +97,7 @@ ACCEPTOR_SCHEMA: Final = Schema(
             renewed INTEGER NOT NULL,
             attributes TEXT NOT NULL
         );
-        CREATE INDEX ticket_expiry ON ticket (expires);
+        CREATE INDEX ticket_tid ON ticket (substr(tid, 1, 8));
 
         CREATE TABLE authority (
             domain TEXT NOT NULL PRIMARY KEY,
@@ -213,18 +214,22 @@ class SqliteAcceptorTicketStore:
     :param clock: the time in ms, for that removal.
     """
 
+    _WITH_TID: Final = "WHERE substr(tid, 1, 8) = substr(?1, 1, 8) AND tid = ?1"
     _PUT: Final = (
-        "INSERT INTO ticket VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT DO NOTHING"
+        "INSERT INTO ticket SELECT coalesce((SELECT max(id) + 1 FROM ticket"  # noqa: S608
+        " WHERE id BETWEEN ?8 / 1000 << 24 AND (?8 / 1000 << 24) + 0xFFFFFF), ?8 / 1000 << 24),"
+        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"
+        f" WHERE NOT EXISTS (SELECT 1 FROM ticket {_WITH_TID})"
     )
-    _GET: Final = "SELECT * FROM ticket WHERE tid = ? AND expires > ?"
+    _GET: Final = f"SELECT * FROM ticket {_WITH_TID} AND expires > ?2"  # noqa: S608
+    _DELETE: Final = f"DELETE FROM ticket {_WITH_TID}"  # noqa: S608
     _PURGE: Final = (
-        "DELETE FROM ticket WHERE id IN"
-        " (SELECT id FROM ticket WHERE expires < ? ORDER BY expires LIMIT ?)"
+        "DELETE FROM ticket WHERE id IN (SELECT id FROM ticket"
+        " WHERE id < (?1 / 1000 + 1) << 24 AND expires < ?1 ORDER BY id LIMIT ?2)"
     )
     _TRIM: Final = (
-        "DELETE FROM ticket WHERE id IN"
-        " (SELECT id FROM ticket ORDER BY expires DESC LIMIT -1 OFFSET ?)"
+        "DELETE FROM ticket WHERE id IN (SELECT id FROM ticket"
+        " ORDER BY id LIMIT max(0, (SELECT count(*) FROM ticket) - ?))"
     )
 
     def __init__(
@@ -254,7 +259,7 @@ class SqliteAcceptorTicketStore:
         return None if row is None else _acceptor_ticket(tid, row)
 
     def delete(self, tid: str) -> bool:
-        return self._database.change("DELETE FROM ticket WHERE tid = ?", (_tid_key(tid),)) == 1
+        return self._database.change(self._DELETE, (_tid_key(tid),)) == 1
 
     def all(self, now: int) -> Iterator[AcceptorTicket]:
         """Tickets are read one at a time: there may be many more than fit in memory."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,7 @@ def shown(title: str) -> Iterator[tuple[str, str]]:
     """Sender and label of each message in the diagram under a heading."""
     section = PROTOCOL.partition(f"\n### {title}\n")[2].partition("\n##")[0]
     [diagram] = re.findall(r"```mermaid\n(sequenceDiagram\n.*?)```", section, re.DOTALL)
-    for sender, label in re.findall(r"^ {4}([CS])->>[CS]: (.*)$", diagram, re.MULTILINE):
-        yield sender, label
+    yield from re.findall(r"^ {4}([CS])->>[CS]: (.*)$", diagram, re.MULTILINE)
 
 
 def sent(scene: Scene) -> list[tuple[str, str]]:
@@ -232,3 +231,14 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
         file = (page.parent / name).resolve() if name else page
         assert file.exists(), target
         assert not fragment or fragment in anchors(file), target
+
+
+@each_page
+def test_every_file_of_the_source_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not source(name).exists()] == []
+
+
+def source(name: str) -> Path:
+    """A file that a page names, from the project's folder or from the package's."""
+    return ROOT / name if name.startswith("browserid_sasl/") else ROOT / "browserid_sasl" / name

@@ -298,6 +298,9 @@ class TestServe:
         assert run(folder, "serve", *options) == os.EX_CONFIG
         assert "belong together" in capsys.readouterr().err
 
+    def test_takes_no_key_alone(self, folder: Path) -> None:
+        assert run(folder, "serve", "--tls-key", folder / "tls" / "server.pem") == os.EX_USAGE
+
     def test_needs_a_key_that_is_not_encrypted(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -70,9 +70,10 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on a port."""
-    with socket.socket() as caller:
-        return caller.connect_ex(("127.0.0.1", port)) == 0
+    """Whether somebody listens on a port, found out without calling."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    addresses = [line.split()[1] for line in lines if line.split()[3] == "0A"]
+    return f"{port:04X}" in {address.rpartition(":")[2] for address in addresses}
 
 
 @contextmanager
@@ -167,6 +168,11 @@ class Site:
         """Run a program here to its end."""
         return run(command, input=input, timeout=timeout, env=self.variables | variables)
 
+    def client(self, service: str, person: Person | None = None, host: str = HOST) -> Client:
+        """A client in this process, without tickets from earlier logins."""
+        own = config.load(self.config_file).with_options({"backend": "memory"}, section="store")
+        return Client(own, service, host, credentials=person or self.realm.person())
+
     def mechanism(
         self,
         service: str,
@@ -178,9 +184,7 @@ class Site:
         binding: ChannelBinding | None = None,
     ) -> ClientMechanism:
         """One login of this process, without a ticket."""
-        own = config.load(self.config_file).with_options({"backend": "memory"}, section="store")
-        client = Client(own, service, host, credentials=person or self.realm.person())
-        return client.start(
+        return self.client(service, person, host).start(
             mechanism,
             authzid=authzid,
             channel_binding=binding,
@@ -352,7 +356,7 @@ class Slapd:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.port = free_port()
-        self.url = f"ldap://127.0.0.1:{self.port}"
+        self.url = f"ldap://{HOST}:{self.port}"
         self.folder = site.folder / "slapd"
         (self.folder / "db").mkdir(parents=True)
         site.configure("slapd")
@@ -374,7 +378,12 @@ maxsize 10485760
     @contextmanager
     def running(self) -> Iterator[Slapd]:
         """The service, from when it listens until the end of the block."""
-        command = ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf", "-h", self.url)
+        # Debian's slapd looks for its SASL configuration here and nowhere else: in a view of the
+        # file system of its own, it finds this site's.
+        mount = f"mount --bind {self.site.sasl_folder} /etc/ldap/sasl2"
+        command = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
+        command += ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf")
+        command += ("-h", f"ldap://127.0.0.1:{self.port}")
         with service(command, self.port, self.site.variables, self.folder / "output"):
             yield self
 

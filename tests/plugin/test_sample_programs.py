@@ -1,0 +1,160 @@
+"""Cyrus's own sample programs on the plugin, and this project's, in every combination."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.gss.mechanisms import MECHANISMS
+from tests.support.sample_programs import ALICE, DOMAIN, HOST, RunningServer
+from tests.support.services import AES128, Site, Syslog, free_port, run, service
+
+EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
+ALL = [row.name for row in MECHANISMS]
+BOUND = ("-c", "-C")
+
+Client = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Cyrus's `client` and `server`, compiled."""
+    folder = tmp_path_factory.mktemp("samples")
+    for name in ("client.c", "server.c", "common.c", "common.h", "config.h"):
+        shutil.copy(EXAMPLES / name, folder)
+    config = folder / "config.h"
+    # Without this feature the server does not need the GSS-API library.
+    config.write_text(config.read_text().replace("#define HAVE_GSS_GET_NAME_ATTRIBUTE 1", ""))
+    for program in ("client", "server"):
+        sources = (f"{program}.c", "common.c")
+        flags = ("-w", "-I.", "-I/usr/include/sasl", "-Wl,--as-needed")
+        done = run(("cc", *flags, *sources, "-o", program, "-lsasl2"), cwd=folder)
+        assert done.returncode == 0, done.stdout
+    return folder
+
+
+class Programs:
+    """The four programs at one site; the clients print "authenticated" in their own words."""
+
+    def __init__(self, folder: Path, site: Site) -> None:
+        self.folder = folder
+        self.site = site
+        site.configure("sample", browserid_mechanisms=",".join(ALL), mech_list=" ".join(ALL), log_level="5")
+        with site.config_file.open("a") as config:
+            names = ", ".join(f'"{name}"' for name in ALL)
+            config.write(f"[server]\nmechanisms = [{names}]\n[client]\nmechanisms = [{names}]\n")
+
+    @contextmanager
+    def server(self, kind: str, *flags: str) -> Iterator[int]:
+        """A server of one kind; its port."""
+        if kind == "theirs":
+            port = free_port()
+            command = (self.folder / "server", "-h", HOST, "-s", "rcmd", "-p", str(port), *flags)
+            variables = self.site.variables
+            # Line by line, as on a terminal.
+            lines = ("stdbuf", "-oL", "-eL")
+            with service((*lines, *command), port, variables, self.log):
+                yield port
+            return
+        options = ("--config", str(self.site.config_file), "-p", "0", "--listen", "127.0.0.1")
+        with RunningServer((*options, "-h", HOST, *flags)) as server:
+            yield server.port
+            self.log.write_text(str(server.out) + str(server.err))
+
+    @property
+    def log(self) -> Path:
+        """What the server said."""
+        return self.site.folder / "server.log"
+
+    def client(self, kind: str, port: int, *flags: str, name: str = "", authzid: str = "") -> str:
+        """Run a client of one kind; what it said."""
+        if kind == "theirs":
+            command = (self.folder / "client", "-p", str(port), "-s", "rcmd", *flags, HOST)
+            done = self.site.run(
+                *command, input=f"{name}\n{authzid}\n", BROWSERID_MECHANISMS=" ".join(ALL)
+            )
+            return done.stdout
+        if any(flag in flags for flag in BOUND):
+            flags = (*flags, "--cb-type", "sasl-sample")
+        if authzid:
+            flags = (*flags, "--authzid", authzid)
+        done = self.site.realm.run_client("-s", "rcmd", *flags, port=port)
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def programs(samples: Path, site: Site) -> Programs:
+    return Programs(samples, site)
+
+
+def succeeded(said: str) -> bool:
+    return "successful authentication" in said
+
+
+@pytest.mark.parametrize("client", ["ours", "theirs"])
+@pytest.mark.parametrize("server", ["ours", "theirs"])
+class TestEveryCombination:
+    def test_logs_in_with_each_mechanism_afresh_and_by_ticket(
+        self, programs: Programs, server: str, client: str
+    ) -> None:
+        if (client, server) == ("ours", "ours"):
+            pytest.skip("tested with the sample programs themselves")
+        with programs.server(server) as port:
+            for mechanism in ALL:
+                for _ in ("afresh", "by ticket"):
+                    said = programs.client(client, port, "-m", mechanism)
+                    assert succeeded(said), said
+
+    @pytest.mark.parametrize("flag", BOUND)
+    def test_binds_to_the_channel(
+        self, programs: Programs, server: str, client: str, flag: str
+    ) -> None:
+        if (client, server) == ("ours", "ours"):
+            pytest.skip("tested with the sample programs themselves")
+        with programs.server(server, flag) as port:
+            said = programs.client(client, port, flag, "-m", AES128)
+            assert succeeded(said), said
+
+    def test_a_client_that_does_not_bind_is_refused_where_that_is_critical(
+        self, programs: Programs, syslog: Syslog, server: str, client: str
+    ) -> None:
+        mark = syslog.mark()
+        if (client, server) == ("ours", "ours"):
+            pytest.skip("tested with the sample programs themselves")
+        with programs.server(server, "-C") as port:
+            said = programs.client(client, port, "-m", AES128)
+        assert not succeeded(said)
+        assert "missing-channel-bindings" in said
+        logged = syslog.text(mark) if server == "theirs" else programs.log.read_text()
+        assert "this server requires channel binding" in logged
+
+
+class TestTheirServer:
+    def test_refuses_an_assertion_for_another_service(
+        self, programs: Programs, syslog: Syslog
+    ) -> None:
+        mark = syslog.mark()
+        with programs.server("theirs") as port:
+            command = ("-p", str(port), "-s", "imap", "-m", AES128)
+            said = programs.site.run(programs.folder / "client", *command, HOST, input="\n\n").stdout
+        assert not succeeded(said)
+        assert "bad-audience" in said
+        syslog.wait_for("this server is rcmd/localhost", mark)
+
+    def test_refuses_to_let_one_act_as_another(self, programs: Programs, syslog: Syslog) -> None:
+        mark = syslog.mark()
+        with programs.server("theirs") as port:
+            said = programs.client("theirs", port, "-m", AES128, authzid=f"bob@{DOMAIN}")
+        assert not succeeded(said)
+        assert "successful" not in programs.log.read_text()
+        print(syslog.text(mark))
+        syslog.wait_for("XX", mark)
+
+    def test_names_the_user(self, programs: Programs) -> None:
+        with programs.server("theirs") as port:
+            programs.client("theirs", port, "-m", AES128, name=ALICE, authzid=ALICE)
+        assert f"successful authentication '{ALICE}'" in programs.log.read_text()
