@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import socket
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +108,18 @@ def test_the_commands_exist_with_their_options(words: list[str]) -> None:
     known = {option for parameter in command.params for option in parameter.opts}
     options = {word for word in arguments if word.startswith("-")}
     assert options <= known
+
+
+def test_one_person_can_run_the_provider_and_sign_in(tmp_path: Path) -> None:
+    """Both keep what they have below the same folder of an empty home."""
+    home = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+
+    def run(name: str, *arguments: str) -> None:
+        command = [Path(sys.executable).with_name(name), *arguments]
+        subprocess.run(command, env=home, check=True, timeout=60)
+
+    run("browserid-idp", "init", "--domain", "example.test", "--local-tls")
+    run("browserid", "list")
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:

@@ -292,7 +292,7 @@ class IdpConfig:
         together="tls_certificate",
     )
     certificate_life_ms: int = options.seconds(
-        36_000,
+        3_600,
         300,
         86_400,
         "How long a person's certificate is good for. It can not be revoked earlier.",

@@ -10,7 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.gss.x509_names import names_of
-from browserid_sasl.jose.keys import public_key_from
+from browserid_sasl.jose.keys import PublicKey, public_key_from
 from browserid_sasl.printer.documents import kind_of
 from browserid_sasl.printer.node import Node, branch, wrong
 from browserid_sasl.printer.times import beginning, expiry
@@ -26,10 +26,17 @@ _UNREADABLE: Final = (
 def certificate(label: str, der: bytes, now: int) -> Node:
     """A certificate: for whom, from whom, for how long, and its key."""
     try:
-        parsed = x509.load_der_x509_certificate(der)
-        return branch(label, list(_facts(parsed, now)))
+        return branch(label, _facts(x509.load_der_x509_certificate(der), now))
     except _UNREADABLE:
         return wrong(label, f"{len(der)} octets that are no X.509 certificate")
+
+
+def key_of(der: bytes) -> PublicKey | None:
+    """The key of a certificate, None if it is none that is used here."""
+    try:
+        return public_key_from(x509.load_der_x509_certificate(der).public_key(), allow_legacy=True)
+    except (*_UNREADABLE, BrowserIDError):
+        return None
 
 
 def _facts(parsed: x509.Certificate, now: int) -> Iterator[Node]:
@@ -39,14 +46,14 @@ def _facts(parsed: x509.Certificate, now: int) -> Iterator[Node]:
     yield Node("names", ", ".join(services or hosts) or "none")
     yield beginning("not before", _ms(parsed.not_valid_before_utc.timestamp()), now)
     yield expiry("not after", _ms(parsed.not_valid_after_utc.timestamp()), now)
-    yield _key(parsed)
+    yield Node("key", _key(parsed))
 
 
-def _key(parsed: x509.Certificate) -> Node:
+def _key(parsed: x509.Certificate) -> str:
     try:
-        return Node("key", kind_of(public_key_from(parsed.public_key(), allow_legacy=True)))
+        return kind_of(public_key_from(parsed.public_key(), allow_legacy=True))
     except BrowserIDError as error:
-        return wrong("key", error.message)
+        return error.message
 
 
 def _ms(seconds: float) -> int:
