@@ -12,9 +12,9 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
-TEST_EXTRAS := idp,redis,plugin,test
+TEST_EXTRAS := idp,redis,plugin,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-test.txt plugin/debian-packages.txt)
-SOURCES := browserid_sasl bench demo tests $(wildcard *.py plugin)
+SOURCES := browserid_sasl bench demo tests tools $(wildcard *.py plugin)
 
 .PHONY: help demo test check format bench install install-commands uninstall uninstall-commands \
 	clean test-environment

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from bench.measure import WARM_UP, in_turns
-from bench.store import _filled as filled
+from bench.store import filled
 from browserid_sasl import store
 from browserid_sasl.api import now_ms
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores

@@ -76,8 +76,8 @@ def run() -> list[str]:
     with TemporaryDirectory() as folder:
         subjects = [
             Subject(memory_acceptor(), 0),
-            Subject(_filled(Path(folder, "small.db"), SMALL), SMALL),
-            Subject(_filled(Path(folder, "large.db"), LARGE), LARGE),
+            Subject(filled(Path(folder, "small.db"), SMALL), SMALL),
+            Subject(filled(Path(folder, "large.db"), LARGE), LARGE),
         ]
         for _ in range(ROUNDS):
             for subject in subjects:
@@ -109,7 +109,7 @@ def _power_time(path: Path) -> float:
     return elapsed / POWER_OPERATIONS * 1000
 
 
-def _filled(path: Path, entries: int) -> AcceptorStores:
+def filled(path: Path, entries: int) -> AcceptorStores:
     """Stores with so many assertions and tickets.
 
     They are spread over the time they are valid for, as logins at a steady rate leave them.

@@ -45,6 +45,9 @@ from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
 SERVER_DATABASE: Final = "server.db"
 CLIENT_DATABASE: Final = "client.db"
 
+_PURGE_MARGIN_MS: Final = 60_000
+"""How long an assertion is remembered beyond the moment it can no longer verify."""
+
 
 def now_ms() -> int:
     """The system's clock, ms since the epoch."""
@@ -122,7 +125,7 @@ class Server:
         :param channel_bindings: the channel's binding data by type, for example
             ``tls-exporter``; empty without.
         :param success_data: whether the application's protocol sends data along with success.
-        :param authorize: whether an identity may act as another.
+        :param authorize: whether an identity may log in, and act as another if it asks to.
         :raises LocalProtocolError: wrong-mech when the mechanism is not offered.
         """
         mechanism = mechanism_by_name(name)
@@ -270,10 +273,11 @@ def _mechanisms(config: Config, section: str, names: Sequence[str]) -> list[Mech
 
 
 def _acceptor_stores(config: Config) -> store.AcceptorStores:
+    grace = max(store.REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
     if config.store.backend == "memory":
-        return store.memory_acceptor()
+        return store.memory_acceptor(grace=grace)
     path = config.store.server_directory / SERVER_DATABASE
-    return store.open_acceptor(path, durability=config.store.durability)
+    return store.open_acceptor(path, durability=config.store.durability, grace=grace)
 
 
 def _initiator_stores(config: Config) -> store.InitiatorStores:

@@ -115,7 +115,7 @@ def test_one_person_can_run_the_provider_and_sign_in(tmp_path: Path) -> None:
     home = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
 
     def run(name: str, *arguments: str) -> None:
-        command = [Path(sys.executable).with_name(name), *arguments]
+        command = [str(Path(sys.executable).with_name(name)), *arguments]
         subprocess.run(command, env=home, check=True, timeout=60)
 
     run("browserid-idp", "init", "--domain", "example.test", "--local-tls")

@@ -73,7 +73,11 @@ class TestAnchors:
         (files.folder / "dangling").symlink_to("nowhere")
         assert set(load_anchors(files.folder)) == {ROOT.certificate, MIDDLE.certificate}
 
-    @pytest.mark.parametrize("content", [b"", b"hello", ROOT.pem[:200], ROOT.der])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"hello", ROOT.pem[:200], ROOT.der],
+        ids=["empty", "other text", "cut off", "DER"],
+    )
     def test_a_file_that_is_none(self, files: Files, content: bytes) -> None:
         error = refuse(load_anchors, files("ca.pem", content))
         assert error.code is Code.CERT_FILE_UNREADABLE
@@ -191,7 +195,11 @@ class TestServerCredential:
         error = refuse(load_server_credential, files.certificates(SERVER), files.key(pem))
         assert "unencrypted" in error.remedy
 
-    @pytest.mark.parametrize("content", [b"", b"hello", SERVER.pem, SERVER.key_pem[:100]])
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"hello", SERVER.pem, SERVER.key_pem[:100]],
+        ids=["empty", "other text", "certificate", "cut off"],
+    )
     def test_a_file_without_a_key(self, files: Files, content: bytes) -> None:
         error = refuse(load_server_credential, files.certificates(SERVER), files.key(content))
         assert error.code is Code.KEY_FILE_UNREADABLE

@@ -358,11 +358,8 @@ class Acceptor:
         ticket = self._new_ticket(grant, now)
         if ticket is not None and not proof_wanted:
             ticket = self._store_ticket(ticket)
-        answer = replace(
-            self._seal.members,
-            expires=grant.expires,
-            ticket=IssuedTicket(ticket.tid, ticket.expires) if ticket else None,
-        )
+        issued = IssuedTicket(ticket.tid, ticket.expires) if ticket else None
+        answer = replace(self._seal.members, expires=grant.expires, ticket=issued)
         if not proof_wanted:
             self._establish(grant, grant.master_key, extra_round_trip=False)
             self._machine.fire(AcceptorEvent.ACCEPTED)
@@ -392,9 +389,13 @@ class Acceptor:
         if self._stores.tickets is None or curve is None or grant.master_key is None:
             return None
         issued_at = _whole_second(now)
+        expires = issued_at + self._options.ticket_lifetime
         old = grant.used_ticket
-        renew_until = old.renew_until if old else issued_at + self._options.ticket_renew_limit
-        expires = min(issued_at + self._options.ticket_lifetime, _whole_second(renew_until))
+        if old is None:
+            renew_until = issued_at + self._options.ticket_renew_limit
+        else:
+            renew_until = old.renew_until
+            expires = min(expires, _whole_second(renew_until))
         if self._options.cap_ticket:
             expires = min(expires, grant.expires)
         if expires <= now:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Curve
@@ -63,8 +64,11 @@ class EcdhKey:
     @property
     def point(self) -> Point:
         """See `EphemeralKey.point`."""
-        numbers = self.private_key.public_key().public_numbers()
-        return Point(_minimal(numbers.x), _minimal(numbers.y))
+        encoded = self.private_key.public_key().public_bytes(
+            Encoding.X962, PublicFormat.UncompressedPoint
+        )
+        middle = 1 + self.curve.field_size
+        return Point(encoded[1:middle].lstrip(b"\0"), encoded[middle:].lstrip(b"\0"))
 
     def agree(self, peer: Point) -> bytes:
         """See `EphemeralKey.agree`."""
@@ -77,7 +81,3 @@ class EcdhKey:
             raise RemoteProtocolError(
                 Code.CRYPTO_ERROR, f"the other side's point is not on the curve {self.curve.name}"
             ) from None
-
-
-def _minimal(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")

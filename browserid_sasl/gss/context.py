@@ -13,7 +13,7 @@ from browserid_sasl.gss import prf
 from browserid_sasl.gss.enctypes import Key, random_to_key
 from browserid_sasl.gss.mechanisms import Mechanism
 from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
-from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.names import ServiceName, UserName
 
 
 class ContextFlag(IntFlag):
@@ -68,6 +68,11 @@ class SecurityContext:
     def mutual(self) -> bool:
         """Whether the acceptor proved its identity too."""
         return ContextFlag.MUTUAL in self.flags
+
+    @property
+    def initiator_name(self) -> UserName:
+        """The initiator's name, to compare, display and export; the acceptor's is `target`."""
+        return UserName.make(self.identity)
 
     def lifetime(self, now: int) -> int:
         """How long the context is still good for, in ms; 0 when it has expired."""

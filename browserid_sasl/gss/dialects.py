@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
@@ -48,6 +49,7 @@ def dialect_by_name(name: str) -> Dialect:
     return DIALECTS[name]
 
 
+@lru_cache(maxsize=256)
 def read_audience(text: str) -> tuple[Dialect, ServiceName]:
     """Take an `aud` claim apart.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 MAX_ADDRESS: Final = 254
@@ -25,6 +26,7 @@ def read_domain(text: str) -> str | None:
     return domain if is_domain(domain) else None
 
 
+@lru_cache(maxsize=1024)
 def domain_of(address: str) -> str | None:
     """The domain of an e-mail address in lower case, None if it is not an address."""
     local, at, domain = address.rpartition("@")

@@ -30,6 +30,9 @@ MAX_LIFETIME_MS: Final = 24 * 3_600_000
 RETRY_MS: Final = 30_000
 """For how long a failure to fetch is remembered, and how far apart forced fetches are."""
 
+RECENT_MS: Final = 5_000
+"""For how long the last document used is used again without looking into the cache."""
+
 _MAX_REMEMBERED: Final = 1024
 _Value = TypeVar("_Value")
 
@@ -93,6 +96,7 @@ class AuthorityResolver:
         self._secondary = frozenset(domain.lower() for domain in secondary)
         self._allow_legacy = allow_legacy
         self._attempts = _Attempts()
+        self._recent: dict[str, _Recent] = {}
 
     def keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
         """See `Authority.keys_for`."""
@@ -129,11 +133,16 @@ class AuthorityResolver:
         :raises DiscoveryError: http-error, or what is wrong with the document.
         """
         place = _place(domain, principal_domain)
+        recent = self._recent.get(place)
+        if recent is not None and recent.until > now >= recent.since:
+            return recent.document
         cached = self._cache.get(place, now)
-        if cached is not None:
-            return parse_support_document(cached.body, allow_legacy=self._allow_legacy)
-        self._attempts.refuse_after_failure(place, now)
-        return self._fetch(domain, principal_domain, now)
+        if cached is None:
+            self._attempts.refuse_after_failure(place, now)
+            return self._fetch(domain, principal_domain, now)
+        document = parse_support_document(cached.body, allow_legacy=self._allow_legacy)
+        self._recent = {place: _Recent(document, now, min(cached.expires, now + RECENT_MS))}
+        return document
 
     def _fetch(self, domain: str, principal_domain: str, now: int) -> Document:
         place = _place(domain, principal_domain)
@@ -143,6 +152,7 @@ class AuthorityResolver:
         except BrowserIDError as error:
             self._attempts.failed(place, now, error)
             raise
+        self._recent = {}
         lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
         self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
         return document
@@ -173,6 +183,18 @@ class AuthorityResolver:
             if len(seen) > MAX_DELEGATIONS:
                 raise _broken(domain, f"it takes more than {MAX_DELEGATIONS} steps")
             seen.append(document.authority)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recent:
+    """The last document used: on a busy server it is the one that the next login needs.
+
+    Not for long, because another process may have put a newer one into the cache.
+    """
+
+    document: Document
+    since: int
+    until: int
 
 
 class _Attempts:

@@ -15,9 +15,13 @@ PRIVATE_FOLDER: Final = 0o700
 def make_private_folder(path: Path) -> None:
     """Make a folder, and those above it, unless it is there; others lose access to it.
 
+    What is missing above it is made private too: it may be the parent of other private folders.
+
     :raises OSError: it can not be made.
     """
-    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    for folder in (*reversed(path.parents), path):
+        if not folder.exists():
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     path.chmod(PRIVATE_FOLDER)
 
 

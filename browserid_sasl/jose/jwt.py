@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from browserid_sasl.errors import Code, RemoteProtocolError
@@ -83,7 +84,7 @@ class Jwt:
         if len(parts) != 3:
             raise _invalid(what, f"it has {len(parts)} parts instead of 3")
         head, payload, tail = parts
-        header = _parse_header(b64.decode(head, f"the header of {what}"), what)
+        header = _parse_header(head, what)
         claims = strict_json.parse_object(
             b64.decode(payload, f"the payload of {what}"), f"the payload of {what}"
         )
@@ -119,26 +120,33 @@ def sign(claims: Mapping[str, Any] | bytes, key: SigningKey, *, x5c: Sequence[by
     :param claims: the payload, or its octets ready made.
     :param x5c: DER certificates for the header, the signer's first (RFC 7515 section 4.1.6).
     """
-    header: dict[str, Any] = {"alg": key.algorithm.name}
-    if x5c:
-        header["x5c"] = [binascii.b2a_base64(der, newline=False).decode("ascii") for der in x5c]
-    signing_input = _signing_input(header, claims)
+    signing_input = _signing_input(_header(key.algorithm.name, tuple(x5c)), claims)
     return f"{signing_input}.{b64.encode(key.sign(signing_input.encode('ascii')))}"
 
 
 def unsigned(claims: Mapping[str, Any]) -> str:
     """Make a token with `alg` none, for the two places where PROTOCOL.md permits one."""
-    return _signing_input({"alg": "none"}, claims) + "."
+    return _signing_input(_header("none"), claims) + "."
 
 
-def _signing_input(header: Mapping[str, Any], claims: Mapping[str, Any] | bytes) -> str:
+def _signing_input(header: str, claims: Mapping[str, Any] | bytes) -> str:
     payload = claims if isinstance(claims, bytes) else strict_json.dumps(claims)
-    return f"{b64.encode(strict_json.dumps(header))}.{b64.encode(payload)}"
+    return f"{header}.{b64.encode(payload)}"
 
 
-def _parse_header(octets: bytes, what: str) -> Header:
+# Nearly all headers, read or written, are one of a few: each is worked on once.
+@lru_cache(maxsize=16)
+def _header(alg: str, x5c: tuple[bytes, ...] = ()) -> str:
+    members: dict[str, Any] = {"alg": alg}
+    if x5c:
+        members["x5c"] = [binascii.b2a_base64(der, newline=False).decode("ascii") for der in x5c]
+    return b64.encode(strict_json.dumps(members))
+
+
+@lru_cache(maxsize=64)
+def _parse_header(text: str, what: str) -> Header:
     what = f"the header of {what}"
-    members = strict_json.parse_object(octets, what)
+    members = strict_json.parse_object(b64.decode(text, what), what)
     alg = members.get("alg")
     if not isinstance(alg, str) or not alg:
         raise RemoteProtocolError(Code.MISSING_ALGORITHM, f"{what} names no algorithm")

@@ -29,11 +29,11 @@ _SENDERS: Final = {
     TokenId.ACCEPTOR_METADATA.value: "acceptor's metadata",
 }
 _BINDING_FLAGS: Final = {
-    BindingFlag.NONE: "no channel binding",
-    BindingFlag.NOT_OFFERED: "channel binding not offered by the server, as the client sees it",
-    BindingFlag.USED: "channel binding",
+    BindingFlag.NONE: "none",
+    BindingFlag.NOT_OFFERED: "none, because the server did not offer it",
+    BindingFlag.USED: "used,",
 }
-_GS2_HEADER: Final = re.compile(rb"(?:[nyF]|p=[^,]*),(?:a=[^,]*)?,")
+_GS2_HEADER: Final = re.compile(rb"(?:F,)?(?:[ny]|p=[^,]*),(?:a=[^,]*)?,")
 _BASE64URL: Final = r"[A-Za-z0-9_-]+={0,2}"
 _JWT: Final = re.compile(rf"{_BASE64URL}\.{_BASE64URL}\.(?:{_BASE64URL})?")
 _URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -93,7 +93,12 @@ def decode(written: bytes, encoding: Encoding = Encoding.AUTO) -> bytes:
 
 
 def _raw(written: bytes) -> bytes:
-    return written.strip() if written.strip().isascii() and written.isascii() else written
+    """The octets, without the line's end that a file of text has and a binary token has not."""
+    text = written.strip()
+    try:
+        return text if text.decode("utf-8").isprintable() else written
+    except UnicodeDecodeError:
+        return written
 
 
 def _from_hex(written: bytes) -> bytes:
@@ -185,10 +190,11 @@ def _context_token(octets: bytes, now: int) -> Node | None:
 
 
 def _json(octets: bytes, _now: int) -> Node | None:
-    if not octets.startswith(b"{"):
+    text = octets.strip()
+    if not text.startswith(b"{"):
         return None
     try:
-        return documents.document(strict_json.parse_object(octets, "the document"))
+        return documents.document(strict_json.parse_object(text, "the document", MAX_SIZE))
     except BrowserIDError as error:
         return wrong("JSON document", error.message)
 

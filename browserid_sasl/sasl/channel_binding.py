@@ -38,7 +38,7 @@ def tls_server_end_point(certificate: bytes) -> ChannelBinding:
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         algorithm = parsed.signature_hash_algorithm
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise _unusable("it can not be read") from None
     if algorithm is None:
         raise _unusable("its signature has no single hash function")

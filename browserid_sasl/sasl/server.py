@@ -15,7 +15,7 @@ from browserid_sasl.sasl.result import Result
 _MAX_SHOWN: Final = 254
 
 Authorize = Callable[[str, str], bool]
-"""Whether the first identity may act as the second."""
+"""Whether the first identity may log in and act as the second, which may be the same."""
 
 
 class AcceptorFactory(Protocol):
@@ -44,7 +44,7 @@ class ServerMechanism:
     :param require_binding: whether a client that uses none is refused.
     :param success_data: whether the application's protocol sends data along with success. If
         not, the last challenge is answered by an empty message.
-    :param authorize: whether an identity may act as another.
+    :param authorize: whether an identity may log in, and act as another. Asked for every login.
     """
 
     def __init__(
@@ -154,12 +154,17 @@ class ServerMechanism:
 
     def _check(self, identity: str) -> None:
         authzid = self._header.authzid or identity
-        if authzid != identity and not self._authorize(identity, authzid):
+        if self._authorize(identity, authzid):
+            return
+        if authzid == identity:
             raise RemoteProtocolError(
-                Code.NO_LOCAL_MAPPING,
-                f"{identity} may not act as {_shown(authzid)}",
-                "leave the authorization identity empty to act as yourself",
+                Code.NO_LOCAL_MAPPING, f"{identity} may not log in to this service"
             )
+        raise RemoteProtocolError(
+            Code.NO_LOCAL_MAPPING,
+            f"{identity} may not act as {_shown(authzid)}",
+            "leave the authorization identity empty to act as yourself",
+        )
 
     def _finish(self, challenge: bytes | None) -> bytes | None:
         acceptor = self._acceptor

@@ -14,6 +14,7 @@ processes of one host, and `memory` those of one process.
 from __future__ import annotations
 
 from browserid_sasl.store.base import (
+    REPLAY_GRACE,
     AcceptorStores,
     AcceptorTicket,
     AcceptorTicketStore,
@@ -30,6 +31,7 @@ from browserid_sasl.store.memory import memory_acceptor, memory_initiator
 from browserid_sasl.store.sqlite import open_acceptor, open_initiator
 
 __all__ = [
+    "REPLAY_GRACE",
     "AcceptorStores",
     "AcceptorTicket",
     "AcceptorTicketStore",

@@ -30,7 +30,7 @@ class AcceptorTicket:
     :param curve: curve of the mechanisms it serves, ``P-256`` or ``P-521``.
     :param issued_at: ms.
     :param expires: ms, a whole second.
-    :param renew_until: ms; no ticket descended from this one lives longer.
+    :param renew_until: ms; no ticket that renews this one lives longer.
     :param mutual: whether the original context was mutually authenticated.
     :param renewed: whether it was issued in a re-authentication.
     :param attributes: the certificate's claims beyond the registered ones.
@@ -114,7 +114,7 @@ class ReplayStore(Protocol):
 
         The record survives the death of the process as soon as this returns.
 
-        :param digest: SHA-256 of the backed assertion text, 32 octets.
+        :param digest: what `identity.verifier.replay_digest` gives, 32 octets.
         :param not_after: ms after which the assertion says itself that it is void. It has to be
             a function of what `digest` covers alone (not of a local setting such as the
             permitted skew), so that equal digests always come with equal times: an

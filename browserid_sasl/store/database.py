@@ -166,7 +166,7 @@ class SqliteDatabase:
         ((free,),) = self.rows("PRAGMA freelist_count")
         ((total,),) = self.rows("PRAGMA page_count")
         if free > max(_RESERVED_PAGES, total // 4):
-            self.rows(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
+            self._run(_to_the_end, f"PRAGMA incremental_vacuum({_SHRINK_PAGES})", ())
 
     def close(self) -> None:
         """Close every thread's connection. The next use opens another."""
@@ -176,7 +176,10 @@ class SqliteDatabase:
                     session.close()
 
     def _run(
-        self, take: Callable[[sqlite3.Cursor], _T], statement: str, parameters: Sequence[object]
+        self,
+        action: Callable[[sqlite3.Connection, str, Sequence[Any]], _T],
+        statement: str,
+        parameters: Sequence[object],
     ) -> _T:
         while True:
             session = self._session()
@@ -185,7 +188,7 @@ class SqliteDatabase:
                 if connection is None:  # another thread closed it, for a fork, just now
                     continue
                 try:
-                    return take(connection.execute(statement, parameters))
+                    return action(connection, statement, parameters)
                 except sqlite3.Error as error:
                     session.close()
                     raise self._explained(error) from error
@@ -278,7 +281,7 @@ class SqliteDatabase:
                 f"synchronous = {self._synchronous}",
                 f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
                 f"journal_size_limit = {_LOG_SIZE_LIMIT}",
-                "secure_delete = FAST",
+                "secure_delete = ON",  # keys that were deleted are not left in free pages
                 "trusted_schema = OFF",
                 "mmap_size = 0",  # a disk error would be a signal instead of an error
             ):
@@ -346,17 +349,26 @@ _REASONS: Final = {
 }
 
 
-def _row_count(cursor: sqlite3.Cursor) -> int:
-    return cursor.rowcount
+def _row_count(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> int:
+    return connection.execute(statement, parameters).rowcount
 
 
-def _first_row(cursor: sqlite3.Cursor) -> Row | None:
-    row: Row | None = cursor.fetchone()
+def _first_row(
+    connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]
+) -> Row | None:
+    row: Row | None = connection.execute(statement, parameters).fetchone()
     return row
 
 
-def _all_rows(cursor: sqlite3.Cursor) -> list[Row]:
-    return cursor.fetchall()
+def _all_rows(
+    connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]
+) -> list[Row]:
+    return connection.execute(statement, parameters).fetchall()
+
+
+def _to_the_end(connection: sqlite3.Connection, statement: str, _parameters: Sequence[Any]) -> None:
+    # `execute` takes one step of a statement without columns, and each step frees one page.
+    connection.executescript(statement)
 
 
 def _file_identity(path: Path) -> tuple[int, int]:

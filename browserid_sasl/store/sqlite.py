@@ -17,7 +17,8 @@ import json
 import random
 import re
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -55,6 +56,7 @@ _FULL_PURGE_PAUSE: Final = 0.002
 _COUNT_SLACK: Final = 64
 
 _DIGEST_SIZE: Final = 32
+_FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 #: The last character has four bits of the digest and two that are zero.
 _spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullmatch
 #: Before an identifier that does not spell a digest, to tell it from one by its length.
@@ -158,10 +160,6 @@ class SqliteReplayStore:
         "INSERT INTO replay (not_after, digest) SELECT ?, ?"
         " WHERE (SELECT entries FROM replay_size WHERE id = 1) < ? ON CONFLICT DO NOTHING"
     )
-    _PURGE: Final = (
-        "DELETE FROM replay WHERE (not_after, digest) IN (SELECT not_after, digest FROM replay"
-        " WHERE not_after < ? ORDER BY not_after LIMIT ?)"
-    )
 
     def __init__(
         self,
@@ -180,7 +178,7 @@ class SqliteReplayStore:
 
     def insert(self, digest: bytes, not_after: int) -> bool:
         if _one_in(self._purge_period):
-            _purge_a_little(self._database, self._PURGE, self._clock() - self._grace)
+            self._purge_batch(self._clock() - self._grace, _PURGE_BATCH)
         if self._insert(digest, not_after):
             return True
         if self._has(digest, not_after):
@@ -196,7 +194,22 @@ class SqliteReplayStore:
         )
 
     def purge(self, now: int) -> int:
-        return _purge_all(self._database, self._PURGE, now - self._grace)
+        return _purge_all(self._purge_batch, now - self._grace)
+
+    def _purge_batch(self, before: int, size: int) -> int:
+        statement = (
+            "SELECT not_after, digest FROM replay WHERE not_after < ?"
+            " ORDER BY not_after, digest LIMIT 1 OFFSET ?"
+        )
+        last = self._database.row(statement, (before, size - 1))
+        if last is None:
+            gone = self._database.change("DELETE FROM replay WHERE not_after < ?", (before,))
+        else:
+            statement = "DELETE FROM replay WHERE (not_after, digest) <= (?, ?)"
+            gone = self._database.change(statement, last)
+        if gone:
+            self._database.shrink()
+        return gone
 
     def _insert(self, digest: bytes, not_after: int) -> bool:
         return self._database.change(self._INSERT, (not_after, digest, self._max_entries)) == 1
@@ -248,7 +261,7 @@ class SqliteAcceptorTicketStore:
 
     def put(self, ticket: AcceptorTicket) -> bool:
         if _one_in(self._purge_period):
-            _purge_a_little(self._database, self._PURGE, self._clock())
+            self._purge_batch(self._clock(), _PURGE_BATCH)
         added = self._database.change(self._PUT, _acceptor_ticket_row(ticket)) == 1
         if added and _one_in(self._count_period):
             self._database.change(self._TRIM, (self._max_entries,))
@@ -270,7 +283,13 @@ class SqliteAcceptorTicketStore:
                 yield _acceptor_ticket(_tid_of_key(row[1]), row)
 
     def purge(self, now: int) -> int:
-        return _purge_all(self._database, self._PURGE, now)
+        return _purge_all(self._purge_batch, now)
+
+    def _purge_batch(self, before: int, size: int) -> int:
+        gone = self._database.change(self._PURGE, (before, size))
+        if gone:
+            self._database.shrink()
+        return gone
 
 
 class SqliteInitiatorTicketStore:
@@ -453,16 +472,10 @@ def _one_in(period: int) -> bool:
     return random.random() * period < 1  # noqa: S311
 
 
-def _purge_a_little(database: SqliteDatabase, statement: str, before: int) -> None:
-    if database.change(statement, (before, _PURGE_BATCH)):
-        database.shrink()
-
-
-def _purge_all(database: SqliteDatabase, statement: str, before: int) -> int:
+def _purge_all(purge_batch: Callable[[int, int], int], before: int) -> int:
     gone = 0
-    while batch := database.change(statement, (before, _FULL_PURGE_BATCH)):
+    while batch := purge_batch(before, _FULL_PURGE_BATCH):
         gone += batch
-        database.shrink()
         if batch == _FULL_PURGE_BATCH:
             time.sleep(_FULL_PURGE_PAUSE)
     return gone
@@ -474,7 +487,7 @@ def _tid_key(tid: str) -> bytes:
     Two identifiers have the same key only if they are the same text.
     """
     if _spells_digest(tid):
-        return urlsafe_b64decode(tid + "=")
+        return a2b_base64(tid.encode("ascii").translate(_FROM_URLSAFE) + b"=")
     return _NOT_A_DIGEST + tid.encode("utf-8", "surrogatepass")
 
 

@@ -453,20 +453,23 @@ class TestTickets:
         assert initiator_tickets(world) == []
         assert initiator.context.root_key
 
-    def test_its_life_is_configurable_and_within_the_renewal_limit(self) -> None:
-        for lifetime, limit, expected in [(HOUR, DAY, HOUR), (DAY, HOUR, HOUR)]:
+    def test_its_life_is_configurable(self) -> None:
+        for lifetime in (HOUR, DAY):
             world = World()
-            world.options = AcceptorOptions(
-                (IMAP,), ticket_lifetime=lifetime, ticket_renew_limit=limit
-            )
+            world.options = AcceptorOptions((IMAP,), ticket_lifetime=lifetime)
             log_in(world)
-            assert acceptor_tickets(world)[0].expires == START + expected
+            assert acceptor_tickets(world)[0].expires == START + lifetime
 
-    def test_one_without_life_is_not_issued(self) -> None:
+    def test_without_renewal_it_is_good_for_its_life_and_no_longer(self) -> None:
         world = World()
-        world.options = AcceptorOptions((IMAP,), ticket_renew_limit=0)
+        world.options = AcceptorOptions((IMAP,), ticket_lifetime=HOUR, ticket_renew_limit=0)
         log_in(world)
-        assert acceptor_tickets(world) == []
+        (ticket,) = acceptor_tickets(world)
+        assert ticket.expires == START + HOUR
+        world.clock.now += HOUR // 2
+        _, acceptor = log_in(world)
+        assert acceptor.context.ticket_used
+        assert acceptor_tickets(world) == [ticket]
 
     def test_it_outlives_the_certificate_unless_that_is_configured(self) -> None:
         for cap, expected in [(False, 10 * HOUR), (True, HOUR)]:

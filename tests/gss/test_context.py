@@ -11,13 +11,15 @@ import pytest
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
 from browserid_sasl.gss.deletion import check_deletion_token, deletion_token
+from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.initiator import InitiatorOptions
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.message import MessageProtection, SequenceState
+from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import SecretKey
 from tests.support import vectors
-from tests.support.world import START, World, exchange
+from tests.support.world import ALICE, IMAP, START, World, exchange
 
 PROTECTING = [row for row in MECHANISMS if row.curve]
 Ends = tuple[SecurityContext, SecurityContext]
@@ -43,6 +45,18 @@ class TestLifetime:
         for context in ends:
             assert context.lifetime(START) == context.expires - START > 0
             assert context.lifetime(context.expires + 1) == 0
+
+
+class TestNames:
+    def test_both_ends_know_both(self, ends: Ends) -> None:
+        for context in ends:
+            assert context.initiator_name == UserName(ALICE)
+            assert context.target == IMAP
+
+    def test_can_be_kept_in_access_control_lists(self, ends: Ends) -> None:
+        _, acceptor = ends
+        entry = export_name(acceptor.initiator_name, acceptor.mechanism)
+        assert import_exported_name(entry) == (acceptor.mechanism, UserName(ALICE))
 
 
 class TestProtection:

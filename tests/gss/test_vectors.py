@@ -93,9 +93,7 @@ def assert_same_answer(ours: bytes, theirs: bytes) -> None:
         assert ours == theirs
 
 
-def recorded_derivations(
-    vector: Vector, *, of_acceptor: bool = False
-) -> set[tuple[str, str, str]]:
+def recorded_derivations(vector: Vector, *, of_acceptor: bool = False) -> set[tuple[str, str, str]]:
     """The derivations that are needed.
 
     That peer also derives the response's key where it then signs with X.509, or not at all; and

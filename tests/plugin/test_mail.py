@@ -95,31 +95,9 @@ def test_without_login_nothing_is_relayed(mail: MailServer) -> None:
             connection.sendmail(ALICE, [ALICE], "Subject: no\r\n\r\n")
 
 
-def test_mutt_reads_the_mailbox(mail: MailServer) -> None:
-    deliver(mail, "for-mutt")
-    folder = mail.site.folder
-    (folder / "muttrc").write_text(
-        f"""
-set imap_authenticators = "{AES128.lower()}"
-set imap_user = "{ALICE}"
-set ssl_starttls = no
-set ssl_force_tls = no
-set wait_key = no
-set quit = yes
-"""
-    )
-    read = f"<pipe-message>cat > {folder}/read<enter><quit>"
-    command = (
-        f"mutt -n -F {folder}/muttrc -R -f imap://{HOST}:{mail.imapd.port}/INBOX"
-        f" -e 'push \"{read}\"'"
-    )
-    done = mail.site.run("script", "-qec", command, "/dev/null", TERM="vt100")
-    assert (folder / "read").exists(), done.stdout
-    assert "the body of for-mutt" in (folder / "read").read_text()
-
-
-def test_mbsync_fetches_the_mailbox(mail: MailServer) -> None:
-    deliver(mail, "for-mbsync")
+def test_mbsync_fetches_the_mailbox_and_mutt_reads_it(mail: MailServer) -> None:
+    """Debian's mutt has GNU SASL, which takes no plugins: it reads what mbsync keeps."""
+    deliver(mail, "for-alice")
     folder = mail.site.folder
     (folder / "maildir").mkdir()
     (folder / "mbsyncrc").write_text(
@@ -148,6 +126,9 @@ Create Near
     )
     done = mail.site.run("mbsync", "-c", folder / "mbsyncrc", "inbox")
     assert done.returncode == 0, done.stdout
-    fetched = [path.read_text() for path in (folder / "maildir" / "INBOX").rglob("*:*")]
-    fetched += [path.read_text() for path in (folder / "maildir" / "INBOX" / "new").iterdir()]
-    assert any("the body of for-mbsync" in text for text in fetched)
+    read = f"<pipe-message>cat > {folder}/read<enter><quit>"
+    mutt = f"mutt -n -F /dev/null -e 'set folder={folder}/maildir wait_key=no quit=yes'"
+    command = f"{mutt} -R -f {folder}/maildir/INBOX -e 'push \"{read}\"'"
+    shown = mail.site.run("script", "-qec", command, "/dev/null", TERM="vt100").stdout
+    assert (folder / "read").exists(), shown
+    assert "the body of for-alice" in (folder / "read").read_text()

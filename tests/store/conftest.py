@@ -10,8 +10,7 @@ import pytest
 
 from browserid_sasl.store import base, memory, sqlite
 from browserid_sasl.store.database import SqliteDatabase
-
-NOW = 1_800_000_000_000
+from tests.support.tickets import NOW
 
 
 @dataclass
@@ -26,10 +25,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of store is made; each factory takes the class's own options.
-
-    :param reopen: lets go of everything a store may keep outside of its backend.
-    """
+    """How one kind of store is made; each factory takes the class's own options."""
 
     replay: Callable[..., base.ReplayStore]
     acceptor_tickets: Callable[..., base.AcceptorTicketStore]

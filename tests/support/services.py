@@ -137,21 +137,21 @@ class Site:
         self.realm = Realm(folder, key or PrivateKey.generate("RS256"))
         self.config_file = self.realm.config_file
         self.server_folder = folder / "server"
-        self.give(self.server_folder)
+        self.give(self.server_folder, 0o700)
         self.sasl_folder = folder / "sasl"
         self.sasl_folder.mkdir()
 
-    def give(self, folder: Path) -> None:
+    def give(self, folder: Path, mode: int = 0o755) -> None:
         """Make a folder that belongs to the service's account."""
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=mode)
         account = pwd.getpwnam(self.user)
         os.chown(folder, account.pw_uid, account.pw_gid)
 
-    def configure(self, program: str, **options: str) -> None:
-        """Write a program's SASL configuration."""
+    def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
+        """Write a program's SASL configuration, into a folder other than usual if need be."""
         lines = {"browserid_config": str(self.config_file)} | options
         text = "".join(f"{name}: {value}\n" for name, value in lines.items())
-        (self.sasl_folder / f"{program}.conf").write_text(text)
+        ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -211,7 +211,9 @@ class Syslog:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
             with contextlib.suppress(ConnectionRefusedError):
                 caller.connect(DEV_LOG)
-                raise RuntimeError(f"{DEV_LOG} is in use: these tests need a machine without syslog")
+                raise RuntimeError(
+                    f"{DEV_LOG} is in use: these tests need a machine without syslog"
+                )
         os.unlink(DEV_LOG)
 
     def _collect(self) -> None:
@@ -344,8 +346,26 @@ class Imapd:
         )
         variables = self.site.variables
         variables["SASL_PATH"] += f":{SYSTEM_PLUGINS}"
-        with service(command, self.port, variables, self.folder / "output"):
+        with service(command, self.port, variables, self.folder / "output") as process:
+            self._master = process.pid
             yield self
+
+    def end_processes(self) -> None:
+        """End the imapds that wait for their next client; master starts new ones when needed."""
+        for pid in self._children():
+            os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not self._children(), "the end of the imapds")
+
+    def _children(self) -> list[int]:
+        children = Path(f"/proc/{self._master}/task/{self._master}/children").read_text().split()
+        return [pid for pid in map(int, children) if _is_running(pid, "imapd")]
+
+
+def _is_running(pid: int, program: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == program
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Slapd:
@@ -410,11 +430,10 @@ class Postfix:
         self.site = site
         self.port = free_port()
         self.folder = site.folder / "postfix"
-        for name in ("etc", "queue", "data"):
+        for name in ("etc/sasl", "queue", "data"):
             (self.folder / name).mkdir(parents=True)
         account = pwd.getpwnam("postfix")
         os.chown(self.folder / "data", account.pw_uid, account.pw_gid)
-        site.configure("smtpd", mech_list=AES128)
         (self.folder / "etc" / "main.cf").write_text(
             f"""
 compatibility_level = 3.6
@@ -433,10 +452,11 @@ local_transport = lmtp:unix:{lmtp}
 import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C SASL_PATH={site.installation.plugins}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_path = smtpd
-cyrus_sasl_config_path = {site.sasl_folder}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 """
         )
+        # Debian's smtpd looks for smtpd.conf in the folder `sasl` beside main.cf.
+        site.configure("smtpd", self.folder / "etc" / "sasl", mech_list=AES128)
         services = (f"127.0.0.1:{self.port} inet n - n - - smtpd", *self.INTERNAL)
         (self.folder / "etc" / "master.cf").write_text("\n".join(services) + "\n")
 
@@ -451,4 +471,14 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
             yield self
 
 
-__all__ = ["ADMIN", "ALICE", "DOMAIN", "Imapd", "Installation", "Postfix", "Site", "Slapd", "Syslog"]
+__all__ = [
+    "ADMIN",
+    "ALICE",
+    "DOMAIN",
+    "Imapd",
+    "Installation",
+    "Postfix",
+    "Site",
+    "Slapd",
+    "Syslog",
+]

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
-from browserid_sasl.gss.agreement import EcdhKey, EphemeralKey, Point
+from browserid_sasl.gss.agreement import EcdhKey, EphemeralKey, EphemeralKeySource, Point
 from browserid_sasl.gss.dialects import DRAFT_07
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.interfaces import Environment, ServerCredential, ServerTrust
@@ -148,7 +148,7 @@ class RecordedKey:
         return bytes.fromhex(self.row["z"])
 
 
-def acceptor_keys(vector: Vector) -> Callable[[Curve], EphemeralKey]:
+def acceptor_keys(vector: Vector) -> EphemeralKeySource:
     """The acceptor's key pair, with its recorded private key."""
 
     def make(curve: Curve) -> EphemeralKey:
@@ -161,7 +161,7 @@ def acceptor_keys(vector: Vector) -> Callable[[Curve], EphemeralKey]:
     return make
 
 
-def initiator_keys(vector: Vector) -> Callable[[Curve], EphemeralKey]:
+def initiator_keys(vector: Vector) -> EphemeralKeySource:
     """The initiator's key pair: the recorded one, or one that knows the recorded agreement."""
 
     def make(curve: Curve) -> EphemeralKey:

@@ -1,0 +1,332 @@
+"""The command `bidtool`: looks into tokens, tickets and caches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+import click
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from browserid_sasl import config, store
+from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE
+from browserid_sasl.cli.program import run
+from browserid_sasl.config import Config
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
+from browserid_sasl.printer.node import harmless
+from browserid_sasl.store.base import (
+    AcceptorStores,
+    AcceptorTicket,
+    InitiatorStores,
+    InitiatorTicket,
+    system_clock,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_STYLES: Final = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "red"}
+_ANY_WIDTH: Final = 100_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :param arguments: without the program's name; None for those of the process.
+    :returns: the exit status, see `browserid_sasl.cli.program`.
+    """
+    return run(command, "bidtool", arguments)
+
+
+@click.group()
+def command() -> None:
+    """Look into tokens, tickets and caches."""
+
+
+# Tokens
+
+
+def _time(_: object, __: object, given: str | None) -> int:
+    if given is None:
+        return system_clock()
+    if given.isascii() and given.isdigit():
+        return int(given)
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError:
+        raise click.BadParameter(
+            f"{given!r} is neither a date such as 2026-11-21T16:07:24Z nor milliseconds since 1970"
+        ) from None
+    return int(moment.timestamp() * 1000)
+
+
+@command.command("token")
+@click.option(
+    "--file",
+    "file",
+    metavar="FILE",
+    type=click.File("rb"),
+    help="Read the token from a file; - is standard input.",
+)
+@click.option(
+    "--encoding",
+    type=click.Choice([each.value for each in Encoding]),
+    default=Encoding.AUTO.value,
+    show_default=True,
+    help="How the token is written.",
+)
+@click.option(
+    "--at",
+    metavar="TIME",
+    callback=_time,
+    help="Judge validity at this time, in place of now: a date, in local time unless it says, or"
+    " milliseconds since 1970.",
+)
+@click.argument("token", required=False)
+def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None) -> None:
+    """Show what TOKEN says; without it, what standard input says.
+
+    Takes a SASL message, a GSS-API token, a wrap or MIC token, a backed assertion, a JSON web
+    token, a key or support document, an exported name or context. Nothing in it is verified but
+    signatures whose key comes with it, and nothing secret is shown.
+    """
+    if token is not None and file is not None:
+        raise click.UsageError("give the token or --file, not both")
+    written = token.encode() if token is not None else _read(file)
+    node = describe(decode(written, Encoding(encoding)), at)
+    if node is None:
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER, "this is no token of the protocol", "see --encoding"
+        )
+    Console(width=_ANY_WIDTH, highlight=False).print(_tree(node))
+
+
+def _read(file: IO[bytes] | None) -> bytes:
+    return (file or sys.stdin.buffer).read()
+
+
+def _tree(node: Node, parent: Tree | None = None) -> Tree:
+    text = Text(node.text, style=_STYLES[node.mood])
+    tree = Tree(text) if parent is None else parent.add(text)
+    for child in node.children:
+        _tree(child, tree)
+    return tree
+
+
+# Stores
+
+
+def store_options(function: F) -> F:
+    """Add ``--server`` and ``--config``."""
+    server = click.option(
+        "--server", is_flag=True, help="The server's store, in place of this user's."
+    )
+    file = click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Configuration file, in place of the system's and the user's.",
+    )
+    return server(file(function))
+
+
+@command.command("list")
+@store_options
+def list_all(server: bool, config_file: Path | None) -> None:
+    """Show the tickets and the identity providers' documents that are kept."""
+    stores = _stores(config_file, server=server)
+    _list_tickets(stores)
+    _list_documents(stores)
+
+
+@command.command()
+@store_options
+def destroy(server: bool, config_file: Path | None) -> None:
+    """Forget all tickets and documents. Keys are kept: `browserid logout` forgets those."""
+    stores = _stores(config_file, server=server)
+    click.echo(f"{_count(_delete_tickets(stores), 'ticket')} forgotten")
+    click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
+
+
+@command.group()
+def tickets() -> None:
+    """The tickets with which later logins are quick."""
+
+
+@tickets.command("list")
+@store_options
+def list_tickets(server: bool, config_file: Path | None) -> None:
+    """Show the tickets that have not expired."""
+    _list_tickets(_stores(config_file, server=server))
+
+
+@tickets.command("delete")
+@store_options
+@click.option("--all", "everything", is_flag=True, help="Forget every ticket.")
+@click.argument("identifier", required=False)
+def delete_tickets(
+    server: bool, config_file: Path | None, everything: bool, identifier: str | None
+) -> None:
+    """Forget the ticket whose identifier begins with IDENTIFIER.
+
+    A server that has forgotten a ticket asks its owner to log in with the certificate.
+    """
+    if everything == (identifier is not None):
+        raise click.UsageError("give an identifier or --all")
+    stores = _stores(config_file, server=server)
+    if identifier is None:
+        click.echo(f"{_count(_delete_tickets(stores), 'ticket')} forgotten")
+    else:
+        ticket = _find_ticket(stores, identifier)
+        stores.tickets.delete(ticket.tid)
+        click.echo(f"the ticket for {harmless(ticket.audience)} is forgotten")
+
+
+@command.group()
+def cache() -> None:
+    """The documents that identity providers publish."""
+
+
+@cache.command("list")
+@store_options
+def list_documents(server: bool, config_file: Path | None) -> None:
+    """Show the documents that have not expired, and what they say."""
+    _list_documents(_stores(config_file, server=server))
+
+
+@cache.command("delete")
+@store_options
+@click.option("--all", "everything", is_flag=True, help="Forget every document.")
+@click.argument("domain", required=False)
+def delete_documents(
+    server: bool, config_file: Path | None, everything: bool, domain: str | None
+) -> None:
+    """Forget the document of DOMAIN. It is fetched again when it is needed."""
+    if everything == (domain is not None):
+        raise click.UsageError("give a domain or --all")
+    stores = _stores(config_file, server=server)
+    if domain is None:
+        click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
+    elif stores.authorities.delete(domain.lower()):
+        click.echo(f"the document of {domain.lower()} is forgotten")
+    else:
+        raise _unknown(f"there is no document of {domain}", "`bidtool cache list` shows them")
+
+
+Stores = AcceptorStores | InitiatorStores
+Ticket = AcceptorTicket | InitiatorTicket
+
+
+def _stores(config_file: Path | None, *, server: bool) -> Stores:
+    configuration = config.load(config_file)
+    _require_file(configuration)
+    options = configuration.store
+    if server:
+        path = options.server_directory / SERVER_DATABASE
+        return store.open_acceptor(path, durability=options.durability)
+    path = options.directory / CLIENT_DATABASE
+    return store.open_initiator(path, durability=options.durability)
+
+
+def _require_file(configuration: Config) -> None:
+    if configuration.store.backend == "memory":
+        raise configuration.error(
+            "store.backend",
+            "what is kept in memory can be seen by its own process only",
+            "set `backend` to sqlite",
+        )
+
+
+def _list_tickets(stores: Stores) -> None:
+    now = system_clock()
+    table = _table("identity", "service", "ticket", "expires", "notes")
+    for ticket in stores.tickets.all(now):
+        whose = ticket.subject if isinstance(ticket, AcceptorTicket) else ticket.identity
+        table.add_row(
+            *map(_cell, (whose, ticket.audience, ticket.tid[:12], _local(ticket.expires))),
+            _cell(_notes(ticket)),
+        )
+    _show(table, "there are no tickets")
+
+
+def _notes(ticket: Ticket) -> str:
+    words = {"mutual": ticket.mutual, "renewed": ticket.renewed}
+    return ", ".join(
+        [f"from {ticket.issuer}", ticket.curve, *(w for w, yes in words.items() if yes)]
+    )
+
+
+def _list_documents(stores: Stores) -> None:
+    now = system_clock()
+    table = _table("domain", "expires", "says")
+    for domain, document in stores.authorities.all(now):
+        node = describe(document.body, now)
+        says = _summary(node) if node else "not readable"
+        table.add_row(*map(_cell, (domain, _local(document.expires), says)))
+    _show(table, "there are no documents")
+
+
+def _summary(node: Node) -> str:
+    """The first line of a document that says something."""
+    return node.value or ", ".join(child.text for child in node.children[:1])
+
+
+def _delete_tickets(stores: Stores) -> int:
+    found: Iterable[Ticket] = stores.tickets.all(0)
+    return sum(stores.tickets.delete(ticket.tid) for ticket in list(found))
+
+
+def _delete_documents(stores: Stores) -> int:
+    return sum(stores.authorities.delete(domain) for domain, _ in list(stores.authorities.all(0)))
+
+
+def _find_ticket(stores: Stores, beginning: str) -> Ticket:
+    found: Iterable[Ticket] = stores.tickets.all(system_clock())
+    matching = [ticket for ticket in found if ticket.tid.startswith(beginning)]
+    if not matching or not beginning:
+        raise _unknown(
+            f"no ticket's identifier begins with {beginning!r}", "`bidtool tickets list` shows them"
+        )
+    if len(matching) > 1:
+        raise _unknown(
+            f"{len(matching)} tickets' identifiers begin with {beginning!r}", "give more of it"
+        )
+    return matching[0]
+
+
+def _unknown(message: str, remedy: str) -> LocalProtocolError:
+    return LocalProtocolError(Code.INVALID_PARAMETER, message, remedy)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _local(moment: int) -> str:
+    return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _cell(text: str) -> Text:
+    return Text(harmless(text))
+
+
+def _table(*headings: str) -> Table:
+    return Table(*headings, box=None, pad_edge=False)
+
+
+def _show(table: Table, nothing: str) -> None:
+    if not table.row_count:
+        click.echo(nothing, err=True)
+        return
+    # Wide enough for every cell, however narrow the terminal is: identifiers are for copying.
+    wide = Console(width=_ANY_WIDTH)
+    width = Measurement.get(wide, wide.options, table).maximum
+    Console(width=width, highlight=False).print(table)

@@ -1,0 +1,131 @@
+"""What goes wrong around a service: each a clean refusal with a line in the log that says what to
+do, and the service recovers by itself when the cause is gone."""
+
+from __future__ import annotations
+
+import dataclasses
+import imaplib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from browserid_sasl import api
+from browserid_sasl.errors import BrowserIDError
+from tests.support.sample_programs import DOMAIN
+from tests.support.services import AES128, Imapd, Installation, Site, Syslog, free_port
+
+
+@pytest.fixture
+def imapd(new_site: Callable[[str], Site], syslog: Syslog) -> Iterator[Imapd]:
+    with Imapd(new_site("cyrus")).running() as imapd:
+        yield imapd
+
+
+def log_in(imapd: Imapd) -> None:
+    mechanism = imapd.site.mechanism("imap")
+    with imaplib.IMAP4("127.0.0.1", imapd.port) as connection:
+        connection.authenticate(AES128, lambda challenge: mechanism.step(challenge))
+
+
+@contextmanager
+def refused(imapd: Imapd, syslog: Syslog, reason: str) -> Iterator[None]:
+    """A login fails for a reason that is logged; after the block it succeeds."""
+    mark = syslog.mark()
+    with pytest.raises((imaplib.IMAP4.error, BrowserIDError)):
+        log_in(imapd)
+    syslog.wait_for(reason, mark)
+    yield
+    log_in(imapd)
+
+
+def test_the_identity_provider_does_not_answer(imapd: Imapd, syslog: Syslog) -> None:
+    config = imapd.site.config_file
+    good = config.read_text()
+    url = f"https://127.0.0.1:{free_port()}"
+    pinned = next(line for line in good.splitlines() if "keys_file" in line)
+    config.write_text(good.replace(pinned, f'url = "{url}"'))
+    with refused(imapd, syslog, f"BROWSERID: {AES128} imap/localhost: .*{DOMAIN}"):
+        config.write_text(good)
+
+
+def test_the_store_is_read_only(imapd: Imapd, syslog: Syslog) -> None:
+    log_in(imapd)
+    folder = imapd.site.server_folder
+    # The process that has the store open is left alone; the next one finds it closed to it.
+    imapd.end_processes()
+    shutil.chown(folder, "root", "root")
+    with refused(imapd, syslog, f"BROWSERID: .*{folder}"):
+        shutil.chown(folder, "cyrus", "mail")
+
+
+def test_the_configuration_file_is_corrupt(imapd: Imapd, syslog: Syslog) -> None:
+    log_in(imapd)
+    config = imapd.site.config_file
+    good = config.read_text()
+    config.write_text(good + "[server\n")
+    line = len(good.splitlines()) + 1
+    with refused(imapd, syslog, f"BROWSERID: .*{config}:{line}"):
+        config.write_text(good)
+
+
+def test_an_option_has_a_value_that_is_not_allowed(imapd: Imapd, syslog: Syslog) -> None:
+    good = imapd.config.read_text()
+    imapd.end_processes()
+    imapd.config.write_text(good + "sasl_browserid_clock_skew: five\n")
+    with refused(imapd, syslog, "BROWSERID: .*browserid_clock_skew"):
+        imapd.config.write_text(good)
+        imapd.end_processes()
+
+
+def test_the_environment_is_deleted_under_a_running_service(
+    imapd: Imapd, syslog: Syslog, installation: Installation
+) -> None:
+    imapd.end_processes()
+    python = installation.environment / "bin" / "python3"
+    away = python.with_name("away")
+    python.rename(away)
+    try:
+        with refused(imapd, syslog, f"{python.name}: No such file.*run `make install` again"):
+            away.rename(python)
+    finally:
+        if away.exists() or away.is_symlink():
+            away.rename(python)
+
+
+def test_the_package_is_deleted_under_a_running_service(
+    imapd: Imapd, syslog: Syslog, installation: Installation
+) -> None:
+    imapd.end_processes()
+    [packages] = installation.environment.glob("lib/python3*/site-packages")
+    package, away = packages / "browserid_sasl", packages / "away"
+    package.rename(away)
+    try:
+        with refused(imapd, syslog, "No module named 'browserid_sasl'.*run `make install` again"):
+            away.rename(package)
+    finally:
+        if away.exists():
+            away.rename(package)
+
+
+def test_a_process_that_has_started_needs_the_files_no_more(
+    imapd: Imapd, installation: Installation
+) -> None:
+    log_in(imapd)
+    release = installation.environment.resolve()
+    away = release.with_name("away")
+    release.rename(away)
+    try:
+        log_in(imapd)
+    finally:
+        away.rename(release)
+
+
+def test_a_client_whose_clock_is_ten_minutes_slow(
+    imapd: Imapd, syslog: Syslog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = dataclasses.replace(api.SYSTEM, clock=lambda: api.now_ms() - 660_000)
+    monkeypatch.setattr(api, "SYSTEM", slow)
+    with refused(imapd, syslog, "BROWSERID: .*expired.*clock"):
+        monkeypatch.undo()
