@@ -27,7 +27,7 @@ class Choice:
 def offer(mechanisms: Iterable[Mechanism], *, channel_binding: bool) -> list[str]:
     """The names a server lists; those with ``-PLUS`` come first when it has binding data."""
     rows = list(mechanisms)
-    plus = [row.plus_name for row in rows if row.curve is not None] if channel_binding else []
+    plus = [row.plus_name for row in rows] if channel_binding else []
     return plus + [row.name for row in rows]
 
 

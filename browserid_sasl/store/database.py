@@ -202,10 +202,7 @@ class SqliteDatabase:
     def _session(self) -> _Session:
         """This thread's session, for this process and for the file that has the name now."""
         session: _Session | None = getattr(self._local, "session", None)
-        if session is None or session.connection is None:
-            return self._open_session()
-        if session.process != os.getpid():
-            _abandon_inherited()
+        if session is None or session.connection is None or session.process != os.getpid():
             return self._open_session()
         if time.monotonic() > session.trusted_until:
             if session.file != _file_identity(self.path):
@@ -217,6 +214,7 @@ class SqliteDatabase:
 
     def _open_session(self) -> _Session:
         with _opening:
+            _abandon_inherited()
             try:
                 self._provide_file()
                 connection = self._connect()
@@ -420,13 +418,14 @@ def _before_fork() -> None:
 def _abandon_inherited() -> None:
     """In the child of a fork that Python did not see, close what the parent had open.
 
-    That frees SQLite's record of the parent's locks, without which a new connection would believe
+    That frees SQLite's record of the parent's locks, with which a new connection would believe
     it held them and take none; the locks themselves are the parent's and stay. The lock of a
     session may have belonged to a thread that is not in this process: it is not waited for.
     """
     for database in list(_databases):
         for session in list(database._sessions):
-            session.close()
+            if session.process != os.getpid():
+                session.close()
 
 
 os.register_at_fork(

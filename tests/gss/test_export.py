@@ -179,6 +179,7 @@ def test_every_truncation_is_noticed(size: int) -> None:
         (b"BIDX\x02" + bytes(100), Code.BAD_CONTEXT_TOKEN),
         (b"BIDX\x01" + bytes(MAX_LENGTH), Code.BUFFER_TOO_LONG),
     ],
+    ids=["nothing", "GIF", "cut off", "forged", "version 0", "version 2", "too long"],
 )
 def test_what_is_no_exported_context(token: bytes, code: Code) -> None:
     assert refuse(token) is code

@@ -29,8 +29,8 @@ class TestAServersOffer:
             "BROWSERID-AES128",
         ]
 
-    def test_the_mechanism_without_keys_has_no_plus(self) -> None:
-        assert offer([PLAIN], channel_binding=True) == ["BROWSERID"]
+    def test_the_mechanism_without_keys_binds_to_the_channel_too(self) -> None:
+        assert offer([PLAIN], channel_binding=True) == ["BROWSERID-PLUS", "BROWSERID"]
 
     def test_every_name_offered_is_known(self) -> None:
         for name in offer(MECHANISMS, channel_binding=True):

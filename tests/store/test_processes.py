@@ -144,15 +144,30 @@ class TestForks:
         assert failures == []
         stores.close()
 
+    @pytest.mark.parametrize("opener", ["this thread", "another thread"])
     def test_the_child_of_a_fork_that_python_did_not_see_has_locks_of_its_own(
-        self, stores: AcceptorStores, folder: Path
+        self, stores: AcceptorStores, folder: Path, opener: str
     ) -> None:
         """Without them another process would remove the log under the child's feet."""
-        stores.replay.insert(b"a" * 32, FAR)
+        if opener == "another thread":
+            stores.close()
+            ready, done = threading.Event(), threading.Event()
+
+            def use() -> None:
+                stores.replay.insert(b"a" * 32, FAR)
+                ready.set()
+                done.wait()
+
+            thread = threading.Thread(target=use)
+            thread.start()
+            ready.wait()
         outcome = in_child(
             lambda: f"{present_afresh(stores)} {locks_held(folder / 'server.db')}",
             fork=ctypes.PyDLL(None).fork,
         )
+        if opener == "another thread":
+            done.set()
+            thread.join()
         assert outcome == "True False 1"
         assert present_afresh(stores) == "True False"
         assert locks_held(folder / "server.db") == 1
