@@ -115,10 +115,12 @@ def test_a_list_of_mechanisms_that_lost_its_plus_names_is_noticed(site: Site) ->
 def test_acting_as_somebody_else_takes_permission(site: Site) -> None:
     service = Server(site.config, "imap", HOST)
     for permitted in (False, True):
+
+        def authorize(identity: str, authzid: str, permitted: bool = permitted) -> bool:
+            return permitted
+
         client = Client(site.config, "imap", HOST).start("BROWSERID-AES128", authzid="postmaster")
-        server = service.start(
-            "BROWSERID-AES128", authorize=lambda identity, authzid, ok=permitted: ok
-        )
+        server = service.start("BROWSERID-AES128", authorize=authorize)
         challenge = server.step(client.step())
         if permitted:
             server.step(client.step(challenge))

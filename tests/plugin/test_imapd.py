@@ -23,7 +23,7 @@ def imapd(new_site: Callable[[str], Site], syslog: Syslog) -> Iterator[Imapd]:
 
 
 def log_in(imapd: Imapd, mechanism: ClientMechanism) -> imaplib.IMAP4:
-    connection = imaplib.IMAP4("127.0.0.1", imapd.port)
+    connection = imaplib.IMAP4("127.0.0.1", imapd.port, 20)
     connection.authenticate(mechanism.name, lambda challenge: mechanism.step(challenge))
     return connection
 
