@@ -70,7 +70,7 @@ def test_the_configuration_file_is_corrupt(imapd: Imapd, syslog: Syslog) -> None
     config = imapd.site.config_file
     good = config.read_text()
     mechanism = imapd.site.mechanism("imap")
-    config.write_text(good + "[server\n")
+    config.write_text(good + "\n[server\n")
     line = len(good.splitlines()) + 1
     with refused(imapd, syslog, f"BROWSERID: .*{config}:{line}", mechanism):
         config.write_text(good)
