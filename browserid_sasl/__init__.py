@@ -14,16 +14,27 @@ if TYPE_CHECKING:
     from browserid_sasl.api import Client, Server
     from browserid_sasl.config import Config, load
     from browserid_sasl.errors import BrowserIDError
+    from browserid_sasl.gss.attributes import NameAttribute
     from browserid_sasl.sasl.channel_binding import ChannelBinding
     from browserid_sasl.sasl.result import Result
 
-__all__ = ["BrowserIDError", "ChannelBinding", "Client", "Config", "Result", "Server", "load"]
+__all__ = [
+    "BrowserIDError",
+    "ChannelBinding",
+    "Client",
+    "Config",
+    "NameAttribute",
+    "Result",
+    "Server",
+    "load",
+]
 
 _HOMES: Final = {
     "BrowserIDError": "browserid_sasl.errors",
     "ChannelBinding": "browserid_sasl.sasl.channel_binding",
     "Client": "browserid_sasl.api",
     "Config": "browserid_sasl.config",
+    "NameAttribute": "browserid_sasl.gss.attributes",
     "Result": "browserid_sasl.sasl.result",
     "Server": "browserid_sasl.api",
     "load": "browserid_sasl.config",

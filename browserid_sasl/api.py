@@ -4,24 +4,24 @@ Everything below this module is handed its files, sockets, clock and randomness;
 opened. A `Server` or `Client` is made once and shared by threads; each login is a mechanism
 object of its own.
 
-What most logins do without (HTTP, X.509) is imported when it is needed: a service that forks a
-process for each connection feels every import in its first login.
+What most logins do without (HTTP, X.509, SAML) is imported when it is needed: a service that
+forks a process for each connection feels every import in its first login.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from browserid_sasl import store
 from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.extras import not_installed
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.agreement import EcdhKey
 from browserid_sasl.gss.dialects import dialect_by_name
@@ -41,6 +41,12 @@ from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
+from browserid_sasl.store.base import system_clock
+
+if TYPE_CHECKING:
+    from browserid_sasl.gss.attributes import NameAttribute
+    from browserid_sasl.gss.context import SecurityContext
+    from browserid_sasl.gss.saml import SamlVerifier
 
 SERVER_DATABASE: Final = "server.db"
 CLIENT_DATABASE: Final = "client.db"
@@ -49,10 +55,8 @@ _PURGE_MARGIN_MS: Final = 60_000
 """How long an assertion is remembered beyond the moment it can no longer verify."""
 
 
-def now_ms() -> int:
-    """The system's clock, ms since the epoch."""
-    return time.time_ns() // 1_000_000
-
+now_ms: Final = system_clock
+"""The system's clock, ms since the epoch."""
 
 SYSTEM: Final = Environment(clock=now_ms, random=os.urandom, ephemeral=EcdhKey.generate)
 """The machine's own time and randomness."""
@@ -75,7 +79,7 @@ class Server:
         self._config = config
         self._mechanisms = _mechanisms(config, "server", options.mechanisms)
         self._name = ServiceName.make(service, hostname or socket.getfqdn())
-        stores = _acceptor_stores(config)
+        stores = acceptor_stores(config)
         resolver = AuthorityResolver(
             _FetcherOnDemand(config),
             stores.authorities,
@@ -98,6 +102,7 @@ class Server:
             extra_round_trip=options.extra_round_trip,
         )
         self._credential = _server_credential(config.server)
+        self._saml_verifier = cache(partial(_saml_verifier, config))
 
     @property
     def name(self) -> ServiceName:
@@ -153,6 +158,23 @@ class Server:
             self._mechanisms, partial(self._acceptor, channel_binding=channel_binding)
         )
 
+    def name_attributes(self, context: SecurityContext) -> tuple[NameAttribute, ...]:
+        """What is known of an initiator besides the address (RFC 6680).
+
+        These are the claims of its certificate and, if it has a SAML assertion in it, the
+        assertion and its attributes. Those of the assertion are authenticated if a key that the
+        configuration has for its issuer has signed it, and it is in force.
+
+        :param context: of a login to this server: `Result.context`, or `PlainAcceptor.context`.
+        :raises RemoteProtocolError: unknown-attribute when the SAML assertion can not be read.
+        :raises ConfigurationError: when a section of `saml` can not be put to use.
+        """
+        from browserid_sasl.gss.attributes import jwt_attributes  # noqa: PLC0415
+        from browserid_sasl.gss.saml import saml_attributes  # noqa: PLC0415
+
+        from_saml = saml_attributes(context, SYSTEM.clock(), self._saml_verifier())
+        return (*jwt_attributes(context), *from_saml)
+
     def _acceptor(
         self,
         mechanism: Mechanism,
@@ -196,7 +218,7 @@ class Client:
         options = config.client
         self._mechanisms = _mechanisms(config, "client", options.mechanisms)
         self._target = ServiceName.make(service, hostname)
-        stores = _initiator_stores(config)
+        stores = initiator_stores(config)
         self._tickets = stores.tickets
         self._credentials = credentials or AgentCredentialSource(
             stores.identities, identity or options.identity, now_ms
@@ -272,7 +294,11 @@ def _mechanisms(config: Config, section: str, names: Sequence[str]) -> list[Mech
         raise config.error(f"{section}.mechanisms", error.message, error.remedy) from None
 
 
-def _acceptor_stores(config: Config) -> store.AcceptorStores:
+def acceptor_stores(config: Config) -> store.AcceptorStores:
+    """What a server remembers, where the configuration says.
+
+    :raises StoreError: when it can not be opened.
+    """
     grace = max(store.REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
     if config.store.backend == "memory":
         return store.memory_acceptor(grace=grace)
@@ -280,7 +306,11 @@ def _acceptor_stores(config: Config) -> store.AcceptorStores:
     return store.open_acceptor(path, durability=config.store.durability, grace=grace)
 
 
-def _initiator_stores(config: Config) -> store.InitiatorStores:
+def initiator_stores(config: Config) -> store.InitiatorStores:
+    """A person's keys and tickets, where the configuration says.
+
+    :raises StoreError: when they can not be opened.
+    """
     if config.store.backend == "memory":
         return store.memory_initiator()
     path = config.store.directory / CLIENT_DATABASE
@@ -309,6 +339,25 @@ def _server_credential(options: ServerConfig) -> ServerCredential | None:
     from browserid_sasl.x509_files import load_server_credential  # noqa: PLC0415
 
     return load_server_credential(options.x509_certificate, options.x509_key)
+
+
+def _saml_verifier(config: Config) -> SamlVerifier | None:
+    """The keys of the SAML authorities that are configured, None when there are none."""
+    files = {
+        issuer: authority.certificate_file
+        for issuer, authority in config.saml.items()
+        if authority.certificate_file is not None
+    }
+    if not files:
+        return None
+    try:
+        from browserid_sasl.gss.saml_signatures import SignatureVerifier  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        option = f"saml.{next(iter(files))}.certificate_file"
+        raise config.error(option, *not_installed("saml", error)) from None
+    from browserid_sasl.x509_files import load_certificates  # noqa: PLC0415
+
+    return SignatureVerifier({issuer: load_certificates(file) for issuer, file in files.items()})
 
 
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:

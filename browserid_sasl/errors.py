@@ -167,8 +167,8 @@ class Code(Enum):
         return _BY_WIRE.get(number, cls.UNKNOWN_ERROR_CODE)
 
 
-_BY_WIRE: Final = {code.wire: code for code in Code} | {
-    number: Code.CACHE_ERROR for number in range(48, 62)
+_BY_WIRE: Final = dict.fromkeys(range(48, 62), Code.CACHE_ERROR) | {
+    code.wire: code for code in Code
 }
 
 

@@ -1,4 +1,7 @@
-"""Trust anchors and the server's own X.509 key, read from files (PROTOCOL.md section 4.3)."""
+"""X.509 certificates, trust anchors and the server's own key, read from files.
+
+PROTOCOL.md section 4.3 says what an acceptor's key and an initiator's trust anchors are for.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,19 @@ def load_anchors(path: Path | None = None) -> tuple[x509.Certificate, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def load_certificates(path: Path) -> list[x509.Certificate]:
+    """The certificates in a PEM file, in their order; at least one.
+
+    :raises ConfigurationError: cert-file-unreadable.
+    """
+    try:
+        return x509.load_pem_x509_certificates(_read_public(path))
+    except ValueError:
+        raise _bad_certificate(
+            path, "it is not a PEM file with certificates", "convert it to PEM"
+        ) from None
+
+
 def load_server_credential(certificate: Path | str, key: Path | str) -> ServerCredential:
     """The key with which an acceptor authenticates itself, and its certificate.
 
@@ -61,7 +77,7 @@ def load_server_credential(certificate: Path | str, key: Path | str) -> ServerCr
     :raises ConfigurationError: cert-file-unreadable, key-file-unreadable.
     """
     certificate, key = Path(certificate), Path(key)
-    chain = _read_certificates(certificate)
+    chain = load_certificates(certificate)
     private_key = _load_key(key)
     if not _belong_together(chain[0], private_key):
         raise _bad_certificate(
@@ -107,20 +123,11 @@ def _load_anchors(file: Path, named: Path) -> list[x509.Certificate]:
     """A file's certificates; in a folder there may be files without any, and other folders."""
     if file != named and (not file.is_file() or _BEGIN not in _read_public(file)):
         return []
-    return _read_certificates(file)
+    return load_certificates(file)
 
 
 def _read_public(file: Path) -> bytes:
     return _read(file, Code.CERT_FILE_UNREADABLE)
-
-
-def _read_certificates(file: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read_public(file))
-    except ValueError:
-        raise _bad_certificate(
-            file, "it is not a PEM file with certificates", "convert it to PEM"
-        ) from None
 
 
 def _split_pem(pem: bytes) -> Iterable[bytes]:

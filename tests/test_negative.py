@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from browserid_sasl.config import load
-from browserid_sasl.errors import Code, ConfigurationError, DiscoveryError
+from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, DiscoveryError
 from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import mechanism_by_name
@@ -465,6 +465,14 @@ def assert_refused(acceptor: Acceptor, message: bytes, code: Code) -> None:
     assert acceptor.state is AcceptorState.FAILED
     assert acceptor.failure is not None and acceptor.failure.code is code, acceptor.failure
     assert claims_of(answer)["gss-min"] == code.wire
+    assert_repeats_nothing(acceptor.failure, message)
+
+
+def assert_repeats_nothing(error: BrowserIDError, message: bytes) -> None:
+    """What is logged is of no use to whoever reads the log: no part of a token is in it."""
+    shown = str(error) + repr(error)
+    for part in message.replace(b"~", b".").split(b"."):
+        assert len(part) < 20 or part.decode("latin-1") not in shown
 
 
 @pytest.mark.parametrize(("forge", "code"), FIRST.values(), ids=FIRST)
@@ -537,7 +545,12 @@ def test_re_authentications(forge: Forge, code: Code) -> None:
     world = World()
     world.options = replace(world.options, names=(IMAP, SMTP))
     log_in(world)
-    assert_refused(world.acceptor(), forge(world), code)
+    message = forge(world)
+    acceptor = world.acceptor()
+    assert_refused(acceptor, message, code)
+    for ticket in [*initiator_tickets(world), *acceptor_tickets(world)]:
+        for spelled in (repr(ticket.ark), ticket.ark.hex(), b64.encode(ticket.ark)):
+            assert spelled not in repr(acceptor.failure)
 
 
 def test_a_ticket_of_a_curve_too_weak_for_the_mechanism() -> None:
@@ -718,8 +731,8 @@ ANSWERS: dict[str, Answer] = {
         wrongly_signed(**{"gss-min": 18}), Code.INVALID_SIGNATURE
     ),
     "a server's key nobody asked for": Answer(x509_signed(), Code.UNTRUSTED_X509_CERT),
-    "a server without a key": Answer(
-        lambda _, answer: wrongly_signed()(_, answer), Code.INVALID_SIGNATURE, mutual=True
+    "a shared secret in place of the server's key": Answer(
+        wrongly_signed(), Code.INVALID_SIGNATURE, mutual=True
     ),
     "no nonce": Answer(x509_signed(nonce=None), Code.MISSING_NONCE, mutual=True),
     "another nonce": Answer(x509_signed(nonce="AAAA"), Code.MISMATCHED_RP_RESPONSE, mutual=True),
@@ -761,8 +774,9 @@ def test_answers(case: Answer) -> None:
 
 
 def assert_answer_refused(initiator: Initiator, answer: bytes, code: Code) -> None:
-    with refused(code):
+    with refused(code) as refusal:
         initiator.step(answer)
+    assert_repeats_nothing(refusal.value, answer)
     assert initiator.state is InitiatorState.FAILED
     with refused(Code.CONTEXT_INCOMPLETE):
         _ = initiator.context

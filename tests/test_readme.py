@@ -21,7 +21,7 @@ from browserid_sasl.cli import browserid
 from browserid_sasl.cli.sample import client as sample_client
 from browserid_sasl.cli.sample import server as sample_server
 from browserid_sasl.config import load
-from browserid_sasl.idp import cli as browserid_idp
+from browserid_sasl.idp import commands as browserid_idp
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.sample_programs import ALICE, ROOT, Realm
 

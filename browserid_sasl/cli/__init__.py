@@ -1,1 +1,1 @@
-"""TODO"""
+"""The commands, and what they share: options, passwords, tables, exit statuses."""

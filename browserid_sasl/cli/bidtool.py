@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 import click
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from browserid_sasl import config, store
-from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE
+from browserid_sasl import config
+from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.program import run
-from browserid_sasl.config import Config
+from browserid_sasl.cli.stores import person_stores, server_stores
+from browserid_sasl.cli.tables import ANY_WIDTH, cell, empty_table, local_time, show
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
 from browserid_sasl.printer.node import harmless
@@ -33,7 +32,6 @@ from browserid_sasl.store.base import (
 F = TypeVar("F", bound=Callable[..., Any])
 
 _STYLES: Final = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "red"}
-_ANY_WIDTH: Final = 100_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +103,7 @@ def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None
         raise LocalProtocolError(
             Code.INVALID_PARAMETER, "this is no token of the protocol", "see --encoding"
         )
-    Console(width=_ANY_WIDTH, highlight=False).print(_tree(node))
+    Console(width=ANY_WIDTH, highlight=False).print(_tree(node))
 
 
 def _read(file: IO[bytes] | None) -> bytes:
@@ -128,14 +126,7 @@ def store_options(function: F) -> F:
     server = click.option(
         "--server", is_flag=True, help="The server's store, in place of this user's."
     )
-    file = click.option(
-        "--config",
-        "config_file",
-        metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Configuration file, in place of the system's and the user's.",
-    )
-    return server(file(function))
+    return server(config_option(function))
 
 
 @command.command("list")
@@ -227,34 +218,19 @@ Ticket = AcceptorTicket | InitiatorTicket
 
 def _stores(config_file: Path | None, *, server: bool) -> Stores:
     configuration = config.load(config_file)
-    _require_file(configuration)
-    options = configuration.store
-    if server:
-        path = options.server_directory / SERVER_DATABASE
-        return store.open_acceptor(path, durability=options.durability)
-    path = options.directory / CLIENT_DATABASE
-    return store.open_initiator(path, durability=options.durability)
-
-
-def _require_file(configuration: Config) -> None:
-    if configuration.store.backend == "memory":
-        raise configuration.error(
-            "store.backend",
-            "what is kept in memory can be seen by its own process only",
-            "set `backend` to sqlite",
-        )
+    return server_stores(configuration) if server else person_stores(configuration)
 
 
 def _list_tickets(stores: Stores) -> None:
     now = system_clock()
-    table = _table("identity", "service", "ticket", "expires", "notes")
+    found = empty_table("identity", "service", "ticket", "expires", "notes")
     for ticket in stores.tickets.all(now):
         whose = ticket.subject if isinstance(ticket, AcceptorTicket) else ticket.identity
-        table.add_row(
-            *map(_cell, (whose, ticket.audience, ticket.tid[:12], _local(ticket.expires))),
-            _cell(_notes(ticket)),
+        found.add_row(
+            *map(cell, (whose, ticket.audience, ticket.tid[:12], local_time(ticket.expires))),
+            cell(_notes(ticket)),
         )
-    _show(table, "there are no tickets")
+    show(found, "there are no tickets")
 
 
 def _notes(ticket: Ticket) -> str:
@@ -266,12 +242,12 @@ def _notes(ticket: Ticket) -> str:
 
 def _list_documents(stores: Stores) -> None:
     now = system_clock()
-    table = _table("domain", "expires", "says")
+    found = empty_table("domain", "expires", "says")
     for domain, document in stores.authorities.all(now):
         node = describe(document.body, now)
         says = _summary(node) if node else "not readable"
-        table.add_row(*map(_cell, (domain, _local(document.expires), says)))
-    _show(table, "there are no documents")
+        found.add_row(*map(cell, (domain, local_time(document.expires), says)))
+    show(found, "there are no documents")
 
 
 def _summary(node: Node) -> str:
@@ -308,25 +284,3 @@ def _unknown(message: str, remedy: str) -> LocalProtocolError:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _local(moment: int) -> str:
-    return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
-
-
-def _cell(text: str) -> Text:
-    return Text(harmless(text))
-
-
-def _table(*headings: str) -> Table:
-    return Table(*headings, box=None, pad_edge=False)
-
-
-def _show(table: Table, nothing: str) -> None:
-    if not table.row_count:
-        click.echo(nothing, err=True)
-        return
-    # Wide enough for every cell, however narrow the terminal is: identifiers are for copying.
-    wide = Console(width=_ANY_WIDTH)
-    width = Measurement.get(wide, wide.options, table).maximum
-    Console(width=width, highlight=False).print(table)

@@ -18,7 +18,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import click
@@ -39,6 +40,7 @@ _STATUSES: Final[tuple[tuple[type[BrowserIDError], int], ...]] = (
     (BrowserIDError, 1),
 )
 _INTERRUPTED: Final = 128 + signal.SIGINT
+"""What a shell reports of a program that was ended from the keyboard."""
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:
@@ -46,6 +48,31 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None) -> i
 
     :param name: of the program.
     :param arguments: without the program's name; None for those of the process.
+    """
+    return execute(command, arguments, partial(fail, name), name)
+
+
+def fail(name: str, error: BrowserIDError) -> int:
+    """Tell an error on standard error.
+
+    :param name: of the program.
+    :returns: the exit status.
+    """
+    click.echo(f"{name}: {error}", err=True)
+    return next(status for kind, status in _STATUSES if isinstance(error, kind))
+
+
+def execute(
+    command: click.Command,
+    arguments: Sequence[str] | None,
+    failed: Callable[[BrowserIDError], int],
+    name: str | None = None,
+) -> int:
+    """Run a command to its exit status.
+
+    :param arguments: without the program's name; None for those of the process.
+    :param failed: tells an error and returns the exit status.
+    :param name: of the program; None for that of its file.
     """
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is shown escaped instead of failing.
@@ -60,5 +87,4 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None) -> i
     except click.Abort:
         return _INTERRUPTED
     except BrowserIDError as error:
-        click.echo(f"{name}: {error}", err=True)
-        return next(status for kind, status in _STATUSES if isinstance(error, kind))
+        return failed(error)

@@ -15,6 +15,7 @@ from browserid_sasl.config.sections import (
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    SamlAuthority,
     ServerConfig,
     StoreConfig,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "DiscoveryConfig",
     "IdpConfig",
     "Origin",
+    "SamlAuthority",
     "ServerConfig",
     "StoreConfig",
     "load",

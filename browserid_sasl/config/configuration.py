@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
 from browserid_sasl.config.sections import (
     AuthorityOverride,
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    SamlAuthority,
     ServerConfig,
     StoreConfig,
 )
@@ -25,6 +27,7 @@ class Config:
     """A whole configuration. Without arguments it is the defaults.
 
     :param authorities: by domain in lower case.
+    :param saml: by entity identifier.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     """
@@ -34,6 +37,7 @@ class Config:
     client: ClientConfig = field(default_factory=ClientConfig)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     authorities: Mapping[str, AuthorityOverride] = field(default_factory=dict)
+    saml: Mapping[str, SamlAuthority] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
@@ -95,7 +99,31 @@ class Config:
         return self
 
 
-AUTHORITIES: Final = "authorities"
+@dataclass(frozen=True, slots=True)
+class NamedSections:
+    """Sections of one kind, any number of them, each with a name of its own in quotes.
+
+    :param of: their options.
+    :param what: what the name is.
+    :param syntax: of the name: returns its normal spelling, or raises `Unfit`.
+    :param example: of a name.
+    """
+
+    of: type[Any]
+    what: str
+    syntax: Callable[[str], str]
+    example: str
+
+
+NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
+    "authorities": NamedSections(AuthorityOverride, "domain", syntax.domain, "example.org"),
+    "saml": NamedSections(
+        SamlAuthority,
+        "entity identifier",
+        syntax.entity_id,
+        "https://idp.example.org/metadata",
+    ),
+}
 
 SECTIONS: Final[dict[str, type[Any]]] = {
     item.name: section

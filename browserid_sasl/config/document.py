@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from browserid_sasl.config.configuration import AUTHORITIES, SECTIONS
+from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.location import Location, locate
 from browserid_sasl.config.options import Origin, not_allowed, options_of, unknown
-from browserid_sasl.config.sections import AuthorityOverride
-from browserid_sasl.config.syntax import Unfit, domain
+from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
 
 Key = tuple[str, ...]
-"""Section and option, with the domain between them in a section of `authorities`."""
+"""Section and option, with the section's own name between them if it is one of several."""
 
 _SYNTAX_ERROR: Final = re.compile(
     r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.S
@@ -25,7 +24,6 @@ _SYNTAX_ERROR: Final = re.compile(
 _TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
 _LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
 _REASON_LENGTH: Final = 120
-_QUOTE_THE_DOMAIN: Final = 'write the whole domain in quotes, as in [authorities."example.org"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +98,42 @@ class _Document:
 
     def settings(self, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
         for name, table in tables.items():
-            if name == AUTHORITIES:
-                yield from self._authorities(self._table(name, (name,), table))
+            if name in NAMED_SECTIONS:
+                yield from self._named_sections(name, self._table(name, (name,), table))
             elif name in SECTIONS:
                 yield from self._section((name,), SECTIONS[name], self._table(name, (name,), table))
             else:
                 raise self._unknown_section(name)
 
-    def _authorities(self, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
+    def _named_sections(self, kind: str, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
+        sections = NAMED_SECTIONS[kind]
         seen: set[str] = set()
         for name, value in tables.items():
-            location = (AUTHORITIES, name)
+            location = (kind, name)
             try:
-                normal = domain(name)
+                normal = sections.syntax(name)
             except Unfit as unfit:
                 raise self._error(
                     location,
-                    f"the domain in the name of the section {unfit.reason}",
-                    _QUOTE_THE_DOMAIN,
+                    f"the {sections.what} in the name of the section {unfit.reason}",
+                    _quote_the_name(kind),
                 ) from None
             if normal in seen:
                 raise self._error(location, f"there are two sections for {normal}", "make them one")
             seen.add(normal)
-            table = self._table(f'{AUTHORITIES}."{normal}"', location, value)
-            yield from self._section(location, AuthorityOverride, table, (AUTHORITIES, normal))
+            table = self._table(f'{kind}."{normal}"', location, value)
+            self._check_quotes(kind, location, table)
+            yield from self._section(location, sections.of, table, (kind, normal))
+
+    def _check_quotes(self, kind: str, location: Key, table: dict[str, Any]) -> None:
+        """Without quotes, the dots of a section's name make it a table in a table."""
+        for name, value in table.items():
+            if isinstance(value, dict):
+                raise self._error(
+                    (*location, name),
+                    f"the {NAMED_SECTIONS[kind].what} in the name of the section is not in quotes",
+                    _quote_the_name(kind),
+                )
 
     def _section(
         self, location: Key, section: type[Any], table: dict[str, Any], key: Key = ()
@@ -132,12 +142,6 @@ class _Document:
         key = key or location
         for name, value in table.items():
             origin = self._origin((*location, name))
-            if section is AuthorityOverride and isinstance(value, dict):
-                raise self._error(
-                    (*location, name),
-                    "the domain in the name of the section is not in quotes",
-                    _QUOTE_THE_DOMAIN,
-                )
             if name not in known:
                 raise unknown("option", name, known, origin, f"{'.'.join(key)}.")
             option = known[name]
@@ -160,7 +164,7 @@ class _Document:
                 return self._error(
                     (name,), f"{name} is outside any section", f"put it below [{section}]"
                 )
-        return unknown("section", name, (*SECTIONS, AUTHORITIES), self._origin((name,)))
+        return unknown("section", name, (*SECTIONS, *NAMED_SECTIONS), self._origin((name,)))
 
     def _error(self, location: Key, message: str, remedy: str) -> ConfigurationError:
         origin = self._origin(location)
@@ -168,3 +172,8 @@ class _Document:
 
     def _origin(self, location: Location) -> Origin:
         return Origin(str(self._file), self._lines[location])
+
+
+def _quote_the_name(kind: str) -> str:
+    sections = NAMED_SECTIONS[kind]
+    return f'write the whole {sections.what} in quotes, as in [{kind}."{sections.example}"]'

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import platformdirs
 
-from browserid_sasl.config.configuration import AUTHORITIES, SECTIONS, Config
+from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
 from browserid_sasl.config.document import Key, Setting, read_settings
 from browserid_sasl.config.options import NOWHERE, options_of
-from browserid_sasl.config.sections import APPLICATION, AuthorityOverride
+from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.errors import ConfigurationError
 
 FILE_NAME: Final = "browserid.toml"
@@ -128,20 +128,24 @@ def _daemon_defaults() -> dict[Key, Setting]:
 def _configuration(settings: Mapping[Key, Setting]) -> Config:
     values: dict[Key, dict[str, Any]] = {}
     for (*section, name), setting in settings.items():
-        of = SECTIONS.get(section[0], AuthorityOverride)
-        field = name + options_of(of)[name].kind.suffix
+        field = name + options_of(_section_class(section[0]))[name].kind.suffix
         values.setdefault(tuple(section), {})[field] = setting.value
     sections: dict[str, Any] = {
         name: of(**values.get((name,), {})) for name, of in SECTIONS.items()
     }
-    sections[AUTHORITIES] = {
-        section[1]: AuthorityOverride(**fields)
-        for section, fields in values.items()
-        if section[0] == AUTHORITIES
-    }
+    for kind, named in NAMED_SECTIONS.items():
+        sections[kind] = {
+            section[1]: named.of(**fields)
+            for section, fields in values.items()
+            if section[0] == kind
+        }
     origins = {
         ".".join(key): setting.origin
         for key, setting in settings.items()
         if setting.origin is not NOWHERE
     }
     return Config(**sections, origins=origins).checked()
+
+
+def _section_class(name: str) -> type[Any]:
+    return NAMED_SECTIONS[name].of if name in NAMED_SECTIONS else SECTIONS[name]

@@ -6,9 +6,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Final
 
-from browserid_sasl.config.configuration import AUTHORITIES, SECTIONS
+from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.options import options_of
-from browserid_sasl.config.sections import AuthorityOverride
 
 _INTRODUCTION: Final = """\
 # Configuration
@@ -65,7 +64,8 @@ browserid_tickets: no
 def reference_page() -> str:
     """The whole page, in Markdown."""
     titles = {f"[{name}]": section for name, section in SECTIONS.items()}
-    titles[f'[{AUTHORITIES}."DOMAIN"]'] = AuthorityOverride
+    for name, named in NAMED_SECTIONS.items():
+        titles[f'[{name}."{named.what.upper()}"]'] = named.of
     sections = ["\n".join(_section(title, section)) for title, section in titles.items()]
     return "\n".join([_INTRODUCTION, *sections])
 

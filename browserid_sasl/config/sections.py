@@ -258,6 +258,22 @@ class AuthorityOverride:
 
 
 @dataclass(frozen=True, slots=True)
+class SamlAuthority:
+    """A SAML authority whose assertions are believed when they come in a person's certificate.
+
+    Its entity identifier, which its assertions have as their issuer, stands in the section's name
+    and needs quotes: `[saml."https://idp.example.org/metadata"]`. There may be any number of these
+    sections. They need the extra `saml`: in a checkout, `pip install ".[saml]"`.
+    """
+
+    certificate_file: Path | None = options.path(
+        "PEM file with the certificate of the key that signs its assertions, or with several"
+        " while it changes keys. They are believed as they are, while they are valid. Without one"
+        " nothing it says is authenticated.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class IdpConfig:
     """The identity provider that `browserid-idp` runs for one domain."""
 

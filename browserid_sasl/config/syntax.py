@@ -15,6 +15,7 @@ _MAX_DOMAIN: Final = 253
 _MAX_EMAIL: Final = 254
 _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
+_MAX_ENTITY: Final = 1024
 
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _LOCAL_PART: Final = re.compile(r"[^\s@]{1,64}")
@@ -96,6 +97,17 @@ def mechanism(text: str) -> str:
         raise Unfit(f"is {shown(text)}, but channel binding is no part of the name here")
     if len(text) > _MAX_MECHANISM or not _MECHANISM.fullmatch(text):
         raise Unfit(f"is {shown(text)}, which is not the name of a BROWSERID mechanism")
+    return text
+
+
+def entity_id(text: str) -> str:
+    """The entity identifier of a SAML authority, which compares as it is spelled.
+
+    SAML 2.0 core section 8.3.6: a URI of 1024 characters at the most. That it is a URI is not
+    insisted on, because not every authority does.
+    """
+    if not text or len(text) > _MAX_ENTITY or not text.isprintable() or " " in text:
+        raise Unfit(f"is {shown(text)}, which is not an entity identifier")
     return text
 
 

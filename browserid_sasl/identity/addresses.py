@@ -26,10 +26,14 @@ def read_domain(text: str) -> str | None:
     return domain if is_domain(domain) else None
 
 
-@lru_cache(maxsize=1024)
 def domain_of(address: str) -> str | None:
     """The domain of an e-mail address in lower case, None if it is not an address."""
+    return _domain_of(address) if len(address) <= MAX_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _domain_of(address: str) -> str | None:
     local, at, domain = address.rpartition("@")
-    if not at or len(address) > MAX_ADDRESS or not _LOCAL_PART.fullmatch(local):
+    if not at or not _LOCAL_PART.fullmatch(local) or not local.isprintable():
         return None
-    return read_domain(domain) if local.isprintable() else None
+    return read_domain(domain)

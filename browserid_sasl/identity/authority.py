@@ -152,9 +152,9 @@ class AuthorityResolver:
         except BrowserIDError as error:
             self._attempts.failed(place, now, error)
             raise
-        self._recent = {}
         lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
         self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
+        self._recent = {}
         return document
 
     def _keys_of(self, domain: str, principal_domain: str, now: int) -> tuple[PublicKey, ...]:

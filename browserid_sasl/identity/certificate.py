@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of, read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
@@ -82,7 +82,15 @@ def issue(
     :param issued_at: ms.
     :param expires: ms, at most 24 h after `issued_at` or verifiers refuse it.
     :param attributes: further claims.
+    :raises LocalProtocolError: invalid-parameter for an attribute with the name of a claim that
+        is here already, or could be: none may stand in for the expiry.
     """
+    further = dict(attributes or {})
+    taken = sorted(_REGISTERED & further.keys())
+    if taken:
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER, f"an attribute can not be called {taken[0]!r}"
+        )
     claims = {
         "public-key": public_key.to_json(),
         "principal": {"email": email},
@@ -90,7 +98,7 @@ def issue(
         "exp": expires,
         "iss": issuer,
     }
-    return jwt.sign(claims | dict(attributes or {}), signing_key)
+    return jwt.sign(claims | further, signing_key)
 
 
 def _issuer(claims: Mapping[str, Any]) -> str:

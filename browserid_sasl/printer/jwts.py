@@ -19,6 +19,8 @@ from browserid_sasl.printer.node import Mood, Node, branch, wrong
 _SHOWN_OF_SIGNATURE: Final = 4
 """Octets: enough to tell two signatures apart, and of no other use."""
 
+_PART: Final = "this part"
+
 
 def backed_assertion(label: str, text: str, now: int) -> Node:
     """A backed assertion: its certificates, then the assertion."""
@@ -58,7 +60,7 @@ def _parts(text: str, now: int, signer: VerificationKey | None) -> Iterator[Node
 
 def _members(part: str, name: str) -> Mapping[str, Any] | Node:
     try:
-        return strict_json.parse_object(b64.decode(part, name), name)
+        return strict_json.parse_object(b64.decode(part, _PART), _PART)
     except BrowserIDError as error:
         return wrong(name, error.message)
 

@@ -262,7 +262,7 @@ def test_a_store_in_memory_has_nothing_to_show(
     file = folder / "memory.toml"
     file.write_text('[store]\nbackend = "memory"\n')
     assert main(["list", "--config", str(file)]) == 78
-    assert "by its own process only" in capsys.readouterr().err
+    assert "no other can see it" in capsys.readouterr().err
 
 
 def test_a_document_that_is_not_readable_is_listed_all_the_same(

@@ -122,10 +122,43 @@ class TestLogin:
             client = fresh_realm.run_client("--verbose", port=server.port)
             said = server.out.wait_for(r"\[1\] closing connection")
         for output in (client.stdout, said):
-            assert '"aud":"urn:x-gss:rcmd/localhost"' in output
-            assert '"public-key":{"kty":"EC","crv":"P-256","x":"not shown"' in output
-            assert "signature: 64 octets, not shown" in output
+            assert "aud: rcmd/localhost (dialect draft-04)" in output
+            assert re.search(r"public-key: ES256, 256 bits, [0-9a-f]{16}\n", output)
+            assert re.search(r"signature: [0-9a-f]{8}\.\.\., 64 octets, fits the cert", output)
             assert not re.search(r"[A-Za-z0-9_-]{60,}", output)
+
+    def test_verbose_programs_show_what_is_known_of_the_person(self, fresh_realm: Realm) -> None:
+        fresh_realm.sign_in(groups=["staff", "a\nb"], note="x" * 1000, nothing=[])
+        with fresh_realm.server("--verbose") as server:
+            client = fresh_realm.run_client("--verbose", port=server.port)
+            said = server.out.wait_for(r"\[1\] closing connection")
+        for name, value in {
+            "email": ALICE,
+            "iss": "example.test",
+            "groups": "staff",
+            "nothing": "no value",
+        }.items():
+            line = f"attribute urn:ietf:params:gss:jwt {name}: {value}"
+            assert f"[1] {line} (authenticated)\n" in said
+            assert f"\n{line} (not authenticated)\n" in client.stdout
+        assert "jwt groups: a\\nb (authenticated)" in said
+        assert "760 characters more" in said
+
+    def test_a_saml_assertion_that_can_not_be_read_is_no_reason_to_stop(
+        self, fresh_realm: Realm
+    ) -> None:
+        fresh_realm.sign_in(saml="<broken")
+        with fresh_realm.server("--verbose") as server:
+            for number in (1, 2):
+                assert fresh_realm.run_client(port=server.port).returncode == 0
+                server.out.wait_for(rf"\[{number}\] attributes: the SAML assertion .*")
+                server.out.wait_for(rf"\[{number}\] closing connection")
+
+    def test_other_programs_do_not(self, realm: Realm) -> None:
+        with realm.server() as server:
+            client = realm.run_client(port=server.port)
+            said = server.out.wait_for("closing connection")
+        assert "attribute" not in client.stdout + said
 
 
 class TestOutput:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from browserid_sasl.config import AuthorityOverride, Config, load, options_of
-from browserid_sasl.config.configuration import SECTIONS
+from browserid_sasl.config import AuthorityOverride, Config, SamlAuthority, load, options_of
+from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.document import read_settings
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
 
@@ -24,9 +24,14 @@ Write = Callable[..., Path]
 
 
 def option_names() -> set[str]:
-    return {f"{section}.{name}" for section, of in SECTIONS.items() for name in options_of(of)} | {
-        f"authorities.{name}" for name in options_of(AuthorityOverride)
-    }
+    sections = SECTIONS | {name: named.of for name, named in NAMED_SECTIONS.items()}
+    return {f"{section}.{name}" for section, of in sections.items() for name in options_of(of)}
+
+
+def header(section: str) -> str:
+    """What begins a section, with a name of its own where it has to have one."""
+    named = NAMED_SECTIONS.get(section)
+    return f'[{section}."{named.example}"]' if named else f"[{section}]"
 
 
 VALID: list[tuple[str, str, object]] = [
@@ -83,14 +88,16 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
 ]
-VALID_AUTHORITY: list[tuple[str, str, object]] = [
-    ("url", '"https://IDP.example.org"', "https://idp.example.org"),
-    ("url", '"https://idp.example.org/"', "https://idp.example.org"),
-    ("url", '"https://127.0.0.1:8443"', "https://127.0.0.1:8443"),
-    ("url", '"https://[0:0::1]:8443"', "https://[::1]:8443"),
-    ("url", '""', ""),
-    ("ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
-    ("keys_file", '"keys.json"', FILE.parent / "keys.json"),
+VALID_NAMED: list[tuple[str, str, object]] = [
+    ("authorities.url", '"https://IDP.example.org"', "https://idp.example.org"),
+    ("authorities.url", '"https://idp.example.org/"', "https://idp.example.org"),
+    ("authorities.url", '"https://127.0.0.1:8443"', "https://127.0.0.1:8443"),
+    ("authorities.url", '"https://[0:0::1]:8443"', "https://[::1]:8443"),
+    ("authorities.url", '""', ""),
+    ("authorities.ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("authorities.keys_file", '"keys.json"', FILE.parent / "keys.json"),
+    ("saml.certificate_file", '"saml.pem"', FILE.parent / "saml.pem"),
+    ("saml.certificate_file", '""', None),
 ]
 
 
@@ -104,15 +111,36 @@ def test_a_valid_value_is_read(option: str, value: str, expected: object) -> Non
     assert read[section, name].value == expected
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), VALID_AUTHORITY)
-def test_a_valid_value_for_an_authority_is_read(name: str, value: str, expected: object) -> None:
-    read = read_settings(f'[authorities."Example.Test"]\n{name} = {value}\n'.encode(), FILE)
-    assert read["authorities", "example.test", name].value == expected
+@pytest.mark.parametrize(("option", "value", "expected"), VALID_NAMED)
+def test_a_valid_value_in_a_section_with_a_name_is_read(
+    option: str, value: str, expected: object
+) -> None:
+    section, _, name = option.partition(".")
+    read = read_settings(f"{header(section)}\n{name} = {value}\n".encode(), FILE)
+    assert read[section, NAMED_SECTIONS[section].example, name].value == expected
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "read_as"),
+    [
+        ("authorities", "Example.Test", "example.test"),
+        ("saml", "https://IDP.example.org/Metadata", "https://IDP.example.org/Metadata"),
+        ("saml", "urn:example:idp", "urn:example:idp"),
+        ("saml", "idp", "idp"),
+        ("saml", "x" * 1024, "x" * 1024),
+    ],
+)
+def test_a_domain_compares_without_regard_to_case_and_an_entity_identifier_does_not(
+    section: str, given: str, read_as: str
+) -> None:
+    [name] = list(options_of(NAMED_SECTIONS[section].of))[:1]
+    read = read_settings(f'[{section}."{given}"]\n{name} = ""\n'.encode(), FILE)
+    assert list(read) == [(section, read_as, name)]
 
 
 def test_there_is_a_valid_value_of_every_option_above() -> None:
     shown = {option for option, _, _ in VALID}
-    shown |= {f"authorities.{name}" for name, _, _ in VALID_AUTHORITY}
+    shown |= {option for option, _, _ in VALID_NAMED}
     assert shown == option_names()
 
 
@@ -127,6 +155,8 @@ def test_a_whole_file_becomes_a_configuration(write: Write) -> None:
         "one.test" = { url = "https://127.0.0.1:8443", ca_file = "one.pem" }
         [authorities."two.test"]
         keys_file = "two.json"
+        [saml."https://idp.example.org/metadata"]
+        certificate_file = "idp.pem"
         """
     )
     config = load(file)
@@ -136,6 +166,9 @@ def test_a_whole_file_becomes_a_configuration(write: Write) -> None:
     assert config.authorities == {
         "one.test": AuthorityOverride("https://127.0.0.1:8443", ca_file=file.parent / "one.pem"),
         "two.test": AuthorityOverride(keys_file=file.parent / "two.json"),
+    }
+    assert config.saml == {
+        "https://idp.example.org/metadata": SamlAuthority(file.parent / "idp.pem")
     }
 
 
@@ -156,7 +189,7 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "[tls]\n",
         1,
         "there is no section 'tls'",
-        "known are store, server, client, discovery, idp, authorities",
+        "known are store, server, client, discovery, idp, authorities, saml",
     ),
     "option outside any section": (
         "clock_skew = 3\n[server]\n",
@@ -511,6 +544,44 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "there are two sections for example.test",
         "make them one",
     ),
+    "SAML authority without quotes": (
+        '[saml.idp.example]\ncertificate_file = "idp.pem"\n',
+        1,
+        "the entity identifier in the name of the section is not in quotes",
+        'write the whole entity identifier in quotes, as in [saml."https://idp.example.org/',
+    ),
+    "SAML authority with a blank": (
+        '[saml."https://idp.example.org/ "]\ncertificate_file = "idp.pem"\n',
+        1,
+        "the entity identifier in the name of the section is 'https://idp.example.org/ ', which is"
+        " not an entity identifier",
+        "write the whole entity identifier in quotes",
+    ),
+    "SAML authority without a name": (
+        '[saml.""]\ncertificate_file = "idp.pem"\n',
+        1,
+        "the entity identifier in the name of the section is '', which is not an entity identifier",
+        "write the whole entity identifier in quotes",
+    ),
+    "SAML authority with too long a name": (
+        f'[saml."{"x" * 1025}"]\ncertificate_file = "idp.pem"\n',
+        1,
+        f"the entity identifier in the name of the section is '{'x' * 57}...', which is not an"
+        " entity identifier",
+        "write the whole entity identifier in quotes",
+    ),
+    "SAML authority that is a value": (
+        'saml.idp = "idp.pem"\n',
+        1,
+        'saml."idp" is not a section',
+        'begin the section with [saml."idp"]',
+    ),
+    "unknown option of a SAML authority": (
+        '[saml."https://idp.test/"]\ncertificates = "idp.pem"\n',
+        2,
+        "there is no option 'saml.https://idp.test/.certificates'",
+        "did you mean saml.https://idp.test/.certificate_file?",
+    ),
     "empty path": (
         '[store]\ndirectory = ""\n',
         2,
@@ -578,9 +649,8 @@ def test_there_are_enough_mistakes_above() -> None:
 def test_every_option_refuses_a_value_of_another_type() -> None:
     for option in sorted(option_names()):
         section, _, name = option.partition(".")
-        header = section if section != "authorities" else 'authorities."example.test"'
         with pytest.raises(ConfigurationError, match=rf"{name} has to be .*, not a number with"):
-            read_settings(f"[{header}]\n{name} = 0.5\n".encode(), FILE)
+            read_settings(f"{header(section)}\n{name} = 0.5\n".encode(), FILE)
 
 
 def test_the_remedy_for_a_value_can_be_followed() -> None:
@@ -628,6 +698,7 @@ WORDS = [
     "server",
     "client",
     "authorities",
+    "saml",
     '"example.test"',
     "audiences",
     "url",
@@ -654,9 +725,8 @@ VALUES = st.recursive(
 @given(st.sampled_from(sorted(option_names())), VALUES)
 def test_any_value_of_any_option_is_read_or_refused_with_its_line(option: str, value: str) -> None:
     section, _, name = option.partition(".")
-    header = section if section != "authorities" else 'authorities."example.test"'
     try:
-        read_settings(f"# one\n[{header}]\n{name} = {value}\n".encode(), FILE)
+        read_settings(f"# one\n{header(section)}\n{name} = {value}\n".encode(), FILE)
     except ConfigurationError as error:
         assert error.line == 3
 

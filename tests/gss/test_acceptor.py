@@ -361,6 +361,28 @@ class TestReplays:
         assert acceptor_tickets(world) == []
 
 
+class TestBrokenTicketStores:
+    def broken(self) -> World:
+        world = World()
+
+        class Broken(type(world.server_stores.tickets)):  # type: ignore[misc]
+            def put(self, ticket: AcceptorTicket) -> bool:
+                raise StoreError(Code.CACHE_ERROR, "the disk is full")
+
+        world.stores = replace(world.stores, tickets=Broken())
+        return world
+
+    def test_what_could_not_be_stored_is_not_answered(self) -> None:
+        world = self.broken()
+        refuse(world.acceptor(), first_token(world), Code.CACHE_ERROR)
+
+    def test_neither_after_the_extra_round_trip(self) -> None:
+        world = self.broken()
+        initiator, acceptor = world.initiator(ROUND_TRIP), world.acceptor()
+        answer = acceptor.step(initiator.step() or b"")
+        refuse(acceptor, initiator.step(answer) or b"", Code.CACHE_ERROR)
+
+
 class TestMechanismsWithoutKeyExchange:
     def test_an_assertion_for_key_exchange_is_not_taken(self) -> None:
         # It may have been recorded in an extra round trip, of which the replay store knows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,12 +17,10 @@ from tests.support.world import START
 
 pytest.importorskip("signxml", reason="needs the extra `saml`")
 
-from lxml import etree  # type: ignore[import-untyped]
-from signxml import methods
-from signxml.algorithms import DigestAlgorithm, SignatureMethod
-from signxml.signer import XMLSigner
+from signxml.algorithms import DigestAlgorithm
 
 from browserid_sasl.gss.saml_signatures import SignatureVerifier
+from tests.support import saml_signing
 
 AUTHORITY = issue("authority", key=rsa.generate_private_key(65537, 2048))
 STRANGER = issue("stranger")
@@ -32,18 +30,7 @@ KEYS = SignatureVerifier(
 
 
 def sign(xml: str, signer: Issued = AUTHORITY, **options: Any) -> str:
-    method = SignatureMethod.RSA_SHA256 if signer is AUTHORITY else SignatureMethod.ECDSA_SHA256
-    settings: dict[str, Any] = {
-        "method": methods.enveloped,
-        "signature_algorithm": method,
-        "c14n_algorithm": "http://www.w3.org/2001/10/xml-exc-c14n#",
-    }
-    xml_signer = XMLSigner(**(settings | options))
-    assert not isinstance(signer.key, ed25519.Ed25519PrivateKey)
-    signed = xml_signer.sign(
-        etree.fromstring(xml), key=signer.key, cert=[signer.certificate], reference_uri="_1"
-    )
-    return str(etree.tostring(signed, encoding="unicode"))
+    return saml_signing.sign(xml, signer, **options)
 
 
 def is_authenticated(xml: str, verifier: SamlVerifier = KEYS, now: int = START) -> bool:

@@ -12,6 +12,7 @@ from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemotePr
 from browserid_sasl.identity.authority import (
     MAX_LIFETIME_MS,
     MIN_LIFETIME_MS,
+    RECENT_MS,
     RETRY_MS,
     AuthorityResolver,
     FetchedDocument,
@@ -19,6 +20,7 @@ from browserid_sasl.identity.authority import (
 from browserid_sasl.identity.support import Disabled
 from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.store import memory_acceptor
+from browserid_sasl.store.base import CachedDocument
 from tests.support.forging import dump
 from tests.support.refusal import refused
 from tests.support.world import ALICE, HOUR, START, Provider, key, support_document
@@ -258,6 +260,30 @@ class TestCaching:
         for _ in range(3):
             landscape.keys("d2.test")
         assert landscape.asked == ["idp.test", "d1.test", "d2.test"]
+
+    def test_what_another_process_has_fetched_is_used_within_seconds(self) -> None:
+        landscape = one_domain()
+        for later in range(3):
+            landscape.keys("idp.test", now=START + later)
+        newer = CachedDocument(dump(support_document(NEW)), START + HOUR)
+        landscape.cache.put("idp.test", newer)
+        assert landscape.keys("idp.test", now=START + 10 + RECENT_MS) == (NEW.public_key,)
+        assert landscape.asked == ["idp.test"]
+
+    def test_a_document_is_not_used_after_its_time_however_recently_it_was(self) -> None:
+        landscape = one_domain()
+        ends = START + 1000
+        landscape.cache.put("idp.test", CachedDocument(dump(support_document(NEW)), ends))
+        for now in (START, START + 1, ends - 1):
+            assert landscape.keys("idp.test", now=now) == (NEW.public_key,)
+        assert landscape.keys("idp.test", now=ends) == (OLD.public_key,)
+
+    def test_a_clock_that_is_set_back_does_not_make_it_older(self) -> None:
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        landscape.keys("idp.test", now=START + 1)
+        landscape.cache.put("idp.test", CachedDocument(dump(support_document(NEW)), START + HOUR))
+        assert landscape.keys("idp.test", now=START - HOUR) == (NEW.public_key,)
 
     def test_a_broken_document_is_not_kept(self) -> None:
         landscape = Landscape({"idp.test": {}})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.errors import Code
+from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.jose import jwt
@@ -45,6 +45,11 @@ class TestMaking:
     def test_further_claims_become_attributes(self) -> None:
         parsed = Certificate.parse(issued(attributes={"groups": ["staff"], "name": "Alice"}))
         assert parsed.attributes == {"groups": ["staff"], "name": "Alice"}
+
+    @pytest.mark.parametrize("name", ["iss", "iat", "exp", "nbf", "public-key", "principal"])
+    def test_an_attribute_can_not_stand_in_for_what_the_certificate_says(self, name: str) -> None:
+        with refused(Code.INVALID_PARAMETER, f"'{name}'", LocalProtocolError):
+            issued(attributes={"name": "Alice", name: "anything"})
 
 
 class TestReading:

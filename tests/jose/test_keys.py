@@ -192,6 +192,15 @@ class TestSignatures:
         twin = P256_ORDER - int.from_bytes(signature[32:], "big")
         private.public_key.verify(signature[:32] + twin.to_bytes(32, "big"), DATA)
 
+    def test_a_half_is_not_shortened_even_if_its_number_is_the_same(self) -> None:
+        # Else a signature with a small half would have two spellings.
+        private = key("signer", "ES256")
+        signatures = (private.sign(DATA) for _ in range(20_000))
+        signature = next(each for each in signatures if each[32] == 0)
+        private.public_key.verify(signature, DATA)
+        with refused(Code.INVALID_SIGNATURE):
+            private.public_key.verify(signature[:32] + signature[33:], DATA)
+
     @pytest.mark.parametrize("halves", [(0, 0), (0, 1), (1, 0), (P256_ORDER, 1), (1, P256_ORDER)])
     def test_halves_out_of_range_are_refused(self, halves: tuple[int, int]) -> None:
         public = key("signer", "ES256").public_key

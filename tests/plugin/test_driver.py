@@ -23,13 +23,13 @@ class Driver:
         site.configure("driver")
 
     def run(
-        self, *arguments: str, timeout: float = 60, **variables: str
+        self, *arguments: str, timeout: float = 60, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        return self.site.run(self.program, *arguments, timeout=timeout, **variables)
+        return self.site.run(self.program, *arguments, timeout=timeout, **variables or {})
 
     def succeeds(self, *arguments: str, **variables: str) -> int:
         """Run it; how many exchanges succeeded, none having failed."""
-        done = self.run(*arguments, **variables)
+        done = self.run(*arguments, variables=variables)
         match = re.search(r"^ok (\d+) failed 0 ", done.stdout, re.MULTILINE)
         assert match, done.stdout[-2000:]
         assert done.returncode == 0
@@ -37,7 +37,7 @@ class Driver:
 
     def fails(self, *arguments: str, **variables: str) -> str:
         """Run it; what it printed, no exchange having succeeded."""
-        done = self.run(*arguments, **variables)
+        done = self.run(*arguments, variables=variables)
         assert "ok 0 failed" in done.stdout, done.stdout[-2000:]
         return done.stdout
 
@@ -104,7 +104,7 @@ class TestFailures:
 
     def test_nobody_is_signed_in(self, both: Driver) -> None:
         said = both.fails("-u", f"bob@{DOMAIN}")
-        assert f"client -6 SASL(-6): can't request information until later in exchange: " in said
+        assert "client -6 SASL(-6): can't request information until later in exchange: " in said
         assert f"bob@{DOMAIN} is not signed in: sign in first: browserid login bob@{DOMAIN}" in said
 
     def test_an_untrusted_issuer(self, both: Driver) -> None:

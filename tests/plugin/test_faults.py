@@ -27,7 +27,7 @@ def log_in(imapd: Imapd, mechanism: ClientMechanism | None = None) -> None:
     mechanism = mechanism or imapd.site.mechanism("imap")
     connection = imaplib.IMAP4("127.0.0.1", imapd.port, 20)
     try:
-        connection.authenticate(AES128, lambda challenge: mechanism.step(challenge))
+        connection.authenticate(AES128, mechanism.step)
     finally:
         connection.shutdown()
 

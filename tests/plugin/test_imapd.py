@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import imaplib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+import trustme
 
+from browserid_sasl.errors import PeerRefusedError
+from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.sample_programs import ALICE, DOMAIN
 from tests.support.services import ADMIN, AES128, HOST, Imapd, Site, Syslog
@@ -24,7 +30,7 @@ def imapd(new_site: Callable[[str], Site], syslog: Syslog) -> Iterator[Imapd]:
 
 def log_in(imapd: Imapd, mechanism: ClientMechanism) -> imaplib.IMAP4:
     connection = imaplib.IMAP4("127.0.0.1", imapd.port, 20)
-    connection.authenticate(mechanism.name, lambda challenge: mechanism.step(challenge))
+    connection.authenticate(mechanism.name, mechanism.step)
     return connection
 
 
@@ -39,6 +45,7 @@ def test_cyradm_administers_mailboxes(imapd: Imapd) -> None:
 
 
 def imtest(imapd: Imapd, *arguments: str) -> str:
+    command: tuple[str | Path, ...]
     command = (Imapd.PROGRAMS / "imtest", "-m", AES128, "-p", str(imapd.port), *arguments, HOST)
     return imapd.site.run(*command, input=". logout\r\n").stdout
 
@@ -69,9 +76,11 @@ def test_imaplib_reads_what_lmtp_delivered(imapd: Imapd) -> None:
     assert admin.create("user/alice")[0] == "OK"
     admin.logout()
     alice = log_in(imapd, site.mechanism("imap"))
-    assert alice.append("INBOX", "", None, b"Subject: hello\r\n\r\nworld\r\n")[0] == "OK"  # type: ignore[arg-type]
+    assert alice.append("INBOX", "", "", b"Subject: hello\r\n\r\nworld\r\n")[0] == "OK"
     alice.select("INBOX")
-    assert b"world" in alice.fetch("1", "(BODY[TEXT])")[1][0][1]  # type: ignore[index]
+    [part, *_] = alice.fetch("1", "(BODY[TEXT])")[1]
+    assert isinstance(part, tuple)
+    assert b"world" in part[1]
     alice.logout()
 
 
@@ -90,9 +99,7 @@ def test_200_logins_over_20_connections_lose_none(imapd: Imapd) -> None:
         assert sum(pool.map(ten_times, range(20))) == 200
 
 
-def test_a_replay_sent_to_two_processes_at_once_succeeds_once(
-    imapd: Imapd, syslog: Syslog
-) -> None:
+def test_a_replay_sent_to_two_processes_at_once_succeeds_once(imapd: Imapd, syslog: Syslog) -> None:
     mark = syslog.mark()
     assertion = base64.b64encode(imapd.site.mechanism("imap").step(None)).decode()
     together = threading.Barrier(2)
@@ -129,3 +136,59 @@ def test_an_administrator_acts_as_a_user(imapd: Imapd, syslog: Syslog) -> None:
     admin = site.realm.person(ADMIN)
     log_in(imapd, site.mechanism("imap", person=admin, authzid=ALICE)).logout()
     syslog.wait_for("login: .* alice ", mark)
+
+
+class TestTls:
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def imapd(
+        self, new_site: Callable[[str], Site], syslog: Syslog, authority: trustme.CA
+    ) -> Iterator[Imapd]:
+        site = new_site("cyrus")
+        site.realm.sign_in()
+        certificate, key = site.folder / "cert.pem", site.folder / "key.pem"
+        issued = authority.issue_cert(HOST)
+        certificate.write_bytes(issued.cert_chain_pems[0].bytes())
+        key.write_bytes(issued.private_key_pem.bytes())
+        with Imapd(site, tls=(certificate, key)).running() as imapd:
+            yield imapd
+
+    def test_imtest_logs_in_after_starttls(self, imapd: Imapd) -> None:
+        assert "Authenticated." in imtest(imapd, "-t", "", "-a", ALICE)
+
+    def test_imaplib_binds_to_the_channel(self, imapd: Imapd, authority: trustme.CA) -> None:
+        """imapd knows tls-unique, which TLS 1.3 does not have."""
+        with self.starttls(imapd, authority) as (connection, binding):
+            assert f"AUTH={AES128}-PLUS".encode() in connection.capability()[1][0]
+            mechanism = imapd.site.mechanism("imap", binding=binding)
+            connection.authenticate(AES128, mechanism.step)
+            assert connection.noop()[0] == "OK"
+
+    def test_a_login_bound_to_another_channel_is_refused(
+        self, imapd: Imapd, authority: trustme.CA, syslog: Syslog
+    ) -> None:
+        mark = syslog.mark()
+        other = ChannelBinding("tls-unique", b"another channel")
+        with self.starttls(imapd, authority) as (connection, _):
+            mechanism = imapd.site.mechanism("imap", binding=other)
+            with pytest.raises(PeerRefusedError, match="channel-bindings-mismatch"):
+                connection.authenticate(AES128, mechanism.step)
+        syslog.wait_for("BROWSERID: ", mark)
+
+    @contextmanager
+    def starttls(
+        self, imapd: Imapd, authority: trustme.CA
+    ) -> Iterator[tuple[imaplib.IMAP4, ChannelBinding]]:
+        context = ssl.create_default_context()
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        authority.configure_trust(context)
+        connection = imaplib.IMAP4(HOST, imapd.port, 20)
+        try:
+            connection.starttls(context)
+            data = connection.socket().get_channel_binding("tls-unique")  # type: ignore[attr-defined]
+            yield connection, ChannelBinding("tls-unique", data)
+        finally:
+            connection.shutdown()

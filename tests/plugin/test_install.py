@@ -51,7 +51,9 @@ def test_an_upgrade_under_a_running_service(
         mark = syslog.mark()
         installation.make("install")
         log_in(imapd)
-        assert "BROWSERID" not in [line for line in syslog.text(mark).splitlines() if "<19>" in line]
+        assert "BROWSERID" not in [
+            line for line in syslog.text(mark).splitlines() if "<19>" in line
+        ]
         imapd.end_processes()
         log_in(imapd)
     after = installation.environment.resolve()
@@ -84,4 +86,4 @@ def files_in(folder: Path) -> list[str]:
 def log_in(imapd: Imapd) -> None:
     mechanism = imapd.site.mechanism("imap")
     with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
-        connection.authenticate(AES128, lambda challenge: mechanism.step(challenge))
+        connection.authenticate(AES128, mechanism.step)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from browserid_sasl.gss.mechanisms import MECHANISMS

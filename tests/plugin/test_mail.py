@@ -50,7 +50,7 @@ def mail(new_site: Callable[[str], Site], syslog: Syslog) -> Iterator[MailServer
 def open_mailbox(imapd: Imapd, site: Site, name: str) -> Iterator[imaplib.IMAP4]:
     mechanism = site.mechanism("imap", person=site.realm.person(name))
     with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
-        connection.authenticate(AES128, lambda challenge: mechanism.step(challenge))
+        connection.authenticate(AES128, mechanism.step)
         yield connection
 
 

@@ -295,7 +295,7 @@ class TestJwts:
             ("c,~a.b", "malformed: 2 parts instead of 3"),
             ("c,~e30.e30.AAAA", "malformed: the header of the token names no algorithm"),
             ("c,~eyJ.e30.AAAA", "header: "),
-            ("c,~e30.W10.AAAA", "claims: claims is not valid JSON"),
+            ("c,~e30.W10.AAAA", "claims: this part is not valid JSON"),
             ("c,~e30.e30.A", "signature: the signature is not base64url"),
             ("c,%~e30.e30.A", "malformed: 1 parts instead of 3"),
         ],

@@ -275,6 +275,12 @@ class TestWhoActsAsWhom:
         )
         assert asked == [(ALICE, "a,b=c@idp.test"), (ALICE, "root")]
 
+    def test_the_application_may_refuse_somebody_as_themselves(self) -> None:
+        world = World()
+        server = make_server(world, authorize=lambda identity, _: identity != ALICE)
+        refuse(server, make_client(world).step(), Code.NO_LOCAL_MAPPING)
+        assert f"{ALICE} may not log in to this service" in str(server.failure)
+
     @pytest.mark.parametrize("authzid", ["evil\nNov 21 root logged in", "\x1b[2J", "x" * 1000])
     def test_the_reason_can_be_logged_whatever_was_asked_for(self, authzid: str) -> None:
         world = World()

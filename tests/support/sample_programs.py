@@ -37,7 +37,9 @@ T = TypeVar("T")
 class Person:
     """A `CredentialSource` with a fresh key and a certificate of the domain."""
 
-    def __init__(self, email: str, provider_key: PrivateKey, issuer: str = DOMAIN) -> None:
+    def __init__(
+        self, email: str, provider_key: PrivateKey, issuer: str = DOMAIN, **claims: object
+    ) -> None:
         self.identity = email
         self.key = PrivateKey.generate("ES256")
         now = time.time_ns() // 1_000_000
@@ -49,6 +51,7 @@ class Person:
             issued_at=now,
             expires=self.expires,
             signing_key=provider_key,
+            attributes=claims,
         )
 
     def assertion(self, claims: bytes) -> str:
@@ -83,13 +86,16 @@ class Realm:
             """
         )
 
-    def person(self, email: str = ALICE) -> Person:
-        """Somebody who can log in from this process."""
-        return Person(email, self._provider_key, email.partition("@")[2])
+    def person(self, email: str = ALICE, **claims: object) -> Person:
+        """Somebody who can log in from this process.
 
-    def sign_in(self, email: str = ALICE) -> None:
+        :param claims: further ones of the certificate.
+        """
+        return Person(email, self._provider_key, email.partition("@")[2], **claims)
+
+    def sign_in(self, email: str = ALICE, **claims: object) -> None:
         """Put somebody's key and certificate where the sample client looks for them."""
-        person = self.person(email)
+        person = self.person(email, **claims)
         path = self._folder / "client" / CLIENT_DATABASE
         identities = store.open_initiator(path, durability="process").identities
         identities.put(

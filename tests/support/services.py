@@ -103,12 +103,14 @@ class Installation:
 
     def make(self, target: str) -> None:
         """Make a target with this installation's folders."""
-        done = run(
-            ("make", target, f"PREFIX={self.prefix}", f"PLUGIN_DIR={self.plugins}")
-            + (f"MAN_DIR={self.man}",),
-            cwd=ROOT,
-            timeout=300,
-        )
+        folders = {
+            "PREFIX": self.prefix,
+            "PLUGIN_DIR": self.plugins,
+            "PLUGIN_BUILD": self.folder / "build",
+            "MAN_DIR": self.man,
+        }
+        settings = (f"{name}={folder}" for name, folder in folders.items())
+        done = run(("make", target, *settings), cwd=ROOT, timeout=300)
         assert done.returncode == 0, done.stdout
 
     @property
@@ -285,7 +287,13 @@ class Imapd:
 
     PROGRAMS: Final = Path("/usr/lib/cyrus/bin")
 
-    def __init__(self, site: Site, *, tls: tuple[Path, Path] | None = None, **options: str) -> None:
+    def __init__(
+        self,
+        site: Site,
+        *,
+        tls: tuple[Path, Path] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
         self.site = site
         self.port = free_port()
         self.folder = site.folder / "imapd"
@@ -296,7 +304,7 @@ class Imapd:
         for name in ("db", "lock", "log", "proc", "socket", "user"):
             site.give(self.folder / "conf" / name)
         self.config = self.folder / "imapd.conf"
-        self._write_imapd_conf(options, tls)
+        self._write_imapd_conf(options or {}, tls)
         self._write_cyrus_conf()
 
     def _write_imapd_conf(self, options: Mapping[str, str], tls: tuple[Path, Path] | None) -> None:
@@ -316,7 +324,7 @@ class Imapd:
         if tls:
             certificate, key = map(str, tls)
             settings |= {"tls_server_cert": certificate, "tls_server_key": key}
-        lines = (f"{name}: {value}\n" for name, value in (settings | options).items())
+        lines = (f"{name}: {value}\n" for name, value in {**settings, **options}.items())
         self.config.write_text("".join(lines))
 
     def _write_cyrus_conf(self) -> None:
@@ -352,11 +360,12 @@ class Imapd:
 
     def end_processes(self) -> None:
         """End the imapds that wait for their next client; master starts new ones when needed."""
-        for pid in self._children():
+        for pid in self.processes():
             os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not self._children(), "the end of the imapds")
+        wait_until(lambda: not self.processes(), "the end of the imapds")
 
-    def _children(self) -> list[int]:
+    def processes(self) -> list[int]:
+        """The imapds that run."""
         children = Path(f"/proc/{self._master}/task/{self._master}/children").read_text().split()
         return [pid for pid in map(int, children) if _is_running(pid, "imapd")]
 
@@ -401,9 +410,9 @@ maxsize 10485760
         # Debian's slapd looks for its SASL configuration here and nowhere else: in a view of the
         # file system of its own, it finds this site's.
         mount = f"mount --bind {self.site.sasl_folder} /etc/ldap/sasl2"
-        command = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
-        command += ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf")
-        command += ("-h", f"ldap://127.0.0.1:{self.port}")
+        own_view = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
+        slapd = ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf")
+        command = (*own_view, *slapd, "-h", f"ldap://127.0.0.1:{self.port}")
         with service(command, self.port, self.site.variables, self.folder / "output"):
             yield self
 
@@ -449,7 +458,7 @@ mynetworks =
 alias_maps =
 local_recipient_maps =
 local_transport = lmtp:unix:{lmtp}
-import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C SASL_PATH={site.installation.plugins}
+import_environment = MAIL_CONFIG MAIL_LOGTAG LANG=C SASL_PATH={site.installation.plugins}
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_path = smtpd
 smtpd_relay_restrictions = permit_sasl_authenticated, reject

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from browserid_sasl.config import AuthorityOverride, Config, StoreConfig
 from browserid_sasl.identity import certificate
@@ -38,8 +40,13 @@ class Site:
             authorities={DOMAIN: AuthorityOverride(keys_file=document)},
         )
 
-    def sign_in(self, identity: str = ALICE, user_key: PrivateKey | None = None) -> None:
-        """Put a key and a fresh certificate where a client finds them."""
+    def sign_in(
+        self,
+        identity: str = ALICE,
+        user_key: PrivateKey | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Put a key and a fresh certificate, with these claims, where a client finds them."""
         user_key = user_key or key("alice")
         now = time.time_ns() // 1_000_000
         text = certificate.issue(
@@ -49,6 +56,7 @@ class Site:
             issued_at=now,
             expires=now + HOUR,
             signing_key=key("idp"),
+            attributes=attributes,
         )
         stores = open_initiator(self.folder / "client" / "client.db")
         stores.identities.put(IdentityRecord(identity, user_key.to_pem(), text, now + HOUR))

@@ -15,6 +15,7 @@ import click
 
 from browserid_sasl import config
 from browserid_sasl.api import Client
+from browserid_sasl.cli.options import FILE, config_option
 from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.connection import Connection, connect
@@ -57,7 +58,7 @@ class Settings:
 @options.binding_flags
 @options.port_and_service
 @click.option("-m", "mechanism", metavar="MECH", help="Only mechanism to use.")
-@options.config_option
+@config_option
 @click.option("--identity", metavar="EMAIL", default="", help="Who to log in as.")
 @click.option("--authzid", metavar="NAME", default="", help="Who to act for, if not oneself.")
 @click.option(
@@ -67,7 +68,7 @@ class Settings:
     "--mutual", type=click.Choice(get_args(Mutual)), help="Whether the server has to prove itself."
 )
 @click.option("--tls", is_flag=True, help="Connect by TLS.")
-@click.option("--ca-file", type=options.FILE, help="PEM authorities to believe under TLS.")
+@click.option("--ca-file", type=FILE, help="PEM authorities to believe under TLS.")
 @options.tls_max_option
 @click.option("--cb-type", type=click.Choice(list(STAND_INS)), help="Type of channel binding.")
 @options.timeout_option

@@ -12,7 +12,6 @@ import os
 import sys
 from typing import Final, TextIO
 
-from browserid_sasl.cli.sample.tokens import describe
 from browserid_sasl.errors import (
     BrowserIDError,
     Code,
@@ -23,6 +22,8 @@ from browserid_sasl.errors import (
     Major,
     StoreError,
 )
+from browserid_sasl.printer import describe, lines
+from browserid_sasl.store.base import system_clock
 
 _BY_CODE: Final = {
     Code.WRONG_MECH: "no mechanism available",
@@ -71,6 +72,11 @@ class Console:
         self._verbose = verbose
         self._prefix = prefix
 
+    @property
+    def is_verbose(self) -> bool:
+        """Whether `trace` writes anything."""
+        return self._verbose
+
     def numbered(self, number: int) -> Console:
         """A console for one of several connections: verbose output shows which one speaks."""
         prefix = f"[{number}] " if self._verbose else ""
@@ -108,8 +114,9 @@ class Console:
     def _show(self, what: str, string: bytes) -> None:
         if self._quiet:
             return
-        described = describe(string) if self._verbose else None
-        self.say(f"{what}: {{{len(string)}}}", *(described or [printable(string)]))
+        node = describe(string, system_clock()) if self._verbose else None
+        shown = lines(node) if node else [printable(string)]
+        self.say(f"{what}: {{{len(string)}}}", *shown)
 
     def _write(self, stream: TextIO | None, lines: tuple[str, ...], end: str = "\n") -> None:
         if stream is None:  # The program was started with it closed.

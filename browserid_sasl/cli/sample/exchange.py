@@ -20,8 +20,9 @@ from browserid_sasl.cli.sample.framing import (
     encode_string,
 )
 from browserid_sasl.cli.sample.listening import Stream
-from browserid_sasl.cli.sample.outcome import describe
+from browserid_sasl.cli.sample.outcome import describe, describe_attributes
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism
 
 
@@ -85,7 +86,7 @@ class Exchange:
         await self._authenticate(mechanism, initial)
         await self._stream.write(encode_reply(Reply.OK))
         self._console.trace("negotiation complete")
-        self._report(mechanism)
+        await self._report(mechanism)
 
     def _offer(self) -> bytes:
         mandatory = self._service.mandatory
@@ -154,10 +155,21 @@ class Exchange:
         except BrowserIDError as error:
             self._refuse(phase, error)
 
-    def _report(self, mechanism: ServerMechanism) -> None:
+    async def _report(self, mechanism: ServerMechanism) -> None:
         result = mechanism.result
         self._console.say(f"successful authentication '{result.authzid}'")
-        self._console.trace(*describe(result))
+        if self._console.is_verbose:
+            self._console.trace(*describe(result), *await self._attributes(result))
+
+    async def _attributes(self, result: Result) -> list[str]:
+        server, loop = self._service.server, asyncio.get_running_loop()
+        try:
+            attributes = await loop.run_in_executor(
+                self._service.workers, server.name_attributes, result.context
+            )
+        except BrowserIDError as error:
+            return [f"attributes: {error}"]
+        return describe_attributes(attributes)
 
     def _refuse(self, phase: str, error: BrowserIDError) -> NoReturn:
         self._console.fail(phase, error)

@@ -9,8 +9,9 @@ from browserid_sasl.api import Client
 from browserid_sasl.cli.sample.connection import Connection
 from browserid_sasl.cli.sample.console import Console, printable
 from browserid_sasl.cli.sample.framing import FrameReader, Reply
-from browserid_sasl.cli.sample.outcome import describe
+from browserid_sasl.cli.sample.outcome import describe, describe_attributes
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.gss.attributes import jwt_attributes
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 
@@ -109,7 +110,9 @@ class Login:
                 "do not trust this server: it did not show that it verified anything",
             )
         self._console.say("successful authentication")
-        self._console.trace(*describe(mechanism.result))
+        result = mechanism.result
+        attributes = jwt_attributes(result.context)
+        self._console.trace(*describe(result), *describe_attributes(attributes))
         return True
 
     def _send(self, *strings: bytes) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
-import signal
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from browserid_sasl.cli.program import execute
 from browserid_sasl.cli.sample.binding import FLAGS
 from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.errors import BrowserIDError, ConfigurationError, LocalProtocolError
@@ -19,17 +16,12 @@ from browserid_sasl.errors import BrowserIDError, ConfigurationError, LocalProto
 NOT_AUTHENTICATED: Final = 255
 """What Cyrus's client exits with when authentication failed: -1 as an octet."""
 
-INTERRUPTED: Final = 128 + signal.SIGINT
-"""What a shell reports of a program that was ended from the keyboard."""
-
 _STATUS: Final[dict[type[BrowserIDError], int]] = {
     ConfigurationError: os.EX_CONFIG,
     LocalProtocolError: os.EX_USAGE,
 }
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def command(function: F) -> click.Command:
@@ -56,16 +48,6 @@ def output_options(function: F) -> F:
     )
     quiet = click.option("--quiet", is_flag=True, help="Do not show what is sent and received.")
     return verbose(quiet(function))
-
-
-def config_option(function: F) -> F:
-    """Add ``--config``."""
-    return click.option(
-        "--config",
-        "config_file",
-        type=FILE,
-        help="Configuration file, in place of the system's and the user's.",
-    )(function)
 
 
 def port_and_service(function: F) -> F:
@@ -108,18 +90,9 @@ def run(command: click.Command, arguments: Sequence[str] | None) -> int:
 
     :param arguments: without the program's name; None for those of the process.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # An address that the terminal's encoding lacks is shown escaped instead of failing.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        status = command.main(args=arguments, standalone_mode=False)
-        return int(status or 0)
-    except click.ClickException as error:
-        error.show()
-        return os.EX_USAGE
-    except click.Abort:
-        return INTERRUPTED
-    except BrowserIDError as error:
-        Console().fail("initializing", error)
-        return _STATUS.get(type(error), os.EX_TEMPFAIL)
+    return execute(command, arguments, _fail)
+
+
+def _fail(error: BrowserIDError) -> int:
+    Console().fail("initializing", error)
+    return _STATUS.get(type(error), os.EX_TEMPFAIL)

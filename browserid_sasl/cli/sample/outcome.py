@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
+from collections.abc import Iterable
 
+from browserid_sasl.gss.attributes import NameAttribute
+from browserid_sasl.printer.node import harmless
+from browserid_sasl.printer.times import date
 from browserid_sasl.sasl.result import Result
 
 
 def describe(result: Result) -> list[str]:
     """The properties of an authenticated connection, a line for each."""
-    expires = datetime.fromtimestamp(result.expires // 1000, UTC).isoformat()
-    lines = [
+    return [
         f"mechanism: {result.mechanism}",
         f"identity: {result.identity}, vouched for by {result.issuer}",
         f"authorization identity: {result.authzid}",
@@ -19,12 +20,22 @@ def describe(result: Result) -> list[str]:
         f"mutual authentication: {_yes_no(result.mutual)}",
         f"channel binding: {result.channel_binding or 'none'}",
         f"flags: 0x{int(result.flags):x}",
-        f"expires: {expires}",
+        f"expires: {date(result.expires)}",
     ]
-    for name, value in result.attributes.items():
-        lines.append(f"attribute {name}: {json.dumps(value)}")
-    return lines
+
+
+def describe_attributes(attributes: Iterable[NameAttribute]) -> list[str]:
+    """Name attributes, a line for each value; a long one is cut."""
+    return [
+        f"attribute {attribute.name}: {harmless(value)} ({_trust(attribute)})"
+        for attribute in attributes
+        for value in attribute.values or ("no value",)
+    ]
 
 
 def _yes_no(truth: bool) -> str:
     return "yes" if truth else "no"
+
+
+def _trust(attribute: NameAttribute) -> str:
+    return "authenticated" if attribute.authenticated else "not authenticated"

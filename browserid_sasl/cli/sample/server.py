@@ -16,6 +16,7 @@ import click
 
 from browserid_sasl import config
 from browserid_sasl.api import Server
+from browserid_sasl.cli.options import FILE, config_option
 from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.console import Console
@@ -81,10 +82,10 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
 @click.option(
     "-m", "mechanism", metavar="MECH", callback=_known_mechanism, help="Only mechanism to offer."
 )
-@options.config_option
+@config_option
 @click.option("--listen", "address", metavar="ADDRESS", help="Only address to listen on.")
-@click.option("--tls-cert", type=options.FILE, help="PEM certificate and chain; turns TLS on.")
-@click.option("--tls-key", type=options.FILE, help="PEM private key, if it is not with the chain.")
+@click.option("--tls-cert", type=FILE, help="PEM certificate and chain; turns TLS on.")
+@click.option("--tls-key", type=FILE, help="PEM private key, if it is not with the chain.")
 @options.tls_max_option
 @options.timeout_option
 @click.option(

@@ -1,0 +1,205 @@
+"""Logins to Cyrus imapd by the plugin, beside SCRAM-SHA-256 of the same libsasl2.
+
+A login is timed from the client: the time spent waiting for the server, from the first octet of
+AUTHENTICATE to the last of its answer, without what the client itself computes. Both mechanisms
+are measured in turns, on the same server; only ratios of figures of one run mean anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Protocol
+
+from tests.support.services import (
+    AES128,
+    HOST,
+    Imapd,
+    Installation,
+    Site,
+    folder_for_all,
+)
+from tests.support.services import (
+    run as run_program,
+)
+
+SCRAM = "SCRAM-SHA-256"
+USER, PASSWORD = "bench", "correct horse battery staple"
+FIRST_LOGINS = 7
+FURTHER_LOGINS = 150
+FIRST_LOGIN_TARGET = 60.0
+
+
+class Mechanism(Protocol):
+    """A client's side: challenge in, response out."""
+
+    def step(self, challenge: bytes | None) -> bytes:
+        """Take a challenge, None for the initial response."""
+
+
+class Scram:
+    """SCRAM-SHA-256 (RFC 7677) without channel binding, for one user."""
+
+    def __init__(self) -> None:
+        self._bare = f"n={USER},r={secrets.token_urlsafe(18)}".encode()
+        self._final = False
+
+    def step(self, challenge: bytes | None) -> bytes:
+        """Take a challenge, None for the initial response."""
+        if challenge is None:
+            return b"n,," + self._bare
+        if self._final:
+            return b""
+        self._final = True
+        fields = dict(part.split("=", 1) for part in challenge.decode().split(","))
+        salt, rounds = base64.b64decode(fields["s"]), int(fields["i"])
+        salted = hashlib.pbkdf2_hmac("sha256", PASSWORD.encode(), salt, rounds)
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        without_proof = f"c=biws,r={fields['r']}".encode()
+        message = b",".join((self._bare, challenge, without_proof))
+        signature = hmac.digest(hashlib.sha256(key).digest(), message, "sha256")
+        proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
+        return without_proof + b",p=" + base64.b64encode(proof)
+
+
+class Connection:
+    """An IMAP connection that knows the time it spent waiting."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), 20)
+        self._lines = self._socket.makefile("rb")
+        self._lines.readline()
+        self.waited = 0.0
+
+    def log_in(self, name: str, mechanism: Mechanism) -> float:
+        """Authenticate; the time the server took, in ms."""
+        response = base64.b64encode(mechanism.step(None))
+        answer = self._ask(f"a AUTHENTICATE {name} ".encode() + response)
+        while answer.startswith(b"+"):
+            response = base64.b64encode(mechanism.step(base64.b64decode(answer[1:])))
+            answer = self._ask(response)
+        if not answer.startswith(b"a OK"):
+            raise RuntimeError(answer.decode())
+        return self.waited * 1000
+
+    def _ask(self, line: bytes) -> bytes:
+        start = time.perf_counter()
+        self._socket.sendall(line + b"\r\n")
+        answer = self._lines.readline()
+        self.waited += time.perf_counter() - start
+        return answer
+
+    def close(self) -> None:
+        """Log out, so that the process is ready for the next one."""
+        self._socket.sendall(b"b LOGOUT\r\n")
+        while self._lines.readline():
+            pass
+        self._lines.close()
+        self._socket.close()
+
+
+def run() -> list[str]:
+    """Measure, and give the result as lines of text."""
+    if os.geteuid() != 0:
+        return ["imapd: not measured, since starting it needs root"]
+    with _server() as imapd:
+        client = imapd.site.client("imap")
+        ways: dict[str, Callable[[], Mechanism]] = {
+            AES128: lambda: client.start(AES128),
+            SCRAM: Scram,
+        }
+        first = {name: _first_login(imapd, name, make) for name, make in ways.items()}
+        fresh = _further_logins(imapd, AES128, lambda: _without_ticket(imapd), FURTHER_LOGINS // 5)
+        further = {
+            name: _further_logins(imapd, name, make, FURTHER_LOGINS) for name, make in ways.items()
+        }
+        memory = {name: _memory(imapd, name, make) for name, make in ways.items()}
+    added = first[AES128] - first[SCRAM]
+    return [
+        f"{'imapd, from the client':<34} {AES128:>16} {SCRAM:>14} {'ratio':>7}",
+        _line("first login of a process, ms", first),
+        _line("further login by ticket, ms", further),
+        _line("further login, new assertion, ms", {AES128: fresh, SCRAM: further[SCRAM]}),
+        _line("private memory of a process, MB", memory),
+        f"The first login takes {added:.0f} ms more (target: at most {FIRST_LOGIN_TARGET:.0f} ms).",
+    ]
+
+
+def _line(label: str, figures: dict[str, float]) -> str:
+    ours, theirs = figures[AES128], figures[SCRAM]
+    return f"{label:<34} {ours:>16.1f} {theirs:>14.1f} {ours / theirs:>7.2f}"
+
+
+@contextmanager
+def _server() -> Iterator[Imapd]:
+    with folder_for_all() as folder:
+        installation = Installation(folder / "installation")
+        installation.folder.mkdir()
+        installation.make("install")
+        site_folder = folder / "site"
+        site_folder.mkdir()
+        site = Site(installation, site_folder, "cyrus")
+        passwords = site_folder / "sasldb2"
+        _add_password(passwords)
+        mechanisms = f"{AES128} {SCRAM}"
+        options = {"sasl_mech_list": mechanisms, "sasl_sasldb_path": str(passwords)}
+        with Imapd(site, options=options).running() as imapd:
+            yield imapd
+
+
+def _add_password(passwords: Path) -> None:
+    command = ("saslpasswd2", "-p", "-c", "-f", passwords, "-u", HOST, USER)
+    done = run_program(command, input=PASSWORD)
+    if done.returncode != 0:
+        raise subprocess.SubprocessError(done.stdout)
+    passwords.chmod(0o644)
+
+
+def _without_ticket(imapd: Imapd) -> Mechanism:
+    return imapd.site.mechanism("imap")
+
+
+def _first_login(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
+    """Median over fresh processes, the caches of the machine being warm."""
+    times = []
+    for _ in range(FIRST_LOGINS):
+        imapd.end_processes()
+        times.append(_log_in(imapd, name, make()))
+    return median(times[1:])
+
+
+def _further_logins(imapd: Imapd, name: str, make: Callable[[], Mechanism], count: int) -> float:
+    _log_in(imapd, name, make())
+    return median(_log_in(imapd, name, make()) for _ in range(count))
+
+
+def _log_in(imapd: Imapd, name: str, mechanism: Mechanism) -> float:
+    connection = Connection(imapd.port)
+    try:
+        return connection.log_in(name, mechanism)
+    finally:
+        connection.close()
+
+
+def _memory(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
+    """What a process has to itself after some logins, in MB."""
+    imapd.end_processes()
+    for _ in range(20):
+        _log_in(imapd, name, make())
+    return max(map(_private_memory, imapd.processes()))
+
+
+def _private_memory(process: int) -> float:
+    rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+    private = [line.split() for line in rollup.splitlines() if line.startswith("Private")]
+    return sum(int(fields[1]) for fields in private) / 1024

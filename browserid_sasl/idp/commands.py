@@ -1,0 +1,299 @@
+"""What `browserid-idp` can do: set an identity provider up, look after it, run it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
+
+import click
+
+from browserid_sasl import config
+from browserid_sasl.cli.options import config_option
+from browserid_sasl.cli.passwords import password_options, password_source
+from browserid_sasl.config import IdpConfig
+from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
+from browserid_sasl.identity.addresses import is_domain
+from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.folder import Provider, ProviderFolder
+from browserid_sasl.idp.limits import Policy
+from browserid_sasl.idp.server import Listener
+from browserid_sasl.idp.server import serve as run_server
+from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.store.base import system_clock
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DAY_S: Final = 86_400
+
+
+@click.group()
+def command() -> None:
+    """Run an identity provider for the e-mail addresses of a domain."""
+
+
+def place_options(function: F) -> F:
+    """Add ``--directory`` and ``--config``."""
+    directory = click.option(
+        "--directory",
+        metavar="DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Folder of the provider, in place of the configured one.",
+    )
+    return directory(config_option(function))
+
+
+def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in given:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise click.BadParameter(f"{proxy!r} is not an IP address or network") from None
+    return given
+
+
+@command.command()
+@place_options
+@click.option("--domain", metavar="DOMAIN", help="Domain whose addresses it will certify.")
+@click.option("--local-tls", is_flag=True, help="Make a private TLS authority and certificate.")
+@click.option(
+    "--key-type",
+    type=click.Choice(get_args(Algorithm)),
+    default="RS256",
+    show_default=True,
+    help="What the signing key signs with.",
+)
+def init(
+    directory: Path | None,
+    config_file: Path | None,
+    domain: str | None,
+    local_tls: bool,
+    key_type: Algorithm,
+) -> None:
+    """Make a provider's folder, with its signing key. What is there already is kept."""
+    options = _configuration(directory, config_file)
+    name = (domain or options.domain).lower()
+    if not is_domain(name) or "." not in name:
+        raise ConfigurationError(
+            f"{name!r} is not a domain" if name else "no domain is given",
+            "name one with --domain example.org",
+        )
+    folder = ProviderFolder(options.directory)
+    if folder.create(name, key_type, system_clock(), local_tls=local_tls):
+        click.echo(f"made an identity provider for {name} in {folder.path}")
+    else:
+        click.echo(f"there is an identity provider for {name} in {folder.path}")
+    if local_tls:
+        click.echo(f"who is to believe its server needs {folder.tls.anchor}")
+
+
+@command.command("add-user")
+@place_options
+@password_options
+@click.argument("address")
+def add_user(
+    directory: Path | None,
+    config_file: Path | None,
+    password_file: Path | None,
+    password_fd: int | None,
+    address: str,
+) -> None:
+    """Make an account for ADDRESS."""
+    source = password_source(password_file, password_fd)
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    password = source.read(f"Password for {email}", confirm=True)
+    if not provider.accounts.add(email, password, system_clock()):
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            f"there is an account {email} already",
+            f"change its password with `browserid-idp set-password {email}`",
+        )
+    _record(provider, Event.ACCOUNT_ADDED, email)
+    click.echo(f"added {email}")
+
+
+@command.command("set-password")
+@place_options
+@password_options
+@click.argument("address")
+def set_password(
+    directory: Path | None,
+    config_file: Path | None,
+    password_file: Path | None,
+    password_fd: int | None,
+    address: str,
+) -> None:
+    """Give the account ADDRESS another password.
+
+    Certificates it has got are good until they expire.
+    """
+    source = password_source(password_file, password_fd)
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    password = source.read(f"New password for {email}", confirm=True)
+    provider.accounts.set_password(email, password, system_clock())
+    provider.limits.succeeded(email)
+    _record(provider, Event.PASSWORD_CHANGED, email)
+    click.echo(f"changed the password of {email}")
+
+
+@command.command("remove-user")
+@place_options
+@click.argument("address")
+def remove_user(directory: Path | None, config_file: Path | None, address: str) -> None:
+    """Remove the account ADDRESS.
+
+    Certificates it has got are good until they expire.
+    """
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    if not provider.accounts.remove(email):
+        raise LocalProtocolError(Code.INVALID_PARAMETER, f"there is no account {email}")
+    _record(provider, Event.ACCOUNT_REMOVED, email)
+    click.echo(f"removed {email}")
+
+
+@command.command("list-users")
+@place_options
+def list_users(directory: Path | None, config_file: Path | None) -> None:
+    """Show the accounts, one a line."""
+    for account in _open(directory, config_file).accounts.all():
+        click.echo(account.email)
+
+
+@command.command("rotate-key")
+@place_options
+@click.option("--key-type", type=click.Choice(get_args(Algorithm)), help="Type of the new key.")
+@click.option(
+    "--after",
+    metavar="SECONDS",
+    type=click.IntRange(0, _DAY_S),
+    default=0,
+    help="Publish the key now and sign with it only then, when no copy of the document without "
+    "it is in use any more.",
+)
+@click.option(
+    "--withdraw-old",
+    is_flag=True,
+    help="Stop publishing the old keys: what they signed is void. For keys that were stolen.",
+)
+def rotate_key(
+    directory: Path | None,
+    config_file: Path | None,
+    key_type: Algorithm | None,
+    after: int,
+    withdraw_old: bool,
+) -> None:
+    """Make a new signing key.
+
+    The old one is published until the certificates it signed have expired. A provider that runs
+    need not be restarted.
+    """
+    if after and withdraw_old:
+        raise click.UsageError("--after and --withdraw-old exclude each other")
+    provider = _open(directory, config_file)
+    now = system_clock()
+    key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
+    provider.audit.write(
+        Event.KEY_CREATED, now, key=key.name, by=_operator(), withdrawn=withdraw_old
+    )
+    click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
+
+
+@command.command()
+@place_options
+@click.option("--listen", metavar="ADDR", help="Address to listen on.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65_535), help="Port; 0: a free one.")
+@click.option(
+    "--tls-certificate",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="PEM certificate of the server, with its chain.",
+)
+@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="PEM private key.")
+@click.option(
+    "--document-life",
+    metavar="SECONDS",
+    type=click.IntRange(0, _DAY_S),
+    default=3600,
+    show_default=True,
+    help="How long others may keep a copy of the support document.",
+)
+@click.option(
+    "--proxy",
+    "proxies",
+    metavar="ADDR",
+    multiple=True,
+    callback=_checked_proxies,
+    help="Address or network of a proxy before this server that says in X-Forwarded-For who its "
+    "clients are. Can be repeated.",
+)
+def serve(
+    *,
+    directory: Path | None,
+    config_file: Path | None,
+    listen: str | None,
+    port: int | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    document_life: int,
+    proxies: tuple[str, ...],
+) -> None:
+    """Run the provider until SIGTERM or SIGINT.
+
+    When it is ready it says where, in one line on standard output.
+    """
+    if tls_key is not None and tls_certificate is None:
+        raise click.UsageError("--tls-key needs --tls-certificate")
+    options = _configuration(directory, config_file)
+    folder = ProviderFolder(options.directory)
+    provider = folder.open(Policy(options.failed_sign_ins, options.failed_sign_in_window_ms))
+    if tls_certificate is None:
+        tls_certificate, tls_key = _tls_files(options, folder)
+    listener = Listener(
+        listen or options.listen,
+        options.port if port is None else port,
+        tls_certificate,
+        tls_key or tls_certificate,
+        proxies,
+    )
+    settings = Settings(options.certificate_life_ms, document_life * 1000)
+    run_server(
+        create_app(provider, settings),
+        listener,
+        lambda url: click.echo(f"serving {provider.domain} at {url}"),
+    )
+
+
+def _tls_files(options: IdpConfig, folder: ProviderFolder) -> tuple[Path, Path]:
+    """The configured certificate and key, or those that `init --local-tls` has made."""
+    if options.tls_certificate and options.tls_key:
+        return options.tls_certificate, options.tls_key
+    if not folder.tls.server.exists():
+        raise ConfigurationError(
+            "there is no TLS certificate to serve with",
+            "give --tls-certificate and --tls-key, or make one with `init --local-tls`",
+        )
+    return folder.tls.server, folder.tls.server
+
+
+def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
+    options = config.load(file).idp
+    return replace(options, directory=directory.absolute()) if directory else options
+
+
+def _open(directory: Path | None, file: Path | None) -> Provider:
+    return ProviderFolder(_configuration(directory, file).directory).open()
+
+
+def _record(provider: Provider, event: Event, email: str) -> None:
+    provider.audit.write(event, system_clock(), email=email, by=_operator())
+
+
+def _operator() -> str:
+    return f"uid {os.getuid()}"
