@@ -212,9 +212,12 @@ typedef int canon_user_function(sasl_conn_t *, const char *, unsigned, unsigned,
 /* Tell libsasl2 who it is; there is no security layer. */
 static int finish(const struct outcome *outcome, const sasl_utils_t *utils,
                   canon_user_function *canon_user, unsigned verified, sasl_out_params_t *oparams) {
-    bool same = strcmp(outcome->identity, outcome->authzid) == 0;
+    bool same;
     int code;
 
+    if (!outcome->identity || !outcome->authzid)
+        return SASL_FAIL;
+    same = strcmp(outcome->identity, outcome->authzid) == 0;
     code = canon_user(utils->conn, outcome->identity, 0,
                       SASL_CU_AUTHID | verified | (same ? SASL_CU_AUTHZID : 0), oparams);
     if (code == SASL_OK && !same)

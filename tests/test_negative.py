@@ -548,8 +548,8 @@ def test_re_authentications(forge: Forge, code: Code) -> None:
     message = forge(world)
     acceptor = world.acceptor()
     assert_refused(acceptor, message, code)
-    for ticket in [*initiator_tickets(world), *acceptor_tickets(world)]:
-        for spelled in (repr(ticket.ark), ticket.ark.hex(), b64.encode(ticket.ark)):
+    for secret in {ticket.ark for ticket in acceptor_tickets(world)}:
+        for spelled in (repr(secret), secret.hex(), b64.encode(secret)):
             assert spelled not in repr(acceptor.failure)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from browserid_sasl.errors import Code, ConfigurationError
 from browserid_sasl.gss.x509 import X509Trust
 from browserid_sasl.x509_files import load_anchors, load_server_credential
 from tests.support.certificates import Issued, authority, issue, names
+from tests.support.forks import in_child
 from tests.support.world import IMAP, START
 
 ROOT = authority("root")
 MIDDLE = authority("middle", ROOT)
 SERVER = issue("server", MIDDLE, names([IMAP.host]))
+NOBODY = 65534
 
 
 class Files:
@@ -211,10 +214,19 @@ class TestServerCredential:
         assert certificate.code is Code.CERT_FILE_UNREADABLE
         assert key.code is Code.KEY_FILE_UNREADABLE
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-    def test_a_key_this_user_may_not_read(self, files: Files) -> None:
-        error = refuse(load_server_credential, files.certificates(SERVER), files.key(mode=0))
-        assert "Permission denied" in error.message
+    def test_a_key_this_user_may_not_read(self) -> None:
+        # Not in pytest's folder, which only the user who runs the tests can enter.
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            files = Files(Path(folder))
+            certificate, key = files.certificates(SERVER), files.key(mode=0)
+
+            def load() -> str:
+                return str(refuse(load_server_credential, certificate, key))
+
+            # Root may read everything, so somebody else tries.
+            said = in_child(load, user=NOBODY if os.geteuid() == 0 else None)
+        assert said.startswith(f"{key}: it can not be read: Permission denied: ")
 
     def test_a_chain_that_is_too_long(self, files: Files) -> None:
         chain = [SERVER]

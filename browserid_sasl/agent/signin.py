@@ -1,6 +1,6 @@
 """Signing in without a browser: a key made here, certified by the identity provider.
 
-The endpoint `certify` of PROTOCOL.md section 2.
+docs/identity-provider.md describes the endpoint that the provider has for it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,10 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.identity.addresses import domain_of
-from browserid_sasl.identity.authority import (
-    MAX_DELEGATIONS,
-    AuthorityResolver,
-    FetchedDocument,
-)
+from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
-from browserid_sasl.identity.support import Delegation, SupportDocument
+from browserid_sasl.identity.support import SupportDocument
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
@@ -94,22 +90,20 @@ def sign_in(
 
 def _endpoint(resolver: AuthorityResolver, domain: str, now: int) -> tuple[str, str]:
     """The domain that certifies addresses of `domain`, and the path to ask at."""
-    authority = domain
-    for _ in range(MAX_DELEGATIONS + 1):
-        document = resolver.document(authority, domain, now)
-        if not isinstance(document, Delegation):
-            break
-        authority = document.authority
-    if not isinstance(document, SupportDocument):
-        raise CredentialError(
-            Code.INTERACT_UNAVAILABLE, f"{domain} has no identity provider that can be signed in to"
-        )
-    if document.certify is None:
+    try:
+        authority = resolver.authority_of(domain, now)
+    except RemoteProtocolError as error:
         raise CredentialError(
             Code.INTERACT_UNAVAILABLE,
-            f"the identity provider {authority} lets people sign in in a browser only",
-        )
-    return authority, document.certify
+            f"{domain} has no identity provider that can be signed in to: {error.message}",
+        ) from None
+    document = resolver.document(authority, domain, now)
+    if isinstance(document, SupportDocument) and document.certify is not None:
+        return authority, document.certify
+    raise CredentialError(
+        Code.INTERACT_UNAVAILABLE,
+        f"the identity provider {authority} lets people sign in in a browser only",
+    )
 
 
 def _granted(answer: Answer, authority: str) -> str:

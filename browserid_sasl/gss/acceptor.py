@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.gss import keys, tokens
 from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
@@ -18,7 +18,12 @@ from browserid_sasl.gss.claims import (
     ReportedError,
     Response,
 )
-from browserid_sasl.gss.context import PROTECTION_FLAGS, ContextFlag, SecurityContext
+from browserid_sasl.gss.context import (
+    PROTECTION_FLAGS,
+    ContextFlag,
+    SecurityContext,
+    established,
+)
 from browserid_sasl.gss.interfaces import Environment, ServerCredential
 from browserid_sasl.gss.mechanisms import Curve, Mechanism
 from browserid_sasl.gss.names import ServiceName
@@ -167,9 +172,7 @@ class Acceptor:
 
         :raises LocalProtocolError: context-incomplete.
         """
-        if self._context is None:
-            raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the context is not established")
-        return self._context
+        return established(self._context)
 
     def step(self, token: bytes) -> bytes | None:
         """Take the initiator's token.
@@ -177,10 +180,7 @@ class Acceptor:
         :returns: the token to send, None when there is nothing to send.
         :raises LocalProtocolError: context-established when the exchange is over.
         """
-        if not self._machine.permits(AcceptorEvent.REFUSED):
-            raise LocalProtocolError(
-                Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
-            )
+        self._machine.expect(AcceptorEvent.REFUSED)
         try:
             if self._machine.state is AcceptorState.AWAIT_PROOF:
                 self._take_proof(token)

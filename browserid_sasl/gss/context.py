@@ -124,3 +124,13 @@ class SecurityContext:
                 "use a mechanism with key exchange, such as BROWSERID-AES128",
             )
         return random_to_key(self.mechanism.enctype, self.root_key)
+
+
+def established(context: SecurityContext | None) -> SecurityContext:
+    """The context of an exchange, once there is one.
+
+    :raises LocalProtocolError: context-incomplete.
+    """
+    if context is None:
+        raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the context is not established")
+    return context

@@ -26,7 +26,12 @@ from browserid_sasl.gss.claims import (
     ReportedError,
     Response,
 )
-from browserid_sasl.gss.context import PROTECTION_FLAGS, ContextFlag, SecurityContext
+from browserid_sasl.gss.context import (
+    PROTECTION_FLAGS,
+    ContextFlag,
+    SecurityContext,
+    established,
+)
 from browserid_sasl.gss.dialects import DRAFT_04, Dialect
 from browserid_sasl.gss.interfaces import CredentialSource, Environment, ServerTrust
 from browserid_sasl.gss.mechanisms import Mechanism
@@ -147,9 +152,7 @@ class Initiator:
 
         :raises LocalProtocolError: context-incomplete.
         """
-        if self._context is None:
-            raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the context is not established")
-        return self._context
+        return established(self._context)
 
     def step(self, token: bytes | None = None) -> bytes | None:
         """Take the acceptor's token, or none to begin.
@@ -160,10 +163,7 @@ class Initiator:
         :raises CredentialError: there is nothing to authenticate with.
         :raises LocalProtocolError: context-established when the exchange is over.
         """
-        if not self._machine.permits(InitiatorEvent.FAILURE):
-            raise LocalProtocolError(
-                Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
-            )
+        self._machine.expect(InitiatorEvent.FAILURE)
         try:
             if self._machine.state is InitiatorState.START:
                 return self._begin()
@@ -171,6 +171,25 @@ class Initiator:
         except BrowserIDError:
             self._machine.fire(InitiatorEvent.FAILURE)
             raise
+
+    def late_refusal(self, token: bytes) -> BrowserIDError:
+        """What to make of a token that comes when the context is established.
+
+        An acceptor that refuses the proof of the extra round trip sends an error token, whose
+        reason the person should see (PROTOCOL.md section 5.1). Nothing else is due then.
+        """
+        try:
+            backed = BackedAssertion.parse(tokens.unframe(token, TokenId.ACCEPTOR))
+            response = Response.parse(backed.assertion.claims)
+        except BrowserIDError:
+            response = Response()
+        if response.error is None:
+            return RemoteProtocolError(
+                Code.BAD_CONTEXT_TOKEN, "the server sent more after the exchange was over"
+            )
+        # The key that might have signed it is gone with the rest of the exchange: it is a hint.
+        now = self._environment.clock()
+        return _refusal(response.error, response.clock, now, signed=False)
 
     # Speaking first
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor
-from browserid_sasl.gss.context import SecurityContext
+from browserid_sasl.gss.context import SecurityContext, established
 from browserid_sasl.gss.initiator import Initiator
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_oid
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
@@ -81,9 +81,7 @@ class PlainAcceptor:
     @property
     def context(self) -> SecurityContext:
         """The established context; see `Acceptor.context`."""
-        if self._acceptor is None:
-            raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the context is not established")
-        return self._acceptor.context
+        return self._acceptor.context if self._acceptor else established(None)
 
     def step(self, token: bytes) -> bytes | None:
         """Take the initiator's token; see `Acceptor.step`.

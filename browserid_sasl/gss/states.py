@@ -172,6 +172,17 @@ class Machine(Generic[StateT, EventT]):
         """Whether the event has a transition from the current state."""
         return (self._state, event) in self._table
 
+    def expect(self, event: EventT) -> None:
+        """See that an exchange is under way, before a token of it is looked at.
+
+        :param event: one that has a transition from every state of it.
+        :raises LocalProtocolError: context-established when it is over.
+        """
+        if not self.permits(event):
+            raise LocalProtocolError(
+                Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
+            )
+
     def fire(self, event: EventT) -> Send:
         """Move along the event's transition.
 

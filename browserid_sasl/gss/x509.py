@@ -30,7 +30,7 @@ from cryptography.x509.verification import (
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.gss.x509_names import check_name, show_name
+from browserid_sasl.gss.x509_names import UNREADABLE, check_name, show_name
 from browserid_sasl.jose.keys import PublicKey, public_key_from
 
 MAX_CHAIN: Final = 10
@@ -49,13 +49,6 @@ _SERVICE_PURPOSES: Final = {
 """Purposes registered for one service; the others share serverAuth."""
 
 _WEAK_HASHES: Final = (hashes.MD5, hashes.SHA1, hashes.SHA224)
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 _NOISE: Final = re.compile(
     r"validation failed: |candidates exhausted: |Python extension validator failed: ValueError: "
     r"| \(encountered processing .*\)$",
@@ -145,7 +138,7 @@ def _load_chain(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
         for certificate in certificates:
             # Parsed here, once, because that is when what is wrong in them shows.
             _ = certificate.extensions, certificate.subject, certificate.issuer
-    except _UNREADABLE:
+    except UNREADABLE:
         raise _untrusted("a certificate in its chain can not be read") from None
     return certificates
 
@@ -208,7 +201,7 @@ def _serves(service: str, purposes: x509.ExtendedKeyUsage) -> bool:
 def _signing_key(leaf: x509.Certificate) -> PublicKey:
     try:
         key = public_key_from(leaf.public_key())
-    except _UNREADABLE:
+    except UNREADABLE:
         raise _untrusted("its key can not be read") from None
     except BrowserIDError as error:
         raise _untrusted(error.message) from None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from pyasn1.codec.der import decoder
 from pyasn1.error import PyAsn1Error
 from pyasn1.type.char import IA5String
@@ -30,6 +31,15 @@ from browserid_sasl.gss.names import ServiceName
 
 ID_ON_DNS_SRV: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
 """The form of an otherName that is an SRVName (RFC 4985 section 2)."""
+
+UNREADABLE: Final = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises for a certificate that is none, or has something odd in it."""
 
 _MAX_SHOWN: Final = 5
 _MAX_LENGTH_SHOWN: Final = 80

@@ -107,7 +107,7 @@ class AuthorityResolver:
             return self._keys_of(issuer, domain, now)
         if issuer == domain:
             return self._keys_of(domain, domain, now)
-        end = self._follow(domain, now)
+        end = self.authority_of(domain, now)
         if end != issuer:
             raise RemoteProtocolError(
                 Code.UNTRUSTED_ISSUER,
@@ -125,6 +125,26 @@ class AuthorityResolver:
             # reached now must not be cut off by the first forged certificate in its name.
             self._fetch(issuer, domain, now)
         return self.keys_for(issuer, email, now)
+
+    def authority_of(self, domain: str, now: int) -> str:
+        """The domain at which the delegations from `domain` end, whose provider certifies for it.
+
+        :param now: ms.
+        :raises RemoteProtocolError: untrusted-issuer when they end nowhere.
+        :raises DiscoveryError: http-error, or what is wrong with a document.
+        """
+        seen = [domain]
+        while True:
+            document = self.document(seen[-1], domain, now)
+            if isinstance(document, SupportDocument):
+                return seen[-1]
+            if isinstance(document, Disabled):
+                raise _broken(domain, f"{seen[-1]} has no identity provider")
+            if document.authority in seen:
+                raise _broken(domain, "it goes round in a circle")
+            if len(seen) > MAX_DELEGATIONS:
+                raise _broken(domain, f"it takes more than {MAX_DELEGATIONS} steps")
+            seen.append(document.authority)
 
     def document(self, domain: str, principal_domain: str, now: int) -> Document:
         """The document of a domain, from the cache or fetched.
@@ -168,21 +188,6 @@ class AuthorityResolver:
             if isinstance(document, Delegation)
             else "its support document says `disabled`",
         )
-
-    def _follow(self, domain: str, now: int) -> str:
-        """The domain at which the delegations from `domain` end."""
-        seen = [domain]
-        while True:
-            document = self.document(seen[-1], domain, now)
-            if isinstance(document, SupportDocument):
-                return seen[-1]
-            if isinstance(document, Disabled):
-                raise _broken(domain, f"{seen[-1]} has no identity provider")
-            if document.authority in seen:
-                raise _broken(domain, "it goes round in a circle")
-            if len(seen) > MAX_DELEGATIONS:
-                raise _broken(domain, f"it takes more than {MAX_DELEGATIONS} steps")
-            seen.append(document.authority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from argon2.low_level import ARGON2_VERSION
 from sqlalchemy import select
 
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.database import Account, Database
 
 MAX_PASSWORD: Final = 1024
@@ -50,13 +51,13 @@ class Accounts:
         if domain != self._domain:
             raise LocalProtocolError(
                 Code.INVALID_PARAMETER,
-                f"{text[:254]!r} is not an address of {self._domain}",
+                f"{text[:MAX_ADDRESS]!r} is not an address of {self._domain}",
                 f"write it as name@{self._domain}",
             )
         if len(local) > _MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
             raise LocalProtocolError(
                 Code.INVALID_PARAMETER,
-                f"{text[:254]!r} is not a valid e-mail address",
+                f"{text[:MAX_ADDRESS]!r} is not a valid e-mail address",
                 "letters, digits and .!#$%&'*+/=?^_`{|}~- may stand before the @",
             )
         return address

@@ -1,7 +1,7 @@
 """Certificates for people's keys: what is asked, and whether it is granted.
 
-The endpoint `certify` of PROTOCOL.md section 2. The request is a JSON object with `email`,
-`password`, `public-key` and, if wanted, `duration` in seconds.
+The request is a JSON object with `email`, `password`, `public-key` and, if wanted, `duration` in
+seconds; docs/identity-provider.md describes it with all its answers.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.identity import certificate
+from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.folder import Provider
@@ -24,7 +25,6 @@ MAX_SIZE: Final = 16_384
 """Octets of a request at the most."""
 
 _WHAT: Final = "the request"
-_MAX_ADDRESS: Final = 254
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Request:
             raise RefusedError(400, "no-key", "the request has no `public-key`", Code.NO_KEY)
         password = strict_json.string(members, "password", _WHAT, max_length=MAX_PASSWORD)
         return cls(
-            strict_json.string(members, "email", _WHAT, max_length=_MAX_ADDRESS),
+            strict_json.string(members, "email", _WHAT, max_length=MAX_ADDRESS),
             check_password(password),
             parse_public_key(members["public-key"]),
             _duration(members),

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.gss.x509_names import names_of
+from browserid_sasl.gss.x509_names import UNREADABLE, names_of
 from browserid_sasl.jose.keys import PublicKey, public_key_from
 from browserid_sasl.printer.documents import kind_of
 from browserid_sasl.printer.node import Node, branch, wrong
 from browserid_sasl.printer.times import beginning, expiry
-
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def certificate(label: str, der: bytes, now: int) -> Node:
     """A certificate: for whom, from whom, for how long, and its key."""
     try:
         return branch(label, _facts(x509.load_der_x509_certificate(der), now))
-    except _UNREADABLE:
+    except UNREADABLE:
         return wrong(label, f"{len(der)} octets that are no X.509 certificate")
 
 
@@ -36,7 +26,7 @@ def key_of(der: bytes) -> PublicKey | None:
     """The key of a certificate, None if it is none that is used here."""
     try:
         return public_key_from(x509.load_der_x509_certificate(der).public_key(), allow_legacy=True)
-    except (*_UNREADABLE, BrowserIDError):
+    except (*UNREADABLE, BrowserIDError):
         return None
 
 

@@ -66,12 +66,7 @@ class ClientMechanism:
 
         :raises LocalProtocolError: context-incomplete.
         """
-        context = self._initiator.context
-        return Result(
-            authzid=self._header.authzid or context.identity,
-            channel_binding=self._header.binding_type or None,
-            context=context,
-        )
+        return Result.of(self._header, self._initiator.context)
 
     def step(self, challenge: bytes | None = None) -> bytes:
         """Take a challenge, or nothing for the initial response.
@@ -88,8 +83,6 @@ class ClientMechanism:
             return self._octets + (self._initiator.step() or b"")
         if self.complete:
             if challenge:
-                raise RemoteProtocolError(
-                    Code.BAD_CONTEXT_TOKEN, "the server sent more after the exchange was over"
-                )
+                raise self._initiator.late_refusal(challenge)
             return b""
         return self._initiator.step(challenge or b"") or b""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
+from browserid_sasl.sasl.gs2 import Gs2Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Result:
     authzid: str
     channel_binding: str | None
     context: SecurityContext
+
+    @classmethod
+    def of(cls, header: Gs2Header, context: SecurityContext) -> Result:
+        """The login that the client has begun with this header."""
+        return cls(header.authzid or context.identity, header.binding_type or None, context)
 
     @property
     def identity(self) -> str:

@@ -84,12 +84,7 @@ class ServerMechanism:
         """
         if not self._complete or self._acceptor is None:
             raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the client is not authenticated")
-        context = self._acceptor.context
-        return Result(
-            authzid=self._header.authzid or context.identity,
-            channel_binding=self._header.binding_type or None,
-            context=context,
-        )
+        return Result.of(self._header, self._acceptor.context)
 
     def step(self, message: bytes) -> bytes | None:
         """Take a message of the client.

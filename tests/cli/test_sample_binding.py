@@ -83,7 +83,7 @@ class TestStandIns:
     ) -> None:
         client = realm.run_client("--verbose", "-c", port=server.port)
         assert client.returncode == 0, client.stderr
-        assert "GS2 header y,,\n" in client.stdout
+        assert "GS2 header: y,,\n" in client.stdout
         assert NONE in client.stdout
 
     def test_a_server_without_is_not_good_enough_where_it_is_critical(

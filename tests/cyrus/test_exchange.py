@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +229,16 @@ class TestReloading:
         assert new_server(realm).step(b"").code == Sasl.BADPARAM
         realm.config_file.write_text(good)
         assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+
+
+def test_exchanges_leave_nothing_behind(realm: Realm) -> None:
+    """By Python's own count of the blocks it has allocated; what grows are bounded caches."""
+
+    def blocks_after(exchanges: int) -> int:
+        for _ in range(exchanges):
+            assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = blocks_after(100)
+    assert blocks_after(600) - before < 300

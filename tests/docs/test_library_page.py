@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import trustme
 
-from browserid_sasl import errors
+from browserid_sasl import Config, errors, load
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.result import Result
 from tests.support.sample_programs import ALICE, ROOT, Realm
 
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+CONFIGURATIONS = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 
 
@@ -41,7 +42,14 @@ def test_the_examples_print_what_they_say(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_every_block_of_code_is_an_example() -> None:
-    assert PAGE.count("\n```") == 2 * len(EXAMPLES)
+    assert PAGE.count("\n```") == 2 * (len(EXAMPLES) + len(CONFIGURATIONS))
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+def test_a_configuration_that_is_shown_is_valid(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "browserid.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file) != Config()
 
 
 @pytest.mark.usefixtures("realm")

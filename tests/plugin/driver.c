@@ -6,6 +6,7 @@
  *               [-n exchanges per thread] [-i interleaved exchanges] [-r repeated inits]
  *               [-f forks before the first use] [-F forks after it] [-w exchanges before measuring]
  *               [-d] (success data) [-b] (channel binding on both sides) [-q] (do not print)
+ *               [-p property that the server requests and prints]
  *
  * Prints one line for each failure, then "ok N failed N" and the growth of resident memory in KiB
  * between the end of the warm-up and the end.
@@ -13,6 +14,7 @@
 
 #include <getopt.h>
 #include <pthread.h>
+#include <sasl/prop.h>
 #include <sasl/sasl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@ enum { MOST_INTERLEAVED = 64, MOST_STEPS = 8 };
 
 static const char *mechanism = "BROWSERID-AES128", *service = "imap", *host = "localhost";
 static const char *authname = "", *authzid = "";
+static const char *properties[] = {NULL, NULL};
 static int threads = 1, exchanges = 1, interleaved = 1, inits = 1, forks_before, forks_after;
 static int warm_up, success_data, bound, quiet;
 
@@ -88,6 +91,8 @@ static void start(struct pair *pair) {
         pair->server_code = sasl_server_new(service, host, NULL, NULL, NULL, NULL, flags, &pair->server);
     if (pair->client_code != SASL_OK || pair->server_code != SASL_OK)
         return;
+    if (properties[0])
+        sasl_auxprop_request(pair->server, properties);
     if (bound) {
         sasl_setprop(pair->client, SASL_CHANNEL_BINDING, &binding);
         sasl_setprop(pair->server, SASL_CHANNEL_BINDING, &binding);
@@ -121,7 +126,17 @@ static void advance(struct pair *pair) {
                                              &pair->message, &pair->length);
 }
 
+static void print_property(struct pair *pair) {
+    struct propval values[1];
+
+    if (prop_getnames(sasl_auxprop_getctx(pair->server), properties, values) == 1 &&
+        values[0].nvalues > 0)
+        printf("%s=%s\n", properties[0], values[0].values[0]);
+}
+
 static void finish(struct pair *pair) {
+    if (properties[0])
+        print_property(pair);
     if (pair->client_code == SASL_OK && pair->server_code == SASL_OK) {
         succeeded++;
     } else {
@@ -224,13 +239,14 @@ static void initialise(void) {
 static void read_arguments(int argc, char **argv) {
     int option;
 
-    while ((option = getopt(argc, argv, "m:s:h:u:z:t:n:i:r:f:F:w:dbq")) != -1)
+    while ((option = getopt(argc, argv, "m:s:h:u:z:p:t:n:i:r:f:F:w:dbq")) != -1)
         switch (option) {
         case 'm': mechanism = optarg; break;
         case 's': service = optarg; break;
         case 'h': host = optarg; break;
         case 'u': authname = optarg; break;
         case 'z': authzid = optarg; break;
+        case 'p': properties[0] = optarg; break;
         case 't': threads = atoi(optarg); break;
         case 'n': exchanges = atoi(optarg); break;
         case 'i': interleaved = atoi(optarg); break;

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import imaplib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from browserid_sasl.cyrus import OPTIONS
+from browserid_sasl.cyrus.facades import PREFIX
+from tests.support.sample_programs import ROOT
 from tests.support.services import (
     AES128,
     Imapd,
@@ -40,6 +44,11 @@ def test_the_man_page_reads_without_a_warning(installation: Installation) -> Non
     page = installation.man / "man8" / "browserid-sasl.8"
     done = run(("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page))
     assert "warning" not in done.stdout
+
+
+def test_the_man_page_has_every_option() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "plugin" / "browserid-sasl.8").read_text()))
+    assert {name for name in OPTIONS if not words & {name, name.removeprefix(PREFIX)}} == set()
 
 
 def test_an_upgrade_under_a_running_service(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from browserid_sasl.errors import Code, LocalProtocolError, PeerRefusedError, RemoteProtocolError
@@ -138,3 +140,18 @@ def test_the_client_says_what_was_recorded(name: str) -> None:
     assert [client.step(challenge) for challenge in challenges] == vector.messages("initiator")
     assert client.complete
     assert client.result.identity == "alice@idp.test"
+
+
+def test_a_refused_proof_is_explained() -> None:
+    world = World()
+    world.options = replace(world.options, extra_round_trip=True)
+    client, server = make_client(world), make_server(world)
+    challenge = server.step(client.step())
+    proof = client.step(challenge)
+    token = server.step(proof[:-4] + b"AAAA")
+
+    assert server.failure is not None
+    with pytest.raises(PeerRefusedError, match="the server said: invalid-signature"):
+        client.step(token)
+    with pytest.raises(RemoteProtocolError, match="more after the exchange was over"):
+        client.step(b"C,~junk")

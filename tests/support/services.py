@@ -7,6 +7,7 @@ of its own that is ended with it.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import re
@@ -154,6 +155,12 @@ class Site:
         lines = {"browserid_config": str(self.config_file)} | options
         text = "".join(f"{name}: {value}\n" for name, value in lines.items())
         ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
+
+    def publish(self, key: PrivateKey) -> None:
+        """Replace the key in the identity provider's document."""
+        path = self.folder / "support.json"
+        document = json.loads(path.read_text()) | {"public-key": key.public_key.to_json()}
+        path.write_text(json.dumps(document))
 
     @property
     def variables(self) -> dict[str, str]:
