@@ -9,7 +9,8 @@
  *  - takes nothing from the environment, the current folder or the user's site packages;
  *  - installs no signal handler and runs with SIGPIPE blocked, since Python relies on that signal
  *    being ignored and the program may not have done so;
- *  - is shared with the program if that has one of the same version already;
+ *  - is shared with the program if that has one of the same version already, until the program
+ *    ends it: what is disposed of after that is left to the end of the process;
  *  - is never finalized and the plugin never unloaded (it is linked with -z nodelete): extension
  *    modules do not survive a second start.
  */
@@ -50,6 +51,7 @@ static const char loader[] =
 
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool fork_handlers_registered;
+static bool seen; /* there has been an interpreter, ours or the program's */
 
 static __thread PyGILState_STATE fork_gil;
 static __thread bool fork_is_ours;
@@ -155,8 +157,14 @@ static bool start(char *why, size_t size) {
         }
         fork_handlers_registered = true;
     }
-    if (Py_IsInitialized())
+    if (Py_IsInitialized()) {
+        seen = true;
         return true;
+    }
+    if (seen) {
+        snprintf(why, size, "the program has ended its Python interpreter");
+        return false;
+    }
     in_environment(EXECUTABLE, executable);
     if (access(executable, X_OK) != 0) {
         snprintf(why, size, "%s: %s: run `make install` again, and let every service's user read it",
@@ -171,6 +179,7 @@ static bool start(char *why, size_t size) {
     }
     close_standard_streams();
     PyEval_SaveThread();
+    seen = true;
     return true;
 }
 

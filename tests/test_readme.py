@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import socket
 import subprocess
 import sys
@@ -13,34 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from browserid_sasl import BrowserIDError
-from browserid_sasl.cli import browserid
-from browserid_sasl.cli.sample import client as sample_client
-from browserid_sasl.cli.sample import server as sample_server
 from browserid_sasl.config import load
-from browserid_sasl.idp import commands as browserid_idp
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support import pages
 from tests.support.sample_programs import ALICE, ROOT, Realm
 
 README = (ROOT / "README.md").read_text()
-COMMANDS = {
-    "browserid": browserid.command,
-    "browserid-idp": browserid_idp.command,
-    "./sample_client.py": sample_client.command,
-    "./sample_server.py": sample_server.command,
-}
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def shown_commands() -> list[list[str]]:
-    lines = "".join(blocks("sh")).splitlines()
-    return [words for words in map(shlex.split, lines) if words[0] in COMMANDS]
+EXAMPLES = pages.blocks(README, "python")
 
 
 @pytest.fixture
@@ -52,7 +33,7 @@ def realm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Realm:
 
 def run_example(number: int) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
-    exec(blocks("python")[number], namespace)
+    exec(EXAMPLES[number], namespace)
     return namespace
 
 
@@ -70,7 +51,7 @@ def log_in_by_examples() -> tuple[object, object]:
 
 
 def test_there_are_two_library_examples_of_about_twenty_lines() -> None:
-    assert [len(block.splitlines()) <= 27 for block in blocks("python")] == [True, True]
+    assert [len(block.splitlines()) <= 27 for block in EXAMPLES] == [True, True]
 
 
 def test_the_examples_log_in_with_a_certificate_and_then_by_ticket(realm: Realm) -> None:
@@ -96,18 +77,9 @@ def test_the_example_server_refuses_what_is_no_login(realm: Realm, sent: str) ->
         assert client_end.makefile().readlines()[-1] == "NO\n"
 
 
-@pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
+@pytest.mark.parametrize("words", pages.commands(README), ids=" ".join)
 def test_the_commands_exist_with_their_options(words: list[str]) -> None:
-    name, *arguments = words
-    command = COMMANDS[name]
-    context = click.Context(command)
-    if isinstance(command, click.Group):
-        found = command.get_command(context, arguments.pop(0))
-        assert found is not None
-        command = found
-    known = {option for parameter in command.params for option in parameter.opts}
-    options = {word for word in arguments if word.startswith("-")}
-    assert options <= known
+    pages.check_command(words)
 
 
 def test_one_person_can_run_the_provider_and_sign_in(tmp_path: Path) -> None:
@@ -123,7 +95,7 @@ def test_one_person_can_run_the_provider_and_sign_in(tmp_path: Path) -> None:
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
-    [example] = blocks("toml")
+    [example] = pages.blocks(README, "toml")
     folder = tmp_path / ".config" / "browserid"
     folder.mkdir(parents=True)
     (folder / "browserid.toml").write_text(example)

@@ -9,7 +9,7 @@ from browserid_sasl.gss.initiator import Initiator
 from browserid_sasl.gss.states import InitiatorState
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
-from browserid_sasl.sasl.result import Result
+from browserid_sasl.sasl.result import Result, result_of
 
 
 class InitiatorFactory(Protocol):
@@ -66,7 +66,7 @@ class ClientMechanism:
 
         :raises LocalProtocolError: context-incomplete.
         """
-        return Result.of(self._header, self._initiator.context)
+        return result_of(self._header, self._initiator.context)
 
     def step(self, challenge: bytes | None = None) -> bytes:
         """Take a challenge, or nothing for the initial response.

@@ -23,11 +23,6 @@ class Result:
     channel_binding: str | None
     context: SecurityContext
 
-    @classmethod
-    def of(cls, header: Gs2Header, context: SecurityContext) -> Result:
-        """The login that the client has begun with this header."""
-        return cls(header.authzid or context.identity, header.binding_type or None, context)
-
     @property
     def identity(self) -> str:
         """The authenticated e-mail address."""
@@ -67,3 +62,8 @@ class Result:
     def attributes(self) -> Mapping[str, Any]:
         """What the identity provider says of the person besides the address."""
         return self.context.attributes
+
+
+def result_of(header: Gs2Header, context: SecurityContext) -> Result:
+    """The login that a client began with this header."""
+    return Result(header.authzid or context.identity, header.binding_type or None, context)

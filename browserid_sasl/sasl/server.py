@@ -10,7 +10,7 @@ from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
-from browserid_sasl.sasl.result import Result
+from browserid_sasl.sasl.result import Result, result_of
 
 _MAX_SHOWN: Final = 254
 
@@ -84,7 +84,7 @@ class ServerMechanism:
         """
         if not self._complete or self._acceptor is None:
             raise LocalProtocolError(Code.CONTEXT_INCOMPLETE, "the client is not authenticated")
-        return Result.of(self._header, self._acceptor.context)
+        return result_of(self._header, self._acceptor.context)
 
     def step(self, message: bytes) -> bytes | None:
         """Take a message of the client.

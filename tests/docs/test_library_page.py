@@ -17,11 +17,12 @@ import trustme
 from browserid_sasl import Config, errors, load
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.result import Result
+from tests.support import pages
 from tests.support.sample_programs import ALICE, ROOT, Realm
 
 PAGE = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-CONFIGURATIONS = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = pages.blocks(PAGE, "python")
+CONFIGURATIONS = pages.blocks(PAGE, "toml")
 PRINTED = re.compile(r"^ *print\(.*\)  # (.*)$", re.MULTILINE)
 
 

@@ -12,9 +12,19 @@ import sys
 CONTINUE = 1
 
 
+class Connection(ctypes.c_void_p):
+    """A connection that is disposed of when Python ends, after the interpreter has gone."""
+
+    def __del__(self, dispose: object = ctypes.CDLL("libsasl2.so.2").sasl_dispose) -> None:
+        dispose(ctypes.byref(self))  # type: ignore[operator]
+
+
+kept: list[Connection] = []
+
+
 def start(library: ctypes.CDLL) -> bytes:
     """The initial response of a login as the default identity."""
-    connection = ctypes.c_void_p()
+    connection = Connection()
     assert library.sasl_client_init(None) == 0
     created = library.sasl_client_new(
         b"imap", b"localhost", None, None, None, 0, ctypes.byref(connection)
@@ -32,7 +42,7 @@ def start(library: ctypes.CDLL) -> bytes:
     library.sasl_errdetail.restype = ctypes.c_char_p
     assert code == CONTINUE, library.sasl_errdetail(connection)
     response = ctypes.string_at(out, length.value)
-    library.sasl_dispose(ctypes.byref(connection))
+    kept.append(connection)
     return response
 
 

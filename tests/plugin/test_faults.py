@@ -14,7 +14,7 @@ import pytest
 from browserid_sasl import api
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.sasl.client import ClientMechanism
-from tests.support.services import AES128, Imapd, Installation, Site, Syslog, free_port
+from tests.support.services import AES128, Imapd, Installation, Site, Syslog, free_port, run
 
 
 @pytest.fixture
@@ -63,6 +63,19 @@ def test_the_store_is_read_only(imapd: Imapd, syslog: Syslog) -> None:
     shutil.chown(folder, "root", "root")
     with refused(imapd, syslog, f"BROWSERID: .*{folder}"):
         shutil.chown(folder, "cyrus", "mail")
+
+
+def test_the_store_is_full(imapd: Imapd, syslog: Syslog) -> None:
+    folder = imapd.site.server_folder
+    owner = folder.stat()
+    options = f"size=16k,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    assert run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)).returncode == 0
+    try:
+        with refused(imapd, syslog, "BROWSERID: .*full"):
+            assert run(("mount", "-o", "remount,size=16m", folder)).returncode == 0
+    finally:
+        imapd.end_processes()
+        assert run(("umount", folder)).returncode == 0
 
 
 def test_the_configuration_file_is_corrupt(imapd: Imapd, syslog: Syslog) -> None:

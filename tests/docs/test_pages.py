@@ -30,7 +30,7 @@ from tools import diagrams, doc_blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(doc_blocks.DOCS.glob("*.md"))]
-PROTOCOL = (doc_blocks.DOCS / "protocol.md").read_text(encoding="utf-8")
+LOGIN = (doc_blocks.DOCS / "login.md").read_text(encoding="utf-8")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -56,7 +56,7 @@ def test_a_part_that_nothing_makes_is_an_error() -> None:
 
 @pytest.mark.parametrize(("side", "table"), [("initiator", INITIATOR), ("acceptor", ACCEPTOR)])
 def test_a_state_diagram_has_every_row_of_its_table(side: str, table: Any) -> None:
-    part = PROTOCOL.partition(f"<!-- begin {side}-states -->")[2].partition("<!-- end ")[0]
+    part = LOGIN.partition(f"<!-- begin {side}-states -->")[2].partition("<!-- end ")[0]
     arrows = dict(re.findall(r"^ {4}(\w+ --> \w+) : (.*)$", part, re.MULTILINE))
     for (state, event), transition in table.items():
         label = arrows[f"{state.name} --> {transition.to.name}"]
@@ -130,7 +130,7 @@ SCENES = {
 
 
 def test_there_is_a_sequence_for_every_scene() -> None:
-    part = PROTOCOL.partition("## Message sequences")[2].partition("\n## ")[0]
+    part = LOGIN.partition("## Message sequences")[2].partition("\n## ")[0]
     assert re.findall(r"^### (.*)$", part, re.MULTILINE) == list(SCENES)
 
 
@@ -141,7 +141,7 @@ def test_a_sequence_shows_the_messages_that_are_sent(title: str) -> None:
 
 def shown(title: str) -> Iterator[tuple[str, str]]:
     """Sender and label of each message in the diagram under a heading."""
-    section = PROTOCOL.partition(f"\n### {title}\n")[2].partition("\n##")[0]
+    section = LOGIN.partition(f"\n### {title}\n")[2].partition("\n##")[0]
     [diagram] = re.findall(r"```mermaid\n(sequenceDiagram\n.*?)```", section, re.DOTALL)
     yield from re.findall(r"^ {4}([CS])->>[CS]: (.*)$", diagram, re.MULTILINE)
 
@@ -241,4 +241,4 @@ def test_every_file_of_the_source_that_is_named_exists(page: Path) -> None:
 
 def source(name: str) -> Path:
     """A file that a page names, from the project's folder or from the package's."""
-    return ROOT / name if name.startswith("browserid_sasl/") else ROOT / "browserid_sasl" / name
+    return ROOT / name if (ROOT / name).exists() else ROOT / "browserid_sasl" / name

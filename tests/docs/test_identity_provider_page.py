@@ -1,0 +1,253 @@
+"""docs/identity-provider.md: its commands run, and a provider answers as it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sqlite3
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+import requests
+
+from browserid_sasl.config import load
+from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.idp.limits import Policy
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support import pages
+from tests.support.provider import ALICE, PASSWORD, RunningProvider, running_provider
+from tests.support.sample_programs import ROOT
+
+PAGE = (ROOT / "docs" / "identity-provider.md").read_text(encoding="utf-8")
+SHOWN: list[dict[str, Any]] = [json.loads(block) for block in pages.blocks(PAGE, "json")]
+DOCUMENT, REQUEST, ANSWER, ERROR = SHOWN
+KEY = PrivateKey.generate("ES256").public_key.to_json("jwk")
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[RunningProvider]:
+    with running_provider(tmp_path / "provider", policy=Policy(free=2)) as provider:
+        yield provider
+
+
+# Commands and configuration
+
+
+@pytest.mark.parametrize("words", pages.commands(PAGE), ids=" ".join)
+def test_the_commands_exist_with_their_options(words: list[str]) -> None:
+    pages.check_command(words)
+
+
+def test_the_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    home = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
+    for name, command, *arguments in pages.commands(PAGE):
+        if command == "serve":
+            continue
+        if command in ("add-user", "set-password"):
+            arguments += ["--password-file", str(password)]
+        program = str(Path(sys.executable).with_name(name))
+        subprocess.run([program, command, *arguments], env=home, check=True, timeout=60)
+
+
+def test_the_configuration_is_valid(tmp_path: Path) -> None:
+    [example] = pages.blocks(PAGE, "toml")
+    file = tmp_path / "browserid.toml"
+    file.write_text(example)
+    options = load(file).idp
+    assert (options.domain, options.port) == ("example.org", 443)
+    assert options.directory == load(user=False).idp.directory
+
+
+def test_the_unit_starts_the_command() -> None:
+    [unit] = pages.blocks(PAGE, "ini")
+    [line] = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", unit, re.MULTILINE)
+    pages.check_command(shlex.split(line))
+
+
+def test_the_web_server_passes_on_every_path_of_the_provider(running: RunningProvider) -> None:
+    [configuration] = pages.blocks(PAGE, "nginx")
+    [pattern] = re.findall(r"^location ~ (\S+) \{$", configuration, re.MULTILINE)
+    members = DOCUMENT["authentication"], DOCUMENT["provisioning"], DOCUMENT["certify"]
+    for path in ("/.well-known/browserid", *members):
+        assert re.search(pattern, path)
+        assert running.get(path).status_code != 404
+
+
+# What it keeps
+
+
+def test_the_folder_has_what_is_listed(tmp_path: Path) -> None:
+    with running_provider(tmp_path / "provider") as running:
+        running.get("/.well-known/browserid")
+    kept = {entry.name for entry in (tmp_path / "provider").iterdir()}
+    assert {name.rstrip("/") for name in first_column("Making it")} == {
+        name for name in kept if not name.startswith("provider.sqlite-")
+    }
+
+
+def test_the_audit_log_has_the_events_that_are_listed(running: RunningProvider) -> None:
+    assert set(first_column("Audit log")) == {event.value for event in Event}
+    ask(running, REQUEST | {"email": ALICE, "password": "wrong", "public-key": KEY})
+    ask(running, REQUEST | {"email": ALICE, "password": PASSWORD, "public-key": KEY})
+    for entry in map(json.loads, running.audit_log().splitlines()):
+        row = re.search(rf"^\|[^|]*`{entry['event']}`[^|]*\| (.*) \|$", PAGE, re.MULTILINE)
+        assert row
+        assert [*entry][2:] == re.findall(r"`([\w-]+)`", row[1])
+
+
+def test_a_backup_can_be_restored(running: RunningProvider, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir(mode=0o700)
+    copytree(running.folder.path / "keys", copy / "keys")
+    # What the command on the page does.
+    assert '".backup ' in PAGE
+    with (
+        sqlite3.connect(running.folder.path / "provider.sqlite") as database,
+        sqlite3.connect(copy / "provider.sqlite") as restored,
+    ):
+        database.backup(restored)
+    provider = ProviderFolder(copy).open()
+    now = running.clock.now
+    assert provider.accounts.verify(ALICE, PASSWORD, now)
+    assert provider.keys.published(now) == running.provider.keys.published(now)
+
+
+def test_another_tls_certificate_takes_a_restart(tmp_path: Path) -> None:
+    with running_provider(tmp_path / "provider") as running:
+        before = certificate_of(running)
+        running.folder.tls.server.unlink()
+        running.folder.tls.create(running.provider.domain, running.clock.now)
+        assert certificate_of(running) == before
+    with running_provider(tmp_path / "provider") as running:
+        assert certificate_of(running) != before
+
+
+def certificate_of(running: RunningProvider) -> str:
+    """The certificate that the web server presents."""
+    port = int(running.url.rpartition(":")[2])
+    return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+
+# The interface
+
+
+def ask(running: RunningProvider, request: Any) -> requests.Response:
+    return running.post(DOCUMENT["certify"], json=request)
+
+
+def good(**changes: Any) -> dict[str, Any]:
+    return REQUEST | {"email": ALICE, "password": PASSWORD, "public-key": KEY} | changes
+
+
+def without(member: str) -> dict[str, Any]:
+    return {name: value for name, value in good().items() if name != member}
+
+
+def test_the_support_document_has_the_members_that_are_shown(running: RunningProvider) -> None:
+    answer = running.get("/.well-known/browserid")
+    document = answer.json()
+    assert {**document, "public-key": None} == {**DOCUMENT, "public-key": None}
+    assert list(document["public-key"]) == list(DOCUMENT["public-key"])
+    assert f"`Cache-Control: {answer.headers['Cache-Control']}`" in PAGE
+
+
+def test_the_request_that_is_shown_gets_the_answer_that_is_shown(running: RunningProvider) -> None:
+    assert list(REQUEST["public-key"]) == list(KEY)
+    answer = ask(running, good())
+    assert answer.status_code == 200
+    assert list(answer.json()) == list(ANSWER)
+    assert answer.headers["Cache-Control"] == "no-store"
+    certificate = Certificate.parse(answer.json()["certificate"])
+    assert certificate.expires == running.clock.now + REQUEST["duration"] * 1000
+
+
+def test_the_members_of_a_request_are_those_that_are_listed() -> None:
+    assert first_column("Getting a certificate") == list(REQUEST)
+
+
+def test_the_error_that_is_shown_is_the_one_that_comes(running: RunningProvider) -> None:
+    assert ask(running, good(password="wrong")).json() == ERROR
+
+
+SHORT = {"kty": "RSA", "n": "w" + "A" * 169 + "Q", "e": "AQAB"}
+REFUSED: dict[tuple[int, str], Any] = {
+    (400, "invalid-json"): good(email=5),
+    (400, "unknown-json-key"): without("email"),
+    (400, "no-key"): without("public-key"),
+    (400, "invalid-key"): good(**{"public-key": {}}),
+    (400, "key-too-short"): good(**{"public-key": SHORT}),
+    (400, "unknown-ec-curve"): good(**{"public-key": KEY | {"crv": "P-521"}}),
+    (400, "invalid-base64"): good(**{"public-key": KEY | {"x": "!"}}),
+    (400, "invalid-address"): good(email="alice@other.test"),
+    (400, "invalid-parameter"): good(password=""),
+    (400, "invalid-duration"): good(duration=86_401),
+    (401, "wrong-credentials"): good(password="wrong"),
+    (413, "too-large"): good(padding="x" * 16_384),
+}
+OTHERWISE = {
+    (404, "not-found"),
+    (405, "method-not-allowed"),
+    (408, "timeout"),
+    (415, "unsupported-media-type"),
+    (429, "too-many-attempts"),
+    (500, "internal"),
+    (503, "busy"),
+}
+"""Each has a test of its own, here or in tests/idp/test_app.py."""
+
+
+def test_the_errors_are_those_that_are_listed() -> None:
+    rows = re.findall(r"^\| (\d{3}) \| (.*?) \|", PAGE, re.MULTILINE)
+    listed = {(int(row[0]), word) for row in rows for word in re.findall(r"`([\w-]+)`", row[1])}
+    assert listed == OTHERWISE | set(REFUSED)
+
+
+@pytest.mark.parametrize(("status", "error"), REFUSED)
+def test_a_request_is_refused_as_it_is_listed(
+    running: RunningProvider, status: int, error: str
+) -> None:
+    answer = ask(running, REFUSED[status, error])
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
+def test_so_are_requests_for_something_else(running: RunningProvider) -> None:
+    body = json.dumps(good())
+    elsewhere = running.post("/elsewhere", json=good())
+    got = running.get("/certify")
+    as_text = running.post("/certify", data=body, headers={"Content-Type": "text/plain"})
+    packed = running.post("/certify", data=body, headers=JSON | {"Content-Encoding": "gzip"})
+    answers = [(each.status_code, each.json()["error"]) for each in (elsewhere, got, as_text)]
+    assert answers == [
+        (404, "not-found"),
+        (405, "method-not-allowed"),
+        (415, "unsupported-media-type"),
+    ]
+    assert packed.status_code == 415
+
+
+def test_so_are_guesses(running: RunningProvider) -> None:
+    answers = [ask(running, good(password="wrong")) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [401, 401, 429]
+    assert answers[-1].json()["error"] == "too-many-attempts"
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+
+
+def first_column(heading: str) -> list[str]:
+    """What is in backticks in the first column of the tables under a heading."""
+    section = re.split(rf"^##+ {heading}$", PAGE, flags=re.MULTILINE)[1]
+    section = re.split(r"^##+ ", section, flags=re.MULTILINE)[0]
+    cells = re.findall(r"^\| (`[^|]*?) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
