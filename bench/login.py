@@ -44,8 +44,8 @@ REAUTHENTICATION_TARGET: Final = 0.15
 GROWTH_TARGET: Final = 1.1
 """With many entries, times the cost with few: no slower, but for what medians differ anyway."""
 
-HMACS: Final = 3
-"""Two keys are derived, for the response and the ticket, and one signs the response."""
+HMACS: Final = 4
+"""Keys for the response, the ticket and the context are derived, and the first of them signs."""
 
 
 def run() -> list[str]:
@@ -108,7 +108,7 @@ class Service:
 
     def __init__(self, stores: store.AcceptorStores) -> None:
         self._world = World(clock=Clock(now_ms()))
-        self._stores = ExchangeStores(stores.replay, stores.tickets)
+        self._stores = ExchangeStores(stores.replay, stores.tickets, stores.admission)
         self._verifier = Verifier(AuthorityResolver(self._world.provider, stores.authorities))
         self._options = AcceptorOptions((IMAP,))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +23,9 @@ from browserid_sasl.errors import (
 from browserid_sasl.gss.mechanisms import MECHANISMS
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import ServerMechanism
+from tests.support.refusal import refused
 from tests.support.site import Site
-from tests.support.world import ALICE
+from tests.support.world import ALICE, key, support_document
 
 HOST = "mail.example.com"
 EXPORTER = ChannelBinding("tls-exporter", b"exported keying material")
@@ -66,6 +69,25 @@ def test_the_next_login_uses_a_ticket_in_another_process_too(site: Site) -> None
         login(client, server)
     assert server.result.ticket_used
     assert client.result.ticket_used
+
+
+def test_a_pinned_document_that_is_replaced_counts_at_the_next_login(site: Site) -> None:
+    without_tickets = ServerConfig(tickets=False)
+    config = replace(site.config, server=without_tickets)
+    client, server = Client(config, "imap", HOST), Server(config, "imap", HOST)
+    login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+    pinned = config.authorities["idp.test"].keys_file
+    assert pinned is not None
+    pinned.write_text(json.dumps(support_document(key("another"))))
+    with refused(Code.INVALID_SIGNATURE):
+        login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+
+
+def test_a_pinned_document_takes_no_http(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a service that forks for each connection, every first login would pay for the import.
+    monkeypatch.setitem(sys.modules, "browserid_sasl.discovery", None)
+    client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
+    login(client, Server(site.config, "imap", HOST).start("BROWSERID-AES128"))
 
 
 @pytest.mark.parametrize("name", [row.name for row in MECHANISMS])

@@ -522,6 +522,15 @@ class TestOverrides:
         assert fetched.body == b'{"disabled":true}'
         assert network.asked == []
 
+    def test_a_pinned_document_is_never_cached(self, tmp_path: Path) -> None:
+        pinned = tmp_path / "document.json"
+        pinned.write_bytes(b"{}")
+        authorities = {DOMAIN: AuthorityOverride(keys_file=pinned)}
+        own = fetcher(None, Network(9, {}), authorities=authorities)
+        assert own.fetch(DOMAIN, DOMAIN).lifetime is None
+        pinned.write_bytes(b'{"disabled":true}')
+        assert own.fetch(DOMAIN, DOMAIN).body == b'{"disabled":true}'
+
     def test_a_pinned_document_that_is_missing_is_an_error(self, tmp_path: Path) -> None:
         authorities = {DOMAIN: AuthorityOverride(keys_file=tmp_path / "none.json")}
         with pytest.raises(DiscoveryError, match="No such file") as raised:

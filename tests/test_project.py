@@ -1,8 +1,9 @@
-"""What setup.cfg promises to those who install the package."""
+"""What setup.cfg promises to those who install the package, and the Makefile makes of it."""
 
 from __future__ import annotations
 
 import configparser
+import re
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -19,3 +20,8 @@ SETUP.read(ROOT / "setup.cfg")
 def test_the_commands_can_be_loaded(line: str) -> None:
     name, _, target = line.partition(" = ")
     assert callable(EntryPoint(name, target, "console_scripts").load())
+
+
+def test_all_optional_parts_are_tested() -> None:
+    [extras] = re.findall(r"^TEST_EXTRAS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert sorted(extras.split(",")) == sorted(SETUP["options.extras_require"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
@@ -99,8 +99,7 @@ class Config:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class NamedSections:
+class NamedSections(NamedTuple):
     """Sections of one kind, any number of them, each with a name of its own in quotes.
 
     :param of: their options.
@@ -128,5 +127,5 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
 SECTIONS: Final[dict[str, type[Any]]] = {
     item.name: section
     for item in dataclasses.fields(Config)
-    if dataclasses.is_dataclass(section := type(getattr(Config(), item.name)))
+    if dataclasses.is_dataclass(section := cast(type[Any], item.default_factory))
 }

@@ -5,18 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.location import Location, locate
-from browserid_sasl.config.options import Origin, not_allowed, options_of, unknown
+from browserid_sasl.config.options import Key, Origin, Setting, not_allowed, options_of, unknown
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
-
-Key = tuple[str, ...]
-"""Section and option, with the section's own name between them if it is one of several."""
 
 _SYNTAX_ERROR: Final = re.compile(
     r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.S
@@ -24,14 +20,6 @@ _SYNTAX_ERROR: Final = re.compile(
 _TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
 _LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
 _REASON_LENGTH: Final = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """An option's value as the program reads it, and where it was given."""
-
-    value: object
-    origin: Origin
 
 
 def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:

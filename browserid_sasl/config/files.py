@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
-
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
-from browserid_sasl.config.document import Key, Setting, read_settings
-from browserid_sasl.config.options import NOWHERE, options_of
+from browserid_sasl.config.options import NOWHERE, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.errors import ConfigurationError
 
@@ -43,6 +40,9 @@ def load(
     for file, required in _files(path, environ, user):
         data = _read(file, required)
         if data is not None:
+            # There need not be any file, and then no parser either.
+            from browserid_sasl.config.document import read_settings  # noqa: PLC0415
+
             settings |= read_settings(data, file)
     return _configuration(settings)
 
@@ -60,9 +60,13 @@ def _files(
         yield path.absolute(), True
         return
     yield SYSTEM_FILE, False
+    if not user:
+        return
+    import platformdirs  # noqa: PLC0415 - a daemon has no folders of its own
+
     own = platformdirs.user_config_path(APPLICATION) / FILE_NAME
     # Relative where the process has no home: that is anybody's folder.
-    if user and own.is_absolute():
+    if own.is_absolute():
         yield own, False
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from browserid_sasl.config.syntax import Unfit, shown
 
@@ -71,8 +70,7 @@ def _expect(value: object, wanted: type[_T]) -> _T:
     raise Unfit(f"has to be {_TYPE_NAMES[wanted]}, not {_TYPE_NAMES[type(value)]}")
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """True or false."""
 
     allowed: str = "true or false"
@@ -90,8 +88,7 @@ class Flag:
         return _expect(value, bool)
 
 
-@dataclass(frozen=True, slots=True)
-class WholeNumber:
+class WholeNumber(NamedTuple):
     """An integer in a range.
 
     :param least: smallest value allowed.
@@ -128,8 +125,7 @@ class WholeNumber:
         return number * self.scale
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """One word of a few.
 
     :param words: the words.
@@ -155,8 +151,7 @@ class Choice:
         return word
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """Text of a certain syntax.
 
     :param syntax: checks the text and returns its normal spelling, or raises `Unfit`.
@@ -188,8 +183,7 @@ class Text:
         return self.syntax(text)
 
 
-@dataclass(frozen=True, slots=True)
-class FilePath:
+class FilePath(NamedTuple):
     """The path of a file or folder, which need not exist yet.
 
     :param absent: the word for no path at all, or None if there has to be one.
@@ -227,8 +221,7 @@ class FilePath:
         return path if folder is None else folder / path
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """An array of different values of one kind.
 
     :param of: the kind of an element.

@@ -7,10 +7,9 @@ are all read off these declarations.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -25,8 +24,7 @@ _NAME_LENGTH: Final = 64
 _Word = TypeVar("_Word", bound=str)
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """An option as declared.
 
     :param kind: its type.
@@ -51,6 +49,16 @@ class Origin(NamedTuple):
 
 
 NOWHERE: Final = Origin("", 0)
+
+Key = tuple[str, ...]
+"""Section and option, with the section's own name between them if it is one of several."""
+
+
+class Setting(NamedTuple):
+    """An option's value as the program reads it, and where it was given."""
+
+    value: object
+    origin: Origin
 
 
 def options_of(section: type[Any]) -> dict[str, Option]:
@@ -79,6 +87,8 @@ def unknown(
     :param known: the names that exist.
     :param prefix: what precedes every name where it was given.
     """
+    import difflib  # noqa: PLC0415 - for this message alone
+
     names = list(known)
     meant = difflib.get_close_matches(name[:_NAME_LENGTH], names, 1)
     listed = ", ".join(prefix + each for each in names)

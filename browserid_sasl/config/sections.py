@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-import platformdirs
-
 from browserid_sasl.config import options, syntax
 from browserid_sasl.config.kinds import Text
 
@@ -42,7 +40,15 @@ _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
 
 
 def _user_data() -> Path:
+    import platformdirs  # noqa: PLC0415 - not needed where the file says where things are
+
     return platformdirs.user_data_path(APPLICATION)
+
+
+def _user_state() -> Path:
+    import platformdirs  # noqa: PLC0415
+
+    return platformdirs.user_state_path(APPLICATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class StoreConfig:
         "Folder of a person's keys, certificates and tickets.",
     )
     server_directory: Path = options.folder(
-        lambda: platformdirs.user_state_path(APPLICATION) / "server",
+        lambda: _user_state() / "server",
         "~/.local/state/browserid/server",
         "/var/lib/browserid",
         "Folder of a server's tickets and of the assertions it has seen."

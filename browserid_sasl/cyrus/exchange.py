@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
-from browserid_sasl.api import Client, Server
 from browserid_sasl.cyrus import facades
 from browserid_sasl.cyrus.codes import (
     Disposition,
@@ -16,13 +15,15 @@ from browserid_sasl.cyrus.codes import (
 )
 from browserid_sasl.cyrus.interface import Connection, Outcome
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
-from browserid_sasl.sasl.client import ClientMechanism
-from browserid_sasl.sasl.result import Result
-from browserid_sasl.sasl.server import ServerMechanism
+
+if TYPE_CHECKING:
+    from browserid_sasl.sasl.client import ClientMechanism
+    from browserid_sasl.sasl.result import Result
+    from browserid_sasl.sasl.server import ServerMechanism
 
 _LONGEST_TEXT: Final = 600
 
-Mechanism = TypeVar("Mechanism", ServerMechanism, ClientMechanism)
+Mechanism = TypeVar("Mechanism", "ServerMechanism", "ClientMechanism")
 
 
 class Exchange(ABC, Generic[Mechanism]):
@@ -92,13 +93,16 @@ class Exchange(ABC, Generic[Mechanism]):
         )
 
 
-class ServerExchange(Exchange[ServerMechanism]):
+class ServerExchange(Exchange["ServerMechanism"]):
     """A client logs in."""
 
     _is_client = False
     _strip_domain = ""
 
     def _start(self) -> ServerMechanism:
+        # Hardly a process is both server and client: each loads its own half.
+        from browserid_sasl.api.server import Server  # noqa: PLC0415
+
         connection = self._connection
         config = facades.server_config(connection)
         self._strip_domain = config.server.strip_domain
@@ -142,7 +146,7 @@ class ServerExchange(Exchange[ServerMechanism]):
         return local if stripped else address
 
 
-class ClientExchange(Exchange[ClientMechanism]):
+class ClientExchange(Exchange["ClientMechanism"]):
     """The user of this program logs in."""
 
     _is_client = True
@@ -160,6 +164,8 @@ class ClientExchange(Exchange[ClientMechanism]):
         self._authzid = "" if authzid == authname else authzid
 
     def _start(self) -> ClientMechanism:
+        from browserid_sasl.api.client import Client  # noqa: PLC0415
+
         connection = self._connection
         config = facades.client_config(connection)
         client = facades.clients.get(

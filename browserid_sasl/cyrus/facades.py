@@ -7,12 +7,14 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from browserid_sasl.api import Client, Server
 from browserid_sasl.config import Config, ServerConfig, load, options_of
 from browserid_sasl.cyrus.interface import Connection
 from browserid_sasl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from browserid_sasl.api import Client, Server
 
 PREFIX: Final = "browserid_"
 CONFIG: Final = PREFIX + "config"
@@ -23,7 +25,7 @@ OPTIONS: Final = (CONFIG, *(PREFIX + name for name in options_of(ServerConfig)))
 _MECHANISMS: Final = "mechanisms"
 _MOST_KEPT: Final = 16
 
-Facade = TypeVar("Facade", Server, Client)
+Facade = TypeVar("Facade", "Server", "Client")
 
 
 class Kept(Generic[Facade]):

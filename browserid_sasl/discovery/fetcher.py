@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
@@ -13,10 +12,9 @@ from browserid_sasl.discovery.lifetime import lifetime
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
+from browserid_sasl.pinned_files import read_pinned
 
 WELL_KNOWN: Final = "/.well-known/browserid"
-
-_NOT_CACHED: Final = 0
 
 
 class HttpsFetcher:
@@ -47,10 +45,10 @@ class HttpsFetcher:
 
         :raises DiscoveryError: http-error.
         """
-        override = self._override(domain)
-        if override.keys_file is not None:
-            return self._read_pinned(domain, override.keys_file)
-        origin = self._origin(domain, override)
+        pinned = read_pinned(self._authorities, domain, self._discovery.max_size)
+        if pinned is not None:
+            return pinned
+        origin = self._origin(domain, self._override(domain))
         answer = self._client.get(origin, WELL_KNOWN, {"domain": principal_domain})
         if answer.status != 200:
             raise DiscoveryError(
@@ -83,18 +81,6 @@ class HttpsFetcher:
         _check_domain(domain)
         private = domain in self._discovery.private_hosts
         return Origin(f"https://{domain}", ca_file, private=private)
-
-    def _read_pinned(self, domain: str, path: Path) -> FetchedDocument:
-        try:
-            with path.open("rb") as file:
-                body = file.read(self._discovery.max_size + 1)
-        except OSError as error:
-            raise DiscoveryError(
-                Code.HTTP_ERROR,
-                f"the document of {domain} can not be read from {path} ({error.strerror})",
-                f'correct `keys_file` in [authorities."{domain}"]',
-            ) from None
-        return FetchedDocument(body, _NOT_CACHED)
 
 
 def _check_domain(domain: str) -> None:

@@ -33,7 +33,7 @@ from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import SecretKey
-from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, ReplayStore
+from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, Admission, ReplayStore
 
 DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
 DEFAULT_RENEW_LIMIT_MS: Final = 7 * 24 * 3_600_000
@@ -65,10 +65,23 @@ class ExchangeStores:
 
     :param replay: the memory of assertions presented.
     :param tickets: the tickets issued; None issues none.
+    :param admission: writes to both at once; None to write to one after the other.
     """
 
     replay: ReplayStore
     tickets: AcceptorTicketStore | None
+    admission: Admission | None = None
+
+    def admit(
+        self, digest: bytes, not_after: int, ticket: AcceptorTicket | None
+    ) -> tuple[bool, bool]:
+        """Record an assertion and store the ticket issued for it; whether each was new."""
+        if ticket is None or self.tickets is None:
+            return self.replay.insert(digest, not_after), False
+        if self.admission is not None:
+            return self.admission(digest, not_after, ticket)
+        inserted = self.replay.insert(digest, not_after)
+        return inserted, inserted and self.tickets.put(ticket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +117,18 @@ class _Seal:
     """How the response, or an error from here on, is signed.
 
     :param sign: makes the token.
-    :param members: what a signed answer carries besides.
+    :param agreement_member: of the answer, see `Response`.
+    :param point: likewise.
+    :param nonce: likewise.
     """
 
     sign: Callable[[Mapping[str, Any]], str] = jwt.unsigned
-    members: Response = field(default_factory=Response)
+    agreement_member: str = ""
+    point: Point | None = None
+    nonce: bytes | None = field(default=None, repr=False)
+
+
+_UNSIGNED: Final = _Seal()
 
 
 class Acceptor:
@@ -151,7 +171,7 @@ class Acceptor:
         self._credential = credential
         self._authorize = authorize
         self._machine = Machine(ACCEPTOR, AcceptorState.START)
-        self._seal = _Seal()
+        self._seal = _UNSIGNED
         self._pending: _Pending | None = None
         self._context: SecurityContext | None = None
         self._failure: BrowserIDError | None = None
@@ -199,7 +219,7 @@ class Acceptor:
         return self._error_token(error)
 
     def _take_assertion(self, token: bytes) -> bytes:
-        self._seal = _Seal()
+        self._seal = _UNSIGNED
         now = self._environment.clock()
         backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
         claims = InitiatorClaims.parse(backed.assertion.claims)
@@ -259,9 +279,10 @@ class Acceptor:
             raise RemoteProtocolError(
                 Code.MISSING_NONCE, "mutual authentication was asked for without a nonce"
             )
-        members = replace(self._seal.members, nonce=claims.nonce)
-        self._seal = _Seal(
-            lambda answer: jwt.sign(answer, credential.key, x5c=credential.chain), members
+        self._seal = replace(
+            self._seal,
+            sign=lambda answer: jwt.sign(answer, credential.key, x5c=credential.chain),
+            nonce=claims.nonce,
         )
         return True
 
@@ -319,8 +340,9 @@ class Acceptor:
 
     def _check_audience(self, claims: InitiatorClaims) -> None:
         alias = self._options.host_alias
-        if any(name.answers_to(claims.audience, host_alias=alias) for name in self._options.names):
-            return
+        for name in self._options.names:
+            if name.answers_to(claims.audience, host_alias=alias):
+                return
         raise RemoteProtocolError(
             Code.BAD_AUDIENCE,
             f"the assertion is for {claims.audience}, this server is {self._options.names[0]}",
@@ -345,29 +367,34 @@ class Acceptor:
         """Store what has to be stored and answer."""
         if self._authorize is not None:
             self._authorize(grant.subject)
+        ticket = self._new_ticket(grant, now)
         asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
-        proof_wanted = asked and grant.master_key is not None
-        if not proof_wanted and not self._stores.replay.insert(
-            grant.digest, grant.claims.validity.expires
-        ):
+        if asked and grant.master_key is not None:
+            return self._ask_for_proof(grant, grant.master_key, ticket)
+        ticket = self._record(grant, ticket)
+        self._establish(grant, grant.master_key, extra_round_trip=False)
+        self._machine.fire(AcceptorEvent.ACCEPTED)
+        return self._response(grant, ticket)
+
+    def _ask_for_proof(
+        self, grant: _Grant, master_key: bytes, ticket: AcceptorTicket | None
+    ) -> bytes:
+        """Begin the extra round trip (PROTOCOL.md section 5.1), and store nothing yet."""
+        jti = self._environment.random(NONCE_SIZE)
+        self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(master_key, jti))
+        self._machine.fire(AcceptorEvent.ACCEPTED_PENDING_PROOF)
+        return self._response(grant, ticket, jti)
+
+    def _record(self, grant: _Grant, ticket: AcceptorTicket | None) -> AcceptorTicket | None:
+        """Remember the assertion and the ticket for it, which is returned if it was stored."""
+        new, stored = self._stores.admit(grant.digest, grant.claims.validity.expires, ticket)
+        if not new:
             raise RemoteProtocolError(
                 Code.REPLAYED_ASSERTION,
                 "the assertion was presented before",
                 "if you did not log in twice with it, somebody is replaying it",
             )
-        ticket = self._new_ticket(grant, now)
-        if ticket is not None and not proof_wanted:
-            ticket = self._store_ticket(ticket)
-        issued = IssuedTicket(ticket.tid, ticket.expires) if ticket else None
-        answer = replace(self._seal.members, expires=grant.expires, ticket=issued)
-        if not proof_wanted:
-            self._establish(grant, grant.master_key, extra_round_trip=False)
-            self._machine.fire(AcceptorEvent.ACCEPTED)
-            return self._token(answer)
-        jti = self._environment.random(NONCE_SIZE)
-        self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(_some(grant), jti))
-        self._machine.fire(AcceptorEvent.ACCEPTED_PENDING_PROOF)
-        return self._token(replace(answer, jti=jti))
+        return ticket if stored else None
 
     def _take_proof(self, token: bytes) -> None:
         """Finish the extra round trip (PROTOCOL.md section 5.1)."""
@@ -379,8 +406,8 @@ class Acceptor:
                 Code.INVALID_ASSERTION, "the extra round trip does not take a certificate"
             )
         backed.assertion.verify(SecretKey(pending.master_key), "the proof")
-        if pending.ticket is not None:
-            self._store_ticket(pending.ticket)
+        if pending.ticket is not None and self._stores.tickets is not None:
+            self._stores.tickets.put(pending.ticket)
         self._establish(pending.grant, pending.master_key, extra_round_trip=True)
         self._machine.fire(AcceptorEvent.PROVEN)
 
@@ -415,16 +442,10 @@ class Acceptor:
             attributes=grant.attributes,
         )
 
-    def _store_ticket(self, ticket: AcceptorTicket) -> AcceptorTicket | None:
-        tickets = self._stores.tickets
-        return ticket if tickets is not None and tickets.put(ticket) else None
-
     def _establish(
         self, grant: _Grant, master_key: bytes | None, *, extra_round_trip: bool
     ) -> None:
-        flags = ContextFlag.TRANSFERABLE
-        if master_key is not None:
-            flags |= PROTECTION_FLAGS
+        flags = ContextFlag.TRANSFERABLE if master_key is None else _FLAGS_WITH_KEY
         if grant.mutual:
             flags |= ContextFlag.MUTUAL
         if Option.DCE_STYLE in grant.claims.options:
@@ -445,13 +466,36 @@ class Acceptor:
             root_key=None if master_key is None else keys.context_root_key(master_key),
         )
 
+    def _response(
+        self, grant: _Grant, ticket: AcceptorTicket | None, jti: bytes | None = None
+    ) -> bytes:
+        seal = self._seal
+        return self._token(
+            Response(
+                expires=grant.expires,
+                agreement_member=seal.agreement_member,
+                point=seal.point,
+                ticket=IssuedTicket(ticket.tid, ticket.expires) if ticket else None,
+                jti=jti,
+                nonce=seal.nonce,
+            )
+        )
+
     def _token(self, answer: Response) -> bytes:
         return tokens.frame(TokenId.ACCEPTOR, "~" + self._seal.sign(answer.to_json()))
 
     def _error_token(self, error: BrowserIDError) -> bytes:
         status = ReportedError(int(error.major), error.code.wire)
-        clock = self._environment.clock()
-        return self._token(replace(self._seal.members, error=status, clock=clock))
+        seal = self._seal
+        return self._token(
+            Response(
+                agreement_member=seal.agreement_member,
+                point=seal.point,
+                nonce=seal.nonce,
+                error=status,
+                clock=self._environment.clock(),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +511,8 @@ class _Pending:
     ticket: AcceptorTicket | None
     master_key: bytes = field(repr=False)
 
+
+_FLAGS_WITH_KEY: Final = ContextFlag.TRANSFERABLE | PROTECTION_FLAGS
 
 _TICKET_UNKNOWN: Final = RemoteProtocolError(
     Code.REAUTH_FAILED, "the ticket is not known here, or it has expired"
@@ -484,13 +530,7 @@ def _check_no_agreement(claims: InitiatorClaims) -> None:
 
 def _with_key(master_key: bytes, claims: InitiatorClaims, point: Point | None) -> _Seal:
     key = SecretKey(keys.response_key(master_key))
-    members = Response(agreement_member=claims.dialect.agreement, point=point)
-    return _Seal(lambda answer: jwt.sign(answer, key), members)
-
-
-def _some(grant: _Grant) -> bytes:
-    assert grant.master_key is not None  # noqa: S101 - asked for only with key exchange
-    return grant.master_key
+    return _Seal(lambda answer: jwt.sign(answer, key), claims.dialect.agreement, point)
 
 
 def _wrong_curve(name: str, curve: Curve | None) -> RemoteProtocolError:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Curve
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A public point as it came or as it goes; it need not be on any curve.
 
     :param x: big-endian; leading zero octets may be missing.
@@ -45,7 +42,6 @@ class EphemeralKeySource(Protocol):
         """A new key pair on this curve."""
 
 
-@dataclass(frozen=True, slots=True)
 class EcdhKey:
     """A key pair in memory.
 
@@ -53,8 +49,11 @@ class EcdhKey:
     :param private_key: the key, secret.
     """
 
-    curve: Curve
-    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
+    __slots__ = ("curve", "private_key")
+
+    def __init__(self, curve: Curve, private_key: ec.EllipticCurvePrivateKey) -> None:
+        self.curve = curve
+        self.private_key = private_key
 
     @classmethod
     def generate(cls, curve: Curve) -> EcdhKey:
@@ -64,11 +63,8 @@ class EcdhKey:
     @property
     def point(self) -> Point:
         """See `EphemeralKey.point`."""
-        encoded = self.private_key.public_key().public_bytes(
-            Encoding.X962, PublicFormat.UncompressedPoint
-        )
-        middle = 1 + self.curve.field_size
-        return Point(encoded[1:middle].lstrip(b"\0"), encoded[middle:].lstrip(b"\0"))
+        numbers = self.private_key.public_key().public_numbers()
+        return Point(_octets(numbers.x), _octets(numbers.y))
 
     def agree(self, peer: Point) -> bytes:
         """See `EphemeralKey.agree`."""
@@ -81,3 +77,7 @@ class EcdhKey:
             raise RemoteProtocolError(
                 Code.CRYPTO_ERROR, f"the other side's point is not on the curve {self.curve.name}"
             ) from None
+
+
+def _octets(number: int) -> bytes:
+    return number.to_bytes((number.bit_length() + 7) // 8, "big")

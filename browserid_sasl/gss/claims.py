@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.agreement import Point
@@ -43,8 +43,7 @@ class Option(Enum):
 _OPTIONS: Final = {option.value: option for option in Option}
 
 
-@dataclass(frozen=True, slots=True)
-class KeyAgreement:
+class KeyAgreement(NamedTuple):
     """An initiator's half of the key agreement.
 
     :param curve: the curve it names.
@@ -131,8 +130,7 @@ class InitiatorClaims:
         return {"opts": asked} if asked else {}
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedTicket:
+class IssuedTicket(NamedTuple):
     """The ticket in a response.
 
     :param tid: its identifier.
@@ -143,8 +141,7 @@ class IssuedTicket:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedError:
+class ReportedError(NamedTuple):
     """The status in an error token (PROTOCOL.md section 4.4).
 
     :param major: GSS major status.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from browserid_sasl.gss.agreement import EphemeralKeySource
 from browserid_sasl.gss.names import ServiceName
@@ -17,8 +16,7 @@ RandomSource = Callable[[int], bytes]
 """That many octets from a cryptographic generator."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The time and randomness of a context.
 
     :param clock: the time.
@@ -64,8 +62,7 @@ class ServerTrust(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class ServerCredential:
+class ServerCredential(NamedTuple):
     """An acceptor's X.509 key (PROTOCOL.md section 4.3).
 
     :param key: signs responses; RSA or P-256.

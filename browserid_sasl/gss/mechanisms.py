@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -13,8 +12,7 @@ OID_PREFIX: Final = (1, 3, 6, 1, 4, 1, 5322, 24, 1)
 PLUS: Final = "-PLUS"
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(NamedTuple):
     """A curve for key agreement.
 
     :param name: as `crv` spells it.
@@ -32,8 +30,7 @@ P521: Final = Curve("P-521", ec.SECP521R1(), 66)
 CURVES: Final = {curve.name: curve for curve in (P256, P521)}
 
 
-@dataclass(frozen=True, slots=True)
-class Mechanism:
+class Mechanism(NamedTuple):
     """A mechanism of the family.
 
     :param name: its SASL name, without ``-PLUS``.

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
@@ -26,8 +25,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 _SPECIFIC: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceName:
+class ServiceName(NamedTuple):
     """A service on a host: ``service/host`` or ``service/host/specific``.
 
     :param service: for example ``imap``.
@@ -79,8 +77,7 @@ class ServiceName:
         return host_alias and claimed == ServiceName(HOST_SERVICE, self.host, self.specific)
 
 
-@dataclass(frozen=True, slots=True)
-class UserName:
+class UserName(NamedTuple):
     """A person.
 
     :param email: the address, its domain in lower case.

@@ -37,9 +37,8 @@ contexts ask it and hold no flags of their own. What an arrow sends is named in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from browserid_sasl.errors import Code, LocalProtocolError
 
@@ -102,8 +101,7 @@ StateT = TypeVar("StateT", bound=Enum)
 EventT = TypeVar("EventT", bound=Enum)
 
 
-@dataclass(frozen=True, slots=True)
-class Transition(Generic[StateT]):
+class Transition(NamedTuple, Generic[StateT]):
     """An arrow of the diagram.
 
     :param to: the state it leads to.

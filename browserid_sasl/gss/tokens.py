@@ -5,10 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from pyasn1.codec.der import decoder, encoder
-from pyasn1.error import PyAsn1Error
-from pyasn1.type.univ import ObjectIdentifier
-
 from browserid_sasl.errors import Code, RemoteProtocolError
 
 MAX_LENGTH: Final = 65_536
@@ -19,7 +15,7 @@ _MAX_OID: Final = 32
 _LENGTH_SIZE: Final = 3
 
 
-class TokenId(Enum):
+class TokenId(bytes, Enum):
     """The two octets in front of every context token."""
 
     INITIATOR = b"c,"
@@ -31,7 +27,7 @@ class TokenId(Enum):
 
 def frame(token_id: TokenId, body: str) -> bytes:
     """Put the identifier in front of a backed assertion."""
-    return token_id.value + body.encode("ascii")
+    return token_id + body.encode("ascii")
 
 
 def unframe(token: bytes, expected: TokenId) -> bytes:
@@ -47,9 +43,9 @@ def unframe(token: bytes, expected: TokenId) -> bytes:
     identifier = token[:2]
     if len(identifier) < 2:
         raise RemoteProtocolError(Code.TOKEN_TRUNCATED, "the token ends before it has begun")
-    if identifier == expected.value:
+    if identifier == expected:
         return token[2:]
-    if identifier.swapcase() == expected.value:
+    if identifier.swapcase() == expected:
         raise RemoteProtocolError(
             Code.BAD_DIRECTION, "the token came from the wrong side: it may be a reflection"
         )
@@ -60,6 +56,10 @@ def unframe(token: bytes, expected: TokenId) -> bytes:
 
 def wrap_initial(oid: tuple[int, ...], token: bytes) -> bytes:
     """Frame the first token of a plain GSS-API exchange (RFC 2743 section 3.1)."""
+    # SASL does without this frame, and so do most processes without what reads and writes it.
+    from pyasn1.codec.der import encoder  # noqa: PLC0415
+    from pyasn1.type.univ import ObjectIdentifier  # noqa: PLC0415
+
     content = bytes(encoder.encode(ObjectIdentifier(oid))) + token
     return bytes([_APPLICATION_0]) + _der_length(len(content)) + content
 
@@ -79,14 +79,21 @@ def unwrap_initial(octets: bytes) -> tuple[tuple[int, ...], bytes]:
     end = start + 2 + (octets[start + 1] if length > 1 else 0)
     if octets[start : start + 1] != bytes([_OID_TAG]) or end > len(octets):
         raise _bad_header("it names no mechanism")
-    encoded = octets[start:end]
+    return _read_oid(octets[start:end]), octets[end:]
+
+
+def _read_oid(encoded: bytes) -> tuple[int, ...]:
+    from pyasn1.codec.der import decoder, encoder  # noqa: PLC0415
+    from pyasn1.error import PyAsn1Error  # noqa: PLC0415
+    from pyasn1.type.univ import ObjectIdentifier  # noqa: PLC0415
+
     try:
         oid, _ = decoder.decode(encoded, asn1Spec=ObjectIdentifier())
     except PyAsn1Error:
         raise _bad_header("its mechanism is not an object identifier") from None
     if len(encoded) > _MAX_OID or encoder.encode(oid) != encoded:
         raise _bad_header("its mechanism is not in DER")
-    return tuple(oid), octets[end:]
+    return tuple(oid)
 
 
 def _der_length(length: int) -> bytes:

@@ -21,6 +21,11 @@ def is_domain(text: str) -> bool:
 
 def read_domain(text: str) -> str | None:
     """A host name in lower case, None if `text` is none. Case is that of ASCII."""
+    return _read_domain(text) if len(text) <= MAX_DOMAIN else None
+
+
+@lru_cache(maxsize=1024)
+def _read_domain(text: str) -> str | None:
     # `str.lower` turns the Kelvin sign into a `k`, and so one domain into another.
     domain = text.lower() if text.isascii() else text
     return domain if is_domain(domain) else None

@@ -9,8 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
@@ -37,16 +36,16 @@ _MAX_REMEMBERED: Final = 1024
 _Value = TypeVar("_Value")
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedDocument:
+class FetchedDocument(NamedTuple):
     """A support document as it came.
 
     :param body: its octets.
-    :param lifetime: ms for which its HTTP headers let it be cached; the resolver bounds it.
+    :param lifetime: ms for which its HTTP headers let it be cached, which the resolver bounds;
+        None if it is always at hand, and so is never cached.
     """
 
     body: bytes
-    lifetime: int
+    lifetime: int | None
 
 
 class Fetcher(Protocol):
@@ -80,6 +79,8 @@ class AuthorityResolver:
     :param fetcher: gets documents.
     :param cache: keeps them.
     :param secondary: domains trusted for every address. Empty unless configured.
+    :param pinned: domains whose documents are always at hand. They are asked of `fetcher` each
+        time, past what may be in the cache from before they were.
     :param allow_legacy: whether short keys are taken (PROTOCOL.md section 1.1).
     """
 
@@ -89,11 +90,13 @@ class AuthorityResolver:
         cache: AuthorityCache,
         *,
         secondary: Collection[str] = (),
+        pinned: Collection[str] = (),
         allow_legacy: bool = False,
     ) -> None:
         self._fetcher = fetcher
         self._cache = cache
         self._secondary = frozenset(domain.lower() for domain in secondary)
+        self._pinned = frozenset(pinned)
         self._allow_legacy = allow_legacy
         self._attempts = _Attempts()
         self._recent: dict[str, _Recent] = {}
@@ -152,6 +155,8 @@ class AuthorityResolver:
         :param now: ms.
         :raises DiscoveryError: http-error, or what is wrong with the document.
         """
+        if domain in self._pinned:
+            return self._fetch(domain, principal_domain, now)
         place = _place(domain, principal_domain)
         recent = self._recent.get(place)
         if recent is not None and recent.until > now >= recent.since:
@@ -172,9 +177,10 @@ class AuthorityResolver:
         except BrowserIDError as error:
             self._attempts.failed(place, now, error)
             raise
-        lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
-        self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
-        self._recent = {}
+        if fetched.lifetime is not None:
+            lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
+            self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
+            self._recent = {}
         return document
 
     def _keys_of(self, domain: str, principal_domain: str, now: int) -> tuple[PublicKey, ...]:
@@ -190,8 +196,7 @@ class AuthorityResolver:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Recent:
+class _Recent(NamedTuple):
     """The last document used: on a busy server it is the one that the next login needs.
 
     Not for long, because another process may have put a newer one into the cache.

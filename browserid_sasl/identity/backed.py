@@ -47,7 +47,7 @@ class BackedAssertion:
             raise _malformed(f"it has more than {MAX_CERTIFICATES} certificates")
         if "" in certificates or (certificates and text.startswith("~")):
             raise _malformed("a certificate in it is empty")
-        canonical = "~".join([*certificates, assertion]) if certificates else f"~{assertion}"
+        canonical = text if certificates else f"~{assertion}"
         return cls(canonical, tuple(certificates), Jwt.parse(assertion, "the assertion"))
 
     @property

@@ -6,8 +6,7 @@ PROTOCOL.md section 1.3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of, read_domain
@@ -20,8 +19,7 @@ _WHAT: Final = "the certificate"
 _REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal"})
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """A parsed certificate. It proves nothing before its signature was verified.
 
     :param issuer: domain of the identity provider, in lower case.
@@ -41,7 +39,7 @@ class Certificate:
     public_key: PublicKey
     email: str
     attributes: Mapping[str, Any]
-    jwt: Jwt = field(repr=False)
+    jwt: Jwt
 
     @classmethod
     def parse(cls, text: str, *, allow_legacy: bool = False) -> Certificate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
 from browserid_sasl.identity.addresses import read_domain
@@ -17,8 +17,7 @@ _MAX_PATH: Final = 1024
 _WHAT: Final = "the support document"
 
 
-@dataclass(frozen=True, slots=True)
-class SupportDocument:
+class SupportDocument(NamedTuple):
     """A domain that certifies its own addresses.
 
     :param keys: its signing keys; any of them verifies.
@@ -33,8 +32,7 @@ class SupportDocument:
     certify: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delegation:
+class Delegation(NamedTuple):
     """A domain whose addresses another one certifies.
 
     :param authority: that domain, in lower case.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.authority import Authority
@@ -18,8 +17,7 @@ DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
 _CLOCK_REMEDY: Final = "compare the clocks of both machines"
 
 
-@dataclass(frozen=True, slots=True)
-class Validity:
+class Validity(NamedTuple):
     """When an assertion says it is valid; all in ms.
 
     :param expires: `exp`, or `iat` of a re-authentication that has no `exp`.
@@ -32,8 +30,7 @@ class Validity:
     not_before: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verifier:
+class Verifier(NamedTuple):
     """Checks times, certificates and signatures; the audience and bindings are checked before.
 
     :param authority: says which keys may sign for an address.
@@ -104,16 +101,17 @@ class Verifier:
         return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
 
     def _check_certificate_times(self, certificate: Certificate, now: int) -> None:
-        sign_in = f"sign in again: browserid login {certificate.email}"
         if certificate.expires + self.skew < now:
             raise RemoteProtocolError(
                 Code.EXPIRED_CERT,
                 f"the certificate expired {_seconds(now - certificate.expires)} ago",
-                sign_in,
+                _sign_in_again(certificate),
             )
         if certificate.expires <= now:
             raise RemoteProtocolError(
-                Code.CRED_EXPIRED, "the certificate has just expired", sign_in
+                Code.CRED_EXPIRED,
+                "the certificate has just expired",
+                _sign_in_again(certificate),
             )
         begins = max(certificate.issued_at, certificate.not_before or 0)
         if begins > now + self.skew:
@@ -151,6 +149,10 @@ def _signed_by_any(certificate: Certificate, keys: tuple[PublicKey, ...]) -> boo
             continue
         return True
     return False
+
+
+def _sign_in_again(certificate: Certificate) -> str:
+    return f"sign in again: browserid login {certificate.email}"
 
 
 def _seconds(duration: int) -> str:

@@ -6,16 +6,14 @@ the key that is trusted, never from the token: a token's header has to agree wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.hazmat.primitives import hashes
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class Algorithm:
+class Algorithm(NamedTuple):
     """A signature algorithm.
 
     :param name: its name in a header's `alg`.

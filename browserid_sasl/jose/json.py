@@ -40,8 +40,10 @@ def parse_object(text: bytes | str, what: str, max_size: int = MAX_SIZE) -> dict
         )
     try:
         string = text if isinstance(text, str) else text.decode("utf-8")
-        _limit_depth(string)
-        value = _DECODER.decode(string)
+        # Counting brackets is enough in nearly every case.
+        if string.count("{") + string.count("[") > MAX_DEPTH:
+            _limit_depth(string)
+        value = _decode(string)
         if "\\u" in string:
             _refuse_surrogates(value)
     except UnicodeDecodeError:
@@ -113,10 +115,16 @@ def _invalid(what: str, why: str) -> RemoteProtocolError:
     )
 
 
+def _decode(text: str) -> Any:
+    # An object with nothing around it, as programs write it, needs no search for white space.
+    if text.startswith("{"):
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return _DECODER.decode(text)
+
+
 def _limit_depth(text: str) -> None:
-    # Counting brackets is enough in nearly every case; strings are looked at only when in doubt.
-    if text.count("{") + text.count("[") <= MAX_DEPTH:
-        return
     depth = 0
     in_string = escaped = False
     for character in text:

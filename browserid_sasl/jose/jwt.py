@@ -6,7 +6,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
@@ -41,8 +41,7 @@ class SigningKey(Protocol):
         """The signature over `data`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A token's header.
 
     :param alg: the algorithm it claims, ``none`` when unsigned.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from functools import cache
+from typing import Any, Final, Literal, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, hmac, serialization
+from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
@@ -34,8 +35,7 @@ _WHAT: Final = "the key"
 _DIGITS: Final = {10: re.compile("[0-9]+"), 16: re.compile("[0-9A-Fa-f]+")}
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(NamedTuple):
     """A public key and the one algorithm it verifies.
 
     :param algorithm: row of the algorithm table.
@@ -50,14 +50,17 @@ class PublicKey:
 
         :raises RemoteProtocolError: invalid-signature.
         """
+        # Not by `isinstance`: these classes are abstract, and to ask them takes many times as long.
+        key: Any = self.key
+        algorithm = self.algorithm
         try:
-            if isinstance(self.key, rsa.RSAPublicKey):
-                self.key.verify(signature, data, _PKCS1V15, self.algorithm.digest)
-            elif isinstance(self.key, dsa.DSAPublicKey):
-                size = self.algorithm.subgroup // 8
-                self.key.verify(_to_der(signature, size), data, self.algorithm.digest)
+            if algorithm.family == "RS":
+                key.verify(signature, data, _PKCS1V15, algorithm.digest)
+            elif algorithm.family == "DS":
+                size = algorithm.subgroup // 8
+                key.verify(_to_der(signature, size), data, algorithm.digest)
             else:
-                self.key.verify(_to_der(signature, _P256_FIELD), data, _ECDSA_SHA256)
+                key.verify(_to_der(signature, _P256_FIELD), data, _ecdsa_sha256())
         except InvalidSignature:
             raise _bad_signature() from None
 
@@ -80,6 +83,8 @@ class PublicKey:
     @property
     def thumbprint(self) -> bytes:
         """SHA-256 of the key's SubjectPublicKeyInfo: the same for every spelling."""
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
         return hashlib.sha256(
             self.key.public_bytes(
                 serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -118,6 +123,8 @@ class PrivateKey:
 
         :raises LocalProtocolError: invalid-key, key-too-short.
         """
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
         try:
             key = serialization.load_pem_private_key(pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -137,6 +144,8 @@ class PrivateKey:
 
     def to_pem(self) -> bytes:
         """The key as unencrypted PKCS #8 PEM. Secret."""
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
         return self.key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -156,17 +165,19 @@ class PrivateKey:
             return _from_der(
                 self.key.sign(data, self.algorithm.digest), self.algorithm.subgroup // 8
             )
-        return _from_der(self.key.sign(data, _ECDSA_SHA256), _P256_FIELD)
+        return _from_der(self.key.sign(data, _ecdsa_sha256()), _P256_FIELD)
 
 
-@dataclass(frozen=True, slots=True)
 class SecretKey:
     """An HMAC-SHA256 key (RFC 7518 section 3.2), always one derived by PROTOCOL.md section 5.
 
     :param secret: its octets.
     """
 
-    secret: bytes = field(repr=False)
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
 
     @property
     def algorithm(self) -> Algorithm:
@@ -188,7 +199,7 @@ class SecretKey:
             raise _bad_signature() from None
 
     def _mac(self, data: bytes) -> hmac.HMAC:
-        mac = hmac.HMAC(self.secret, _SHA256)
+        mac = hmac.HMAC(self._secret, _SHA256)
         mac.update(data)
         return mac
 
@@ -335,6 +346,13 @@ def _from_der(signature: bytes, size: int) -> bytes:
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
 
+@cache
+def _ecdsa_sha256() -> ec.ECDSA:
+    # What the first of these loads takes long, like the module `serialization` where that is
+    # imported above. A login by ticket needs neither.
+    return ec.ECDSA(_SHA256)
+
+
 def _bad_signature() -> RemoteProtocolError:
     return RemoteProtocolError(
         Code.INVALID_SIGNATURE,
@@ -348,5 +366,4 @@ def _invalid_key(why: str) -> RemoteProtocolError:
 
 
 _SHA256: Final = hashes.SHA256()
-_ECDSA_SHA256: Final = ec.ECDSA(_SHA256)
 _PKCS1V15: Final = padding.PKCS1v15()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 
@@ -25,8 +24,7 @@ class BindingFlag(Enum):
     USED = "p"
 
 
-@dataclass(frozen=True, slots=True)
-class Gs2Header:
+class Gs2Header(NamedTuple):
     """A GS2 header.
 
     :param flag: what the client says about channel binding.

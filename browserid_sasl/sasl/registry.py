@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.mechanisms import PLUS, Mechanism, mechanism_by_name
 from browserid_sasl.sasl.gs2 import BindingFlag
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """A client's pick.
 
     :param mechanism: the mechanism.

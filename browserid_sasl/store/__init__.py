@@ -13,11 +13,15 @@ processes of one host, and `memory` those of one process.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Final
+
 from browserid_sasl.store.base import (
     REPLAY_GRACE,
     AcceptorStores,
     AcceptorTicket,
     AcceptorTicketStore,
+    Admission,
     AuthorityCache,
     CachedDocument,
     IdentityRecord,
@@ -27,14 +31,17 @@ from browserid_sasl.store.base import (
     InitiatorTicketStore,
     ReplayStore,
 )
-from browserid_sasl.store.memory import memory_acceptor, memory_initiator
-from browserid_sasl.store.sqlite import open_acceptor, open_initiator
+
+if TYPE_CHECKING:
+    from browserid_sasl.store.memory import memory_acceptor, memory_initiator
+    from browserid_sasl.store.sqlite import open_acceptor, open_initiator
 
 __all__ = [
     "REPLAY_GRACE",
     "AcceptorStores",
     "AcceptorTicket",
     "AcceptorTicketStore",
+    "Admission",
     "AuthorityCache",
     "CachedDocument",
     "IdentityRecord",
@@ -48,3 +55,17 @@ __all__ = [
     "open_acceptor",
     "open_initiator",
 ]
+
+_HOMES: Final = {
+    "memory_acceptor": "browserid_sasl.store.memory",
+    "memory_initiator": "browserid_sasl.store.memory",
+    "open_acceptor": "browserid_sasl.store.sqlite",
+    "open_initiator": "browserid_sasl.store.sqlite",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Loaded on demand: a program uses the one or the other.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

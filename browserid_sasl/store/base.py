@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
 #: the largest clock skew that a verifier may permit, and some.
@@ -94,8 +94,7 @@ class IdentityRecord:
     expires: int
 
 
-@dataclass(frozen=True, slots=True)
-class CachedDocument:
+class CachedDocument(NamedTuple):
     """An identity provider's support document as fetched (PROTOCOL.md section 2).
 
     :param body: the JSON octets.
@@ -143,6 +142,19 @@ class AcceptorTicketStore(Protocol):
 
     def purge(self, now: int) -> int:
         """Forget tickets that expired before `now` (ms); how many went."""
+
+
+class Admission(Protocol):
+    """A replay store and a ticket store that can be written to as one.
+
+    Not needed where there are both: it saves a login the second of two writes.
+    """
+
+    def __call__(self, digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
+        """Record an assertion and, if it is new, store the ticket issued for it: both or neither.
+
+        :returns: what `ReplayStore.insert` and `AcceptorTicketStore.put` would.
+        """
 
 
 class InitiatorTicketStore(Protocol):
@@ -196,21 +208,21 @@ class AuthorityCache(Protocol):
         """Every document that has not expired at `now` (ms), with its domain."""
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptorStores:
+class AcceptorStores(NamedTuple):
     """What an acceptor needs to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.
+    :param admission: writes to `replay` and `tickets` at once; None if they can not.
     """
 
     replay: ReplayStore
     tickets: AcceptorTicketStore
     authorities: AuthorityCache
-    close: Callable[[], None] = field(repr=False)
+    close: Callable[[], None]
+    admission: Admission | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class InitiatorStores:
+class InitiatorStores(NamedTuple):
     """What an initiator, and the agent that signs for it, need to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.
@@ -219,7 +231,7 @@ class InitiatorStores:
     tickets: InitiatorTicketStore
     identities: IdentityStore
     authorities: AuthorityCache
-    close: Callable[[], None] = field(repr=False)
+    close: Callable[[], None]
 
 
 def system_clock() -> int:

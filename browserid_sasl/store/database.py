@@ -26,15 +26,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from browserid_sasl.errors import Code, ConfigurationError, StoreError
 
@@ -61,8 +59,7 @@ _opening = threading.RLock()
 _databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(NamedTuple):
     """What is in a file.
 
     :param noun: what to call the file in a message, for example ``acceptor store``.
@@ -143,6 +140,13 @@ class SqliteDatabase:
         :raises StoreError: when that is not possible.
         """
         return self._run(_row_count, statement, parameters)
+
+    def attempt(self, statement: str, parameters: Sequence[object] = ()) -> bool:
+        """Run a statement unless it would break a constraint; whether that was so.
+
+        :raises StoreError: when that is not possible.
+        """
+        return self._run(_permitted, statement, parameters)
 
     def row(self, statement: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a query, None if there is none. For queries that give at most one.
@@ -245,6 +249,8 @@ class SqliteDatabase:
         _require_private(self.path, status, "600")
 
     def _create_file(self) -> None:
+        import tempfile  # noqa: PLC0415 - the file is made once, and opened by many a process
+
         folder = self.path.parent
         with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=folder) as workshop:
             temporary = Path(workshop, self.path.name)
@@ -349,6 +355,14 @@ _REASONS: Final = {
 
 def _row_count(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> int:
     return connection.execute(statement, parameters).rowcount
+
+
+def _permitted(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> bool:
+    try:
+        connection.execute(statement, parameters)
+    except sqlite3.IntegrityError:
+        return False
+    return True
 
 
 def _first_row(

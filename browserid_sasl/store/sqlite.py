@@ -3,7 +3,8 @@
 An acceptor's file is laid out for a steady stream of logins. Its tables are in the order of
 expiry, so that what is added and what expires lies at their two ends, and a login touches the same
 few pages whatever the number of entries. The one thing that can not be so is the index of tickets
-by identifier, a digest: it is kept small by having only the first octets of it.
+by identifier, a digest. An assertion and the ticket for it are written by one statement, because
+what a transaction costs by itself is most of what each of them costs.
 
 Expired entries go a batch at a time while others are added, so no clean-up job is needed; `purge`
 is for those who want all of it now. No store grows without end. When the replay store is full of
@@ -54,6 +55,10 @@ _FULL_PURGE_BATCH: Final = 1000
 _FULL_PURGE_PAUSE: Final = 0.002
 #: A ticket store is counted so often that it exceeds its maximum by about this part at most.
 _COUNT_SLACK: Final = 64
+#: Assertions are counted this many at a time, at random, because to write down each would cost
+#: a third of its insertion; in a small store each is.
+_COUNT_STEP: Final = 64
+_COUNTED_EXACTLY: Final = 100_000
 
 _DIGEST_SIZE: Final = 32
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
@@ -67,7 +72,7 @@ _NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
 ACCEPTOR_SCHEMA: Final = Schema(
     noun="acceptor store",
     application_id=0x42494441,
-    version=1,
+    version=2,
     statements="""
         CREATE TABLE replay (
             not_after INTEGER NOT NULL,
@@ -76,12 +81,6 @@ ACCEPTOR_SCHEMA: Final = Schema(
         ) WITHOUT ROWID;
         CREATE TABLE replay_size (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL);
         INSERT INTO replay_size VALUES (1, 0);
-        CREATE TRIGGER replay_inserted AFTER INSERT ON replay BEGIN
-            UPDATE replay_size SET entries = entries + 1 WHERE id = 1;
-        END;
-        CREATE TRIGGER replay_deleted AFTER DELETE ON replay BEGIN
-            UPDATE replay_size SET entries = entries - 1 WHERE id = 1;
-        END;
 
         -- id: the second of expiry, and in the lower 24 bits a number within it.
         CREATE TABLE ticket (
@@ -99,7 +98,20 @@ ACCEPTOR_SCHEMA: Final = Schema(
             renewed INTEGER NOT NULL,
             attributes TEXT NOT NULL
         );
-        CREATE INDEX ticket_tid ON ticket (substr(tid, 1, 8));
+        CREATE UNIQUE INDEX ticket_tid ON ticket (tid);
+
+        -- Takes an assertion and the ticket for it, both or neither.
+        CREATE VIEW admission AS SELECT 0 AS max_entries, replay.*, ticket.* FROM replay, ticket;
+        CREATE TRIGGER admit INSTEAD OF INSERT ON admission BEGIN
+            SELECT RAISE(ABORT, 'full')
+                WHERE (SELECT entries FROM replay_size WHERE id = 1) >= NEW.max_entries;
+            INSERT INTO replay VALUES (NEW.not_after, NEW.digest);
+            INSERT INTO ticket VALUES (
+                coalesce((SELECT max(id) + 1 FROM ticket WHERE id BETWEEN NEW.expires / 1000 << 24
+                    AND (NEW.expires / 1000 << 24) + 0xFFFFFF), NEW.expires / 1000 << 24),
+                NEW.tid, NEW.subject, NEW.issuer, NEW.audience, NEW.ark, NEW.curve, NEW.issued_at,
+                NEW.expires, NEW.renew_until, NEW.mutual, NEW.renewed, NEW.attributes);
+        END;
 
         CREATE TABLE authority (
             domain TEXT NOT NULL PRIMARY KEY,
@@ -151,7 +163,7 @@ class SqliteReplayStore:
 
     :param grace: ms after `not_after` that an entry is kept. At least the largest clock skew
         permitted by any verifier that uses the file.
-    :param max_entries: the most to keep; one more assertion is refused with a `StoreError`.
+    :param max_entries: about the most to keep; one more assertion is refused with a `StoreError`.
     :param purge_period: one insertion in this many removes a batch of what has expired.
     :param clock: the time in ms, for that removal.
     """
@@ -160,6 +172,7 @@ class SqliteReplayStore:
         "INSERT INTO replay (not_after, digest) SELECT ?, ?"
         " WHERE (SELECT entries FROM replay_size WHERE id = 1) < ? ON CONFLICT DO NOTHING"
     )
+    _COUNT: Final = "UPDATE replay_size SET entries = max(0, entries + ?) WHERE id = 1"
 
     def __init__(
         self,
@@ -172,13 +185,13 @@ class SqliteReplayStore:
     ) -> None:
         self._database = database
         self._grace = grace
-        self._max_entries = max_entries
+        self.max_entries = max_entries
+        self._count_step = 1 if max_entries <= _COUNTED_EXACTLY else _COUNT_STEP
         self._purge_period = purge_period
         self._clock = clock
 
     def insert(self, digest: bytes, not_after: int) -> bool:
-        if _one_in(self._purge_period):
-            self._purge_batch(self._clock() - self._grace, _PURGE_BATCH)
+        self.tidy()
         if self._insert(digest, not_after):
             return True
         if self._has(digest, not_after):
@@ -187,7 +200,7 @@ class SqliteReplayStore:
             return True
         raise StoreError(
             Code.CACHE_ERROR,
-            f"the replay store has its maximum of {self._max_entries} assertions "
+            f"the replay store has its maximum of {self.max_entries} assertions "
             "that have not expired",
             "logins work again as they expire; see who logs in so often, or with assertions "
             "that are valid for so long",
@@ -195,6 +208,16 @@ class SqliteReplayStore:
 
     def purge(self, now: int) -> int:
         return _purge_all(self._purge_batch, now - self._grace)
+
+    def tidy(self) -> None:
+        """Before an insertion: remove a batch of what has expired, if it is this one's turn."""
+        if _one_in(self._purge_period):
+            self._purge_batch(self._clock() - self._grace, _PURGE_BATCH)
+
+    def count(self) -> None:
+        """After an insertion: count it and those that were not, if it is this one's turn."""
+        if _one_in(self._count_step):
+            self._database.change(self._COUNT, (self._count_step,))
 
     def _purge_batch(self, before: int, size: int) -> int:
         statement = (
@@ -208,11 +231,16 @@ class SqliteReplayStore:
             statement = "DELETE FROM replay WHERE (not_after, digest) <= (?, ?)"
             gone = self._database.change(statement, last)
         if gone:
+            self._database.change(self._COUNT, (-gone,))
             self._database.shrink()
         return gone
 
     def _insert(self, digest: bytes, not_after: int) -> bool:
-        return self._database.change(self._INSERT, (not_after, digest, self._max_entries)) == 1
+        row = (not_after, digest, self.max_entries)
+        inserted = self._database.change(self._INSERT, row) == 1
+        if inserted:
+            self.count()
+        return inserted
 
     def _has(self, digest: bytes, not_after: int) -> bool:
         statement = "SELECT 1 FROM replay WHERE not_after = ? AND digest = ?"
@@ -227,15 +255,13 @@ class SqliteAcceptorTicketStore:
     :param clock: the time in ms, for that removal.
     """
 
-    _WITH_TID: Final = "WHERE substr(tid, 1, 8) = substr(?1, 1, 8) AND tid = ?1"
     _PUT: Final = (
-        "INSERT INTO ticket SELECT coalesce((SELECT max(id) + 1 FROM ticket"  # noqa: S608
+        "INSERT INTO ticket VALUES (coalesce((SELECT max(id) + 1 FROM ticket"
         " WHERE id BETWEEN ?8 / 1000 << 24 AND (?8 / 1000 << 24) + 0xFFFFFF), ?8 / 1000 << 24),"
-        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12"
-        f" WHERE NOT EXISTS (SELECT 1 FROM ticket {_WITH_TID})"
+        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (tid) DO NOTHING"
     )
-    _GET: Final = f"SELECT * FROM ticket {_WITH_TID} AND expires > ?2"  # noqa: S608
-    _DELETE: Final = f"DELETE FROM ticket {_WITH_TID}"  # noqa: S608
+    _GET: Final = "SELECT * FROM ticket WHERE tid = ? AND expires > ?"
+    _DELETE: Final = "DELETE FROM ticket WHERE tid = ?"
     _PURGE: Final = (
         "DELETE FROM ticket WHERE id IN (SELECT id FROM ticket"
         " WHERE id < (?1 / 1000 + 1) << 24 AND expires < ?1 ORDER BY id LIMIT ?2)"
@@ -260,12 +286,21 @@ class SqliteAcceptorTicketStore:
         self._clock = clock
 
     def put(self, ticket: AcceptorTicket) -> bool:
+        self.tidy()
+        added = self._database.change(self._PUT, _acceptor_ticket_row(ticket)) == 1
+        if added:
+            self.trim()
+        return added
+
+    def tidy(self) -> None:
+        """Before an addition: remove a batch of what has expired, if it is this one's turn."""
         if _one_in(self._purge_period):
             self._purge_batch(self._clock(), _PURGE_BATCH)
-        added = self._database.change(self._PUT, _acceptor_ticket_row(ticket)) == 1
-        if added and _one_in(self._count_period):
+
+    def trim(self) -> None:
+        """After an addition: remove what is too much, if it is this one's turn to look."""
+        if _one_in(self._count_period):
             self._database.change(self._TRIM, (self._max_entries,))
-        return added
 
     def get(self, tid: str, now: int) -> AcceptorTicket | None:
         row = self._database.row(self._GET, (_tid_key(tid), now))
@@ -290,6 +325,36 @@ class SqliteAcceptorTicketStore:
         if gone:
             self._database.shrink()
         return gone
+
+
+class SqliteAdmission:
+    """An `Admission` to the stores in an acceptor's file."""
+
+    _ADMIT: Final = (
+        "INSERT INTO admission VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        replay: SqliteReplayStore,
+        tickets: SqliteAcceptorTicketStore,
+    ) -> None:
+        self._database = database
+        self._replay = replay
+        self._tickets = tickets
+
+    def __call__(self, digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
+        self._replay.tidy()
+        self._tickets.tidy()
+        entry = (self._replay.max_entries, not_after, digest)
+        if self._database.attempt(self._ADMIT, entry + _acceptor_ticket_row(ticket)):
+            self._replay.count()
+            self._tickets.trim()
+            return True, True
+        # The assertion is there, or the ticket, or there is no room for more.
+        inserted = self._replay.insert(digest, not_after)
+        return inserted, inserted and self._tickets.put(ticket)
 
 
 class SqliteInitiatorTicketStore:
@@ -431,10 +496,13 @@ def open_acceptor(
     """
     database = SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability)
     database.row("SELECT entries FROM replay_size")
+    replay = SqliteReplayStore(database, grace=grace, clock=clock)
+    tickets = SqliteAcceptorTicketStore(database, clock=clock)
     return AcceptorStores(
-        replay=SqliteReplayStore(database, grace=grace, clock=clock),
-        tickets=SqliteAcceptorTicketStore(database, clock=clock),
+        replay=replay,
+        tickets=tickets,
         authorities=SqliteAuthorityCache(database),
+        admission=SqliteAdmission(database, replay, tickets),
         close=database.close,
     )
 

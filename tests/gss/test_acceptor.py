@@ -360,6 +360,32 @@ class TestReplays:
         refuse(world.acceptor(), first_token(world), Code.CACHE_ERROR)
         assert acceptor_tickets(world) == []
 
+    def test_it_is_written_with_its_ticket_where_the_stores_can(self) -> None:
+        written: list[str] = []
+        world = World()
+        stores = world.server_stores
+
+        def admission(digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
+            written.append(ticket.tid)
+            return stores.replay.insert(digest, not_after), stores.tickets.put(ticket)
+
+        world.stores = ExchangeStores(stores.replay, stores.tickets, admission)
+        token = first_token(world)
+        assert "tkt" in claims_of(world.acceptor().step(token) or b"")
+        assert written == [BackedAssertion.parse(token[2:]).ticket_id]
+        refuse(world.acceptor(), token, Code.REPLAYED_ASSERTION)
+        assert len(written) == 2
+
+    def test_without_tickets_it_is_written_alone(self) -> None:
+        def admission(digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
+            raise AssertionError("there is no ticket to write")
+
+        world = World()
+        world.stores = ExchangeStores(world.server_stores.replay, None, admission)
+        token = first_token(world)
+        assert "tkt" not in claims_of(world.acceptor().step(token) or b"")
+        refuse(world.acceptor(), token, Code.REPLAYED_ASSERTION)
+
 
 class TestBrokenTicketStores:
     def broken(self) -> World:

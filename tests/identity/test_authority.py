@@ -35,14 +35,17 @@ class Landscape:
 
     documents: dict[str, Any]
     secondary: tuple[str, ...] = ()
-    lifetime: int = HOUR
+    pinned: tuple[str, ...] = ()
+    lifetime: int | None = HOUR
     provider: Provider = field(init=False)
     resolver: AuthorityResolver = field(init=False)
 
     def __post_init__(self) -> None:
         self.provider = Provider(self.documents, lifetime=self.lifetime)
         self.cache = memory_acceptor().authorities
-        self.resolver = AuthorityResolver(self.provider, self.cache, secondary=self.secondary)
+        self.resolver = AuthorityResolver(
+            self.provider, self.cache, secondary=self.secondary, pinned=self.pinned
+        )
 
     def keys(self, issuer: str, email: str = ALICE, now: int = START) -> tuple[PublicKey, ...]:
         return self.resolver.keys_for(issuer, email, now)
@@ -294,6 +297,56 @@ class TestCaching:
     def test_a_document_can_be_asked_for_as_such(self) -> None:
         landscape = Landscape({"idp.test": {"disabled": True}})
         assert landscape.resolver.document("idp.test", "idp.test", START) == Disabled()
+
+
+class TestPinnedDocuments:
+    """Those that are always at hand, on this machine's disk."""
+
+    @staticmethod
+    def landscape() -> Landscape:
+        return Landscape({"idp.test": support_document(OLD)}, pinned=("idp.test",), lifetime=None)
+
+    def test_one_that_is_replaced_counts_at_once(self) -> None:
+        landscape = self.landscape()
+        for _ in range(2):
+            assert landscape.keys("idp.test") == (OLD.public_key,)
+        landscape.publish(NEW)
+        assert landscape.keys("idp.test") == (NEW.public_key,)
+
+    def test_it_is_kept_nowhere(self) -> None:
+        landscape = self.landscape()
+        landscape.keys("idp.test")
+        landscape.refreshed()
+        assert list(landscape.cache.all(START)) == []
+
+    def test_it_counts_before_what_was_cached_when_it_was_not_pinned(self) -> None:
+        landscape = self.landscape()
+        stale = CachedDocument(dump(support_document(OTHER)), START + HOUR)
+        landscape.cache.put("idp.test", stale)
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+        assert landscape.refreshed() == (OLD.public_key,)
+
+    def test_one_that_is_repaired_counts_at_once(self) -> None:
+        landscape = self.landscape()
+        landscape.provider.documents["idp.test"] = {}
+        for _ in range(2):
+            with refused(Code.NO_KEY):
+                landscape.keys("idp.test")
+        landscape.publish(NEW)
+        assert landscape.keys("idp.test") == (NEW.public_key,)
+
+    def test_a_document_without_a_lifetime_is_not_kept_in_any_case(self) -> None:
+        landscape = Landscape({"idp.test": support_document(OLD)}, lifetime=None)
+        landscape.keys("idp.test")
+        landscape.publish(NEW)
+        assert landscape.keys("idp.test") == (NEW.public_key,)
+
+    def test_those_of_others_are_cached_as_ever(self) -> None:
+        documents = {name: support_document(OLD) for name in ("idp.test", "b.test")}
+        landscape = Landscape(documents, pinned=("idp.test",))
+        for _ in range(2):
+            landscape.keys("b.test", "bob@b.test")
+        assert landscape.asked == ["b.test"]
 
 
 class TestFailures:

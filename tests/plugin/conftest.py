@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support import pages
+from tests.support.sample_programs import ROOT
 from tests.support.services import Installation, Site, Syslog, folder_for_all, run
 
 HERE = Path(__file__).parent
@@ -81,6 +83,17 @@ def syslog(real_programs: None) -> Iterator[Syslog]:
     syslog = Syslog()
     yield syslog
     syslog.close()
+
+
+@pytest.fixture(scope="session")
+def python_with_sasl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has python-sasl, built as the plugin's README says."""
+    folder = tmp_path_factory.mktemp("python-sasl")
+    [commands] = pages.blocks((ROOT / "plugin" / "README.md").read_text(), "sh")
+    for command in (("/usr/bin/python3", "-m", "venv", ".venv"), ("sh", "-ec", commands)):
+        done = run(command, cwd=folder, timeout=200)
+        assert done.returncode == 0, done.stdout
+    return folder / ".venv" / "bin" / "python"
 
 
 @pytest.fixture(scope="session")

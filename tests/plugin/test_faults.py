@@ -3,7 +3,6 @@ do, and the service recovers by itself when the cause is gone."""
 
 from __future__ import annotations
 
-import dataclasses
 import imaplib
 import shutil
 from collections.abc import Callable, Iterator
@@ -144,7 +143,7 @@ def test_a_process_that_has_started_needs_the_files_no_more(
 def test_a_client_whose_clock_is_ten_minutes_slow(
     imapd: Imapd, syslog: Syslog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = dataclasses.replace(api.SYSTEM, clock=lambda: api.now_ms() - 660_000)
-    monkeypatch.setattr(api, "SYSTEM", slow)
+    slow = api.SYSTEM._replace(clock=lambda: api.now_ms() - 660_000)
+    monkeypatch.setattr("browserid_sasl.api.client.SYSTEM", slow)
     with refused(imapd, syslog, "BROWSERID: .*expired.*clock"):
         monkeypatch.undo()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +15,14 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.gss.mechanisms import MECHANISMS
-from tests.support.sample_programs import ALICE, DOMAIN, HOST, RunningServer
+from tests.support.sample_programs import (
+    ALICE,
+    DOMAIN,
+    HOST,
+    ROOT,
+    RunningServer,
+    scripted_server,
+)
 from tests.support.services import AES128, Site, Syslog, free_port, run, service
 
 EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
@@ -102,6 +111,11 @@ def succeeded(said: str) -> bool:
     return "successful authentication" in said
 
 
+def longest_sent(said: str) -> int:
+    """The length of the longest string that a client has shown as sent: it tells a ticket."""
+    return max(map(int, re.findall(r"^send: \{(\d+)\}", said, re.MULTILINE)))
+
+
 @pytest.mark.parametrize(
     ("server", "client"), [("theirs", "theirs"), ("theirs", "ours"), ("ours", "theirs")]
 )
@@ -163,6 +177,112 @@ class TestTheirServer:
         with programs.server("theirs") as port:
             programs.client("theirs", port, "-m", AES128, name=ALICE, authzid=ALICE)
         assert f"successful authentication '{ALICE}'" in programs.log.read_text()
+
+
+@pytest.fixture
+def on_python_sasl(programs: Programs, python_with_sasl: Path) -> Client:
+    """Runs this project's client on python-sasl, libsasl2 and the plugin."""
+    [packages] = python_with_sasl.parents[1].glob("lib/python*/site-packages")
+
+    def run_client(port: int, *flags: str, sasl_path: Path | None = None) -> str:
+        done = programs.site.run(
+            sys.executable,
+            ROOT / "sample_client.py",
+            *("--sasl-library", "python-sasl", "--config", str(programs.site.config_file)),
+            *("-p", str(port), *flags, HOST),
+            PYTHONPATH=str(packages),
+            BROWSERID_CONFIG="",
+            BROWSERID_MECHANISMS=" ".join(ALL),
+            SASL_PATH=str(sasl_path or programs.site.installation.plugins),
+        )
+        assert done.returncode == (0 if succeeded(done.stdout) else 255), done.stdout
+        return done.stdout
+
+    return run_client
+
+
+class TestOurClientOnPythonSasl:
+    @pytest.mark.parametrize("server", ["theirs", "ours"])
+    def test_logs_in_with_each_mechanism(
+        self, programs: Programs, on_python_sasl: Client, server: str
+    ) -> None:
+        with programs.server(server) as port:
+            for mechanism in ALL:
+                assert succeeded(said := on_python_sasl(port, "-m", mechanism)), said
+
+    @pytest.mark.parametrize("server", ["theirs", "ours"])
+    def test_logs_in_afresh_and_then_by_ticket(
+        self, programs: Programs, on_python_sasl: Client, server: str
+    ) -> None:
+        with programs.server(server) as port:
+            afresh, by_ticket = (on_python_sasl(port, "-m", AES128) for _ in range(2))
+        assert succeeded(afresh), afresh
+        assert succeeded(by_ticket), by_ticket
+        assert longest_sent(by_ticket) < longest_sent(afresh)
+
+    def test_takes_the_mechanism_that_libsasl2_prefers(
+        self, programs: Programs, on_python_sasl: Client
+    ) -> None:
+        with programs.server("theirs") as port:
+            said = on_python_sasl(port, "--verbose", "--identity", ALICE)
+        assert "using mechanism BROWSERID-" in said
+        assert f"authorization identity: {ALICE}\n" in said
+
+    def test_shares_tickets_with_the_client_that_runs_without_it(
+        self, programs: Programs, on_python_sasl: Client
+    ) -> None:
+        with programs.server("theirs") as port:
+            afresh = programs.client("ours", port, "-m", AES128)
+            by_ticket = on_python_sasl(port, "-m", AES128)
+        assert longest_sent(by_ticket) < longest_sent(afresh)
+
+    @pytest.mark.parametrize("flag", ["-c", "-d"])
+    def test_binds_to_nothing(self, programs: Programs, on_python_sasl: Client, flag: str) -> None:
+        with programs.server("theirs", "-c") as port:
+            assert succeeded(on_python_sasl(port, flag))
+
+    def test_is_refused_where_binding_is_critical(
+        self, programs: Programs, on_python_sasl: Client
+    ) -> None:
+        with programs.server("theirs", "-C") as port:
+            said = on_python_sasl(port, "-m", AES128)
+        assert "missing-channel-bindings" in said
+
+    def test_acts_for_oneself_by_name_and_not_for_others(
+        self, programs: Programs, on_python_sasl: Client, syslog: Syslog
+    ) -> None:
+        mark = syslog.mark()
+        with programs.server("theirs") as port:
+            assert succeeded(on_python_sasl(port, "--authzid", ALICE))
+            assert not succeeded(on_python_sasl(port, "--authzid", f"bob@{DOMAIN}"))
+        syslog.wait_for("Requested identity not authenticated identity", mark)
+
+    def test_says_what_libsasl2_says_of_a_refusal(
+        self, programs: Programs, on_python_sasl: Client
+    ) -> None:
+        with programs.server("theirs") as port:
+            said = on_python_sasl(port, "-m", AES128, "-s", "imap")
+        assert "performing SASL negotiation: authentication failure\n" in said
+        assert "bad-audience" in said
+
+    def test_does_not_believe_a_success_before_the_end(self, on_python_sasl: Client) -> None:
+        with scripted_server(b"{16}\r\n" + AES128.encode(), b"O") as port:
+            said = on_python_sasl(port)
+        assert "reported success before the exchange had come to its end" in said
+
+    def test_says_who_has_to_sign_in(self, programs: Programs, on_python_sasl: Client) -> None:
+        with programs.server("theirs") as port:
+            said = on_python_sasl(port, "--identity", f"bob@{DOMAIN}")
+        assert "starting SASL negotiation: can't request information until later" in said
+        assert f"browserid login bob@{DOMAIN}" in said
+
+    def test_says_where_the_plugin_has_to_be(
+        self, programs: Programs, on_python_sasl: Client, tmp_path: Path
+    ) -> None:
+        with programs.server("ours") as port:
+            said = on_python_sasl(port, sasl_path=tmp_path)
+        assert "starting SASL negotiation: no mechanism available\n" in said
+        assert "make install" in said
 
 
 class TestDebiansSampleCommands:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.store import AcceptorStores, AcceptorTicket
 from browserid_sasl.store.database import SqliteDatabase
 from browserid_sasl.store.sqlite import (
     MAX_ATTRIBUTES_SIZE,
     SqliteAcceptorTicketStore,
+    SqliteAdmission,
     SqliteReplayStore,
     open_acceptor,
     open_initiator,
@@ -28,6 +32,21 @@ def fill_replay(database: SqliteDatabase, count: int, not_after: int = NOW) -> N
         " INSERT INTO replay SELECT ?, randomblob(32) FROM n",
         (count, not_after),
     )
+    database.change("UPDATE replay_size SET entries = entries + ?", (count,))
+
+
+def admit(
+    stores: AcceptorStores, digest: bytes, not_after: int, ticket: AcceptorTicket
+) -> tuple[bool, bool]:
+    assert stores.admission is not None
+    return stores.admission(digest, not_after, ticket)
+
+
+@pytest.fixture
+def stores(folder: Path, clock: Clock) -> Iterator[AcceptorStores]:
+    stores = open_acceptor(folder / "server.db", clock=clock)
+    yield stores
+    stores.close()
 
 
 def count(database: SqliteDatabase, table: str) -> int:
@@ -121,6 +140,91 @@ class TestGrowth:
         assert next(listed) == new
         store.delete(old.tid)
         assert list(listed) == []
+
+    def test_assertions_of_a_large_store_are_counted_some_at_a_time(
+        self, database: SqliteDatabase, clock: Clock
+    ) -> None:
+        store = SqliteReplayStore(database, grace=0, max_entries=1_000_000, clock=clock)
+        for _ in range(1000):
+            store.insert(os.urandom(32), NOW)
+        ((entries,),) = database.rows("SELECT entries FROM replay_size")
+        # It is done once in 64 insertions on average: none in 1000 is unheard of, and so is 50.
+        assert entries % 64 == 0
+        assert 0 < entries < 50 * 64
+        assert store.purge(NOW + 1) == 1000
+        ((left,),) = database.rows("SELECT entries FROM replay_size")
+        assert left == max(0, entries - 1000)
+
+
+class TestAdmission:
+    def test_an_assertion_and_its_ticket_are_there(self, stores: AcceptorStores) -> None:
+        ticket = acceptor_ticket(mutual=True, attributes={"name": "Älice"})
+        assert admit(stores, b"a" * 32, NOW, ticket) == (True, True)
+        assert stores.tickets.get(ticket.tid, NOW) == ticket
+        assert not stores.replay.insert(b"a" * 32, NOW)
+
+    def test_an_assertion_that_was_presented_before_gets_no_ticket(
+        self, stores: AcceptorStores
+    ) -> None:
+        stores.replay.insert(b"a" * 32, NOW)
+        assert admit(stores, b"a" * 32, NOW, acceptor_ticket()) == (False, False)
+        assert list(stores.tickets.all(NOW)) == []
+
+    def test_a_ticket_that_is_there_is_not_replaced(self, stores: AcceptorStores) -> None:
+        ticket = acceptor_ticket()
+        stores.tickets.put(ticket)
+        thief = acceptor_ticket(tid=ticket.tid, subject="mallory@example.org")
+        assert admit(stores, b"a" * 32, NOW, thief) == (True, False)
+        assert stores.tickets.get(ticket.tid, NOW) == ticket
+        assert not stores.replay.insert(b"a" * 32, NOW)
+
+    def test_what_can_not_be_kept_leaves_nothing(self, stores: AcceptorStores) -> None:
+        ticket = acceptor_ticket(attributes={"x": "y" * MAX_ATTRIBUTES_SIZE})
+        with pytest.raises(StoreError, match="claims take"):
+            admit(stores, b"a" * 32, NOW, ticket)
+        with pytest.raises(StoreError, match="64 bits"):
+            admit(stores, b"a" * 32, NOW, acceptor_ticket(renew_until=2**63))
+        assert stores.replay.insert(b"a" * 32, NOW)
+
+    def test_a_full_store_refuses_until_something_expires(
+        self, database: SqliteDatabase, clock: Clock
+    ) -> None:
+        replay = SqliteReplayStore(database, grace=0, max_entries=2, clock=clock)
+        tickets = SqliteAcceptorTicketStore(database, clock=clock)
+        admission = SqliteAdmission(database, replay, tickets)
+        for number in range(2):
+            assert admission(bytes([number]) * 32, NOW, acceptor_ticket()) == (True, True)
+        late = acceptor_ticket()
+        with pytest.raises(StoreError, match="maximum of 2 assertions"):
+            admission(b"z" * 32, NOW, late)
+        assert tickets.get(late.tid, NOW) is None
+        clock.now = NOW + 1
+        assert admission(b"z" * 32, NOW + 1, late) == (True, True)
+        assert tickets.get(late.tid, NOW) == late
+
+    def test_what_has_expired_or_is_too_much_goes(
+        self, database: SqliteDatabase, clock: Clock
+    ) -> None:
+        replay = SqliteReplayStore(database, grace=0, purge_period=1, clock=clock)
+        tickets = SqliteAcceptorTicketStore(database, max_entries=2, purge_period=1, clock=clock)
+        admission = SqliteAdmission(database, replay, tickets)
+        for number in range(4):
+            admission(bytes([number]) * 32, NOW, acceptor_ticket(expires=NOW + HOUR))
+        assert (count(database, "replay"), count(database, "ticket")) == (4, 2)
+        clock.now = NOW + 2 * HOUR
+        admission(b"z" * 32, clock.now, acceptor_ticket())
+        assert (count(database, "replay"), count(database, "ticket")) == (1, 1)
+
+    def test_of_simultaneous_presentations_one_succeeds(self, stores: AcceptorStores) -> None:
+        digests = [os.urandom(32) for _ in range(50)]
+
+        def present(_: int) -> int:
+            outcomes = [admit(stores, digest, NOW, acceptor_ticket()) for digest in digests]
+            return outcomes.count((True, True))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(present, range(8))) == len(digests)
+        assert len(list(stores.tickets.all(NOW))) == len(digests)
 
 
 class TestOddValues:

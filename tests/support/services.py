@@ -7,6 +7,8 @@ of its own that is ended with it.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import json
 import os
 import pwd
@@ -36,6 +38,7 @@ HOST: Final = "localhost"
 PATIENCE: Final = 20.0
 SYSTEM_PLUGINS: Final = "/usr/lib/x86_64-linux-gnu/sasl2"
 DEV_LOG: Final = "/dev/log"
+_CLONE_NEWNS: Final = 0x20000
 
 
 def run(
@@ -201,29 +204,47 @@ class Site:
         )
 
 
+def _is_in_use(place: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+        try:
+            caller.connect(place)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+
 class Syslog:
     """What the services log: they know no other place than /dev/log."""
 
     def __init__(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._take_over()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(DEV_LOG)
-        os.chmod(DEV_LOG, 0o666)
+        self._remove: Callable[[], object] = functools.partial(os.unlink, DEV_LOG)
+        if _is_in_use(DEV_LOG):
+            self._cover_with_ours()
+        else:
+            Path(DEV_LOG).unlink(missing_ok=True)  # left behind by a run that was killed
+            self._listen(DEV_LOG)
         self._lines: list[str] = []
         self._news = threading.Condition()
         threading.Thread(target=self._collect, daemon=True).start()
 
-    @staticmethod
-    def _take_over() -> None:
-        """Remove what a test run that was killed left behind, but nothing that is in use."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
-            with contextlib.suppress(ConnectionRefusedError):
-                caller.connect(DEV_LOG)
-                raise RuntimeError(
-                    f"{DEV_LOG} is in use: these tests need a machine without syslog"
-                )
-        os.unlink(DEV_LOG)
+    def _listen(self, place: str) -> None:
+        self._socket.bind(place)
+        os.chmod(place, 0o666)
+
+    def _cover_with_ours(self) -> None:
+        """Put our socket in the place of the machine's, for what this thread starts from now on."""
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o755)
+            ours = f"{folder}/log"
+            self._listen(ours)
+            if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
+                raise OSError(ctypes.get_errno(), "a mount namespace can not be made")
+            run = functools.partial(subprocess.run, check=True)
+            place = os.path.realpath(DEV_LOG)
+            run(["mount", "--make-rprivate", "/"])
+            run(["mount", "--bind", ours, place])
+            self._remove = functools.partial(run, ["umount", place])
 
     def _collect(self) -> None:
         with contextlib.suppress(OSError):
@@ -253,7 +274,7 @@ class Syslog:
 
     def close(self) -> None:
         """Stop."""
-        os.unlink(DEV_LOG)
+        self._remove()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

@@ -56,7 +56,7 @@ class Provider:
 
     documents: dict[str, Any] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
-    lifetime: int = HOUR
+    lifetime: int | None = HOUR
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         self.fetched.append(domain)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 import click
 
@@ -20,11 +20,16 @@ from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.connection import Connection, connect
 from browserid_sasl.cli.sample.console import Console
-from browserid_sasl.cli.sample.login import Login, Wishes
+from browserid_sasl.cli.sample.library import NativeLibrary, SaslLibrary, Wishes
+from browserid_sasl.cli.sample.login import Login
+from browserid_sasl.cli.sample.python_sasl import PythonSasl
 from browserid_sasl.cli.sample.tls import channel_bindings, client_context
 from browserid_sasl.config.sections import Dialect, Mutual
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
+
+_NATIVE: Final = "native"
+_PYTHON_SASL: Final = "python-sasl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Settings:
 
     :param flag: the last of ``-c -C -d -D``, None without any.
     :param timeout: s.
+    :param library: what runs the mechanism.
     """
 
     flag: str | None
@@ -42,6 +48,7 @@ class Settings:
     config_file: Path | None
     identity: str
     authzid: str
+    library: str
     dialect: str | None
     mutual: str | None
     tls: bool
@@ -61,6 +68,15 @@ class Settings:
 @config_option
 @click.option("--identity", metavar="EMAIL", default="", help="Who to log in as.")
 @click.option("--authzid", metavar="NAME", default="", help="Who to act for, if not oneself.")
+@click.option(
+    "--sasl-library",
+    "library",
+    type=click.Choice([_NATIVE, _PYTHON_SASL]),
+    default=_NATIVE,
+    show_default=True,
+    help="What runs the mechanism: this package, or libsasl2 with the plugin, by the package sasl"
+    " (python-sasl). That binds to no channel.",
+)
 @click.option(
     "--dialect", type=click.Choice(get_args(Dialect)), help="Generation of the protocol to speak."
 )
@@ -82,16 +98,33 @@ def command(**given: Any) -> int:
     settings = Settings(**given)
     if settings.ca_file is not None and not settings.tls:
         raise click.UsageError("--ca-file needs --tls")
+    if settings.library == _PYTHON_SASL:
+        _refuse_what_python_sasl_lacks(settings)
     return log_in(settings)
+
+
+def _refuse_what_python_sasl_lacks(settings: Settings) -> None:
+    bound = settings.flag is not None and FLAGS[settings.flag].critical
+    if bound or settings.cb_type is not None:
+        raise click.UsageError(
+            f"{settings.flag if bound else '--cb-type'} needs --sasl-library {_NATIVE}:"
+            " python-sasl has no way to give libsasl2 channel binding data"
+        )
+    if settings.dialect is not None or settings.mutual is not None:
+        raise click.UsageError(
+            f"--dialect and --mutual need --sasl-library {_NATIVE}: the plugin has `dialect` and"
+            " `mutual` from the section [client] of the configuration only"
+        )
 
 
 def log_in(settings: Settings) -> int:
     """Connect and authenticate; the exit status.
 
-    :raises BrowserIDError: the configuration, the TLS files or the store can not be used.
+    :raises BrowserIDError: the configuration, the TLS files, the store or the library can not be
+        used.
     """
     console = Console(quiet=settings.quiet, verbose=settings.verbose)
-    client = _open_client(settings)
+    library = _open_library(settings)
     tls = client_context(settings.ca_file, settings.tls_max) if settings.tls else None
     try:
         connection = connect(settings.host, settings.port, settings.timeout)
@@ -102,14 +135,14 @@ def log_in(settings: Settings) -> int:
         console.complain(f"connect: {error.strerror or error}")
         return os.EX_UNAVAILABLE
     with closing(connection):
-        status = _authenticate(settings, client, tls, connection, console)
+        status = _authenticate(settings, library, tls, connection, console)
         console.say("closing connection")
     return status
 
 
 def _authenticate(
     settings: Settings,
-    client: Client,
+    library: SaslLibrary,
     tls: ssl.SSLContext | None,
     connection: Connection,
     console: Console,
@@ -117,7 +150,7 @@ def _authenticate(
     try:
         if tls is not None:
             connection.start_tls(tls, settings.host)
-        login = Login(client, _wishes(settings, connection), connection, console)
+        login = Login(library, _wishes(settings, connection), connection, console)
         return os.EX_OK if login.run() else options.NOT_AUTHENTICATED
     except LocalProtocolError as error:
         console.fail("starting SASL negotiation", error)
@@ -130,12 +163,18 @@ def _authenticate(
         return options.NOT_AUTHENTICATED
 
 
-def _open_client(settings: Settings) -> Client:
+def _open_library(settings: Settings) -> SaslLibrary:
+    if settings.library == _PYTHON_SASL:
+        return PythonSasl.load(
+            settings.service, settings.host, settings.identity, settings.config_file
+        )
     given = {"dialect": settings.dialect, "mutual": settings.mutual}
     configuration = config.load(settings.config_file).with_options(
         {name: value for name, value in given.items() if value is not None}, section="client"
     )
-    return Client(configuration, settings.service, settings.host, identity=settings.identity)
+    return NativeLibrary(
+        Client(configuration, settings.service, settings.host, identity=settings.identity)
+    )
 
 
 def _wishes(settings: Settings, connection: Connection) -> Wishes:

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Final, TextIO
 
+from browserid_sasl.cli.sample.library import LibraryError
 from browserid_sasl.errors import (
     BrowserIDError,
     Code,
@@ -49,6 +50,8 @@ _BY_FAMILY: Final[list[tuple[type[BrowserIDError], str]]] = [
 
 def sasl_text(error: BrowserIDError) -> str:
     """What SASL calls the kind of this failure: a text of Cyrus's ``sasl_errstring``."""
+    if isinstance(error, LibraryError):
+        return error.kind
     if error.code in _BY_CODE:
         return _BY_CODE[error.code]
     if error.major in _BY_MAJOR:

@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from browserid_sasl.api import Client
 from browserid_sasl.cli.sample.connection import Connection
 from browserid_sasl.cli.sample.console import Console, printable
 from browserid_sasl.cli.sample.framing import FrameReader, Reply
-from browserid_sasl.cli.sample.outcome import describe, describe_attributes
+from browserid_sasl.cli.sample.library import Exchange, SaslLibrary, Wishes
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
-from browserid_sasl.gss.attributes import jwt_attributes
-from browserid_sasl.sasl.channel_binding import ChannelBinding
-from browserid_sasl.sasl.client import ClientMechanism
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the person at the command line wants of a login.
-
-    :param mechanism: the only one to use, None for the best that the server offers.
-    :param authzid: who to act for, empty for oneself.
-    :param binding: channel binding data, None without any.
-    :param critical: whether the login has to be bound.
-    """
-
-    mechanism: str | None
-    authzid: str
-    binding: ChannelBinding | None
-    critical: bool
 
 
 class Login:
     """One exchange."""
 
     def __init__(
-        self, client: Client, wishes: Wishes, connection: Connection, console: Console
+        self, library: SaslLibrary, wishes: Wishes, connection: Connection, console: Console
     ) -> None:
-        self._client = client
+        self._library = library
         self._wishes = wishes
         self._connection = connection
         self._console = console
@@ -50,8 +29,8 @@ class Login:
         """
         try:
             offered = self._read_offer()
-            mechanism = self._start(offered)
-            return mechanism is not None and self._converse(mechanism)
+            exchange = self._start(offered)
+            return exchange is not None and self._converse(exchange)
         except RemoteProtocolError as error:
             self._console.say(error.message)
             if error.remedy:
@@ -65,27 +44,21 @@ class Login:
         self._console.say(printable(octets))
         return printable(octets).split()
 
-    def _start(self, offered: Sequence[str]) -> ClientMechanism | None:
+    def _start(self, offered: Sequence[str]) -> Exchange | None:
         wanted = self._wishes.mechanism
         if wanted is not None and not {wanted.upper(), f"{wanted.upper()}-PLUS"} & set(offered):
             self._console.say(f"server doesn't offer mandatory mech '{wanted}'")
             return None
         try:
-            mechanism = self._client.start(
-                offered if wanted is None else wanted,
-                authzid=self._wishes.authzid,
-                channel_binding=self._wishes.binding,
-                binding_critical=self._wishes.critical,
-            )
-            initial = mechanism.step(None)
+            exchange, initial = self._library.start(offered, self._wishes)
         except BrowserIDError as error:
             self._console.fail("starting SASL negotiation", error)
             return None
-        self._console.trace(f"using mechanism {mechanism.name}")
-        self._send(mechanism.name.encode("ascii"), b"Y", initial)
-        return mechanism
+        self._console.trace(f"using mechanism {exchange.name}")
+        self._send(exchange.name.encode("ascii"), b"Y", initial)
+        return exchange
 
-    def _converse(self, mechanism: ClientMechanism) -> bool:
+    def _converse(self, exchange: Exchange) -> bool:
         while True:
             self._console.trace("waiting for server reply...")
             reply, challenge = self._connection.receive(FrameReader.read_reply)
@@ -94,25 +67,23 @@ class Login:
                 return False
             try:
                 if reply is Reply.OK:
-                    return self._succeed(mechanism)
+                    return self._succeed(exchange)
                 self._console.received(challenge)
-                response = mechanism.step(challenge)
+                response = exchange.step(challenge)
             except BrowserIDError as error:
                 self._console.fail("performing SASL negotiation", error)
                 return False
             self._send(response)
 
-    def _succeed(self, mechanism: ClientMechanism) -> bool:
-        if not mechanism.complete:
+    def _succeed(self, exchange: Exchange) -> bool:
+        if not exchange.complete:
             raise RemoteProtocolError(
                 Code.CONTEXT_INCOMPLETE,
                 "the server reported success before the exchange had come to its end",
                 "do not trust this server: it did not show that it verified anything",
             )
         self._console.say("successful authentication")
-        result = mechanism.result
-        attributes = jwt_attributes(result.context)
-        self._console.trace(*describe(result), *describe_attributes(attributes))
+        self._console.trace(*exchange.describe())
         return True
 
     def _send(self, *strings: bytes) -> None:

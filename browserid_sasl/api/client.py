@@ -1,0 +1,145 @@
+"""The client's side: logs in to one service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from browserid_sasl.agent.credential import AgentCredentialSource
+from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, now_ms
+from browserid_sasl.config import Config, load
+from browserid_sasl.gss.dialects import dialect_by_name
+from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
+from browserid_sasl.gss.interfaces import CredentialSource, ServerTrust
+from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.sasl import registry
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.client import ClientMechanism
+from browserid_sasl.store.base import InitiatorStores
+
+if TYPE_CHECKING:
+    from browserid_sasl.gss.plain import PlainInitiator
+
+CLIENT_DATABASE: Final = "client.db"
+
+
+class Client:
+    """Logs in to one service. Safe for threads.
+
+    :param config: the configuration; the files of the machine and the user when None.
+    :param service: the service's SASL name, for example ``imap``.
+    :param hostname: the name the server knows itself by.
+    :param identity: the e-mail address to log in as; the configured or only one when empty.
+    :param credentials: who signs; the keys of this user when None.
+    :raises ConfigurationError: when an option can not be put to use.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        service: str = "host",
+        hostname: str = "localhost",
+        *,
+        identity: str = "",
+        credentials: CredentialSource | None = None,
+    ) -> None:
+        config = load() if config is None else config
+        options = config.client
+        self._mechanisms = configured_mechanisms(config, "client", options.mechanisms)
+        self._target = ServiceName.make(service, hostname)
+        stores = initiator_stores(config)
+        self._tickets = stores.tickets
+        self._credentials = credentials or AgentCredentialSource(
+            stores.identities, identity or options.identity, now_ms
+        )
+        self._options = InitiatorOptions(
+            dialect=dialect_by_name(options.dialect),
+            mutual=Mutual(options.mutual),
+            assertion_lifetime=options.assertion_lifetime_ms,
+            extra_round_trip=options.extra_round_trip,
+        )
+        self._trust = _trust(self._options.mutual, options.trust_anchors)
+
+    def start(
+        self,
+        offered: str | Sequence[str],
+        *,
+        authzid: str = "",
+        channel_binding: ChannelBinding | None = None,
+        binding_critical: bool = False,
+    ) -> ClientMechanism:
+        """Begin a login.
+
+        :param offered: the mechanisms the server lists, to choose from; or the one to use.
+        :param authzid: the identity to act as; empty for one's own.
+        :param channel_binding: the channel's binding, None without.
+        :param binding_critical: whether to insist on binding to the channel.
+        :raises LocalProtocolError: wrong-mech when none of them fits.
+        """
+        bound = channel_binding is not None
+        if isinstance(offered, str):
+            choice = registry.demand(offered, channel_binding=bound, critical=binding_critical)
+        else:
+            choice = registry.choose(
+                offered, self._mechanisms, channel_binding=bound, critical=binding_critical
+            )
+        return ClientMechanism(
+            choice.name,
+            partial(self._initiator, choice.mechanism),
+            flag=choice.flag,
+            channel_binding=channel_binding,
+            authzid=authzid,
+        )
+
+    def initiate(self, name: str = "", *, channel_binding: bytes | None = None) -> PlainInitiator:
+        """Begin to initiate a security context in plain GSS-API form, without SASL.
+
+        :param name: the mechanism; the first of the configured ones when empty.
+        :param channel_binding: GSS `application_data` to sign, None without.
+        :raises LocalProtocolError: wrong-mech when there is no such mechanism.
+        """
+        from browserid_sasl.gss.plain import PlainInitiator  # noqa: PLC0415
+
+        mechanism = mechanism_by_name(name) if name else self._mechanisms[0]
+        return PlainInitiator(
+            mechanism, self._initiator(mechanism, channel_binding=channel_binding)
+        )
+
+    def _initiator(self, mechanism: Mechanism, *, channel_binding: bytes | None) -> Initiator:
+        return Initiator(
+            mechanism,
+            self._target,
+            self._credentials,
+            SYSTEM,
+            self._options,
+            tickets=self._tickets,
+            channel_binding=channel_binding,
+            trust=self._trust,
+        )
+
+
+def initiator_stores(config: Config) -> InitiatorStores:
+    """A person's keys and tickets, where the configuration says.
+
+    :raises StoreError: when they can not be opened.
+    """
+    if config.store.backend == "memory":
+        from browserid_sasl.store.memory import memory_initiator  # noqa: PLC0415
+
+        return memory_initiator()
+    path = config.store.directory / CLIENT_DATABASE
+    from browserid_sasl.store.sqlite import open_initiator  # noqa: PLC0415
+
+    return open_initiator(path, durability=config.store.durability)
+
+
+def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:
+    if mutual is Mutual.OFF:
+        return None
+    from browserid_sasl.gss.x509 import X509Trust  # noqa: PLC0415
+    from browserid_sasl.x509_files import load_anchors  # noqa: PLC0415
+
+    return X509Trust(load_anchors(anchors))
