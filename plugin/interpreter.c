@@ -114,6 +114,7 @@ static PyStatus start_isolated(const char *executable) {
     PyConfig_InitIsolatedConfig(&config);
     config.install_signal_handlers = 0;
     config.write_bytecode = 0; /* the environment belongs to root */
+    config.site_import = 0; /* the loader adds the one folder there is to add */
     status = PyConfig_SetBytesString(&config, &config.executable, executable);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);

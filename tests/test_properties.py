@@ -190,7 +190,7 @@ class TestRoundTrips:
             InitiatorClaims,
             dialect=st.sampled_from(list(DIALECTS.values())),
             audience=service_names,
-            validity=st.builds(Validity, times),
+            validity=st.builds(Validity, times, st.none() | times, st.none() | times),
             agreement=st.none() | st.builds(KeyAgreement, st.sampled_from([P256]), points),
             channel_binding=st.none() | octets,
             nonce=st.none() | octets,

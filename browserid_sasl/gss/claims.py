@@ -110,17 +110,22 @@ class InitiatorClaims:
         members |= self._options()
         if self.nonce is not None:
             members["nonce"] = b64.encode(self.nonce)
-        members["exp"] = self.validity.expires
+        members |= self._times()
         members["aud"] = self.dialect.audience(self.audience)
         return members
 
     def _reauthentication(self) -> dict[str, Any]:
-        members: dict[str, Any] = {"exp": self.validity.expires}
+        members = self._times()
         if self.nonce is not None:
             members["nonce"] = b64.encode(self.nonce)
         members["tkt"] = {"tid": self.ticket_id}
         members["aud"] = self.dialect.audience(self.audience)
         return members | self._binding() | self._options()
+
+    def _times(self) -> dict[str, Any]:
+        expires, issued_at, not_before = self.validity
+        times = {"exp": expires, "iat": issued_at, "nbf": not_before}
+        return {name: time for name, time in times.items() if time is not None}
 
     def _binding(self) -> dict[str, Any]:
         return {} if self.channel_binding is None else {"cb": b64.encode(self.channel_binding)}

@@ -244,7 +244,8 @@ class Syslog:
             place = os.path.realpath(DEV_LOG)
             run(["mount", "--make-rprivate", "/"])
             run(["mount", "--bind", ours, place])
-            self._remove = functools.partial(run, ["umount", place])
+            # It is gone already if the machine's own has been replaced meanwhile.
+            self._remove = functools.partial(subprocess.run, ["umount", place], check=False)
 
     def _collect(self) -> None:
         with contextlib.suppress(OSError):
