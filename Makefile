@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
-TEST_EXTRAS := idp,redis,saml,test
+TEST_EXTRAS := idp,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-test.txt plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo tests tools $(wildcard *.py plugin)
 
@@ -40,7 +40,7 @@ format: test-environment ## put the sources into the form that check wants
 	@$(PYTHON) -m ruff check --fix $(SOURCES)
 	@$(PYTHON) -m ruff format $(SOURCES)
 
-bench: test-environment ## the figures of the README, measured on this machine
+bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench
 
 install: install-commands ## the commands for every user of this machine (PREFIX=/usr/local)
