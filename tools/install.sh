@@ -36,17 +36,18 @@ remove_environments_except() {
 }
 
 install_commands() {
-    local new previous command
+    local previous command
     previous=$(basename "$(readlink "$home/env" || true)")
     mkdir -p "$home" "$prefix/bin"
     new=$(mktemp -d "$home/env-XXXXXXXX")
-    trap 'rm -rf "$new"' EXIT
+    # A build writes into the folder it builds from, and packs what an earlier one left there.
+    sources=$(mktemp -d)
+    trap 'rm -rf "$new" "$sources"' EXIT
     chmod 755 "$new"
     "$python" -m venv "$new"
-    # What an earlier build left in build/ would be packed as well.
-    rm -rf build
-    "$new/bin/python" -m pip install --quiet --disable-pip-version-check ".[$extras]"
-    rm -rf build
+    cp -r setup.cfg pyproject.toml README.md LICENSE browserid_sasl "$sources"
+    "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$sources[$extras]"
+    rm -rf "$sources"
     ln -sfn "$(basename "$new")" "$home/env.new"
     mv -T "$home/env.new" "$home/env"
     trap - EXIT

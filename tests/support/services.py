@@ -382,10 +382,20 @@ class Imapd:
             *("-p", self.folder / "master.pid"),
         )
         variables = self.site.variables
-        variables["SASL_PATH"] += f":{SYSTEM_PLUGINS}"
+        variables["SASL_PATH"] += f":{self._plugins_of_the_system()}"
         with service(command, self.port, variables, self.folder / "output") as process:
             self._master = process.pid
             yield self
+
+    def _plugins_of_the_system(self) -> Path:
+        """A folder with libsasl2's own mechanisms, without ours if that is installed here."""
+        folder = self.folder / "plugins-of-the-system"
+        folder.mkdir(exist_ok=True)
+        for library in Path(SYSTEM_PLUGINS).glob("*.so"):
+            link = folder / library.name
+            if library.name != self.site.installation.library.name and not link.is_symlink():
+                link.symlink_to(library)
+        return folder
 
     def end_processes(self) -> None:
         """End the imapds that wait for their next client; master starts new ones when needed."""
