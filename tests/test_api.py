@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss.mechanisms import MECHANISMS
+from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import ServerMechanism
 from tests.support.refusal import refused

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -50,6 +50,7 @@ from browserid_sasl.jose.keys import (
     parse_public_key,
     public_key_from,
 )
+from browserid_sasl.records import replace
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.channel_binding import tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
@@ -20,10 +18,10 @@ from browserid_sasl.config.sections import (
 )
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.records import Record, field, fields, replace
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Record):
     """A whole configuration. Without arguments it is the defaults.
 
     :param authorities: by domain in lower case.
@@ -56,7 +54,7 @@ class Config:
         """
         base = getattr(self, section)
         known = options_of(type(base))
-        fields: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name, text in given.items():
             if name not in known:
                 raise unknown("option", name, known, NOWHERE, prefix)
@@ -65,11 +63,11 @@ class Config:
                 value = option.kind.read(option.kind.from_text(text.strip()), None)
             except Unfit as unfit:
                 raise not_allowed(prefix + name, option, unfit, NOWHERE) from None
-            fields[name + option.kind.suffix] = value
-        changes: dict[str, Any] = {section: dataclasses.replace(base, **fields)}
+            values[name + option.kind.suffix] = value
+        changes: dict[str, Any] = {section: replace(base, **values)}
         gone = {f"{section}.{name}" for name in given}
         origins = {name: origin for name, origin in self.origins.items() if name not in gone}
-        return dataclasses.replace(self, origins=origins, **changes).checked()
+        return replace(self, origins=origins, **changes).checked()
 
     def error(self, option: str, message: str, remedy: str = "") -> ConfigurationError:
         """An error about an option's value that shows only when it is used, such as a missing file.
@@ -124,8 +122,8 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     ),
 }
 
-SECTIONS: Final[dict[str, type[Any]]] = {
-    item.name: section
-    for item in dataclasses.fields(Config)
-    if dataclasses.is_dataclass(section := cast(type[Any], item.default_factory))
+SECTIONS: Final[dict[str, type[Record]]] = {
+    name: section
+    for name, declared in fields(Config).items()
+    if isinstance(section := declared.factory, type) and issubclass(section, Record)
 }

@@ -1,6 +1,6 @@
-"""How an option is declared: once, as a field of its section's dataclass.
+"""How an option is declared: once, as a field of its section's record.
 
-The functions below return dataclass fields that carry an `Option`: its kind, its default and the
+The functions below return fields that carry an `Option`: its kind, its default and the
 sentence that documents it. Parsing, validation, the values given as text and the reference page
 are all read off these declarations.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -17,8 +16,8 @@ from browserid_sasl.config import kinds
 from browserid_sasl.config.kinds import Kind
 from browserid_sasl.config.syntax import Unfit, shown
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.records import Record, field, fields
 
-_KEY: Final = "browserid_sasl.option"
 _NAME_LENGTH: Final = 64
 
 _Word = TypeVar("_Word", bound=str)
@@ -61,10 +60,13 @@ class Setting(NamedTuple):
     origin: Origin
 
 
-def options_of(section: type[Any]) -> dict[str, Option]:
+def options_of(section: type[Record]) -> dict[str, Option]:
     """A section's options by the name they have in the file, in the order of declaration."""
-    declared = [(item.name, item.metadata[_KEY]) for item in fields(section)]
-    return {name.removesuffix(option.kind.suffix): option for name, option in declared}
+    result = {}
+    for name, declared in fields(section).items():
+        option: Option = declared.metadata
+        result[name.removesuffix(option.kind.suffix)] = option
+    return result
 
 
 def not_allowed(name: str, option: Option, unfit: Unfit, origin: Origin) -> ConfigurationError:
@@ -102,7 +104,7 @@ def unknown(
 
 def _declared(kind: Kind, default: object, doc: str, together: str = "") -> Any:
     option = Option(kind, doc, f"`{json.dumps(default)}`", together=together)
-    return field(default=kind.read(default, None), metadata={_KEY: option})
+    return field(default=kind.read(default, None), metadata=option)
 
 
 def flag(default: bool, doc: str) -> bool:
@@ -167,4 +169,5 @@ def folder(user: Callable[[], Path], spelled: str, daemon: str, doc: str) -> Pat
 
     words = f'`"{spelled}"`, in a daemon `"{daemon}"`'
     option = Option(kinds.FilePath(), doc, words, daemon=for_daemon)
-    return field(default_factory=default, metadata={_KEY: option})
+    result: Path = field(default_factory=default, metadata=option)
+    return result

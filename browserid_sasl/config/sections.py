@@ -5,17 +5,16 @@ seconds. A `Path` is absolute. A class's docstring is the section's introduction
 option's sentence its documentation, on the reference page.
 """
 
-# The calls in the classes below return dataclass fields:
-# ruff: noqa: RUF009
+# The calls in the classes below return fields of records:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from browserid_sasl.config import options, syntax
 from browserid_sasl.config.kinds import Text
+from browserid_sasl.records import Record
 
 APPLICATION: Final = "browserid"
 
@@ -51,8 +50,7 @@ def _user_state() -> Path:
     return platformdirs.user_state_path(APPLICATION)
 
 
-@dataclass(frozen=True, slots=True)
-class StoreConfig:
+class StoreConfig(Record):
     """Where keys, certificates, tickets, seen assertions and identity providers' documents are."""
 
     directory: Path = options.folder(
@@ -82,8 +80,7 @@ class StoreConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
+class ServerConfig(Record):
     """What a server accepts, and what it gives out."""
 
     mechanisms: tuple[str, ...] = options.listing(
@@ -168,8 +165,7 @@ class ServerConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ClientConfig:
+class ClientConfig(Record):
     """How a client logs in."""
 
     identity: str = options.text(
@@ -212,8 +208,7 @@ class ClientConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveryConfig:
+class DiscoveryConfig(Record):
     """How identity providers' documents are fetched."""
 
     timeout_ms: int = options.seconds(
@@ -242,8 +237,7 @@ class DiscoveryConfig:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityOverride:
+class AuthorityOverride(Record):
     """What is different about the identity provider of one domain, for closed networks and tests.
 
     The domain stands in the section's name and needs quotes for its dots:
@@ -263,8 +257,7 @@ class AuthorityOverride:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SamlAuthority:
+class SamlAuthority(Record):
     """A SAML authority whose assertions are believed when they come in a person's certificate.
 
     Its entity identifier, which its assertions have as their issuer, stands in the section's name
@@ -279,8 +272,7 @@ class SamlAuthority:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class IdpConfig:
+class IdpConfig(Record):
     """The identity provider that `browserid-idp` runs for one domain."""
 
     domain: str = options.text(

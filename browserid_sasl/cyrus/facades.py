@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import threading
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from browserid_sasl.config import Config, ServerConfig, load, options_of
 from browserid_sasl.cyrus.interface import Connection
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.records import replace
 
 if TYPE_CHECKING:
     from browserid_sasl.api import Client, Server
@@ -88,21 +88,21 @@ def server_config(connection: Connection) -> Config:
     section = config.server
     listed = PREFIX + _MECHANISMS in options or f"server.{_MECHANISMS}" in config.origins
     if not listed:
-        section = dataclasses.replace(section, mechanisms=(connection.mechanism,))
+        section = replace(section, mechanisms=(connection.mechanism,))
     if connection.binding_critical:
-        section = dataclasses.replace(section, require_channel_binding=True)
+        section = replace(section, require_channel_binding=True)
     if connection.mutual and section.x509_certificate is None:
         raise ConfigurationError(
             "the program demands mutual authentication, and the server has no certificate",
             f"set {PREFIX}x509_certificate and {PREFIX}x509_key",
         )
-    return dataclasses.replace(config, server=section)
+    return replace(config, server=section)
 
 
 def client_config(connection: Connection) -> Config:
     """The user's configuration with what the program decided on top."""
     config = load()
-    section = dataclasses.replace(config.client, mechanisms=(connection.mechanism,))
+    section = replace(config.client, mechanisms=(connection.mechanism,))
     if connection.mutual:
-        section = dataclasses.replace(section, mutual="required")
-    return dataclasses.replace(config, client=section)
+        section = replace(section, mutual="required")
+    return replace(config, client=section)

@@ -13,11 +13,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -32,8 +32,7 @@ Connector = Callable[[tuple[str, int], float], socket.socket]
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+class Deadline(Record):
     """A moment by which everything has to be over.
 
     :param at: s on the monotonic clock.
@@ -88,8 +87,7 @@ def system_resolver(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-@dataclass(frozen=True, slots=True)
-class Dialer:
+class Dialer(Record):
     """Opens connections within a deadline.
 
     :param resolver: names to addresses.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from browserid_sasl.discovery.dialing import Deadline, DeadlineSocket, Dialer
 from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.records import Record, field
 
 _CHUNK: Final = 16_384
 _HEADERS: Final = {
@@ -32,8 +32,7 @@ _HEADERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Record):
     """A server to ask.
 
     :param url: ``https://host`` or ``https://host:port``.
@@ -51,8 +50,7 @@ class Origin:
         return urlsplit(self.url).hostname or ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Record):
     """What the server answered.
 
     :param status: HTTP status code.
@@ -65,8 +63,7 @@ class Answer:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class HttpsClient:
+class HttpsClient(Record):
     """Makes requests.
 
     :param timeout: s from the first look at the name to the last octet.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
@@ -33,14 +32,14 @@ from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.records import Record, field, replace
 from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, Admission, ReplayStore
 
 DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
 DEFAULT_RENEW_LIMIT_MS: Final = 7 * 24 * 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptorOptions:
+class AcceptorOptions(Record):
     """An acceptor's policy.
 
     :param names: names it answers to; the first is its own.
@@ -59,8 +58,7 @@ class AcceptorOptions:
     extra_round_trip: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeStores:
+class ExchangeStores(Record):
     """What acceptors share.
 
     :param replay: the memory of assertions presented.
@@ -84,8 +82,7 @@ class ExchangeStores:
         return inserted, inserted and self.tickets.put(ticket)
 
 
-@dataclass(frozen=True, slots=True)
-class _Grant:
+class _Grant(Record):
     """An assertion that verified, before anything about it is stored.
 
     :param claims: its payload.
@@ -112,8 +109,7 @@ class _Grant:
     mutual: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Seal:
+class _Seal(Record):
     """How the response, or an error from here on, is signed.
 
     :param sign: makes the token.
@@ -498,8 +494,7 @@ class Acceptor:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(Record):
     """What the acceptor holds back until the proof of the extra round trip came.
 
     :param grant: the verified assertion.

@@ -9,7 +9,6 @@ give equal octets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +20,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.verifier import Validity
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
+from browserid_sasl.records import Record, field
 
 MAX_OPTIONS: Final = 32
 MAX_BINDING: Final = 8192
@@ -54,8 +54,7 @@ class KeyAgreement(NamedTuple):
     point: Point
 
 
-@dataclass(frozen=True, slots=True)
-class InitiatorClaims:
+class InitiatorClaims(Record):
     """The payload of an initiator's assertion.
 
     :param dialect: how it is spelled.
@@ -162,8 +161,7 @@ class ReportedError(NamedTuple):
         return Code.from_wire(self.minor)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Record):
     """The payload of an acceptor's response, or of its error token.
 
     :param expires: when the context expires, ms; None only in an error.

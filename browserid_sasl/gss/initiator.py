@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
@@ -50,6 +49,7 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.records import Record, field
 from browserid_sasl.store.base import InitiatorTicket, InitiatorTicketStore
 
 DEFAULT_ASSERTION_LIFETIME_MS: Final = 300_000
@@ -63,8 +63,7 @@ class Mutual(Enum):
     REQUIRED = "required"
 
 
-@dataclass(frozen=True, slots=True)
-class InitiatorOptions:
+class InitiatorOptions(Record):
     """An initiator's policy.
 
     :param dialect: how to spell the assertion.
@@ -83,8 +82,7 @@ class InitiatorOptions:
     identify: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Offer:
+class _Offer(Record):
     """What was sent and what is needed to read the answer.
 
     :param claims: the assertion's payload.

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from struct import Struct
 from typing import Final, NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.enctypes import BLOCK_SIZE, OUTPUT_SLACK, Key, Octets, cut_pieces
+from browserid_sasl.records import Record, field
 
 _HEADER: Final = Struct(">HBBHHQ")
 _HEADER_SIZE: Final = _HEADER.size
@@ -87,8 +87,7 @@ class SequenceError(RemoteProtocolError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class SequenceState:
+class SequenceState(Record):
     """Where both directions have got to; what an exported context has to keep.
 
     :param send: number of the next token sent. 0 in this protocol's contexts; Kerberos contexts
@@ -155,8 +154,7 @@ class _Header(NamedTuple):
         return bool(self.flags & _SEALED)
 
 
-@dataclass(frozen=True, slots=True)
-class Unwrapped:
+class Unwrapped(Record):
     """What a wrap token held.
 
     :param data: the message.

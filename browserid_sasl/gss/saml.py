@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 from xml.etree.ElementTree import ParseError, tostring
@@ -21,6 +20,7 @@ from defusedxml.ElementTree import fromstring
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.attributes import SAML_CLAIM, NameAttribute
 from browserid_sasl.gss.context import SecurityContext
+from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -77,8 +77,7 @@ def saml_attributes(
     return _surface(signed_assertion, authenticated=authenticated)
 
 
-@dataclass(frozen=True, slots=True)
-class _Assertion:
+class _Assertion(Record):
     """A parsed assertion.
 
     :param element: its root.

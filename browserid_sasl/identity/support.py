@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +10,7 @@ from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
 from browserid_sasl.identity.addresses import read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.records import Record
 
 MAX_KEYS: Final = 16
 _MAX_PATH: Final = 1024
@@ -41,8 +41,7 @@ class Delegation(NamedTuple):
     authority: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disabled:
+class Disabled(Record):
     """A domain that says it has no identity provider."""
 
 

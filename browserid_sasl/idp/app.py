@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import anyio
@@ -32,6 +31,7 @@ from browserid_sasl.idp.certification import MAX_SIZE, Certifier
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.records import Record
 from browserid_sasl.store.base import system_clock
 
 WELL_KNOWN: Final = "/.well-known/browserid"
@@ -56,8 +56,7 @@ _SECURITY_HEADERS: Final = {
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """What the operator decides.
 
     :param certificate_life: ms a certificate lives at the most.

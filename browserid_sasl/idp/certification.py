@@ -6,7 +6,6 @@ seconds; docs/identity-provider.md describes it with all its answers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
@@ -20,6 +19,7 @@ from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.records import Record, field
 
 MAX_SIZE: Final = 16_384
 """Octets of a request at the most."""
@@ -27,8 +27,7 @@ MAX_SIZE: Final = 16_384
 _WHAT: Final = "the request"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record):
     """A person's wish to have a key certified.
 
     :param email: the address, as it was spelled.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -24,6 +23,7 @@ from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.records import replace
 from browserid_sasl.store.base import system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])

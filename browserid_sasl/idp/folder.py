@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +23,7 @@ from browserid_sasl.idp.files import make_private_folder
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
+from browserid_sasl.records import Record
 
 _DATABASE: Final = "provider.sqlite"
 _KEYS: Final = "keys"
@@ -31,8 +31,7 @@ _TLS: Final = "tls"
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
 
 
-@dataclass(frozen=True, slots=True)
-class Provider:
+class Provider(Record):
     """An identity provider, ready to work.
 
     :param domain: whose addresses it certifies.

@@ -9,20 +9,19 @@ Addresses without an account are counted too, or the answers would tell which th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from browserid_sasl.idp.database import Database, Failure
+from browserid_sasl.records import Record
 
 _FIRST_WAIT_MS = 1_000
 _IPV6_SITE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Record):
     """How many failures are permitted.
 
     :param free: how many cost no wait.
@@ -40,8 +39,7 @@ class Policy:
         return min(_FIRST_WAIT_MS << doublings, self.window)
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Record):
     """Whether a sign-in may be tried.
 
     :param blocked: ms to wait before it may, 0 if it may now.

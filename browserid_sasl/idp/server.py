@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.records import Record
 
 _MAX_CONNECTIONS: Final = 1000
 _CONNECTION_LIFE_S: Final = 60
@@ -23,8 +23,7 @@ _SHUTDOWN_S: Final = 5
 _GOODBYE_S: Final = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Record):
     """Where and as whom to serve.
 
     :param host: IP address or name to listen on.

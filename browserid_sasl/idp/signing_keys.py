@@ -13,7 +13,6 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -28,6 +27,7 @@ from browserid_sasl.identity.support import MAX_KEYS
 from browserid_sasl.idp.files import create_private, make_private_folder, write_atomically
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PrivateKey, PublicKey
+from browserid_sasl.records import Record, field, replace
 
 Algorithm = Literal["RS256", "ES256"]
 """What a provider's key can sign with."""
@@ -41,8 +41,7 @@ _GRACE_MS: Final = 300_000
 _MANIFEST: Final = "keys.json"
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(Record):
     """A key of the provider.
 
     :param name: of its file, without suffix: the start of its thumbprint.

@@ -7,7 +7,6 @@ can vouch for nothing but the provider's domain and this machine (RFC 5280 secti
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.files import PUBLIC_FILE, make_private_folder, write_atomically
+from browserid_sasl.records import Record, field
 
 _AUTHORITY_LIFE: Final = timedelta(days=3650)
 _SERVER_LIFE: Final = timedelta(days=397)
@@ -29,8 +29,7 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(Record):
     """An authority that signs.
 
     :param certificate: its own.

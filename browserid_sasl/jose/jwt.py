@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -12,6 +11,7 @@ from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.algorithms import Algorithm
+from browserid_sasl.records import Record, field
 
 MAX_LENGTH: Final = 65_536
 MAX_X5C: Final = 10
@@ -52,8 +52,7 @@ class Header(NamedTuple):
     x5c: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Jwt:
+class Jwt(Record):
     """A parsed token. Nothing in it is to be believed before `verify` returned.
 
     :param header: its header.

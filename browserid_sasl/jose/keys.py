@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.algorithms import HS256, Algorithm, algorithm_for
+from browserid_sasl.records import Record, field
 
 Spelling = Literal["classic", "2012.08.15", "jwk"]
 """Which of the three spellings to write."""
@@ -92,8 +92,7 @@ class PublicKey(NamedTuple):
         ).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class PrivateKey:
+class PrivateKey(Record):
     """A private key and the one algorithm it signs with.
 
     :param algorithm: row of the algorithm table.

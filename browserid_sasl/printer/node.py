@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
+
+from browserid_sasl.records import Record, field
 
 MAX_VALUE: Final = 240
 """Characters of a value that are shown; the rest is counted."""
@@ -21,8 +22,7 @@ class Mood(Enum):
     BAD = "something is wrong"
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Record):
     """A line, and the lines that belong under it.
 
     What is given is made harmless: control characters are escaped and long values cut.

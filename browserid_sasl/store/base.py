@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
+
+from browserid_sasl.records import Record, field
 
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
 #: the largest clock skew that a verifier may permit, and some.
 REPLAY_GRACE: Final = 600_000
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptorTicket:
+class AcceptorTicket(Record):
     """What an acceptor remembers of an authenticated initiator (PROTOCOL.md section 5.2).
 
     :param tid: identifier: base64url SHA-256 of the backed assertion text it was issued for.
@@ -50,8 +50,7 @@ class AcceptorTicket:
     attributes: Mapping[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class InitiatorTicket:
+class InitiatorTicket(Record):
     """What an initiator keeps to authenticate again without its key (PROTOCOL.md section 5.2).
 
     :param identity: the user's e-mail address.
@@ -78,8 +77,7 @@ class InitiatorTicket:
     renewed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IdentityRecord:
+class IdentityRecord(Record):
     """A person's key and the certificate an identity provider gave it.
 
     :param identity: e-mail address.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import stat
@@ -15,6 +14,7 @@ import pytest
 
 from browserid_sasl.config import AuthorityOverride, Config, files, load
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.records import replace
 
 FILE = Path("/etc/example/browserid.toml")
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def test_a_daemon_keeps_its_things_below_var_lib() -> None:
     assert config.store.server_directory == Path("/var/lib/browserid")
     assert config.store.directory == Path("/var/lib/browserid/client")
     assert config.idp.directory == Path("/var/lib/browserid-idp")
-    assert dataclasses.replace(config, store=Config().store, idp=Config().idp) == Config()
+    assert replace(config, store=Config().store, idp=Config().idp) == Config()
 
 
 def test_a_process_without_a_home_keeps_its_things_where_a_daemon_does(
@@ -59,9 +59,9 @@ def test_a_process_without_a_home_keeps_its_things_where_a_daemon_does(
 
 def test_a_configuration_is_immutable_and_can_be_sent_to_another_process(write: Write) -> None:
     config = load(write('[authorities."example.test"]\nurl = "https://127.0.0.1:8443"\n'))
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         config.server = config.server  # type: ignore[misc]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         config.server.tickets = False  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(config)) == config
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.records import replace
 from browserid_sasl.store.base import AcceptorTicket
 from tests.support.exchanges import (
     acceptor_tickets,

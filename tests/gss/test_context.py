@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -18,6 +17,7 @@ from browserid_sasl.gss.message import MessageProtection, SequenceState
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.records import replace
 from tests.support import vectors
 from tests.support.world import ALICE, IMAP, START, World, exchange
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +24,7 @@ from browserid_sasl.gss.states import InitiatorState
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import SigningKey
 from browserid_sasl.jose.keys import PrivateKey, SecretKey
+from browserid_sasl.records import replace
 from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (
     acceptor_tickets,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from browserid_sasl.config import ServerConfig
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.plain import PlainAcceptor, PlainInitiator
+from browserid_sasl.records import replace
 from tests.support.site import Site
 from tests.support.world import ALICE
 

@@ -8,18 +8,17 @@ import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.cli.sample.console import Console
+from browserid_sasl.records import Record
 
 _READ_SIZE: Final = 16384
 _CLOSE_TIME: Final = 1.0
 _RETRY_TIME: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """How much the server lets its clients take.
 
     :param connections: conversations at one time; further clients wait in the backlog.

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from browserid_sasl.cli.sample.library import Exchange, LibraryError, Wishes
 from browserid_sasl.config.files import VARIABLE
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.records import Record
 
 _NO_MECHANISM: Final = "-4"
 """SASL_NOMECH of sasl.h."""
@@ -48,8 +48,7 @@ class SaslClient(Protocol):
         """Why the last call failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class PythonSasl:
+class PythonSasl(Record):
     """A `SaslLibrary`.
 
     :param client: `sasl.Client`.
@@ -105,8 +104,7 @@ class PythonSasl:
         return attributes | ({"username": self.identity} if self.identity else {})
 
 
-@dataclass(frozen=True, slots=True)
-class _PythonSaslExchange:
+class _PythonSaslExchange(Record):
     client: SaslClient
     name: str
 

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +24,12 @@ from browserid_sasl.cli.sample.listening import Limits, Listening, Stream, open_
 from browserid_sasl.cli.sample.tls import ServerTls, channel_bindings
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.gss.mechanisms import mechanism_by_name
+from browserid_sasl.records import Record
 
 _GRACE: Final = 3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Record):
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.
