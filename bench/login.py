@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from bench.measure import WARM_UP, in_turns
 from bench.store import filled
 from browserid_sasl import store
-from browserid_sasl.api import now_ms
+from browserid_sasl.api import SYSTEM
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.identity.authority import AuthorityResolver
@@ -107,7 +107,7 @@ class Service:
     """
 
     def __init__(self, stores: store.AcceptorStores) -> None:
-        self._world = World(clock=Clock(now_ms()))
+        self._world = World(clock=Clock(SYSTEM.clock()))
         self._stores = ExchangeStores(stores.replay, stores.tickets, stores.admission)
         self._verifier = Verifier(AuthorityResolver(self._world.provider, stores.authorities))
         self._options = AcceptorOptions((IMAP,))

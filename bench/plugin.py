@@ -35,7 +35,7 @@ from tests.support.services import (
 
 SCRAM = "SCRAM-SHA-256"
 USER, PASSWORD = "bench", "correct horse battery staple"
-FIRST_LOGINS = 7
+FIRST_LOGINS = 16
 FURTHER_LOGINS = 150
 FIRST_LOGIN_TARGET = 60.0
 
@@ -119,25 +119,31 @@ def run() -> list[str]:
             SCRAM: Scram,
         }
         first = {name: _first_login(imapd, name, make) for name, make in ways.items()}
+        first_fresh = _first_login(imapd, AES128, lambda: _without_ticket(imapd))
         fresh = _further_logins(imapd, AES128, lambda: _without_ticket(imapd), FURTHER_LOGINS // 5)
         further = {
             name: _further_logins(imapd, name, make, FURTHER_LOGINS) for name, make in ways.items()
         }
         memory = {name: _memory(imapd, name, make) for name, make in ways.items()}
-    added = first[AES128] - first[SCRAM]
+    added, added_fresh = first[AES128] - first[SCRAM], first_fresh - first[SCRAM]
     return [
-        f"{'imapd, from the client':<34} {AES128:>16} {SCRAM:>14} {'ratio':>7}",
-        _line("first login of a process, ms", first),
+        f"{'imapd, from the client':<44} {AES128:>16} {SCRAM:>14} {'ratio':>7}",
+        _line("first login of a process, by ticket, ms", first),
+        _line(
+            "first login of a process, new assertion, ms",
+            {AES128: first_fresh, SCRAM: first[SCRAM]},
+        ),
         _line("further login by ticket, ms", further),
         _line("further login, new assertion, ms", {AES128: fresh, SCRAM: further[SCRAM]}),
         _line("private memory of a process, MB", memory),
-        f"The first login takes {added:.0f} ms more (target: at most {FIRST_LOGIN_TARGET:.0f} ms).",
+        f"The first login takes {added:.0f} ms more by ticket, {added_fresh:.0f} ms more with a new"
+        f" assertion (target: at most {FIRST_LOGIN_TARGET:.0f} ms).",
     ]
 
 
 def _line(label: str, figures: dict[str, float]) -> str:
     ours, theirs = figures[AES128], figures[SCRAM]
-    return f"{label:<34} {ours:>16.1f} {theirs:>14.1f} {ours / theirs:>7.2f}"
+    return f"{label:<44} {ours:>16.1f} {theirs:>14.1f} {ours / theirs:>7.2f}"
 
 
 @contextmanager

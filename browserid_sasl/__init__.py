@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from browserid_sasl.on_demand import names_of
 
 if TYPE_CHECKING:
     from browserid_sasl.api import Client, Server
@@ -29,20 +30,14 @@ __all__ = [
     "load",
 ]
 
-_HOMES: Final = {
-    "BrowserIDError": "browserid_sasl.errors",
-    "ChannelBinding": "browserid_sasl.sasl.channel_binding",
-    "Client": "browserid_sasl.api",
-    "Config": "browserid_sasl.config",
-    "NameAttribute": "browserid_sasl.gss.attributes",
-    "Result": "browserid_sasl.sasl.result",
-    "Server": "browserid_sasl.api",
-    "load": "browserid_sasl.config",
-}
-
-
-def __getattr__(name: str) -> object:
-    # Loaded on demand: a service that only needs a part, or is slow to start, pays for no more.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = names_of(
+    __name__,
+    {
+        "browserid_sasl.api": ("Client", "Server"),
+        "browserid_sasl.config": ("Config", "load"),
+        "browserid_sasl.errors": ("BrowserIDError",),
+        "browserid_sasl.gss.attributes": ("NameAttribute",),
+        "browserid_sasl.sasl.channel_binding": ("ChannelBinding",),
+        "browserid_sasl.sasl.result": ("Result",),
+    },
+)

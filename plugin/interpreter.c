@@ -205,14 +205,18 @@ static void describe_exception(char *why, size_t size) {
 static PyObject *run_loader(void) {
     char packages[PATH_MAX];
     PyObject *names, *done, *module = NULL;
+    int collecting;
 
     in_environment(PACKAGES, packages);
     names = Py_BuildValue("{s:O}", "__builtins__", PyEval_GetBuiltins());
     if (!names)
         return NULL;
+    collecting = PyGC_Disable(); /* nothing that an import makes is garbage */
     done = PyRun_String(loader, Py_file_input, names, names);
     if (done)
         module = PyObject_CallFunction(PyDict_GetItemString(names, "load"), "s", packages);
+    if (collecting)
+        PyGC_Enable();
     Py_XDECREF(done);
     Py_DECREF(names);
     return module;

@@ -27,7 +27,8 @@ from browserid_sasl.identity.support import parse_support_document
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
-from browserid_sasl.jose.keys import SecretKey, parse_public_key
+from browserid_sasl.jose.keys import parse_public_key
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.store import memory_acceptor
 from tests.support.exchanges import (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, ExchangeStores
-from browserid_sasl.gss.agreement import EcdhKey, Point
+from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
     InitiatorClaims,
     IssuedTicket,
@@ -28,6 +28,7 @@ from browserid_sasl.gss.claims import (
     Response,
 )
 from browserid_sasl.gss.dialects import DIALECTS, read_audience
+from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import CURVES, P256, Curve, mechanism_by_name
@@ -45,11 +46,11 @@ from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import (
     PrivateKey,
     PublicKey,
-    SecretKey,
     Spelling,
     parse_public_key,
     public_key_from,
 )
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.channel_binding import tls_server_end_point
@@ -251,10 +252,7 @@ class TestRoundTrips:
 
     @given(st.sampled_from(list(CURVES.values())), st.integers(1, 2**250), st.integers(1, 2**250))
     def test_agreements(self, curve: Curve, one: int, other: int) -> None:
-        mine, theirs = (
-            EcdhKey(curve, ec.derive_private_key(number, curve.parameters))
-            for number in (one, other)
-        )
+        mine, theirs = (EcdhKey.from_number(curve, number) for number in (one, other))
         assert mine.agree(theirs.point) == theirs.agree(mine.point)
 
 

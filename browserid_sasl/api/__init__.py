@@ -10,12 +10,13 @@ needed: a service that forks a process for each connection feels every import in
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from browserid_sasl.on_demand import names_of
 
 if TYPE_CHECKING:
     from browserid_sasl.api.client import CLIENT_DATABASE, Client, initiator_stores
-    from browserid_sasl.api.environment import SYSTEM, now_ms
+    from browserid_sasl.api.environment import SYSTEM
     from browserid_sasl.api.server import SERVER_DATABASE, Server, acceptor_stores
 
 __all__ = [
@@ -26,22 +27,13 @@ __all__ = [
     "Server",
     "acceptor_stores",
     "initiator_stores",
-    "now_ms",
 ]
 
-_HOMES: Final = {
-    "CLIENT_DATABASE": "browserid_sasl.api.client",
-    "Client": "browserid_sasl.api.client",
-    "SERVER_DATABASE": "browserid_sasl.api.server",
-    "SYSTEM": "browserid_sasl.api.environment",
-    "Server": "browserid_sasl.api.server",
-    "acceptor_stores": "browserid_sasl.api.server",
-    "initiator_stores": "browserid_sasl.api.client",
-    "now_ms": "browserid_sasl.api.environment",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = names_of(
+    __name__,
+    {
+        "browserid_sasl.api.client": ("CLIENT_DATABASE", "Client", "initiator_stores"),
+        "browserid_sasl.api.environment": ("SYSTEM",),
+        "browserid_sasl.api.server": ("SERVER_DATABASE", "Server", "acceptor_stores"),
+    },
+)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
-from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, now_ms
+from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
 from browserid_sasl.config import Config, load
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
@@ -53,7 +53,7 @@ class Client:
         stores = initiator_stores(config)
         self._tickets = stores.tickets
         self._credentials = credentials or AgentCredentialSource(
-            stores.identities, identity or options.identity, now_ms
+            stores.identities, identity or options.identity, SYSTEM.clock
         )
         self._options = InitiatorOptions(
             dialect=dialect_by_name(options.dialect),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
@@ -14,18 +14,18 @@ from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStore
 from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument, Fetcher
 from browserid_sasl.identity.verifier import Verifier
-from browserid_sasl.pinned_files import pinned_domains, read_pinned
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
-from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
+from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores, AuthorityCache
 
 if TYPE_CHECKING:
     from browserid_sasl.gss.attributes import NameAttribute
     from browserid_sasl.gss.context import SecurityContext
     from browserid_sasl.gss.plain import PlainAcceptor
     from browserid_sasl.gss.saml import SamlVerifier
+    from browserid_sasl.identity.authority import AuthorityResolver
+    from browserid_sasl.jose.keys import PublicKey
 
 SERVER_DATABASE: Final = "server.db"
 
@@ -51,15 +51,8 @@ class Server:
         self._mechanisms = configured_mechanisms(config, "server", options.mechanisms)
         self._name = ServiceName.make(service, hostname or _own_hostname())
         stores = acceptor_stores(config)
-        resolver = AuthorityResolver(
-            _FetcherOnDemand(config),
-            stores.authorities,
-            secondary=options.secondary_authorities,
-            pinned=pinned_domains(config.authorities),
-            allow_legacy=options.allow_legacy_keys,
-        )
         self._verifier = Verifier(
-            resolver,
+            _AuthorityOnDemand(config, stores.authorities),
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
@@ -192,24 +185,26 @@ def acceptor_stores(config: Config) -> AcceptorStores:
     return open_acceptor(path, durability=config.store.durability, grace=grace)
 
 
-class _FetcherOnDemand:
-    """Fetches documents over HTTPS; the client is made with the first that is not pinned."""
+class _AuthorityOnDemand:
+    """The configured authorities, made with the first certificate that has to be verified."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, cache: AuthorityCache) -> None:
         self._config = config
-        self._fetcher: Fetcher | None = None
+        self._cache = cache
 
-    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
-        """See `Fetcher.fetch`."""
-        config = self._config
-        pinned = read_pinned(config.authorities, domain, config.discovery.max_size)
-        if pinned is not None:
-            return pinned
-        if self._fetcher is None:
-            from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415
+    @cached_property
+    def _resolver(self) -> AuthorityResolver:
+        from browserid_sasl.api.authorities import resolver  # noqa: PLC0415
 
-            self._fetcher = HttpsFetcher(config.discovery, config.authorities)
-        return self._fetcher.fetch(domain, principal_domain)
+        return resolver(self._config, self._cache)
+
+    def keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
+        """See `Authority.keys_for`."""
+        return self._resolver.keys_for(issuer, email, now)
+
+    def refreshed_keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
+        """See `Authority.refreshed_keys_for`."""
+        return self._resolver.refreshed_keys_for(issuer, email, now)
 
 
 def _server_credential(options: ServerConfig) -> ServerCredential | None:

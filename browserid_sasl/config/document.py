@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,11 +15,9 @@ from browserid_sasl.config.options import Key, Origin, Setting, not_allowed, opt
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
 
-_SYNTAX_ERROR: Final = re.compile(
-    r"(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)", re.S
-)
+_SYNTAX_ERROR: Final = r"(?s)(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)"
 _TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
-_LONG_NUMBER: Final = re.compile(r"[0-9_]{1000,}")
+_LONG_NUMBER: Final = r"[0-9_]{1000,}"
 _REASON_LENGTH: Final = 120
 
 
@@ -42,7 +41,7 @@ def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:
 
 def _decode(data: bytes, file: Path) -> str:
     try:
-        return data.decode("utf-8-sig")
+        return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(
@@ -57,7 +56,7 @@ def _parse(text: str, file: Path) -> dict[str, Any]:
         raise _syntax_error(str(error), text, file) from None
     except ValueError:
         # The parser lets this one through: a number of more digits than Python converts.
-        number = _LONG_NUMBER.search(text)
+        number = re.search(_LONG_NUMBER, text)
         line = text.count("\n", 0, number.start()) + 1 if number else 0
         raise ConfigurationError(
             "a number has too many digits", "no option needs them", file=str(file), line=line
@@ -65,7 +64,7 @@ def _parse(text: str, file: Path) -> dict[str, Any]:
 
 
 def _syntax_error(description: str, text: str, file: Path) -> ConfigurationError:
-    match = _SYNTAX_ERROR.fullmatch(description)
+    match = re.fullmatch(_SYNTAX_ERROR, description)
     reason, line, column = match.groups() if match else (description, None, None)
     if reason.startswith(_TWICE):
         message, remedy = "a section or option is given twice", "leave one of the two"

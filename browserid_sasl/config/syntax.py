@@ -17,12 +17,11 @@ _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
 _MAX_ENTITY: Final = 1024
 
-_LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
-_LOCAL_PART: Final = re.compile(r"[^\s@]{1,64}")
-_SERVICE_PRINCIPAL: Final = re.compile(
-    r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?", re.ASCII
-)
-_MECHANISM: Final = re.compile(r"BROWSERID(?:-[A-Z0-9]+)?", re.ASCII)
+# Compiled when they are used, as most are not in most processes.
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LOCAL_PART: Final = r"[^\s@]{1,64}"
+_SERVICE_PRINCIPAL: Final = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?"
+_MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
 class Unfit(ValueError):
@@ -50,7 +49,7 @@ def domain(text: str) -> str:
     if not text.isascii():
         raise Unfit(f'is {shown(text)}, which is not in the ASCII ("xn--") form of its name')
     labels = text.split(".")
-    if len(text) > _MAX_DOMAIN or not all(_LABEL.fullmatch(label) for label in labels):
+    if len(text) > _MAX_DOMAIN or not all(re.fullmatch(_LABEL, label) for label in labels):
         raise Unfit(f"is {shown(text)}, which is not a domain name")
     if labels[-1].isdigit():
         raise Unfit(f"is {shown(text)}, which is an address and not a domain name")
@@ -68,7 +67,7 @@ def host(text: str) -> str:
 def email(text: str) -> str:
     """An e-mail address with an ASCII domain; the domain is put in lower case."""
     local, at, of_domain = text.rpartition("@")
-    well_formed = _LOCAL_PART.fullmatch(local) and local.isprintable()
+    well_formed = re.fullmatch(_LOCAL_PART, local) and local.isprintable()
     if not at or not well_formed or len(text) > _MAX_EMAIL:
         raise Unfit(f"is {shown(text)}, which is not an e-mail address")
     return f"{local}@{domain(of_domain)}"
@@ -81,7 +80,7 @@ def service_principal(text: str) -> str:
     """
     if text.startswith("urn:"):
         raise Unfit(f"is {shown(text)}, which has a dialect's prefix before its service")
-    match = _SERVICE_PRINCIPAL.fullmatch(text)
+    match = re.fullmatch(_SERVICE_PRINCIPAL, text)
     if not match:
         raise Unfit(f"is {shown(text)}, which is not of the form service/host")
     service, of_host, specific = match.groups(default="")
@@ -95,7 +94,7 @@ def mechanism(text: str) -> str:
     """
     if text.endswith("-PLUS"):
         raise Unfit(f"is {shown(text)}, but channel binding is no part of the name here")
-    if len(text) > _MAX_MECHANISM or not _MECHANISM.fullmatch(text):
+    if len(text) > _MAX_MECHANISM or not re.fullmatch(_MECHANISM, text):
         raise Unfit(f"is {shown(text)}, which is not the name of a BROWSERID mechanism")
     return text
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from browserid_sasl.cyrus import facades
@@ -40,7 +43,8 @@ class Exchange(ABC, Generic[Mechanism]):
         """Take the other side's message; empty for none. Never raises."""
         try:
             if self._running is None:
-                self._running = self._start()
+                with _without_collecting():
+                    self._running = self._start()
             return self._step(self._running, message)
         except BaseException as error:
             return self._failed(error)
@@ -191,6 +195,18 @@ class ClientExchange(Exchange["ClientMechanism"]):
         result = mechanism.result
         self._demand_mutual(result)
         return self._success(output or None, result, result.identity, result.authzid)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Spare what loads modules the search for garbage, of which that makes none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _printable(text: str) -> str:

@@ -31,7 +31,7 @@ from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
 from browserid_sasl.jose import jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import Record, field, replace
 from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, Admission, ReplayStore
 

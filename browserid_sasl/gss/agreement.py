@@ -1,12 +1,9 @@
-"""Elliptic-curve key agreement on P-256 and P-521 (PROTOCOL.md sections 3 and 5)."""
+"""What key agreement is to a context (PROTOCOL.md sections 3 and 5); `ecdh` does it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Curve
 
 
@@ -40,44 +37,3 @@ class EphemeralKeySource(Protocol):
 
     def __call__(self, curve: Curve) -> EphemeralKey:
         """A new key pair on this curve."""
-
-
-class EcdhKey:
-    """A key pair in memory.
-
-    :param curve: row of the curve table.
-    :param private_key: the key, secret.
-    """
-
-    __slots__ = ("curve", "private_key")
-
-    def __init__(self, curve: Curve, private_key: ec.EllipticCurvePrivateKey) -> None:
-        self.curve = curve
-        self.private_key = private_key
-
-    @classmethod
-    def generate(cls, curve: Curve) -> EcdhKey:
-        """A new key pair."""
-        return cls(curve, ec.generate_private_key(curve.parameters))
-
-    @property
-    def point(self) -> Point:
-        """See `EphemeralKey.point`."""
-        numbers = self.private_key.public_key().public_numbers()
-        return Point(_octets(numbers.x), _octets(numbers.y))
-
-    def agree(self, peer: Point) -> bytes:
-        """See `EphemeralKey.agree`."""
-        size = self.curve.field_size
-        encoded = b"\x04" + peer.x.rjust(size, b"\0") + peer.y.rjust(size, b"\0")
-        try:
-            public = ec.EllipticCurvePublicKey.from_encoded_point(self.curve.parameters, encoded)
-            return self.private_key.exchange(ec.ECDH(), public)
-        except ValueError:
-            raise RemoteProtocolError(
-                Code.CRYPTO_ERROR, f"the other side's point is not on the curve {self.curve.name}"
-            ) from None
-
-
-def _octets(number: int) -> bytes:
-    return number.to_bytes((number.bit_length() + 7) // 8, "big")

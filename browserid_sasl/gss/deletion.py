@@ -14,7 +14,7 @@ from browserid_sasl.gss.message import Role
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 
 
 def deletion_token(context: SecurityContext) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from typing import Final
 
-from cryptography.hazmat.primitives import hashes, hmac
-
 _LABEL: Final = b"BrowserID"
-_SHA256: Final = hashes.SHA256()
 
 
 def derive(key: bytes, salt: bytes) -> bytes:
@@ -15,9 +13,7 @@ def derive(key: bytes, salt: bytes) -> bytes:
 
     The key is also part of the input: the protocol has it so.
     """
-    mac = hmac.HMAC(key, _SHA256)
-    mac.update(b"%b%b%b\x01" % (_LABEL, key, salt))
-    return mac.finalize()
+    return hmac.digest(key, b"%b%b%b\x01" % (_LABEL, key, salt), "sha256")
 
 
 def response_key(context_master_key: bytes) -> bytes:

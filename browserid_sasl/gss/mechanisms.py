@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from browserid_sasl.errors import Code, LocalProtocolError
 
 OID_PREFIX: Final = (1, 3, 6, 1, 4, 1, 5322, 24, 1)
@@ -16,17 +14,15 @@ class Curve(NamedTuple):
     """A curve for key agreement.
 
     :param name: as `crv` spells it.
-    :param parameters: the curve in `cryptography`'s form.
     :param field_size: octets of a coordinate.
     """
 
     name: str
-    parameters: ec.EllipticCurve
     field_size: int
 
 
-P256: Final = Curve("P-256", ec.SECP256R1(), 32)
-P521: Final = Curve("P-521", ec.SECP521R1(), 66)
+P256: Final = Curve("P-256", 32)
+P521: Final = Curve("P-521", 66)
 CURVES: Final = {curve.name: curve for curve in (P256, P521)}
 
 

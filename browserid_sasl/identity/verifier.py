@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.backed import BackedAssertion
-from browserid_sasl.identity.certificate import Certificate
-from browserid_sasl.jose.keys import PublicKey
+
+if TYPE_CHECKING:
+    from browserid_sasl.identity.authority import Authority
+    from browserid_sasl.identity.certificate import Certificate
+    from browserid_sasl.jose.keys import PublicKey
 
 DEFAULT_SKEW_MS: Final = 300_000
 DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
@@ -98,6 +100,9 @@ class Verifier(NamedTuple):
             raise RemoteProtocolError(
                 Code.TOO_MANY_CERTS, f"{len(backed.certificates)} certificates came instead of one"
             )
+        # A process that sees only logins by ticket never loads this.
+        from browserid_sasl.identity.certificate import Certificate  # noqa: PLC0415
+
         return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
 
     def _check_certificate_times(self, certificate: Certificate, now: int) -> None:

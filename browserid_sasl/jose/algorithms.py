@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from cryptography.hazmat.primitives import hashes
-
 from browserid_sasl.errors import Code, RemoteProtocolError
 
 
@@ -21,7 +19,7 @@ class Algorithm(NamedTuple):
     :param sizes: bits of the modulus (RSA, DSA) or field (EC) that take this algorithm,
         both ends included.
     :param subgroup: bits of DSA's `q`; 0 for the others.
-    :param digest: the hash function.
+    :param digest: the hash function, as `hashlib` spells it.
     :param legacy: whether it has to be permitted explicitly.
     """
 
@@ -29,20 +27,20 @@ class Algorithm(NamedTuple):
     family: str
     sizes: tuple[int, int]
     subgroup: int
-    digest: hashes.HashAlgorithm
+    digest: str
     legacy: bool = False
 
 
-HS256: Final = Algorithm("HS256", "HS", (256, 256), 0, hashes.SHA256())
+HS256: Final = Algorithm("HS256", "HS", (256, 256), 0, "sha256")
 
 ALGORITHMS: Final = (
-    Algorithm("RS256", "RS", (2048, 8192), 0, hashes.SHA256()),
-    Algorithm("DS256", "DS", (2048, 2048), 256, hashes.SHA256()),
-    Algorithm("ES256", "ES", (256, 256), 0, hashes.SHA256()),
+    Algorithm("RS256", "RS", (2048, 8192), 0, "sha256"),
+    Algorithm("DS256", "DS", (2048, 2048), 256, "sha256"),
+    Algorithm("ES256", "ES", (256, 256), 0, "sha256"),
     # SHA-256 in spite of the names.
-    Algorithm("RS128", "RS", (1024, 2047), 0, hashes.SHA256(), legacy=True),
-    Algorithm("RS64", "RS", (512, 1023), 0, hashes.SHA256(), legacy=True),
-    Algorithm("DS128", "DS", (1024, 1024), 160, hashes.SHA1(), legacy=True),  # noqa: S303
+    Algorithm("RS128", "RS", (1024, 2047), 0, "sha256", legacy=True),
+    Algorithm("RS64", "RS", (512, 1023), 0, "sha256", legacy=True),
+    Algorithm("DS128", "DS", (1024, 1024), 160, "sha1", legacy=True),
 )
 
 
@@ -64,4 +62,13 @@ def algorithm_for(family: str, bits: int, subgroup: int, *, allow_legacy: bool) 
             return row
     raise RemoteProtocolError(
         Code.INVALID_KEY, f"no signature algorithm takes a {family} key of {bits} bits"
+    )
+
+
+def bad_signature() -> RemoteProtocolError:
+    """The error to raise for a signature that does not verify."""
+    return RemoteProtocolError(
+        Code.INVALID_SIGNATURE,
+        "the signature does not verify",
+        "what arrived was altered on the way, or signed by another key",
     )

@@ -1,4 +1,4 @@
-"""Keys: RSA, DSA and P-256 in the three spellings of PROTOCOL.md section 1.1, and HMAC secrets."""
+"""Keys: RSA, DSA and P-256 in the three spellings of PROTOCOL.md section 1.1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, hmac
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
-from browserid_sasl.jose.algorithms import HS256, Algorithm, algorithm_for
+from browserid_sasl.jose.algorithms import Algorithm, algorithm_for, bad_signature
 from browserid_sasl.records import Record, field
 
 Spelling = Literal["classic", "2012.08.15", "jwk"]
@@ -55,14 +55,14 @@ class PublicKey(NamedTuple):
         algorithm = self.algorithm
         try:
             if algorithm.family == "RS":
-                key.verify(signature, data, _PKCS1V15, algorithm.digest)
+                key.verify(signature, data, _PKCS1V15, _HASHES[algorithm.digest])
             elif algorithm.family == "DS":
                 size = algorithm.subgroup // 8
-                key.verify(_to_der(signature, size), data, algorithm.digest)
+                key.verify(_to_der(signature, size), data, _HASHES[algorithm.digest])
             else:
                 key.verify(_to_der(signature, _P256_FIELD), data, _ecdsa_sha256())
         except InvalidSignature:
-            raise _bad_signature() from None
+            raise bad_signature() from None
 
     def to_json(self, spelling: Spelling = "2012.08.15") -> dict[str, str]:
         """The key as a JSON object; an EC key is a JWK in any case."""
@@ -159,48 +159,12 @@ class PrivateKey(Record):
     def sign(self, data: bytes) -> bytes:
         """The signature over `data`; for DSA and ECDSA it is `r || s`."""
         if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(data, _PKCS1V15, self.algorithm.digest)
+            return self.key.sign(data, _PKCS1V15, _HASHES[self.algorithm.digest])
         if isinstance(self.key, dsa.DSAPrivateKey):
             return _from_der(
-                self.key.sign(data, self.algorithm.digest), self.algorithm.subgroup // 8
+                self.key.sign(data, _HASHES[self.algorithm.digest]), self.algorithm.subgroup // 8
             )
         return _from_der(self.key.sign(data, _ecdsa_sha256()), _P256_FIELD)
-
-
-class SecretKey:
-    """An HMAC-SHA256 key (RFC 7518 section 3.2), always one derived by PROTOCOL.md section 5.
-
-    :param secret: its octets.
-    """
-
-    __slots__ = ("_secret",)
-
-    def __init__(self, secret: bytes) -> None:
-        self._secret = secret
-
-    @property
-    def algorithm(self) -> Algorithm:
-        """Always the row of HS256."""
-        return HS256
-
-    def sign(self, data: bytes) -> bytes:
-        """The MAC over `data`."""
-        return self._mac(data).finalize()
-
-    def verify(self, signature: bytes, data: bytes) -> None:
-        """Compare a MAC in constant time.
-
-        :raises RemoteProtocolError: invalid-signature.
-        """
-        try:
-            self._mac(data).verify(signature)
-        except InvalidSignature:
-            raise _bad_signature() from None
-
-    def _mac(self, data: bytes) -> hmac.HMAC:
-        mac = hmac.HMAC(self._secret, _SHA256)
-        mac.update(data)
-        return mac
 
 
 def parse_public_key(value: object, *, allow_legacy: bool = False) -> PublicKey:
@@ -334,7 +298,7 @@ def _base64url(numbers: dict[str, int], sizes: dict[str, int] | None = None) -> 
 
 def _to_der(signature: bytes, size: int) -> bytes:
     if len(signature) != 2 * size:
-        raise _bad_signature()
+        raise bad_signature()
     r = int.from_bytes(signature[:size], "big")
     s = int.from_bytes(signature[size:], "big")
     return encode_dss_signature(r, s)
@@ -349,20 +313,12 @@ def _from_der(signature: bytes, size: int) -> bytes:
 def _ecdsa_sha256() -> ec.ECDSA:
     # What the first of these loads takes long, like the module `serialization` where that is
     # imported above. A login by ticket needs neither.
-    return ec.ECDSA(_SHA256)
-
-
-def _bad_signature() -> RemoteProtocolError:
-    return RemoteProtocolError(
-        Code.INVALID_SIGNATURE,
-        "the signature does not verify",
-        "what arrived was altered on the way, or signed by another key",
-    )
+    return ec.ECDSA(_HASHES["sha256"])
 
 
 def _invalid_key(why: str) -> RemoteProtocolError:
     return RemoteProtocolError(Code.INVALID_KEY, f"{_WHAT} can not be used: {why}")
 
 
-_SHA256: Final = hashes.SHA256()
+_HASHES: Final = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1()}  # noqa: S303 - legacy keys
 _PKCS1V15: Final = padding.PKCS1v15()

@@ -13,9 +13,9 @@ processes of one host, and `memory` those of one process.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from browserid_sasl.on_demand import names_of
 from browserid_sasl.store.base import (
     REPLAY_GRACE,
     AcceptorStores,
@@ -56,16 +56,10 @@ __all__ = [
     "open_initiator",
 ]
 
-_HOMES: Final = {
-    "memory_acceptor": "browserid_sasl.store.memory",
-    "memory_initiator": "browserid_sasl.store.memory",
-    "open_acceptor": "browserid_sasl.store.sqlite",
-    "open_initiator": "browserid_sasl.store.sqlite",
-}
-
-
-def __getattr__(name: str) -> object:
-    # Loaded on demand: a program uses the one or the other.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = names_of(
+    __name__,
+    {
+        "browserid_sasl.store.memory": ("memory_acceptor", "memory_initiator"),
+        "browserid_sasl.store.sqlite": ("open_acceptor", "open_initiator"),
+    },
+)

@@ -15,7 +15,7 @@ let its assertion in again. A ticket only saves time: of too many, those that ex
 from __future__ import annotations
 
 import json
-import random
+import os
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -537,7 +537,7 @@ def _one_in(period: int) -> bool:
     Not a count: many services answer a few logins with each of their processes, and none of those
     would ever get to the end of one.
     """
-    return random.random() * period < 1  # noqa: S311
+    return int.from_bytes(os.urandom(4), "big") % period == 0
 
 
 def _purge_all(purge_batch: Callable[[int, int], int], before: int) -> int:

@@ -17,7 +17,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import b64, jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import AcceptorTicket
 from tests.support.exchanges import (

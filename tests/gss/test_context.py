@@ -16,7 +16,7 @@ from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_na
 from browserid_sasl.gss.message import MessageProtection, SequenceState
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose import jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from tests.support import vectors
 from tests.support.world import ALICE, IMAP, START, World, exchange

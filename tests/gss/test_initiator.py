@@ -23,7 +23,8 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.states import InitiatorState
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import SigningKey
-from browserid_sasl.jose.keys import PrivateKey, SecretKey
+from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (

@@ -9,7 +9,7 @@ import pytest
 from browserid_sasl.errors import Code
 from browserid_sasl.identity.backed import MAX_LENGTH, BackedAssertion
 from browserid_sasl.jose import b64, jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 from tests.support.refusal import refused
 
 ASSERTION = jwt.sign({"aud": "imap/mail.example.com"}, SecretKey(bytes(32)))

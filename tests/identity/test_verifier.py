@@ -19,7 +19,8 @@ from browserid_sasl.identity.verifier import (
 )
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import Jwt
-from browserid_sasl.jose.keys import PrivateKey, PublicKey, SecretKey
+from browserid_sasl.jose.keys import PrivateKey, PublicKey
+from browserid_sasl.jose.secrets import SecretKey
 from tests.support.forging import altered, token
 from tests.support.refusal import refused
 from tests.support.world import ALICE, HOUR, START, key

@@ -10,7 +10,7 @@ import pytest
 from browserid_sasl.errors import Code
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import Jwt
-from browserid_sasl.jose.keys import SecretKey
+from browserid_sasl.jose.secrets import SecretKey
 from tests.support.forging import token
 from tests.support.refusal import refused
 from tests.support.world import key

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
-from browserid_sasl.gss.agreement import EcdhKey, EphemeralKey, EphemeralKeySource, Point
+from browserid_sasl.gss.agreement import EphemeralKey, EphemeralKeySource, Point
 from browserid_sasl.gss.dialects import DRAFT_07
+from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.interfaces import Environment, ServerCredential, ServerTrust
 from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
@@ -156,7 +156,7 @@ def acceptor_keys(vector: Vector) -> EphemeralKeySource:
         if not rows:
             return EcdhKey.generate(curve)
         private = int.from_bytes(b64.decode(rows[0]["d"], "d"), "big")
-        return EcdhKey(curve, ec.derive_private_key(private, curve.parameters))
+        return EcdhKey.from_number(curve, private)
 
     return make
 
@@ -168,7 +168,7 @@ def initiator_keys(vector: Vector) -> EphemeralKeySource:
         rows = vector.data["acceptor_ecdh"]
         if len(rows) > 1:
             private = int.from_bytes(b64.decode(rows[1]["d"], "d"), "big")
-            return EcdhKey(curve, ec.derive_private_key(private, curve.parameters))
+            return EcdhKey.from_number(curve, private)
         return RecordedKey(rows[0], "peer_", "")
 
     return make

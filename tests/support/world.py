@@ -10,7 +10,7 @@ from typing import Any
 
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
-from browserid_sasl.gss.agreement import EcdhKey
+from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name

@@ -1,0 +1,42 @@
+"""Who is trusted to vouch for addresses, made from the configuration."""
+
+from __future__ import annotations
+
+from browserid_sasl.config import Config
+from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument, Fetcher
+from browserid_sasl.pinned_files import pinned_domains, read_pinned
+from browserid_sasl.store.base import AuthorityCache
+
+
+def resolver(config: Config, cache: AuthorityCache) -> AuthorityResolver:
+    """The authorities that a server trusts.
+
+    :param cache: keeps their documents.
+    """
+    return AuthorityResolver(
+        _FetcherOnDemand(config),
+        cache,
+        secondary=config.server.secondary_authorities,
+        pinned=pinned_domains(config.authorities),
+        allow_legacy=config.server.allow_legacy_keys,
+    )
+
+
+class _FetcherOnDemand:
+    """Fetches documents over HTTPS; the client is made with the first that is not pinned."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._fetcher: Fetcher | None = None
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        """See `Fetcher.fetch`."""
+        config = self._config
+        pinned = read_pinned(config.authorities, domain, config.discovery.max_size)
+        if pinned is not None:
+            return pinned
+        if self._fetcher is None:
+            from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415
+
+            self._fetcher = HttpsFetcher(config.discovery, config.authorities)
+        return self._fetcher.fetch(domain, principal_domain)
