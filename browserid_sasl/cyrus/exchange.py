@@ -42,10 +42,11 @@ class Exchange(ABC, Generic[Mechanism]):
     def step(self, message: bytes) -> Outcome:
         """Take the other side's message; empty for none. Never raises."""
         try:
-            if self._running is None:
-                with _without_collecting():
-                    self._running = self._start()
-            return self._step(self._running, message)
+            if self._running is not None:
+                return self._step(self._running, message)
+            with _without_collecting():
+                self._running = self._start()
+                return self._step(self._running, message)
         except BaseException as error:
             return self._failed(error)
 

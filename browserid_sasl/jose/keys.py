@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
+from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.algorithms import Algorithm, algorithm_for, bad_signature
 from browserid_sasl.records import Record, field
 
@@ -82,14 +83,13 @@ class PublicKey(NamedTuple):
 
     @property
     def thumbprint(self) -> bytes:
-        """SHA-256 of the key's SubjectPublicKeyInfo: the same for every spelling."""
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+        """SHA-256 of the key as a JWK (RFC 7638): the same for every spelling.
 
-        return hashlib.sha256(
-            self.key.public_bytes(
-                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        ).digest()
+        DSA keys, which that does not know, are treated alike.
+        """
+        members = self.to_json("jwk")
+        text = strict_json.dumps({name: members[name] for name in sorted(members)})
+        return hashlib.sha256(text).digest()
 
 
 class PrivateKey(Record):
