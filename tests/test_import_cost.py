@@ -26,25 +26,17 @@ NEVER = {
     *("requests", "urllib3", "certifi", "http", "ssl", "starlette", "anyio", "uvicorn", "jinja2"),
     *("sqlalchemy", "argon2", "redis", "click", "rich", "cffi"),
     # X.509, ASN.1 and XML: mutual authentication, plain GSS-API framing and SAML.
-    *(
-        "pyasn1",
-        "cryptography.x509",
-        "service_identity",
-        "attr",
-        "lxml",
-        "defusedxml",
-        "signxml",
-    ),
+    *("pyasn1", "cryptography.x509", "service_identity", "attr", "lxml", "defusedxml", "signxml"),
     # What reads or writes messages and exported contexts.
     *("browserid_sasl.gss.enctypes", "browserid_sasl.gss.message", "browserid_sasl.gss.prf"),
     *("browserid_sasl.gss.export", "browserid_sasl.gss.plain", "browserid_sasl.gss.x509"),
     # Stores of another kind, the options' reference page, and packages that others drag in.
     *("browserid_sasl.store.memory", "browserid_sasl.config.reference", "browserid_sasl.discovery"),
-    *("dataclasses", "inspect", "random"),
     *("logging", "asyncio", "email", "difflib", "importlib.metadata"),
 }
-ONLY_FOR_A_PERSON = {"platformdirs", "tempfile"}
+ONLY_FOR_A_PERSON = {"platformdirs", "tempfile", "dataclasses", "inspect"}
 ONLY_WITH_A_CERTIFICATE = {
+    *("dataclasses", "inspect"),
     *("cryptography", "browserid_sasl.jose.keys", "browserid_sasl.gss.ecdh"),
     *("browserid_sasl.identity.certificate", "browserid_sasl.identity.authority"),
 }

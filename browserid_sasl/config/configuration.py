@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
@@ -97,7 +97,7 @@ class Config(Record):
         return self
 
 
-class NamedSections(NamedTuple):
+class NamedSections(Record):
     """Sections of one kind, any number of them, each with a name of its own in quotes.
 
     :param of: their options.

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from browserid_sasl.config.syntax import Unfit, shown
+from browserid_sasl.records import Record
 
 _MAX_PATH: Final = 4096
 _MAX_ELEMENTS: Final = 1000
@@ -70,7 +71,7 @@ def _expect(value: object, wanted: type[_T]) -> _T:
     raise Unfit(f"has to be {_TYPE_NAMES[wanted]}, not {_TYPE_NAMES[type(value)]}")
 
 
-class Flag(NamedTuple):
+class Flag(Record):
     """True or false."""
 
     allowed: str = "true or false"
@@ -88,7 +89,7 @@ class Flag(NamedTuple):
         return _expect(value, bool)
 
 
-class WholeNumber(NamedTuple):
+class WholeNumber(Record):
     """An integer in a range.
 
     :param least: smallest value allowed.
@@ -125,7 +126,7 @@ class WholeNumber(NamedTuple):
         return number * self.scale
 
 
-class Choice(NamedTuple):
+class Choice(Record):
     """One word of a few.
 
     :param words: the words.
@@ -151,7 +152,7 @@ class Choice(NamedTuple):
         return word
 
 
-class Text(NamedTuple):
+class Text(Record):
     """Text of a certain syntax.
 
     :param syntax: checks the text and returns its normal spelling, or raises `Unfit`.
@@ -183,7 +184,7 @@ class Text(NamedTuple):
         return self.syntax(text)
 
 
-class FilePath(NamedTuple):
+class FilePath(Record):
     """The path of a file or folder, which need not exist yet.
 
     :param absent: the word for no path at all, or None if there has to be one.
@@ -221,7 +222,7 @@ class FilePath(NamedTuple):
         return path if folder is None else folder / path
 
 
-class Listing(NamedTuple):
+class Listing(Record):
     """An array of different values of one kind.
 
     :param of: the kind of an element.

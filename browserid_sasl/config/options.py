@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from browserid_sasl.config import kinds
 from browserid_sasl.config.kinds import Kind
@@ -23,7 +23,7 @@ _NAME_LENGTH: Final = 64
 _Word = TypeVar("_Word", bound=str)
 
 
-class Option(NamedTuple):
+class Option(Record):
     """An option as declared.
 
     :param kind: its type.
@@ -40,7 +40,7 @@ class Option(NamedTuple):
     together: str = ""
 
 
-class Origin(NamedTuple):
+class Origin(Record):
     """Where an option was given: path of the file, and the line counted from 1."""
 
     file: str
@@ -53,7 +53,7 @@ Key = tuple[str, ...]
 """Section and option, with the section's own name between them if it is one of several."""
 
 
-class Setting(NamedTuple):
+class Setting(Record):
     """An option's value as the program reads it, and where it was given."""
 
     value: object

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from browserid_sasl.cyrus.codes import Disposition, LogLevel
+from browserid_sasl.records import Record
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 
 
@@ -36,7 +37,7 @@ class Outcome(NamedTuple):
     properties: tuple[tuple[str, str], ...] = ()
 
 
-class Connection(NamedTuple):
+class Connection(Record):
     """What libsasl2 knows of a connection when a mechanism starts on it.
 
     :param mechanism: name, without ``-PLUS``.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from browserid_sasl.gss.mechanisms import Curve
+from browserid_sasl.records import Record
 
 
-class Point(NamedTuple):
+class Point(Record):
     """A public point as it came or as it goes; it need not be on any curve.
 
     :param x: big-endian; leading zero octets may be missing.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.agreement import Point
@@ -43,7 +43,7 @@ class Option(Enum):
 _OPTIONS: Final = {option.value: option for option in Option}
 
 
-class KeyAgreement(NamedTuple):
+class KeyAgreement(Record):
     """An initiator's half of the key agreement.
 
     :param curve: the curve it names.
@@ -122,8 +122,12 @@ class InitiatorClaims(Record):
         return members | self._binding() | self._options()
 
     def _times(self) -> dict[str, Any]:
-        expires, issued_at, not_before = self.validity
-        times = {"exp": expires, "iat": issued_at, "nbf": not_before}
+        validity = self.validity
+        times = {
+            "exp": validity.expires,
+            "iat": validity.issued_at,
+            "nbf": validity.not_before,
+        }
         return {name: time for name, time in times.items() if time is not None}
 
     def _binding(self) -> dict[str, Any]:
@@ -134,7 +138,7 @@ class InitiatorClaims(Record):
         return {"opts": asked} if asked else {}
 
 
-class IssuedTicket(NamedTuple):
+class IssuedTicket(Record):
     """The ticket in a response.
 
     :param tid: its identifier.
@@ -145,7 +149,7 @@ class IssuedTicket(NamedTuple):
     expires: int
 
 
-class ReportedError(NamedTuple):
+class ReportedError(Record):
     """The status in an error token (PROTOCOL.md section 4.4).
 
     :param major: GSS major status.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.records import Record
 
 
-class Dialect(NamedTuple):
+class Dialect(Record):
     """How a generation spells what both say.
 
     :param name: as the configuration has it.

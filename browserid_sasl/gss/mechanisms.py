@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.records import Record
 
 OID_PREFIX: Final = (1, 3, 6, 1, 4, 1, 5322, 24, 1)
 PLUS: Final = "-PLUS"
 
 
-class Curve(NamedTuple):
+class Curve(Record):
     """A curve for key agreement.
 
     :param name: as `crv` spells it.
@@ -26,7 +27,7 @@ P521: Final = Curve("P-521", 66)
 CURVES: Final = {curve.name: curve for curve in (P256, P521)}
 
 
-class Mechanism(NamedTuple):
+class Mechanism(Record):
     """A mechanism of the family.
 
     :param name: its SASL name, without ``-PLUS``.

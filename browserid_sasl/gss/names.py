@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.records import Record
 
 MAX_LENGTH: Final = 512
 HOST_SERVICE: Final = "host"
@@ -25,7 +26,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 _SPECIFIC: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
-class ServiceName(NamedTuple):
+class ServiceName(Record):
     """A service on a host: ``service/host`` or ``service/host/specific``.
 
     :param service: for example ``imap``.
@@ -77,7 +78,7 @@ class ServiceName(NamedTuple):
         return host_alias and claimed == ServiceName(HOST_SERVICE, self.host, self.specific)
 
 
-class UserName(NamedTuple):
+class UserName(Record):
     """A person.
 
     :param email: the address, its domain in lower case.

@@ -38,9 +38,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.records import Record
 
 
 class Send(Enum):
@@ -101,7 +102,7 @@ StateT = TypeVar("StateT", bound=Enum)
 EventT = TypeVar("EventT", bound=Enum)
 
 
-class Transition(NamedTuple, Generic[StateT]):
+class Transition(Record, Generic[StateT]):
     """An arrow of the diagram.
 
     :param to: the state it leads to.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
@@ -21,6 +21,7 @@ from browserid_sasl.identity.support import (
     parse_support_document,
 )
 from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.records import Record
 from browserid_sasl.store.base import AuthorityCache, CachedDocument
 
 MAX_DELEGATIONS: Final = 6
@@ -36,7 +37,7 @@ _MAX_REMEMBERED: Final = 1024
 _Value = TypeVar("_Value")
 
 
-class FetchedDocument(NamedTuple):
+class FetchedDocument(Record):
     """A support document as it came.
 
     :param body: its octets.
@@ -196,7 +197,7 @@ class AuthorityResolver:
         )
 
 
-class _Recent(NamedTuple):
+class _Recent(Record):
     """The last document used: on a busy server it is the one that the next login needs.
 
     Not for long, because another process may have put a newer one into the cache.

@@ -6,7 +6,7 @@ PROTOCOL.md section 1.3.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of, read_domain
@@ -14,12 +14,13 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt, SigningKey
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.records import Record
 
 _WHAT: Final = "the certificate"
 _REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal"})
 
 
-class Certificate(NamedTuple):
+class Certificate(Record):
     """A parsed certificate. It proves nothing before its signature was verified.
 
     :param issuer: domain of the identity provider, in lower case.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
 from browserid_sasl.identity.addresses import read_domain
@@ -17,7 +17,7 @@ _MAX_PATH: Final = 1024
 _WHAT: Final = "the support document"
 
 
-class SupportDocument(NamedTuple):
+class SupportDocument(Record):
     """A domain that certifies its own addresses.
 
     :param keys: its signing keys; any of them verifies.
@@ -32,7 +32,7 @@ class SupportDocument(NamedTuple):
     certify: str | None = None
 
 
-class Delegation(NamedTuple):
+class Delegation(Record):
     """A domain whose addresses another one certifies.
 
     :param authority: that domain, in lower case.

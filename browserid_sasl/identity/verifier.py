@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from browserid_sasl.identity.authority import Authority
@@ -19,7 +20,7 @@ DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
 _CLOCK_REMEDY: Final = "compare the clocks of both machines"
 
 
-class Validity(NamedTuple):
+class Validity(Record):
     """When an assertion says it is valid; all in ms.
 
     :param expires: `exp`, or `iat` of a re-authentication that has no `exp`.
@@ -32,7 +33,7 @@ class Validity(NamedTuple):
     not_before: int | None = None
 
 
-class Verifier(NamedTuple):
+class Verifier(Record):
     """Checks times, certificates and signatures; the audience and bindings are checked before.
 
     :param authority: says which keys may sign for an address.

@@ -6,12 +6,13 @@ the key that is trusted, never from the token: a token's header has to agree wit
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.records import Record
 
 
-class Algorithm(NamedTuple):
+class Algorithm(Record):
     """A signature algorithm.
 
     :param name: its name in a header's `alg`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
@@ -41,7 +41,7 @@ class SigningKey(Protocol):
         """The signature over `data`."""
 
 
-class Header(NamedTuple):
+class Header(Record):
     """A token's header.
 
     :param alg: the algorithm it claims, ``none`` when unsigned.

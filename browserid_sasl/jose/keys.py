@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -36,7 +36,7 @@ _WHAT: Final = "the key"
 _DIGITS: Final = {10: re.compile("[0-9]+"), 16: re.compile("[0-9A-Fa-f]+")}
 
 
-class PublicKey(NamedTuple):
+class PublicKey(Record):
     """A public key and the one algorithm it verifies.
 
     :param algorithm: row of the algorithm table.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.records import Record
 
 MAX_LENGTH: Final = 2048
 
@@ -24,7 +25,7 @@ class BindingFlag(Enum):
     USED = "p"
 
 
-class Gs2Header(NamedTuple):
+class Gs2Header(Record):
     """A GS2 header.
 
     :param flag: what the client says about channel binding.

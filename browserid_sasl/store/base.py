@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from browserid_sasl.records import Record, field
 
@@ -92,7 +92,7 @@ class IdentityRecord(Record):
     expires: int
 
 
-class CachedDocument(NamedTuple):
+class CachedDocument(Record):
     """An identity provider's support document as fetched (PROTOCOL.md section 2).
 
     :param body: the JSON octets.
@@ -206,7 +206,7 @@ class AuthorityCache(Protocol):
         """Every document that has not expired at `now` (ms), with its domain."""
 
 
-class AcceptorStores(NamedTuple):
+class AcceptorStores(Record):
     """What an acceptor needs to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.
@@ -220,7 +220,7 @@ class AcceptorStores(NamedTuple):
     admission: Admission | None = None
 
 
-class InitiatorStores(NamedTuple):
+class InitiatorStores(Record):
     """What an initiator, and the agent that signs for it, need to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.

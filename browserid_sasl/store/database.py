@@ -32,9 +32,10 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from browserid_sasl.errors import Code, ConfigurationError, StoreError
+from browserid_sasl.records import Record
 
 Row = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -59,7 +60,7 @@ _opening = threading.RLock()
 _databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
 
 
-class Schema(NamedTuple):
+class Schema(Record):
     """What is in a file.
 
     :param noun: what to call the file in a message, for example ``acceptor store``.

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from browserid_sasl.config import AuthorityOverride, Config, files, load
+from browserid_sasl.config.options import Origin
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.records import replace
 
@@ -175,9 +176,9 @@ def test_the_users_file_replaces_options_of_the_systems(places: Mapping[str, Pat
             "https://user.test", ca_file=places["system"].parent / "system.pem"
         )
     }
-    assert config.origins["server.clock_skew"] == (str(places["user"]), 2)
-    assert config.origins["server.ticket_lifetime"] == (str(places["system"]), 4)
-    assert config.origins["authorities.example.test.url"] == (str(places["user"]), 5)
+    assert config.origins["server.clock_skew"] == Origin(str(places["user"]), 2)
+    assert config.origins["server.ticket_lifetime"] == Origin(str(places["system"]), 4)
+    assert config.origins["authorities.example.test.url"] == Origin(str(places["user"]), 5)
 
 
 @pytest.mark.usefixtures("places")

@@ -12,6 +12,7 @@ import pytest
 
 from browserid_sasl import api
 from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.services import AES128, Imapd, Installation, Site, Syslog, free_port, run
 
@@ -143,7 +144,7 @@ def test_a_process_that_has_started_needs_the_files_no_more(
 def test_a_client_whose_clock_is_ten_minutes_slow(
     imapd: Imapd, syslog: Syslog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = api.SYSTEM._replace(clock=lambda: api.SYSTEM.clock() - 660_000)
+    slow = replace(api.SYSTEM, clock=lambda: api.SYSTEM.clock() - 660_000)
     monkeypatch.setattr("browserid_sasl.api.client.SYSTEM", slow)
     with refused(imapd, syslog, "BROWSERID: .*expired.*clock"):
         monkeypatch.undo()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -21,6 +21,7 @@ from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener, make_server, url_of
 from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.records import replace
 
 DOMAIN = "example.test"
 ALICE = f"alice@{DOMAIN}"
