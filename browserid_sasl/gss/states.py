@@ -182,10 +182,9 @@ class Machine(Generic[StateT, EventT]):
                 Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
             )
 
-    def fire(self, event: EventT) -> Send:
+    def fire(self, event: EventT) -> None:
         """Move along the event's transition.
 
-        :returns: what has to be sent.
         :raises LocalProtocolError: invalid-usage when the table has no such transition.
         """
         transition = self._table.get((self._state, event))
@@ -194,4 +193,3 @@ class Machine(Generic[StateT, EventT]):
                 Code.INVALID_USAGE, f"{event.name} is not possible in state {self._state.name}"
             )
         self._state = transition.to
-        return transition.send

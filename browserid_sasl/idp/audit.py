@@ -13,8 +13,8 @@ from enum import Enum
 from pathlib import Path
 
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.idp.files import PRIVATE_FILE
 from browserid_sasl.jose import json as strict_json
+from browserid_sasl.private_files import PRIVATE_FILE
 
 
 class Event(Enum):

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.idp.files import create_private
+from browserid_sasl.private_files import create_private
 
 _BUSY_S = 10
 

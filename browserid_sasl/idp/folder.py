@@ -19,10 +19,10 @@ from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Database, Domain
-from browserid_sasl.idp.files import make_private_folder
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
+from browserid_sasl.private_files import make_private_folder
 from browserid_sasl.records import Record
 
 _DATABASE: Final = "provider.sqlite"

@@ -24,9 +24,9 @@ from browserid_sasl.errors import (
     StoreError,
 )
 from browserid_sasl.identity.support import MAX_KEYS
-from browserid_sasl.idp.files import create_private, make_private_folder, write_atomically
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PrivateKey, PublicKey
+from browserid_sasl.private_files import create_private, make_private_folder, write_atomically
 from browserid_sasl.records import Record, field, replace
 
 Algorithm = Literal["RS256", "ES256"]

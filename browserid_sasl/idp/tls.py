@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.idp.files import PUBLIC_FILE, make_private_folder, write_atomically
+from browserid_sasl.private_files import PUBLIC_FILE, make_private_folder, write_atomically
 from browserid_sasl.records import Record, field
 
 _AUTHORITY_LIFE: Final = timedelta(days=3650)

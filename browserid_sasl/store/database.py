@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from browserid_sasl.errors import Code, ConfigurationError, StoreError
+from browserid_sasl.private_files import PRIVATE_FILE, flush_folder, make_folders
 from browserid_sasl.records import Record
 
 Row = tuple[Any, ...]
@@ -238,7 +239,7 @@ class SqliteDatabase:
         return session
 
     def _provide_file(self) -> None:
-        _make_folder(self.path.parent)
+        make_folders(self.path.parent)
         _require_private(self.path.parent, os.stat(self.path.parent), "700")
         if not os.path.lexists(self.path):
             self._create_file()
@@ -255,7 +256,7 @@ class SqliteDatabase:
         folder = self.path.parent
         with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=folder) as workshop:
             temporary = Path(workshop, self.path.name)
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
             with closing(sqlite3.connect(temporary, isolation_level=None)) as connection:
                 connection.executescript(
                     f"PRAGMA page_size = {_PAGE_SIZE};"
@@ -270,7 +271,7 @@ class SqliteDatabase:
                 os.chown(temporary, owner.st_uid, owner.st_gid)
             with suppress(FileExistsError):  # another process was first
                 os.link(temporary, self.path)
-        _flush_folder(folder)
+        flush_folder(folder)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -393,14 +394,6 @@ def _file_identity(path: Path) -> tuple[int, int]:
     return (status.st_dev, status.st_ino)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for its owner alone."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-
-
 def _require_private(path: Path, status: os.stat_result, mode: str) -> None:
     if os.geteuid() not in (0, status.st_uid):
         raise StoreError(
@@ -414,14 +407,6 @@ def _require_private(path: Path, status: os.stat_result, mode: str) -> None:
             f"{path} is accessible to other users (mode {stat.S_IMODE(status.st_mode):o})",
             f"run: chmod {mode} {path}",
         )
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _before_fork() -> None:

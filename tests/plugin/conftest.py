@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,7 +11,14 @@ import pytest
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support import pages
 from tests.support.sample_programs import ROOT
-from tests.support.services import Installation, Site, Syslog, folder_for_all, run
+from tests.support.services import (
+    Installation,
+    Site,
+    Syslog,
+    build_driver,
+    folder_for_all,
+    run,
+)
 
 HERE = Path(__file__).parent
 NEEDED = ("/usr/lib/cyrus/bin/imapd", "/usr/sbin/slapd", "/usr/sbin/postfix", "/usr/bin/valgrind")
@@ -99,9 +105,4 @@ def python_with_sasl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Both sides of libsasl2 in one process: driver.c says how it is used."""
-    program = tmp_path_factory.mktemp("driver") / "driver"
-    warnings = ("-Wall", "-Wextra", "-Werror")
-    done = run(("cc", "-g", *warnings, HERE / "driver.c", "-o", program, "-lsasl2", "-lpthread"))
-    if done.returncode != 0:
-        raise subprocess.SubprocessError(done.stdout)
-    return program
+    return build_driver(tmp_path_factory.mktemp("driver"))

@@ -91,6 +91,18 @@ def folder_for_all() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def build_driver(folder: Path) -> Path:
+    """Compile tests/plugin/driver.c, which says how it is used.
+
+    :param folder: where to put the program.
+    """
+    source, program = ROOT / "tests" / "plugin" / "driver.c", folder / "driver"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    done = run(("cc", "-g", *warnings, source, "-o", program, "-lsasl2", "-lpthread"))
+    assert done.returncode == 0, done.stdout
+    return program
+
+
 class Installation:
     """What `make install` makes, in a folder of its own.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +11,22 @@ PUBLIC_FILE: Final = 0o644
 PRIVATE_FOLDER: Final = 0o700
 
 
-def make_private_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there; others lose access to it.
+def make_folders(path: Path) -> None:
+    """Make a folder, and those above it, unless they are there; what is made is private.
 
-    What is missing above it is made private too: it may be the parent of other private folders.
-
-    :raises OSError: it can not be made.
+    :raises OSError: one can not be made.
     """
     for folder in (*reversed(path.parents), path):
-        if not folder.exists():
+        if not folder.is_dir():
             folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder like `make_folders`; if it is there, others lose access to it.
+
+    :raises OSError: it can not be made, or belongs to another user.
+    """
+    make_folders(path)
     path.chmod(PRIVATE_FOLDER)
 
 
@@ -30,6 +35,8 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
 
     :raises OSError: it can not be written; what was there before is still there.
     """
+    import tempfile  # noqa: PLC0415 - services that only keep stores do without
+
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:
@@ -41,7 +48,7 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    flush_folder(path.parent)
 
 
 def create_private(path: Path) -> None:
@@ -52,7 +59,11 @@ def create_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
 
 
-def _sync_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
+    """Have what is in a folder, as a list of names, on the disk.
+
+    :raises OSError: it can not be done.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
