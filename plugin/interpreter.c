@@ -37,9 +37,9 @@
  * Without the search path, a program's own Python would not find the package.
  */
 static const char loader[] =
-    "import importlib, site, sys\n"
+    "import importlib, sys\n"
     "def load(packages):\n"
-    "    site.addsitedir(packages)\n"
+    "    sys.path.append(packages)\n"
     "    importlib.invalidate_caches()\n"
     "    try:\n"
     "        return importlib.import_module('browserid_sasl.cyrus')\n"
@@ -114,7 +114,7 @@ static PyStatus start_isolated(const char *executable) {
     PyConfig_InitIsolatedConfig(&config);
     config.install_signal_handlers = 0;
     config.write_bytecode = 0; /* the environment belongs to root */
-    config.site_import = 0; /* the loader adds the one folder there is to add */
+    config.site_import = 0; /* the loader adds the one folder there is to add, and runs no .pth */
     status = PyConfig_SetBytesString(&config, &config.executable, executable);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);

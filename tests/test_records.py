@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused(arguments: dict[str, int]) -> None:
 
 
 def test_a_field_without_default_after_one_with_is_refused() -> None:
-    with pytest.raises(SyntaxError):
+    with pytest.raises(TypeError, match="a field without a default follows"):
 
         class Wrong(Record):
             x: int = 0

@@ -121,7 +121,7 @@ def _to_json(context: SecurityContext, sequence: SequenceState) -> dict[str, Any
         "tkt": context.ticket_used,
         "xrt": context.extra_round_trip,
         # A document of its own: inside of this one it could be nested too deep to be read again.
-        "attr": strict_json.dumps(context.attributes).decode("utf-8"),
+        "attr": strict_json.dumps(dict(context.attributes)).decode("utf-8"),
         "crk": "" if context.root_key is None else b64.encode(context.root_key),
         "seq": [sequence.send, sequence.receive, sequence.received],
     }

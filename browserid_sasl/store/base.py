@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from browserid_sasl.records import Record, field
@@ -17,6 +18,8 @@ from browserid_sasl.records import Record, field
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
 #: the largest clock skew that a verifier may permit, and some.
 REPLAY_GRACE: Final = 600_000
+
+_NO_ATTRIBUTES: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class AcceptorTicket(Record):
@@ -47,7 +50,7 @@ class AcceptorTicket(Record):
     renew_until: int
     mutual: bool = False
     renewed: bool = False
-    attributes: Mapping[str, object] = field(default_factory=dict)
+    attributes: Mapping[str, object] = _NO_ATTRIBUTES
 
 
 class InitiatorTicket(Record):

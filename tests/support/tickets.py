@@ -30,6 +30,7 @@ def acceptor_ticket(**changes: Any) -> AcceptorTicket:
         "issued_at": NOW,
         "expires": NOW + 10 * HOUR,
         "renew_until": NOW + 7 * 24 * HOUR,
+        "attributes": {},
     }
     return AcceptorTicket(**fields | changes)
 
