@@ -10,7 +10,10 @@ from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.mechanisms import P256, P521, Curve
 
-_PARAMETERS: Final[dict[Curve, ec.EllipticCurve]] = {P256: ec.SECP256R1(), P521: ec.SECP521R1()}
+_PARAMETERS: Final[dict[str, ec.EllipticCurve]] = {
+    P256.name: ec.SECP256R1(),
+    P521.name: ec.SECP521R1(),
+}
 
 
 class EcdhKey:
@@ -29,7 +32,7 @@ class EcdhKey:
     @classmethod
     def generate(cls, curve: Curve) -> EcdhKey:
         """A new key pair."""
-        return cls(curve, ec.generate_private_key(_PARAMETERS[curve]))
+        return cls(curve, ec.generate_private_key(_PARAMETERS[curve.name]))
 
     @classmethod
     def from_number(cls, curve: Curve, number: int) -> EcdhKey:
@@ -37,7 +40,7 @@ class EcdhKey:
 
         :raises ValueError: when the curve has no such key.
         """
-        return cls(curve, ec.derive_private_key(number, _PARAMETERS[curve]))
+        return cls(curve, ec.derive_private_key(number, _PARAMETERS[curve.name]))
 
     @property
     def point(self) -> Point:
@@ -49,7 +52,7 @@ class EcdhKey:
         """See `EphemeralKey.agree`."""
         size = self.curve.field_size
         encoded = b"\x04" + peer.x.rjust(size, b"\0") + peer.y.rjust(size, b"\0")
-        parameters = _PARAMETERS[self.curve]
+        parameters = _PARAMETERS[self.curve.name]
         try:
             public = ec.EllipticCurvePublicKey.from_encoded_point(parameters, encoded)
             return self.private_key.exchange(ec.ECDH(), public)

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
-from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.algorithms import Algorithm, algorithm_for, bad_signature
 from browserid_sasl.records import Record, field
 
@@ -88,8 +87,8 @@ class PublicKey(Record):
         DSA keys, which that does not know, are treated alike.
         """
         members = self.to_json("jwk")
-        text = strict_json.dumps({name: members[name] for name in sorted(members)})
-        return hashlib.sha256(text).digest()
+        text = ",".join(f'"{name}":"{members[name]}"' for name in sorted(members))
+        return hashlib.sha256(f"{{{text}}}".encode("ascii")).digest()
 
 
 class PrivateKey(Record):

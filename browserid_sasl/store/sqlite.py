@@ -15,7 +15,6 @@ let its assertion in again. A ticket only saves time: of too many, those that ex
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -537,7 +536,8 @@ def _one_in(period: int) -> bool:
     Not a count: many services answer a few logins with each of their processes, and none of those
     would ever get to the end of one.
     """
-    return int.from_bytes(os.urandom(4), "big") % period == 0
+    # The clock will do, well mixed, and is read in a tenth of the time that random numbers take.
+    return hash((time.perf_counter_ns(),)) % period == 0
 
 
 def _purge_all(purge_batch: Callable[[int, int], int], before: int) -> int:

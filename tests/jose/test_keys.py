@@ -94,6 +94,17 @@ class TestSpellings:
         assert thumbprints == {public.thumbprint}
         assert public.thumbprint != key("another", algorithm).public_key.thumbprint
 
+    def test_the_thumbprint_of_rfc_7638_section_3_1(self) -> None:
+        n = (
+            "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6"
+            "tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5"
+            "v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD0"
+            "8qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU"
+            "8awapJzKnqDKgw"
+        )
+        public = parse_public_key({"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256"})
+        assert b64.encode(public.thumbprint) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
     def test_members_that_are_not_needed_are_ignored(self) -> None:
         public = key("signer").public_key
         assert parse_public_key(public.to_json("jwk") | {"use": "sig", "kid": "1"}) == public
