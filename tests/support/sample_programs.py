@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from browserid_sasl import config, store
+from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.api import CLIENT_DATABASE, Client
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.identity import certificate
@@ -38,10 +39,16 @@ class Person:
     """A `CredentialSource` with a fresh key and a certificate of the domain."""
 
     def __init__(
-        self, email: str, provider_key: PrivateKey, issuer: str = DOMAIN, **claims: object
+        self,
+        email: str,
+        provider_key: PrivateKey,
+        issuer: str = DOMAIN,
+        *,
+        key_type: KeyType = "ES256",
+        **claims: object,
     ) -> None:
         self.identity = email
-        self.key = PrivateKey.generate("ES256")
+        self.key = PrivateKey.generate(key_type)
         now = time.time_ns() // 1_000_000
         self.expires = now + 3_600_000
         self.certificate = certificate.issue(
@@ -86,12 +93,16 @@ class Realm:
             """
         )
 
-    def person(self, email: str = ALICE, **claims: object) -> Person:
+    def person(
+        self, email: str = ALICE, *, key_type: KeyType = "ES256", **claims: object
+    ) -> Person:
         """Somebody who can log in from this process.
 
+        :param key_type: of the key. One for ES256 is made much faster than the usual RS256.
         :param claims: further ones of the certificate.
         """
-        return Person(email, self._provider_key, email.partition("@")[2], **claims)
+        issuer = email.partition("@")[2]
+        return Person(email, self._provider_key, issuer, key_type=key_type, **claims)
 
     def sign_in(self, email: str = ALICE, **claims: object) -> None:
         """Put somebody's key and certificate where the sample client looks for them."""
