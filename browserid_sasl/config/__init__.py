@@ -8,7 +8,7 @@ there by ``python -m browserid_sasl.config``.
 """
 
 from browserid_sasl.config.configuration import Config
-from browserid_sasl.config.files import load
+from browserid_sasl.config.files import candidate_files, load
 from browserid_sasl.config.options import Origin, options_of
 from browserid_sasl.config.sections import (
     AuthorityOverride,
@@ -30,6 +30,7 @@ __all__ = [
     "SamlAuthority",
     "ServerConfig",
     "StoreConfig",
+    "candidate_files",
     "load",
     "options_of",
 ]

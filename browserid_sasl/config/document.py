@@ -6,14 +6,17 @@ import codecs
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
-from browserid_sasl.config.location import Location, locate
 from browserid_sasl.config.options import Key, Origin, Setting, not_allowed, options_of, unknown
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from browserid_sasl.config.location import Location
 
 _SYNTAX_ERROR: Final = r"(?s)(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)"
 _TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
@@ -31,12 +34,11 @@ def read_settings(data: bytes, file: Path) -> dict[Key, Setting]:
     text = _decode(data, file)
     try:
         tables = _parse(text, file)
-        lines = locate(text.replace("\r\n", "\n"))
     except RecursionError:
         raise ConfigurationError(
             "arrays or tables are nested too deeply", "no option needs this", file=str(file)
         ) from None
-    return dict(_Document(file, lines).settings(tables))
+    return dict(_Document(file, text).settings(tables))
 
 
 def _decode(data: bytes, file: Path) -> str:
@@ -79,9 +81,9 @@ def _syntax_error(description: str, text: str, file: Path) -> ConfigurationError
 
 
 class _Document:
-    def __init__(self, file: Path, lines: dict[Location, int]) -> None:
+    def __init__(self, file: Path, text: str) -> None:
         self._file = file
-        self._lines = lines
+        self._text = text
 
     def settings(self, tables: dict[str, Any]) -> Iterator[tuple[Key, Setting]]:
         for name, table in tables.items():
@@ -158,7 +160,20 @@ class _Document:
         return ConfigurationError(message, remedy, file=origin.file, line=origin.line)
 
     def _origin(self, location: Location) -> Origin:
-        return Origin(str(self._file), self._lines[location])
+        return Origin(str(self._file), partial(self._line, location))
+
+    def _line(self, location: Location) -> int:
+        return self._lines.get(location, 0)
+
+    @cached_property
+    def _lines(self) -> dict[Location, int]:
+        # Only who is told of an error wants to know.
+        from browserid_sasl.config.location import locate  # noqa: PLC0415
+
+        try:
+            return locate(self._text.replace("\r\n", "\n"))
+        except RecursionError:
+            return {}
 
 
 def _quote_the_name(kind: str) -> str:

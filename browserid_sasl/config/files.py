@@ -35,8 +35,7 @@ def load(
         False in a process that runs with a file's set-user-ID or set-group-ID bit.
     :raises ConfigurationError: if a file is not valid, can not be read or is not to be trusted.
     """
-    user = user and not _privileges_were_raised()
-    settings = {} if user else _daemon_defaults()
+    settings = {} if _is_personal(user) else _daemon_defaults()
     for file, required in _files(path, environ, user):
         data = _read(file, required)
         if data is not None:
@@ -47,13 +46,21 @@ def load(
     return _configuration(settings)
 
 
-def _privileges_were_raised() -> bool:
-    return os.getuid() != os.geteuid() or os.getgid() != os.getegid()
+def candidate_files(
+    path: Path | None = None, *, environ: Mapping[str, str] = os.environ, user: bool = True
+) -> list[Path]:
+    """The files that `load` reads with the same arguments, as far as they exist."""
+    return [file for file, _ in _files(path, environ, user)]
+
+
+def _is_personal(user: bool) -> bool:
+    return user and os.getuid() == os.geteuid() and os.getgid() == os.getegid()
 
 
 def _files(
     path: Path | None, environ: Mapping[str, str], user: bool
 ) -> Iterator[tuple[Path, bool]]:
+    user = _is_personal(user)
     if path is None and user and environ.get(VARIABLE):
         path = Path(environ[VARIABLE])
     if path is not None:

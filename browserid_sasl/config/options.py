@@ -8,7 +8,7 @@ are all read off these declarations.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -40,11 +40,36 @@ class Option(Record):
     together: str = ""
 
 
-class Origin(Record):
-    """Where an option was given: path of the file, and the line counted from 1."""
+class Origin:
+    """Where an option was given.
 
-    file: str
-    line: int
+    :param file: path of the file, empty for nowhere.
+    :param line: counted from 1, 0 if it is not known; or finds it, since most are never asked for.
+    """
+
+    __slots__ = ("_line", "file")
+
+    def __init__(self, file: str, line: int | Callable[[], int]) -> None:
+        self.file = file
+        self._line = line
+
+    @property
+    def line(self) -> int:
+        """The line, counted from 1; 0 if it is not known."""
+        if not isinstance(self._line, int):
+            self._line = self._line()
+        return self._line
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Origin):
+            return NotImplemented
+        return (self.file, self.line) == (other.file, other.line)
+
+    def __hash__(self) -> int:
+        return hash(self.file)
+
+    def __repr__(self) -> str:
+        return f"Origin({self.file!r}, {self.line})"
 
 
 NOWHERE: Final = Origin("", 0)
@@ -60,7 +85,7 @@ class Setting(Record):
     origin: Origin
 
 
-def options_of(section: type[Record]) -> dict[str, Option]:
+def options_of(section: type[Record]) -> Mapping[str, Option]:
     """A section's options by the name they have in the file, in the order of declaration."""
     result = {}
     for name, declared in fields(section).items():

@@ -105,23 +105,11 @@ class ServerExchange(Exchange["ServerMechanism"]):
     _strip_domain = ""
 
     def _start(self) -> ServerMechanism:
-        # Hardly a process is both server and client: each loads its own half.
-        from browserid_sasl.api.server import Server  # noqa: PLC0415
-
         connection = self._connection
-        config = facades.server_config(connection)
-        self._strip_domain = config.server.strip_domain
-        key = (
-            connection.service,
-            connection.host or "",
-            str(config.server.require_channel_binding),
-            *config.server.mechanisms,
-        )
-        server = facades.servers.get(
-            key, config, lambda: Server(config, connection.service, connection.host)
-        )
+        made = facades.server(connection)
+        self._strip_domain = made.config.server.strip_domain
         binding = connection.binding
-        return server.start(
+        return made.facade.start(
             connection.mechanism,
             channel_bindings={binding.type: binding.data} if binding else None,
             # libsasl2 itself takes one more empty message where a protocol needs that.
@@ -169,20 +157,10 @@ class ClientExchange(Exchange["ClientMechanism"]):
         self._authzid = "" if authzid == authname else authzid
 
     def _start(self) -> ClientMechanism:
-        from browserid_sasl.api.client import Client  # noqa: PLC0415
-
         connection = self._connection
-        config = facades.client_config(connection)
-        client = facades.clients.get(
-            (connection.service, connection.host or "", connection.mechanism, self._identity),
-            config,
-            lambda: Client(
-                config, connection.service, connection.host or "", identity=self._identity
-            ),
-        )
         used = connection.disposition == Disposition.USED
         wanted = connection.disposition == Disposition.WANT
-        return client.start(
+        return facades.client(connection, self._identity).facade.start(
             connection.mechanism if used else [connection.mechanism],
             authzid=self._authzid,
             channel_binding=connection.binding if used or wanted else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,29 @@ class TestReloading:
         realm.config_file.write_text("[server\n")
         assert new_server(realm).step(b"").code == Sasl.BADPARAM
         realm.config_file.write_text(good)
+        assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+
+    def test_a_file_that_is_changed_between_logins_counts(self, realm: Realm) -> None:
+        good = realm.config_file.read_text()
+        assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+        realm.config_file.write_text(good + "[server]\nclock_skew = 'soon'\n")
+        assert new_server(realm).step(b"").code == Sasl.BADPARAM
+        realm.config_file.write_text(good + f"[server]\nstrip_domain = '{DOMAIN}'\n")
+        assert log_in(new_client(), new_server(realm))[1].identity == "alice"
+        realm.config_file.write_text(good)
+        assert log_in(new_client(), new_server(realm))[1].identity == ALICE
+
+    def test_a_file_whose_mode_is_changed_is_looked_at_again(self, realm: Realm) -> None:
+        assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+        realm.config_file.chmod(0o666)
+        refused = os.geteuid() == 0
+        assert (new_server(realm).step(b"").code == Sasl.BADPARAM) is refused
+
+    def test_a_file_that_is_as_it_was_is_not_read_again(
+        self, realm: Realm, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+        monkeypatch.setattr("browserid_sasl.cyrus.facades.load", None)
         assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
 
 

@@ -106,7 +106,7 @@ class Realm:
 
     def sign_in(self, email: str = ALICE, **claims: object) -> None:
         """Put somebody's key and certificate where the sample client looks for them."""
-        person = self.person(email, **claims)
+        person = self.person(email, key_type="ES256", **claims)
         path = self._folder / "client" / CLIENT_DATABASE
         identities = store.open_initiator(path, durability="process").identities
         identities.put(
