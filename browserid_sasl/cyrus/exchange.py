@@ -178,7 +178,7 @@ class ClientExchange(Exchange["ClientMechanism"]):
 
 @contextmanager
 def _without_collecting() -> Iterator[None]:
-    """Spare what loads modules the search for garbage, of which that makes none."""
+    """Spare a first message, which may load modules, the search for garbage: they are none."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -310,8 +310,7 @@ def _from_der(signature: bytes, size: int) -> bytes:
 
 @cache
 def _ecdsa_sha256() -> ec.ECDSA:
-    # What the first of these loads takes long, like the module `serialization` where that is
-    # imported above. A login by ticket needs neither.
+    # What the first of these loads takes long, like `serialization`, and RSA needs neither.
     return ec.ECDSA(_HASHES["sha256"])
 
 
