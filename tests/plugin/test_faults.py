@@ -132,6 +132,7 @@ def test_a_process_that_has_started_needs_the_files_no_more(
     imapd: Imapd, installation: Installation
 ) -> None:
     log_in(imapd)
+    imapd.wait_until_idle()
     release = installation.environment.resolve()
     away = release.with_name("away")
     release.rename(away)
@@ -139,6 +140,27 @@ def test_a_process_that_has_started_needs_the_files_no_more(
         log_in(imapd)
     finally:
         away.rename(release)
+
+
+def test_a_process_that_has_seen_tickets_only_needs_them_for_an_assertion(
+    imapd: Imapd, syslog: Syslog, installation: Installation
+) -> None:
+    client = imapd.site.client("imap")
+    log_in(imapd, client.start(AES128))
+    imapd.end_processes()
+    log_in(imapd, client.start(AES128))
+    imapd.wait_until_idle()
+    release = installation.environment.resolve()
+    away = release.with_name("away")
+    release.rename(away)
+    try:
+        log_in(imapd, client.start(AES128))
+        imapd.wait_until_idle()
+        with refused(imapd, syslog, "the installation is damaged, run `make install` again"):
+            away.rename(release)
+    finally:
+        if away.exists():
+            away.rename(release)
 
 
 def test_a_client_whose_clock_is_ten_minutes_slow(

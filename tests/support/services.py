@@ -415,6 +415,11 @@ class Imapd:
             os.kill(pid, signal.SIGTERM)
         wait_until(lambda: not self.processes(), "the end of the imapds")
 
+    def wait_until_idle(self) -> None:
+        """Wait until no client is connected, so that the next one gets a process that is there."""
+        connected = self.folder / "conf" / "proc"
+        wait_until(lambda: not any(connected.iterdir()), "the end of all connections")
+
     def processes(self) -> list[int]:
         """The imapds that run."""
         children = Path(f"/proc/{self._master}/task/{self._master}/children").read_text().split()
