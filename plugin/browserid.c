@@ -27,11 +27,11 @@
 /* One connection's authentication, on either side. */
 struct exchange {
     PyObject *object;  /* browserid_sasl.cyrus.ServerExchange or ClientExchange */
-    PyObject *outcome; /* the last tuple from step(): owns what was handed to libsasl2 */
+    PyObject *outcome; /* the last tuple from take(): owns what was handed to libsasl2 */
     bool named;        /* client: has been told who logs in */
 };
 
-/* What step() returns, browserid_sasl.cyrus.Outcome, in its order. */
+/* What take() returns: the fields of browserid_sasl.cyrus.Outcome in their order. */
 struct outcome {
     int code;             /* SASL_OK, SASL_CONTINUE or an error */
     const char *output;   /* to send, or NULL */
@@ -145,12 +145,12 @@ static void dispose(void *conn_context, const sasl_utils_t *utils) {
     utils->free(exchange);
 }
 
-/* Call step(); the outcome's texts live until the next call. False if there is none. */
+/* Call take(); the outcome's texts live until the next call. False if there is none. */
 static bool take_outcome(struct exchange *exchange, const char *input, unsigned length,
                          struct outcome *outcome) {
     Py_CLEAR(exchange->outcome);
     exchange->outcome =
-        PyObject_CallMethod(exchange->object, "step", "y#", input ? input : "", (Py_ssize_t)length);
+        PyObject_CallMethod(exchange->object, "take", "y#", input ? input : "", (Py_ssize_t)length);
     return exchange->outcome && PyArg_ParseTuple(exchange->outcome, "iz#izzzzIzO!", &outcome->code,
                                                  &outcome->output, &outcome->length,
                                                  &outcome->level, &outcome->message,

@@ -1,7 +1,7 @@
 """What the Cyrus SASL plugin calls.
 
 The C half (plugin/browserid.c) makes a `ServerExchange` or a `ClientExchange` for each connection
-and passes each message to its `step`, which never raises: whatever happens becomes an `Outcome`
+and passes each message to its `take`, which never raises: whatever happens becomes an `Outcome`
 with a SASL code, a line for the log and a sentence for `sasl_errdetail`.
 """
 

@@ -16,8 +16,9 @@ from browserid_sasl.cyrus.codes import (
     describe_surprise,
     level_of,
 )
-from browserid_sasl.cyrus.interface import Connection, Outcome
+from browserid_sasl.cyrus.interface import Connection, Outcome, as_tuple
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.records import replace
 
 if TYPE_CHECKING:
     from browserid_sasl.sasl.client import ClientMechanism
@@ -49,6 +50,10 @@ class Exchange(ABC, Generic[Mechanism]):
                 return self._step(self._running, message)
         except BaseException as error:
             return self._failed(error)
+
+    def take(self, message: bytes) -> tuple[object, ...]:
+        """`step`, for the C half."""
+        return as_tuple(self.step(message))
 
     @abstractmethod
     def _start(self) -> Mechanism:
@@ -131,7 +136,7 @@ class ServerExchange(Exchange["ServerMechanism"]):
         # Many clients hang up on an error token: this may be the last that is heard of it.
         failure = self._failed(mechanism.failure)
         self._told = mechanism.failure
-        return failure._replace(code=Sasl.CONTINUE, output=output)
+        return replace(failure, code=Sasl.CONTINUE, output=output)
 
     def _user_name(self, address: str) -> str:
         local, at, domain = address.rpartition("@")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final
 
 from browserid_sasl.cyrus.codes import Disposition, LogLevel
-from browserid_sasl.records import Record
+from browserid_sasl.records import Record, fields
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 
 
-class Outcome(NamedTuple):
-    """What one step comes to. The C half takes it apart: both change together.
+class Outcome(Record):
+    """What one step comes to. The C half takes its fields apart: both change together.
 
     :param code: one of `Sasl`.
     :param output: octets to send, None for none.
@@ -35,6 +36,10 @@ class Outcome(NamedTuple):
     disposition: int = Disposition.NONE
     binding: str | None = None
     properties: tuple[tuple[str, str], ...] = ()
+
+
+as_tuple: Final[attrgetter[tuple[object, ...]]] = attrgetter(*fields(Outcome))
+"""An outcome's fields in the order of their declaration."""
 
 
 class Connection(Record):
