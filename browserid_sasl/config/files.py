@@ -48,9 +48,9 @@ def load(
 
 def candidate_files(
     path: Path | None = None, *, environ: Mapping[str, str] = os.environ, user: bool = True
-) -> list[Path]:
+) -> set[Path]:
     """The files that `load` reads with the same arguments, as far as they exist."""
-    return [file for file, _ in _files(path, environ, user)]
+    return {file for file, _ in _files(path, environ, user)}
 
 
 def _is_personal(user: bool) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -56,7 +56,7 @@ class Kept(Generic[Facade]):
     def get(
         self,
         key: tuple[str, ...],
-        sources: Iterable[Path],
+        sources: Set[Path],
         configure: Callable[[], Config],
         make: Callable[[Config], Facade],
     ) -> Made[Facade]:
@@ -67,12 +67,12 @@ class Kept(Generic[Facade]):
         :param configure: reads them.
         :param make: makes a server or client.
         """
-        stamps = _stamps(sources)
         with self._lock:
             kept = self._kept.get(key)
-        if kept is not None and kept.files == stamps | _stamps(kept.files):
+        if kept is not None and kept.files == _stamps(kept.files.keys() | sources):
             return kept
         # Before anything is read: what changes meanwhile is seen to have changed the next time.
+        stamps = _stamps(sources)
         config = configure()
         stamps |= _stamps(_files_of(config))
         made = Made(make(config), config, stamps)
