@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tests.support.services import Installation, Site, build_driver, folder_for_all
+from tests.support.services import build_driver, installed_site
 
 WARM_UP: Final = 3000
 EXCHANGES: Final = 100_000
@@ -20,15 +20,10 @@ _RESULT: Final = r"^ok (\d+) failed (\d+) grown (-?\d+) KiB (-?\d+) blocks$"
 
 def run() -> list[str]:
     """Measure, and give the result as lines of text."""
-    with folder_for_all() as folder:
-        installation = Installation(folder / "installation")
-        installation.folder.mkdir()
-        installation.make("install")
-        (folder / "site").mkdir()
-        site = Site(installation, folder / "site")
+    with installed_site() as site:
         site.realm.sign_in()
         site.configure("driver")
-        driver = build_driver(folder)
+        driver = build_driver(site.folder)
         done = site.run(driver, "-w", str(WARM_UP), "-n", str(EXCHANGES // 2), timeout=PATIENCE)
     match = re.search(_RESULT, done.stdout, re.MULTILINE)
     if not match:

@@ -25,9 +25,7 @@ from tests.support.services import (
     AES128,
     HOST,
     Imapd,
-    Installation,
-    Site,
-    folder_for_all,
+    installed_site,
 )
 from tests.support.services import (
     run as run_program,
@@ -131,8 +129,8 @@ def run() -> list[str]:
             ASSERTION: (AES128, without_ticket),
             SCRAM: (SCRAM, Scram),
         }
-        first = _first_logins(imapd, ways)
-        further = _further_logins(imapd, ways)
+        first = _logins(imapd, ways, FIRST_LOGINS, fresh=True)
+        further = _logins(imapd, ways, FURTHER_LOGINS, fresh=False)
         memory = {way: _memory(imapd, *ways[way]) for way in (TICKET, SCRAM)}
     added = {way: first[way] - first[SCRAM] for way in (TICKET, ASSERTION)}
     return [
@@ -157,14 +155,8 @@ def _verdict(way: str, added: float) -> str:
 
 @contextmanager
 def _server() -> Iterator[Imapd]:
-    with folder_for_all() as folder:
-        installation = Installation(folder / "installation")
-        installation.folder.mkdir()
-        installation.make("install")
-        site_folder = folder / "site"
-        site_folder.mkdir()
-        site = Site(installation, site_folder, "cyrus")
-        passwords = site_folder / "sasldb2"
+    with installed_site("cyrus") as site:
+        passwords = site.folder / "sasldb2"
         _add_password(passwords)
         mechanisms = f"{AES128} {SCRAM}"
         options = {"sasl_mech_list": mechanisms, "sasl_sasldb_path": str(passwords)}
@@ -180,20 +172,16 @@ def _add_password(passwords: Path) -> None:
     passwords.chmod(0o644)
 
 
-def _first_logins(imapd: Imapd, ways: Ways) -> dict[str, float]:
-    """Medians over fresh processes, the caches of the machine being warm."""
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(FIRST_LOGINS):
-        for way, (name, make) in ways.items():
-            imapd.end_processes()
-            times[way].append(_log_in(imapd, name, make()))
-    return {way: median(all_times[1:]) for way, all_times in times.items()}
+def _logins(imapd: Imapd, ways: Ways, rounds: int, *, fresh: bool) -> dict[str, float]:
+    """Medians without the first round, after which the caches of the machine are warm.
 
-
-def _further_logins(imapd: Imapd, ways: Ways) -> dict[str, float]:
+    :param fresh: whether each login gets a process of its own.
+    """
     times: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in range(FURTHER_LOGINS):
+    for _ in range(rounds):
         for way, (name, make) in ways.items():
+            if fresh:
+                imapd.end_processes()
             times[way].append(_log_in(imapd, name, make()))
     return {way: median(all_times[1:]) for way, all_times in times.items()}
 

@@ -4,9 +4,11 @@ do, and the service recovers by itself when the cause is gone."""
 from __future__ import annotations
 
 import imaplib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -98,19 +100,26 @@ def test_an_option_has_a_value_that_is_not_allowed(imapd: Imapd, syslog: Syslog)
         imapd.end_processes()
 
 
+@contextmanager
+def hidden(path: Path) -> Iterator[Callable[[], object]]:
+    """Moves something away; what the block is given puts it back, or else its end does."""
+    away = path.with_name("away")
+    path.rename(away)
+    try:
+        yield lambda: away.rename(path)
+    finally:
+        if os.path.lexists(away):
+            away.rename(path)
+
+
 def test_the_environment_is_deleted_under_a_running_service(
     imapd: Imapd, syslog: Syslog, installation: Installation
 ) -> None:
     imapd.end_processes()
     python = installation.environment / "bin" / "python3"
-    away = python.with_name("away")
-    python.rename(away)
-    try:
+    with hidden(python) as put_back:
         with refused(imapd, syslog, f"{python.name}: No such file.*run `make install` again"):
-            away.rename(python)
-    finally:
-        if away.exists() or away.is_symlink():
-            away.rename(python)
+            put_back()
 
 
 def test_the_package_is_deleted_under_a_running_service(
@@ -118,14 +127,9 @@ def test_the_package_is_deleted_under_a_running_service(
 ) -> None:
     imapd.end_processes()
     [packages] = installation.environment.glob("lib/python3*/site-packages")
-    package, away = packages / "browserid_sasl", packages / "away"
-    package.rename(away)
-    try:
+    with hidden(packages / "browserid_sasl") as put_back:
         with refused(imapd, syslog, "No module named 'browserid_sasl'.*run `make install` again"):
-            away.rename(package)
-    finally:
-        if away.exists():
-            away.rename(package)
+            put_back()
 
 
 def test_a_process_that_has_started_needs_the_files_no_more(
@@ -133,13 +137,8 @@ def test_a_process_that_has_started_needs_the_files_no_more(
 ) -> None:
     log_in(imapd)
     imapd.wait_until_idle()
-    release = installation.environment.resolve()
-    away = release.with_name("away")
-    release.rename(away)
-    try:
+    with hidden(installation.environment.resolve()):
         log_in(imapd)
-    finally:
-        away.rename(release)
 
 
 def test_a_process_that_has_seen_tickets_only_needs_them_for_an_assertion(
@@ -150,17 +149,11 @@ def test_a_process_that_has_seen_tickets_only_needs_them_for_an_assertion(
     imapd.end_processes()
     log_in(imapd, client.start(AES128))
     imapd.wait_until_idle()
-    release = installation.environment.resolve()
-    away = release.with_name("away")
-    release.rename(away)
-    try:
+    with hidden(installation.environment.resolve()) as put_back:
         log_in(imapd, client.start(AES128))
         imapd.wait_until_idle()
         with refused(imapd, syslog, "the installation is damaged, run `make install` again"):
-            away.rename(release)
-    finally:
-        if away.exists():
-            away.rename(release)
+            put_back()
 
 
 def test_a_client_whose_clock_is_ten_minutes_slow(

@@ -216,6 +216,20 @@ class Site:
         )
 
 
+@contextmanager
+def installed_site(user: str = "root") -> Iterator[Site]:
+    """A site with an installation of its own, in a folder that is gone afterwards.
+
+    :param user: the account the service runs as.
+    """
+    with folder_for_all() as folder:
+        for name in ("installation", "site"):
+            (folder / name).mkdir()
+        installation = Installation(folder / "installation")
+        installation.make("install")
+        yield Site(installation, folder / "site", user)
+
+
 def _is_in_use(place: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
         try:
