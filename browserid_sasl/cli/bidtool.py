@@ -143,7 +143,8 @@ def list_all(server: bool, config_file: Path | None) -> None:
 def destroy(server: bool, config_file: Path | None) -> None:
     """Forget all tickets and documents. Keys are kept: `browserid logout` forgets those."""
     stores = _stores(config_file, server=server)
-    click.echo(f"{_count(_delete_tickets(stores), 'ticket')} forgotten")
+    gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
+    click.echo(f"{_count(gone, 'ticket')} forgotten")
     click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
 
 
@@ -162,23 +163,30 @@ def list_tickets(server: bool, config_file: Path | None) -> None:
 @tickets.command("delete")
 @store_options
 @click.option("--all", "everything", is_flag=True, help="Forget every ticket.")
+@click.option("--service", metavar="NAME", help="Only among the tickets for this service.")
 @click.argument("identifier", required=False)
 def delete_tickets(
-    server: bool, config_file: Path | None, everything: bool, identifier: str | None
+    server: bool,
+    config_file: Path | None,
+    everything: bool,
+    service: str | None,
+    identifier: str | None,
 ) -> None:
     """Forget the ticket whose identifier begins with IDENTIFIER.
 
+    Servers choose the identifiers. Where two have chosen the same, --service tells them apart.
     A server that has forgotten a ticket asks its owner to log in with the certificate.
     """
     if everything == (identifier is not None):
         raise click.UsageError("give an identifier or --all")
     stores = _stores(config_file, server=server)
     if identifier is None:
-        click.echo(f"{_count(_delete_tickets(stores), 'ticket')} forgotten")
-    else:
-        ticket = _find_ticket(stores, identifier)
-        stores.tickets.delete(ticket.tid)
-        click.echo(f"the ticket for {harmless(ticket.audience)} is forgotten")
+        gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, service, at=0))
+        click.echo(f"{_count(gone, 'ticket')} forgotten")
+        return
+    ticket = _find_ticket(stores, service, identifier)
+    _forget(stores, ticket)
+    click.echo(f"the ticket for {harmless(ticket.audience)} is forgotten")
 
 
 @command.group()
@@ -255,17 +263,25 @@ def _summary(node: Node) -> str:
     return node.value or ", ".join(child.text for child in node.children[:1])
 
 
-def _delete_tickets(stores: Stores) -> int:
-    found: Iterable[Ticket] = stores.tickets.all(0)
-    return sum(stores.tickets.delete(ticket.tid) for ticket in list(found))
-
-
 def _delete_documents(stores: Stores) -> int:
     return sum(stores.authorities.delete(domain) for domain, _ in list(stores.authorities.all(0)))
 
 
-def _find_ticket(stores: Stores, beginning: str) -> Ticket:
-    found: Iterable[Ticket] = stores.tickets.all(system_clock())
+def _tickets(stores: Stores, service: str | None, *, at: int) -> list[Ticket]:
+    """Those that have not expired at a time (ms), for one service or for all."""
+    found: Iterable[Ticket] = stores.tickets.all(at)
+    return [ticket for ticket in found if service in (None, ticket.audience)]
+
+
+def _forget(stores: Stores, ticket: Ticket) -> bool:
+    if isinstance(stores, AcceptorStores):
+        return stores.tickets.delete(ticket.tid)
+    assert isinstance(ticket, InitiatorTicket)  # noqa: S101 - which of the two stores it is from
+    return stores.tickets.delete(ticket.identity, ticket.audience, ticket.tid)
+
+
+def _find_ticket(stores: Stores, service: str | None, beginning: str) -> Ticket:
+    found = _tickets(stores, service, at=system_clock())
     matching = [ticket for ticket in found if ticket.tid.startswith(beginning)]
     if not matching or not beginning:
         raise _unknown(
@@ -273,7 +289,8 @@ def _find_ticket(stores: Stores, beginning: str) -> Ticket:
         )
     if len(matching) > 1:
         raise _unknown(
-            f"{len(matching)} tickets' identifiers begin with {beginning!r}", "give more of it"
+            f"{len(matching)} tickets' identifiers begin with {beginning!r}",
+            "give more of it, or the service by --service",
         )
     return matching[0]
 

@@ -98,7 +98,7 @@ def logout(config_file: Path | None, address: str) -> None:
             known |= stores.identities.delete(record.identity)
     for ticket in list(stores.tickets.all(system_clock())):
         if ticket.identity.lower() == address.lower():
-            known |= stores.tickets.delete(ticket.tid)
+            known |= stores.tickets.delete(ticket.identity, ticket.audience, ticket.tid)
     if not known:
         raise CredentialError(
             Code.INTERACT_REQUIRED,

@@ -423,7 +423,7 @@ class Initiator:
 
     def _drop_ticket(self, ticket: InitiatorTicket) -> None:
         if self._tickets is not None:
-            self._tickets.delete(ticket.tid)
+            self._tickets.delete(ticket.identity, ticket.audience, ticket.tid)
 
 
 _TICKET_IS_USELESS: Final = frozenset(

@@ -167,8 +167,11 @@ class InitiatorTicketStore(Protocol):
     def get(self, identity: str, audience: str, curve: str, now: int) -> InitiatorTicket | None:
         """The ticket for these, None if there is none or it expired at `now` (ms)."""
 
-    def delete(self, tid: str) -> bool:
-        """Forget a ticket; whether it was there."""
+    def delete(self, identity: str, audience: str, tid: str) -> bool:
+        """Forget a ticket; whether it was there.
+
+        The identifier alone would not do: servers choose it, and one could choose another's.
+        """
 
     def all(self, now: int) -> Iterable[InitiatorTicket]:
         """Every ticket that has not expired at `now` (ms)."""

@@ -193,9 +193,14 @@ class MemoryInitiatorTicketStore:
         with self._lock:
             return self._table.get((identity, audience, curve), now)
 
-    def delete(self, tid: str) -> bool:
+    def delete(self, identity: str, audience: str, tid: str) -> bool:
+        wanted = (identity, audience, tid)
         with self._lock:
-            keys = [key for key, ticket in self._table.items() if ticket.tid == tid]
+            keys = [
+                key
+                for key, ticket in self._table.items()
+                if (ticket.identity, ticket.audience, ticket.tid) == wanted
+            ]
             for key in keys:
                 self._table.delete(key)
             return bool(keys)

@@ -138,7 +138,6 @@ INITIATOR_SCHEMA: Final = Schema(
             renewed INTEGER NOT NULL,
             PRIMARY KEY (identity, audience, curve)
         );
-        CREATE INDEX ticket_tid ON ticket (tid);
         CREATE INDEX ticket_expiry ON ticket (expires);
 
         CREATE TABLE identity (
@@ -367,6 +366,7 @@ class SqliteInitiatorTicketStore:
     _GET: Final = (
         "SELECT * FROM ticket WHERE identity = ? AND audience = ? AND curve = ? AND expires > ?"
     )
+    _DELETE: Final = "DELETE FROM ticket WHERE identity = ? AND audience = ? AND tid = ?"
     _ALL: Final = "SELECT * FROM ticket WHERE expires > ? ORDER BY identity, audience, curve"
     _TRIM: Final = (
         "DELETE FROM ticket WHERE rowid IN"
@@ -407,8 +407,8 @@ class SqliteInitiatorTicketStore:
         row = self._database.row(self._GET, (identity, audience, curve, now))
         return None if row is None else _initiator_ticket(row)
 
-    def delete(self, tid: str) -> bool:
-        return self._database.change("DELETE FROM ticket WHERE tid = ?", (tid,)) > 0
+    def delete(self, identity: str, audience: str, tid: str) -> bool:
+        return self._database.change(self._DELETE, (identity, audience, tid)) > 0
 
     def all(self, now: int) -> list[InitiatorTicket]:
         return [_initiator_ticket(row) for row in self._database.rows(self._ALL, (now,))]

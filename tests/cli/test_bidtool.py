@@ -233,6 +233,18 @@ class TestStores:
         assert main(["tickets", "delete", "--server", twin]) == 0
         assert tickets(folder) == (1, 1)
 
+    def test_the_same_identifier_from_two_servers_is_told_apart_by_the_service(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        client = store.open_initiator(folder / "client" / CLIENT_DATABASE)
+        (ticket,) = client.tickets.all(system_clock())
+        client.tickets.put(replace(ticket, audience="imap/evil.example.com"))
+        assert main(["tickets", "delete", ticket.tid]) == 1
+        assert "--service" in capsys.readouterr().err
+        assert main(["tickets", "delete", "--service", "imap/evil.example.com", ticket.tid]) == 0
+        assert client.tickets.all(system_clock()) == [ticket]
+        client.close()
+
     @pytest.mark.parametrize(
         ("arguments", "status", "said"),
         [

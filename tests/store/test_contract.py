@@ -254,7 +254,8 @@ class TestInitiatorTicketStore:
         store.put(old)
         store.put(new)
         assert list(store.all(NOW)) == [new]
-        assert not store.delete(old.tid)
+        assert not store.delete(old.identity, old.audience, old.tid)
+        assert list(store.all(NOW)) == [new]
 
     def test_an_expired_ticket_is_not_found(self, kind: Kind) -> None:
         store = kind.initiator_tickets()
@@ -268,9 +269,24 @@ class TestInitiatorTicketStore:
         store = kind.initiator_tickets()
         ticket = initiator_ticket()
         store.put(ticket)
-        assert store.delete(ticket.tid)
-        assert not store.delete(ticket.tid)
+        assert store.delete(ticket.identity, ticket.audience, ticket.tid)
+        assert not store.delete(ticket.identity, ticket.audience, ticket.tid)
         assert list(store.all(NOW)) == []
+
+    @pytest.mark.parametrize(
+        "other",
+        [{"identity": "bob@example.org"}, {"audience": "smtp/mail.example.org"}],
+    )
+    def test_one_server_s_identifier_deletes_no_ticket_of_another(
+        self, kind: Kind, other: dict[str, str]
+    ) -> None:
+        store = kind.initiator_tickets()
+        mine = initiator_ticket()
+        theirs = initiator_ticket(tid=mine.tid, **other)
+        store.put(mine)
+        store.put(theirs)
+        assert store.delete(theirs.identity, theirs.audience, theirs.tid)
+        assert list(store.all(NOW)) == [mine]
 
     def test_lists_by_identity_and_audience(self, kind: Kind) -> None:
         store = kind.initiator_tickets()
