@@ -22,10 +22,12 @@ Backend = Literal["sqlite", "memory"]
 Durability = Literal["process", "power"]
 Dialect = Literal["draft-04", "draft-07"]
 Mutual = Literal["off", "preferred", "required"]
+KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
 _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
 _HOST: Final = Text(syntax.host, "a host name or an IP address")
+_NETWORK: Final = Text(syntax.network, "an IP address or a network such as 192.0.2.0/24")
 _EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org", optional=True)
 _ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
@@ -304,6 +306,25 @@ class IdpConfig(Record):
     tls_key: Path | None = options.path(
         "PEM file with the private key of `tls_certificate`, not encrypted.",
         together="tls_certificate",
+    )
+    proxies: tuple[str, ...] = options.listing(
+        [],
+        _NETWORK,
+        "Addresses and networks of proxies before the server. They are believed when they say in"
+        " X-Forwarded-For who a client is; nobody else is.",
+    )
+    document_life_ms: int = options.seconds(
+        3_600,
+        0,
+        86_400,
+        "How long others may keep a copy of the support document.",
+    )
+    key_spelling: KeySpelling = options.choice(
+        "2012.08.15",
+        get_args(KeySpelling),
+        "How RSA and DSA keys are written in the support document and in certificates. Old"
+        " libraries read `classic` only, and it takes an RSA signing key: a P-256 key is written"
+        " as `jwk` in any case.",
     )
     certificate_life_ms: int = options.seconds(
         3_600,

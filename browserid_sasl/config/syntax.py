@@ -1,4 +1,4 @@
-"""What the texts in a configuration have to look like: domains, addresses, names, URLs.
+"""What the texts in a configuration have to look like: domains, addresses, names, networks, URLs.
 
 Every function takes a text and returns it in its normal spelling, or raises `Unfit`.
 """
@@ -62,6 +62,15 @@ def host(text: str) -> str:
         return str(ipaddress.ip_address(text))
     except ValueError:
         return domain(text)
+
+
+def network(text: str) -> str:
+    """An IP address, or a network such as 192.0.2.0/24 (its host part zero)."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise Unfit(f"is {shown(text)}, which is not an IP address or network") from None
+    return text
 
 
 def email(text: str) -> str:

@@ -13,7 +13,7 @@ from browserid_sasl.identity.addresses import domain_of, read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt, SigningKey
-from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
 from browserid_sasl.records import Record
 
 _WHAT: Final = "the certificate"
@@ -75,12 +75,14 @@ def issue(
     expires: int,
     signing_key: SigningKey,
     attributes: Mapping[str, Any] | None = None,
+    spelling: Spelling = "2012.08.15",
 ) -> str:
     """Make a certificate.
 
     :param issued_at: ms.
     :param expires: ms, at most 24 h after `issued_at` or verifiers refuse it.
     :param attributes: further claims.
+    :param spelling: of the person's key.
     :raises LocalProtocolError: invalid-parameter for an attribute with the name of a claim that
         is here already, or could be: none may stand in for the expiry.
     """
@@ -91,7 +93,7 @@ def issue(
             Code.INVALID_PARAMETER, f"an attribute can not be called {taken[0]!r}"
         )
     claims = {
-        "public-key": public_key.to_json(),
+        "public-key": public_key.to_json(spelling),
         "principal": {"email": email},
         "iat": issued_at,
         "exp": expires,

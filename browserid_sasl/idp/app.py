@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import anyio
@@ -31,6 +31,7 @@ from browserid_sasl.idp.certification import MAX_SIZE, Certifier
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.jose.keys import Spelling
 from browserid_sasl.records import Record
 from browserid_sasl.store.base import system_clock
 
@@ -61,10 +62,12 @@ class Settings(Record):
 
     :param certificate_life: ms a certificate lives at the most.
     :param document_life: ms for which others may keep the support document.
+    :param key_spelling: how keys are written in that document and in certificates.
     """
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
+    key_spelling: Spelling = "2012.08.15"
 
 
 def create_app(
@@ -98,18 +101,13 @@ class _Endpoints:
         self._provider = provider
         self._clock = clock
         self._cache_control = f"max-age={settings.document_life // 1000}"
-        self._certifier = Certifier(provider, settings.certificate_life)
+        self._spelling = settings.key_spelling
+        self._certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
         self._limiter = CapacityLimiter(_THREADS)
 
     async def support_document(self, _request: Request) -> Response:
-        active, *others = self._provider.keys.published(self._clock())
-        document: dict[str, Any] = {
-            "public-key": active.to_json(),
-            "keys": [key.to_json() for key in others],
-            "authentication": AUTHENTICATION,
-            "provisioning": PROVISIONING,
-            "certify": CERTIFY,
-        }
+        keys = self._provider.keys.published(self._clock())
+        document = support_document([key.to_json(self._spelling) for key in keys])
         return JSONResponse(document, headers={"Cache-Control": self._cache_control})
 
     async def certify(self, request: Request) -> Response:
@@ -130,6 +128,23 @@ class _Endpoints:
 
     async def provisioning(self, _request: Request) -> Response:
         return HTMLResponse(sign_in_page("Get a certificate", self._provider.domain))
+
+
+def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:
+    """What is published (PROTOCOL.md section 2).
+
+    :param keys: those that verify, the one that signs first.
+    """
+    # Some take `public-key`, and some, as soon as there is a `keys`, nothing but the first of that
+    # which fits: so it has all of them, or is not there.
+    further = {"keys": list(keys)} if len(keys) > 1 else {}
+    return {
+        "public-key": keys[0],
+        **further,
+        "authentication": AUTHENTICATION,
+        "provisioning": PROVISIONING,
+        "certify": CERTIFY,
+    }
 
 
 def _check_type(request: Request) -> None:

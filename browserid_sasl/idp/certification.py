@@ -18,7 +18,7 @@ from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
 from browserid_sasl.records import Record, field
 
 MAX_SIZE: Final = 16_384
@@ -64,9 +64,11 @@ class Certifier:
 
     :param provider: whose people may ask.
     :param life: ms a certificate lives at the most.
+    :param spelling: how people's keys are written in certificates.
     """
 
-    def __init__(self, provider: Provider, life: int) -> None:
+    def __init__(self, provider: Provider, life: int, spelling: Spelling = "2012.08.15") -> None:
+        self._spelling = spelling
         self._provider = provider
         self._life = min(life, MAX_CERTIFICATE_LIFE_MS)
 
@@ -91,6 +93,7 @@ class Certifier:
             issued_at=now,
             expires=expires,
             signing_key=signing_key,
+            spelling=self._spelling,
         )
         thumbprint = b64.encode(request.public_key.thumbprint)
         self._provider.audit.write(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -14,6 +13,7 @@ from browserid_sasl import config
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.config import IdpConfig
+from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.idp.app import Settings, create_app
@@ -48,12 +48,10 @@ def place_options(function: F) -> F:
 
 
 def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
-    for proxy in given:
-        try:
-            ip_network(proxy)
-        except ValueError:
-            raise click.BadParameter(f"{proxy!r} is not an IP address or network") from None
-    return given
+    try:
+        return tuple(map(network, given))
+    except Unfit as unfit:
+        raise click.BadParameter(unfit.reason) from None
 
 
 @command.command()
@@ -63,9 +61,10 @@ def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str
 @click.option(
     "--key-type",
     type=click.Choice(get_args(Algorithm)),
-    default="RS256",
+    default="ES256",
     show_default=True,
-    help="What the signing key signs with.",
+    help="What the signing key signs with. ES256 (P-256) makes short messages; the implementation "
+    "in C and old libraries know RS256 (RSA) only.",
 )
 def init(
     directory: Path | None,
@@ -76,6 +75,7 @@ def init(
 ) -> None:
     """Make a provider's folder, with its signing key. What is there already is kept."""
     options = _configuration(directory, config_file)
+    _check_spelling(options, key_type)
     name = (domain or options.domain).lower()
     if not is_domain(name) or "." not in name:
         raise ConfigurationError(
@@ -196,8 +196,10 @@ def rotate_key(
     """
     if after and withdraw_old:
         raise click.UsageError("--after and --withdraw-old exclude each other")
-    provider = _open(directory, config_file)
+    options = _configuration(directory, config_file)
+    provider = ProviderFolder(options.directory).open()
     now = system_clock()
+    _check_spelling(options, key_type or provider.keys.active(now).algorithm)
     key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
     provider.audit.write(
         Event.KEY_CREATED, now, key=key.name, by=_operator(), withdrawn=withdraw_old
@@ -220,8 +222,6 @@ def rotate_key(
     "--document-life",
     metavar="SECONDS",
     type=click.IntRange(0, _DAY_S),
-    default=3600,
-    show_default=True,
     help="How long others may keep a copy of the support document.",
 )
 @click.option(
@@ -241,7 +241,7 @@ def serve(
     port: int | None,
     tls_certificate: Path | None,
     tls_key: Path | None,
-    document_life: int,
+    document_life: int | None,
     proxies: tuple[str, ...],
 ) -> None:
     """Run the provider until SIGTERM or SIGINT.
@@ -250,24 +250,39 @@ def serve(
     """
     if tls_key is not None and tls_certificate is None:
         raise click.UsageError("--tls-key needs --tls-certificate")
-    options = _configuration(directory, config_file)
+    given = {
+        "listen": listen,
+        "port": port,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key or tls_certificate,
+        "document_life_ms": None if document_life is None else document_life * 1000,
+        "proxies": proxies or None,
+    }
+    options = replace(
+        _configuration(directory, config_file),
+        **{name: value for name, value in given.items() if value is not None},
+    )
     folder = ProviderFolder(options.directory)
     provider = folder.open(Policy(options.failed_sign_ins, options.failed_sign_in_window_ms))
-    if tls_certificate is None:
-        tls_certificate, tls_key = _tls_files(options, folder)
-    listener = Listener(
-        listen or options.listen,
-        options.port if port is None else port,
-        tls_certificate,
-        tls_key or tls_certificate,
-        proxies,
-    )
-    settings = Settings(options.certificate_life_ms, document_life * 1000)
+    for key in provider.keys.published(system_clock()):
+        _check_spelling(options, key.algorithm.name)
+    certificate, private_key = _tls_files(options, folder)
+    settings = Settings(options.certificate_life_ms, options.document_life_ms, options.key_spelling)
     run_server(
         create_app(provider, settings),
-        listener,
+        Listener(options.listen, options.port, certificate, private_key, options.proxies),
         lambda url: click.echo(f"serving {provider.domain} at {url}"),
     )
+
+
+def _check_spelling(options: IdpConfig, algorithm: str) -> None:
+    if options.key_spelling == "classic" and algorithm == "ES256":
+        raise ConfigurationError(
+            "a signing key for ES256 can not be written in the spelling `classic`, which has none"
+            " for P-256 keys",
+            "have a key for RS256 (`--key-type RS256`, with `rotate-key --withdraw-old` where there"
+            " is another), or leave `key_spelling` out of [idp]",
+        )
 
 
 def _tls_files(options: IdpConfig, folder: ProviderFolder) -> tuple[Path, Path]:

@@ -55,6 +55,11 @@ class SigningKey(Record):
     signs_from: int
     published_until: int | None = None
 
+    @property
+    def algorithm(self) -> Algorithm:
+        """What it signs with."""
+        return "ES256" if self.private_key.algorithm.name == "ES256" else "RS256"
+
     def is_published(self, now: int) -> bool:
         """Whether the support document has it at `now` (ms)."""
         return self.published_until is None or now < self.published_until
@@ -97,10 +102,10 @@ class SigningKeys:
         with self._locked():
             before = self._load()
             present = _active(before, now)
-            new = self._generate(algorithm or _algorithm_of(present), now + lead)
+            new = self._generate(algorithm or present.algorithm, now + lead)
             until = new.signs_from + MAX_CERTIFICATE_LIFE_MS + _GRACE_MS
             kept = [] if withdraw else list(_still_needed(before, present, until, now))
-            if len(kept) > MAX_KEYS:
+            if len(kept) >= MAX_KEYS:
                 raise LocalProtocolError(
                     Code.INVALID_KEYSET,
                     f"{len(kept)} keys have to stay published, a document can not have more",
@@ -198,10 +203,6 @@ def _active(keys: Sequence[SigningKey], now: int) -> SigningKey:
 
 def _signs_from(key: SigningKey) -> int:
     return key.signs_from
-
-
-def _algorithm_of(key: SigningKey) -> Algorithm:
-    return "ES256" if key.private_key.algorithm.name == "ES256" else "RS256"
 
 
 def _still_needed(

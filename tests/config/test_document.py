@@ -84,6 +84,9 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.port", "0", 0),
     ("idp.tls_certificate", '""', None),
     ("idp.tls_key", '""', None),
+    ("idp.proxies", '["192.0.2.1", "2001:db8::/32"]', ("192.0.2.1", "2001:db8::/32")),
+    ("idp.document_life", "0", 0),
+    ("idp.key_spelling", '"classic"', "classic"),
     ("idp.certificate_life", "86400", 86_400_000),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
@@ -334,6 +337,12 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         2,
         "idp.certificate_life is more than 86400",
         "give a whole number of seconds from 300 to 86400",
+    ),
+    "host in place of a network": (
+        '[idp]\nproxies = ["192.0.2.1/24"]\n',
+        2,
+        "element 1 of idp.proxies is '192.0.2.1/24', which is not an IP address or network",
+        "give an array, each element an IP address or a network such as 192.0.2.0/24",
     ),
     "port too large": (
         "[idp]\nport = 65536\n",

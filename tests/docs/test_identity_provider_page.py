@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from browserid_sasl.config import load
-from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.certificate import Certificate, issue
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.limits import Policy
@@ -141,6 +141,23 @@ def certificate_of(running: RunningProvider) -> str:
     return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
 
 
+def test_certificates_are_as_long_as_it_says() -> None:
+    keys = {"ES256": PrivateKey.generate("ES256"), "RS256": PrivateKey.generate("RS256")}
+    for of_provider, signing_key in keys.items():
+        lengths = []
+        for of_person in keys.values():
+            text = issue(
+                "example.org",
+                "alice@example.org",
+                of_person.public_key,
+                issued_at=1_795_282_504_224,
+                expires=1_795_286_104_224,
+                signing_key=signing_key,
+            )
+            lengths.append(f"{len(text):,}")
+        assert f"\n| {of_provider} | {' | '.join(lengths)} |\n" in PAGE
+
+
 # The interface
 
 
@@ -160,7 +177,9 @@ def test_the_support_document_has_the_members_that_are_shown(running: RunningPro
     answer = running.get("/.well-known/browserid")
     document = answer.json()
     assert {**document, "public-key": None} == {**DOCUMENT, "public-key": None}
-    assert list(document["public-key"]) == list(DOCUMENT["public-key"])
+    shown = DOCUMENT["public-key"]
+    assert document["public-key"] == {**document["public-key"], "kty": shown["kty"]}
+    assert list(document["public-key"]) == list(shown)
     assert f"`Cache-Control: {answer.headers['Cache-Control']}`" in PAGE
 
 

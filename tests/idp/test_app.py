@@ -18,6 +18,7 @@ import requests
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.support import SupportDocument, parse_support_document
 from browserid_sasl.idp.app import Settings
+from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.provider import (
     ALICE,
@@ -85,12 +86,48 @@ class TestSupportDocument:
         assert fetched.lifetime == HOUR_MS
         assert isinstance(parse_support_document(fetched.body), SupportDocument)
 
-    def test_an_es256_key_is_published_too(self, tmp_path: Path) -> None:
-        with running_provider(tmp_path / "provider", algorithm="ES256") as running:
+    @pytest.mark.parametrize("algorithm", ["ES256", "RS256"])
+    def test_it_has_no_list_of_keys_as_long_as_there_is_one(
+        self, tmp_path: Path, algorithm: Algorithm
+    ) -> None:
+        with running_provider(tmp_path / "provider", algorithm=algorithm) as running:
             document = running.get("/.well-known/browserid").json()
-            assert document["public-key"]["kty"] == "EC"
+            key = running.provider.keys.active(running.clock.now).private_key.public_key
+            assert document["public-key"] == key.to_json()
+            assert "keys" not in document
             issued = certificate(certify(running))
-            issued.jwt.verify(running.provider.keys.published(running.clock.now)[0])
+            issued.jwt.verify(key)
+
+    def test_the_key_that_signs_is_the_first_of_the_list_too(self, tmp_path: Path) -> None:
+        with running_provider(tmp_path / "provider") as running:
+            keys = running.provider.keys
+            before = keys.active(running.clock.now)
+            announced = keys.rotate(None, running.clock.now, lead=HOUR_MS)
+            document = running.get("/.well-known/browserid").json()
+            assert document["public-key"] == before.private_key.public_key.to_json()
+            assert document["keys"] == [
+                key.private_key.public_key.to_json() for key in (before, announced)
+            ]
+            running.clock.now += HOUR_MS
+            document = running.get("/.well-known/browserid").json()
+            assert document["public-key"] == document["keys"][0]
+            assert document["keys"][0] == announced.private_key.public_key.to_json()
+            parsed = parse_support_document(json.dumps(document).encode())
+            assert isinstance(parsed, SupportDocument)
+            assert len(parsed.keys) == 2
+
+    def test_old_libraries_read_the_classic_spelling(self, tmp_path: Path) -> None:
+        settings = Settings(key_spelling="classic")
+        person = PrivateKey.generate("RS256").public_key
+        with running_provider(
+            tmp_path / "provider", algorithm="RS256", settings=settings
+        ) as running:
+            key = running.get("/.well-known/browserid").json()["public-key"]
+            assert set(key) == {"algorithm", "n", "e"}
+            assert (key["algorithm"], key["e"]) == ("RS", "65537")
+            assert int(key["n"]).bit_length() == 2048
+            answer = certify(running, **{"public-key": person.to_json()})
+            assert certificate(answer).jwt.claims["public-key"] == person.to_json("classic")
 
 
 class TestCertificate:

@@ -104,6 +104,26 @@ class TestInit:
         assert ProviderFolder(path).keys.active(1 << 60).private_key.algorithm.name == key_type
         assert not (path / "tls").exists()
 
+    def test_makes_a_key_for_short_messages_by_default(self, folder: Path) -> None:
+        assert ProviderFolder(folder).keys.active(1 << 60).algorithm == "ES256"
+
+    def test_makes_none_that_can_not_be_written_as_configured(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = tmp_path / "provider"
+        file = tmp_path / "browserid.toml"
+        file.write_text('[idp]\nkey_spelling = "classic"\n')
+        assert run(folder, "init", "--domain", DOMAIN, "--config", file) == os.EX_CONFIG
+        assert "--key-type RS256" in capsys.readouterr().err
+        assert not folder.exists()
+        options = ["--domain", DOMAIN, "--config", file, "--key-type", "RS256", "--local-tls"]
+        assert run(folder, "init", *options) == 0
+        assert run(folder, "rotate-key", "--config", file, "--key-type", "ES256") == os.EX_CONFIG
+        assert run(folder, "rotate-key", "--config", file) == 0
+        assert run(folder, "rotate-key", "--key-type", "ES256") == 0
+        assert run(folder, "serve", "--config", file, "--port", 0) == os.EX_CONFIG
+        assert "`classic`" in capsys.readouterr().err
+
     def test_takes_domain_and_folder_from_the_configuration(self, tmp_path: Path) -> None:
         path = tmp_path / "configured"
         file = tmp_path / "browserid.toml"

@@ -81,7 +81,7 @@ def running_provider(
     path: Path,
     *,
     domain: str = DOMAIN,
-    algorithm: Algorithm = "RS256",
+    algorithm: Algorithm = "ES256",
     settings: Settings | None = None,
     policy: Policy | None = None,
     clock: SettableClock | None = None,

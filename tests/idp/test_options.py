@@ -1,0 +1,172 @@
+"""Every option of `[idp]`, from the file to what the provider does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from browserid_sasl.config.options import options_of
+from browserid_sasl.config.sections import IdpConfig
+from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.idp.cli import main
+from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
+
+KEY = PrivateKey.generate("ES256").public_key
+REQUEST = {"email": ALICE, "password": PASSWORD, "public-key": KEY.to_json()}
+
+F = TypeVar("F")
+
+
+class Served:
+    """What a provider does that was started with nothing but a configuration file.
+
+    :param url: where it says it is.
+    :param anchor: file with the authority of its server's certificate.
+    """
+
+    def __init__(self, url: str, anchor: Path) -> None:
+        self.url = url
+        self._anchor = str(anchor)
+
+    def document(self) -> requests.Response:
+        return requests.get(f"{self.url}/.well-known/browserid", verify=self._anchor, timeout=10)
+
+    def certify(
+        self, headers: Mapping[str, str] | None = None, **changes: Any
+    ) -> requests.Response:
+        return requests.post(
+            f"{self.url}/certify",
+            json=REQUEST | changes,
+            headers=headers,
+            verify=self._anchor,
+            timeout=10,
+        )
+
+
+class Site:
+    """A folder with a configuration file, and a provider made by it.
+
+    :param path: of the folder.
+    :param options: lines of `[idp]`.
+    :param init: options of `browserid-idp init`.
+    """
+
+    def __init__(self, path: Path, *options: str, init: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self.file = path / "browserid.toml"
+        self.configure(*options)
+        assert main(["init", "--config", str(self.file), "--local-tls", *init]) == 0
+        self.folder = ProviderFolder(path / "idp")
+        self._add_alice()
+
+    def configure(self, *options: str) -> None:
+        here = [f'domain = "{DOMAIN}"', 'directory = "idp"', "port = 0"]
+        given = {option.partition(" = ")[0] for option in options}
+        lines = [line for line in here if line.partition(" = ")[0] not in given]
+        self.file.write_text("\n".join(["[idp]", *lines, *options, ""]))
+
+    def _add_alice(self) -> None:
+        accounts = self.folder.open().accounts
+        accounts._hasher = CHEAP_HASHER
+        accounts.add(ALICE, PASSWORD, 0)
+
+    @contextmanager
+    def served(self) -> Iterator[Served]:
+        program = Path(sys.executable).with_name("browserid-idp")
+        command = [str(program), "serve", "--config", str(self.file)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout
+                line = process.stdout.readline()
+                assert line.startswith(f"serving {DOMAIN} at "), line
+                yield Served(line.split()[-1], self.folder.tls.anchor)
+            finally:
+                process.terminate()
+
+
+SHOWN: set[str] = set()
+
+
+def shows(*names: str) -> Callable[[F], F]:
+    """Marks a test of options."""
+    SHOWN.update(names)
+    return lambda test: test
+
+
+@shows("domain", "directory", "listen", "port")
+def test_domain_directory_and_place_are_the_files(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'listen = "127.0.0.9"')
+    assert site.folder.open().domain == DOMAIN
+    with site.served() as served:
+        assert served.url.startswith("https://127.0.0.9:")
+        port = int(served.url.rpartition(":")[2])
+    site.configure('listen = "127.0.0.1"', f"port = {port}")
+    with site.served() as served:
+        assert served.url == f"https://127.0.0.1:{port}"
+        assert served.document().ok
+
+
+@shows("tls_certificate", "tls_key")
+def test_the_certificate_is_the_one_that_the_file_names(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'tls_certificate = "chain.pem"', 'tls_key = "key.pem"')
+    for name in ("chain.pem", "key.pem"):
+        (tmp_path / name).write_bytes(site.folder.tls.server.read_bytes())
+    site.folder.tls.server.unlink()
+    with site.served() as served:
+        assert served.document().ok
+
+
+@shows("certificate_life", "document_life")
+def test_certificates_and_copies_of_the_document_live_as_long_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, "certificate_life = 300", "document_life = 77")
+    with site.served() as served:
+        assert served.document().headers["Cache-Control"] == "max-age=77"
+        issued = Certificate.parse(served.certify().json()["certificate"])
+        assert issued.expires - (issued.issued_at or 0) == 300_000
+
+
+@shows("key_spelling")
+def test_keys_are_spelled_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'key_spelling = "classic"', init=("--key-type", "RS256"))
+    person = PrivateKey.generate("RS256").public_key
+    with site.served() as served:
+        key = served.document().json()["public-key"]
+        assert key == site.folder.keys.active(0).private_key.public_key.to_json("classic")
+        answer = served.certify(**{"public-key": person.to_json("jwk")})
+        issued = Certificate.parse(answer.json()["certificate"])
+        assert issued.jwt.claims["public-key"] == person.to_json("classic")
+
+
+@shows("failed_sign_ins", "failed_sign_in_window", "proxies")
+def test_wrong_passwords_count_for_the_client_that_a_proxy_of_the_file_names(
+    tmp_path: Path,
+) -> None:
+    site = Site(
+        tmp_path,
+        "failed_sign_ins = 2",
+        "failed_sign_in_window = 2",
+        'proxies = ["127.0.0.0/8"]',
+    )
+
+    def guess(email: str, client: str) -> int:
+        return served.certify({"X-Forwarded-For": client}, email=email, password="x").status_code
+
+    with site.served() as served:
+        guesses = [guess(f"{name}@{DOMAIN}", "198.51.100.7") for name in "abc"]
+        assert guesses == [401, 401, 429]
+        assert guess(f"d@{DOMAIN}", "198.51.100.8") == 401
+        time.sleep(2.5)
+        assert guess(f"e@{DOMAIN}", "198.51.100.7") == 401
+
+
+def test_there_is_a_test_of_every_option_above() -> None:
+    assert set(options_of(IdpConfig)) == SHOWN
