@@ -46,6 +46,9 @@ class Site:
         identity: str = ALICE,
         user_key: PrivateKey | None = None,
         attributes: Mapping[str, Any] | None = None,
+        *,
+        life: int = HOUR,
+        directory: str = "client",
     ) -> None:
         """Put a key and a fresh certificate, with these claims, where a client finds them."""
         user_key = user_key or key("alice")
@@ -55,12 +58,12 @@ class Site:
             identity,
             user_key.public_key,
             issued_at=now,
-            expires=now + HOUR,
+            expires=now + life,
             signing_key=key("idp"),
             attributes=attributes,
         )
-        stores = open_initiator(self.folder / "client" / "client.db")
-        stores.identities.put(IdentityRecord(identity, user_key.to_pem(), text, now + HOUR))
+        stores = open_initiator(self.folder / directory / "client.db")
+        stores.identities.put(IdentityRecord(identity, user_key.to_pem(), text, now + life))
 
     def in_memory(self) -> Config:
         """The same configuration with stores that last as long as the process."""
