@@ -147,7 +147,7 @@ SIGNATURES: dict[str, tuple[str, Any, Code]] = {
         Code.UNKNOWN_ALGORITHM,
     ),
     "an algorithm in small letters": (token({"alg": "rs256"}), PUBLIC, Code.UNKNOWN_ALGORITHM),
-    "half a signature": (SIGNED[:-172], PUBLIC, Code.INVALID_SIGNATURE),
+    "half a signature": (SIGNED[:-174], PUBLIC, Code.INVALID_SIGNATURE),
 }
 
 
@@ -223,8 +223,8 @@ SUPPORT = support_document(key("idp"))
 SUPPORT_DOCUMENTS: dict[str, tuple[object, Code]] = {
     "a page": (b"<!DOCTYPE html>", Code.INVALID_JSON),
     "an empty object": ({}, Code.NO_KEY),
-    "further keys without the first": ({"keys": [RSA]}, Code.NO_KEY),
-    "disabled that is false": ({"disabled": False}, Code.INVALID_JSON),
+    "an empty list of keys": ({"keys": []}, Code.NO_KEY),
+    "disabled that is false and nothing else": ({"disabled": False}, Code.NO_KEY),
     "disabled that is a text": ({"disabled": "true"}, Code.INVALID_JSON),
     "a delegation to a URL": ({"authority": "https://b.test"}, Code.INVALID_ISSUER),
     "a delegation to an address": ({"authority": "192.0.2.1"}, Code.INVALID_ISSUER),
@@ -233,11 +233,15 @@ SUPPORT_DOCUMENTS: dict[str, tuple[object, Code]] = {
     "a key that is none": (SUPPORT | {"public-key": {}}, Code.INVALID_KEY),
     "keys that are no list": (SUPPORT | {"keys": RSA}, Code.INVALID_KEYSET),
     "seventeen further keys": (SUPPORT | {"keys": [RSA] * 17}, Code.INVALID_KEYSET),
-    "a further key that is none": (SUPPORT | {"keys": ["key"]}, Code.INVALID_KEYSET),
-    "a further key that is short": (
-        SUPPORT | {"keys": [RSA | {"n": octets(2**1024 - 1)}]},
+    "no key that is one": ({"keys": ["key", {}]}, Code.INVALID_KEY),
+    "no key that is long enough": (
+        {"keys": [RSA | {"n": octets(2**1024 - 1)}]},
         Code.KEY_TOO_SHORT,
     ),
+    "no key that may sign": (SUPPORT | {"public-key": RSA | {"use": "enc"}}, Code.INVALID_KEY),
+    "a path with a query": (SUPPORT | {"authentication": "/in?a"}, Code.INVALID_JSON),
+    "a path with a fragment": (SUPPORT | {"provisioning": "/in#a"}, Code.INVALID_JSON),
+    "a path that climbs": (SUPPORT | {"certify": "/a/../b"}, Code.INVALID_JSON),
     "no path for signing in": (altered(SUPPORT, {"authentication": None}), Code.UNKNOWN_JSON_KEY),
     "a path on another host": (SUPPORT | {"authentication": "//evil.test/"}, Code.INVALID_JSON),
     "a path that is a URL": (SUPPORT | {"provisioning": "https://evil.test/"}, Code.INVALID_JSON),
@@ -433,7 +437,7 @@ FIRST: dict[str, tuple[Forge, Code]] = {
     "an issuer that is a URL": (certificate(iss="https://idp.test"), Code.INVALID_ISSUER),
     "a certificate signed by somebody else": (certificate(CAROL), Code.INVALID_SIGNATURE),
     "a certificate signed by its owner": (certificate(key("alice")), Code.INVALID_SIGNATURE),
-    "a certificate under a shared secret": (certificate(SECRET), Code.INVALID_SIGNATURE),
+    "a certificate under a shared secret": (certificate(SECRET), Code.UNKNOWN_ALGORITHM),
     "a certificate that has just expired": (certificate(exp=START), Code.CRED_EXPIRED),
     "a certificate that expired long ago": (certificate(exp=START - SKEW - 1), Code.EXPIRED_CERT),
     "a certificate of tomorrow": (certificate(iat=START + SKEW + 1), Code.CERT_NOT_YET_VALID),

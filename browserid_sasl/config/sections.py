@@ -129,7 +129,7 @@ class ServerConfig(Record):
     )
     allow_legacy_keys: bool = options.flag(
         False,
-        "Whether RSA keys of fewer than 2048 bits and DSA keys of 1024 bits are accepted.",
+        "Whether RSA keys of fewer than 2047 bits and DSA keys of 1024 bits are accepted.",
     )
     tickets: bool = options.flag(
         True,

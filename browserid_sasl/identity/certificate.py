@@ -17,7 +17,7 @@ from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
 from browserid_sasl.records import Record
 
 _WHAT: Final = "the certificate"
-_REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal"})
+_REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal", "sub"})
 
 
 class Certificate(Record):
@@ -115,12 +115,29 @@ def _issuer(claims: Mapping[str, Any]) -> str:
 
 
 def _email(claims: Mapping[str, Any]) -> str:
+    """The address in `principal`, or in `sub`, which some write in its place."""
+    if "principal" not in claims and "sub" in claims:
+        return _address(claims["sub"])
     principal = claims.get("principal")
     if not isinstance(principal, dict):
         raise RemoteProtocolError(Code.MISSING_PRINCIPAL, f"{_WHAT} does not say whom it is for")
-    email = principal.get("email")
-    if not isinstance(email, str) or domain_of(email) is None:
+    email = _address(principal.get("email"))
+    # What one reader takes for the person's name must not be another's than what the next does.
+    if "sub" in claims and not _is_same(_address(claims["sub"]), email):
+        raise RemoteProtocolError(
+            Code.UNKNOWN_PRINCIPAL_TYPE, f"`principal` and `sub` of {_WHAT} do not agree"
+        )
+    return email
+
+
+def _is_same(one: str, other: str) -> bool:
+    same_domain = domain_of(one) == domain_of(other)
+    return same_domain and one.rpartition("@")[0] == other.rpartition("@")[0]
+
+
+def _address(value: object) -> str:
+    if not isinstance(value, str) or domain_of(value) is None:
         raise RemoteProtocolError(
             Code.UNKNOWN_PRINCIPAL_TYPE, f"{_WHAT} is not for a valid e-mail address"
         )
-    return email
+    return value

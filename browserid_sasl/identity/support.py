@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
+from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
 from browserid_sasl.identity.addresses import read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
@@ -14,6 +15,9 @@ from browserid_sasl.records import Record
 
 MAX_KEYS: Final = 16
 _MAX_PATH: Final = 1024
+# Segments of RFC 3986 section 3.3, and nothing that a browser would turn into another path.
+_PATH: Final = re.compile(r"(?:/(?:[\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+", re.ASCII)
+_DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 _WHAT: Final = "the support document"
 
 
@@ -57,21 +61,23 @@ def parse_support_document(body: bytes, *, allow_legacy: bool = False) -> Docume
     """
     try:
         members = strict_json.parse_object(body, _WHAT)
-        if "disabled" in members:
-            return _parse_disabled(members["disabled"])
-        if "authority" in members:
+        if _is_disabled(members):
+            return Disabled()
+        if members.get("authority") is not None:
             return _parse_delegation(members["authority"])
         return _parse_support(members, allow_legacy=allow_legacy)
     except DiscoveryError:
         raise
     except BrowserIDError as error:
-        raise DiscoveryError(error.code, error.message, _REMEDY) from None
+        remedy = f"{error.remedy}; {_REMEDY}" if error.remedy else _REMEDY
+        raise DiscoveryError(error.code, error.message, remedy) from None
 
 
-def _parse_disabled(value: object) -> Disabled:
-    if value is not True:
-        raise _invalid(Code.INVALID_JSON, "its `disabled` is not true")
-    return Disabled()
+def _is_disabled(members: Mapping[str, Any]) -> bool:
+    value = members.get("disabled", False)
+    if not isinstance(value, bool):
+        raise _invalid(Code.INVALID_JSON, "its `disabled` is neither true nor false")
+    return value
 
 
 def _parse_delegation(value: object) -> Delegation:
@@ -82,35 +88,53 @@ def _parse_delegation(value: object) -> Delegation:
 
 
 def _parse_support(members: Mapping[str, Any], *, allow_legacy: bool) -> SupportDocument:
-    if "public-key" not in members:
-        raise _invalid(Code.NO_KEY, "it has none of `public-key`, `authority` and `disabled`")
-    further = members.get("keys", [])
-    if not isinstance(further, list) or len(further) > MAX_KEYS:
-        raise _invalid(Code.INVALID_KEYSET, f"its `keys` is not a list of at most {MAX_KEYS} keys")
-    values = [members["public-key"]] + [key for key in further if _may_sign(key)]
-    keys: list[PublicKey] = []
-    for value in values:
-        key = parse_public_key(value, allow_legacy=allow_legacy)
-        if key not in keys:
-            keys.append(key)
     return SupportDocument(
-        keys=tuple(keys),
+        keys=_read_keys(_key_values(members), allow_legacy=allow_legacy),
         authentication=_path(members, "authentication"),
         provisioning=_path(members, "provisioning"),
         certify=_path(members, "certify") if "certify" in members else None,
     )
 
 
-def _may_sign(key: object) -> bool:
-    if not isinstance(key, dict):
-        raise _invalid(Code.INVALID_KEYSET, "its `keys` has something that is not a key")
-    return bool(key.get("use", "sig") == "sig")
+def _key_values(members: Mapping[str, Any]) -> list[object]:
+    """The keys as they stand in the document, `public-key` first."""
+    first = [members["public-key"]] if "public-key" in members else []
+    further = members.get("keys", [])
+    if not isinstance(further, list) or len(further) > MAX_KEYS:
+        raise _invalid(Code.INVALID_KEYSET, f"its `keys` is not a list of at most {MAX_KEYS} keys")
+    if not first and not further:
+        raise _invalid(
+            Code.NO_KEY, "it has none of `public-key`, `keys`, `authority` and `disabled`"
+        )
+    return [*first, *further]
+
+
+def _read_keys(values: list[object], *, allow_legacy: bool) -> tuple[PublicKey, ...]:
+    """Those of the keys that can be read, each once.
+
+    A provider may publish a key of a kind that is not known here beside one that is, and keys
+    that are not for signing. When none is left, the first one's problem is the document's.
+    """
+    keys: dict[bytes, PublicKey] = {}
+    problems: list[RemoteProtocolError] = []
+    for value in values:
+        try:
+            key = parse_public_key(value, allow_legacy=allow_legacy)
+        except RemoteProtocolError as error:
+            problems.append(error)
+        else:
+            keys.setdefault(key.thumbprint, key)
+    if not keys:
+        raise problems[0]
+    return tuple(keys.values())
 
 
 def _path(members: Mapping[str, Any], name: str) -> str:
     path = strict_json.string(members, name, _WHAT, max_length=_MAX_PATH)
-    if not path.startswith("/") or path.startswith("//") or not path.isprintable() or "\\" in path:
-        raise _invalid(Code.INVALID_JSON, f"its `{name}` is not an absolute path")
+    if path.startswith("//") or not _PATH.fullmatch(path) or _DOTS.search(path):
+        raise _invalid(
+            Code.INVALID_JSON, f"its `{name}` is not an absolute path without query and fragment"
+        )
     return path
 
 

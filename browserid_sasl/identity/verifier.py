@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.jose.algorithms import is_legacy, too_short
 from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
@@ -77,20 +78,18 @@ class Verifier(Record):
         """Check the certificate and, with its key, the assertion.
 
         :raises RemoteProtocolError: missing-cert, too-many-certs, untrusted-issuer,
-            expired-cert, cert-not-yet-valid, cred-expired, invalid-signature.
+            expired-cert, cert-not-yet-valid, cred-expired, missing-signature, key-too-short,
+            unknown-algorithm, invalid-signature.
         :raises DiscoveryError: when the issuer's document can not be had.
         """
         certificate = self._only_certificate(backed)
         keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
         self._check_certificate_times(certificate, now)
-        if not _signed_by_any(certificate, keys):
+        if self._signature_problem(certificate, keys) is not None:
             keys = self.authority.refreshed_keys_for(certificate.issuer, certificate.email, now)
-            if not _signed_by_any(certificate, keys):
-                raise RemoteProtocolError(
-                    Code.INVALID_SIGNATURE,
-                    f"the certificate is not signed by a key that {certificate.issuer} publishes",
-                    "it was altered on the way, or its key was withdrawn: sign in again",
-                )
+            problem = self._signature_problem(certificate, keys)
+            if problem is not None:
+                raise problem
         backed.assertion.verify(certificate.public_key, "the assertion")
         return certificate
 
@@ -105,6 +104,26 @@ class Verifier(Record):
         from browserid_sasl.identity.certificate import Certificate  # noqa: PLC0415
 
         return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
+
+    def _signature_problem(
+        self, certificate: Certificate, keys: tuple[PublicKey, ...]
+    ) -> RemoteProtocolError | None:
+        """Why the certificate is not signed by any of the keys, None if it is."""
+        algorithm = certificate.jwt.header.alg
+        if not certificate.jwt.is_signed:
+            return RemoteProtocolError(Code.MISSING_SIGNATURE, "the certificate is not signed")
+        if is_legacy(algorithm) and not self.allow_legacy:
+            return too_short(f"the key of {algorithm} that {certificate.issuer} signed with")
+        fitting = [key for key in keys if key.algorithm.name == algorithm]
+        if not fitting:
+            return _no_such_key(certificate.issuer, algorithm, keys)
+        if any(_is_signed_by(certificate, key) for key in fitting):
+            return None
+        return RemoteProtocolError(
+            Code.INVALID_SIGNATURE,
+            f"the certificate is not signed by a key that {certificate.issuer} publishes",
+            "it was altered on the way, or its key was withdrawn: sign in again",
+        )
 
     def _check_certificate_times(self, certificate: Certificate, now: int) -> None:
         if certificate.expires + self.skew < now:
@@ -147,14 +166,22 @@ def replay_digest(backed: BackedAssertion, certificate: Certificate | None) -> b
     return hashlib.sha256(signer + backed.assertion.signing_input).digest()
 
 
-def _signed_by_any(certificate: Certificate, keys: tuple[PublicKey, ...]) -> bool:
-    for key in keys:
-        try:
-            certificate.jwt.verify(key, "the certificate")
-        except RemoteProtocolError:
-            continue
-        return True
-    return False
+def _is_signed_by(certificate: Certificate, key: PublicKey) -> bool:
+    try:
+        certificate.jwt.verify(key, "the certificate")
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+def _no_such_key(issuer: str, algorithm: str, keys: tuple[PublicKey, ...]) -> RemoteProtocolError:
+    there = ", ".join(sorted({key.algorithm.name for key in keys}))
+    return RemoteProtocolError(
+        Code.UNKNOWN_ALGORITHM,
+        f"the certificate claims the algorithm {algorithm[:16]!r}, and the keys of {issuer} that "
+        f"can be used here take {there}",
+        "the identity provider has to publish the key it signs with",
+    )
 
 
 def _sign_in_again(certificate: Certificate) -> str:

@@ -34,13 +34,15 @@ class Algorithm(Record):
 
 HS256: Final = Algorithm("HS256", "HS", (256, 256), 0, "sha256")
 
+# A widely used implementation makes a third of its RSA keys one bit short of the size it names
+# the algorithm by, so each class of RSA keys begins a bit below its number.
 ALGORITHMS: Final = (
-    Algorithm("RS256", "RS", (2048, 8192), 0, "sha256"),
+    Algorithm("RS256", "RS", (2047, 8192), 0, "sha256"),
     Algorithm("DS256", "DS", (2048, 2048), 256, "sha256"),
     Algorithm("ES256", "ES", (256, 256), 0, "sha256"),
     # SHA-256 in spite of the names.
-    Algorithm("RS128", "RS", (1024, 2047), 0, "sha256", legacy=True),
-    Algorithm("RS64", "RS", (512, 1023), 0, "sha256", legacy=True),
+    Algorithm("RS128", "RS", (1023, 2046), 0, "sha256", legacy=True),
+    Algorithm("RS64", "RS", (511, 1022), 0, "sha256", legacy=True),
     Algorithm("DS128", "DS", (1024, 1024), 160, "sha1", legacy=True),
 )
 
@@ -54,15 +56,25 @@ def algorithm_for(family: str, bits: int, subgroup: int, *, allow_legacy: bool) 
         low, high = row.sizes
         if row.family == family and low <= bits <= high and row.subgroup == subgroup:
             if row.legacy and not allow_legacy:
-                raise RemoteProtocolError(
-                    Code.KEY_TOO_SHORT,
-                    f"a {family} key of {bits} bits is too short to be trusted",
-                    "use a key of the current size, or set `allow_legacy_keys` if the other "
-                    "side can not be changed",
-                )
+                raise too_short(f"a {family} key of {bits} bits")
             return row
     raise RemoteProtocolError(
         Code.INVALID_KEY, f"no signature algorithm takes a {family} key of {bits} bits"
+    )
+
+
+def is_legacy(name: str) -> bool:
+    """Whether a header's `alg` names an algorithm that has to be permitted explicitly."""
+    return any(row.legacy for row in ALGORITHMS if row.name == name)
+
+
+def too_short(what: str) -> RemoteProtocolError:
+    """The error to raise for a key that is legacy, where that is not permitted."""
+    return RemoteProtocolError(
+        Code.KEY_TOO_SHORT,
+        f"{what} is too short to be trusted",
+        "use a key of the current size, or set `allow_legacy_keys` if the other side cannot be "
+        "changed",
     )
 
 

@@ -168,15 +168,7 @@ def _check_critical(names: object, what: str) -> None:
 def _parse_x5c(value: object, what: str) -> tuple[bytes, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_X5C:
         raise _invalid(what, f"its `x5c` is not a list of 1 to {MAX_X5C} certificates")
-    chain = []
-    for item in value:
-        try:
-            chain.append(binascii.a2b_base64(item, strict_mode=True))
-        except (binascii.Error, TypeError, ValueError):
-            raise RemoteProtocolError(
-                Code.INVALID_BASE64, f"a certificate in `x5c` of {what} is not base64"
-            ) from None
-    return tuple(chain)
+    return tuple(b64.decode_standard(item, f"a certificate in `x5c` of {what}") for item in value)
 
 
 def _check_presence(header: Header, signature: bytes, what: str) -> None:

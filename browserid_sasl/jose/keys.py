@@ -55,7 +55,9 @@ class PublicKey(Record):
         algorithm = self.algorithm
         try:
             if algorithm.family == "RS":
-                key.verify(signature, data, _PKCS1V15, _HASHES[algorithm.digest])
+                # Some write it as a number and drop its leading zero octets.
+                padded = signature.rjust((key.key_size + 7) // 8, b"\0")
+                key.verify(padded, data, _PKCS1V15, _HASHES[algorithm.digest])
             elif algorithm.family == "DS":
                 size = algorithm.subgroup // 8
                 key.verify(_to_der(signature, size), data, _HASHES[algorithm.digest])
@@ -170,11 +172,18 @@ def parse_public_key(value: object, *, allow_legacy: bool = False) -> PublicKey:
     """Read a public key from a document, in any of the three spellings.
 
     :param value: the parsed JSON value.
-    :param allow_legacy: whether RSA under 2048 bits and DSA 1024/160 are taken.
-    :raises RemoteProtocolError: invalid-key, key-too-short, unknown-ec-curve, invalid-base64.
+    :param allow_legacy: whether RSA under 2047 bits and DSA 1024/160 are taken.
+    :raises RemoteProtocolError: invalid-key, also when the key says itself that it is not for
+        verifying; key-too-short, unknown-ec-curve, invalid-base64.
     """
     if not isinstance(value, dict):
         raise _invalid_key("it is not an object")
+    key = _load(value, allow_legacy=allow_legacy)
+    _check_purpose(value, key.algorithm)
+    return key
+
+
+def _load(value: dict[str, Any], *, allow_legacy: bool) -> PublicKey:
     family, radix = _family_and_radix(value)
     if family == "RS":
         n, e = _numbers(value, ("n", "e"), 10 if radix else 0)
@@ -183,6 +192,17 @@ def parse_public_key(value: object, *, allow_legacy: bool = False) -> PublicKey:
         p, q, g, y = _numbers(value, ("p", "q", "g", "y"), 16 if radix else 0)
         return _load_dsa(p, q, g, y, allow_legacy=allow_legacy)
     return _load_ec(value)
+
+
+def _check_purpose(value: dict[str, Any], algorithm: Algorithm) -> None:
+    """Heed what a key says of its own purpose (RFC 7517 sections 4.2 to 4.4)."""
+    if value.get("use", "sig") != "sig":
+        raise _invalid_key("its `use` is not `sig`")
+    if value.get("alg", algorithm.name) != algorithm.name:
+        raise _invalid_key(f"its `alg` is not {algorithm.name}, which such a key takes here")
+    operations = value.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise _invalid_key("its `key_ops` does not permit to verify with it")
 
 
 def public_key_from(key: object, *, allow_legacy: bool = False) -> PublicKey:

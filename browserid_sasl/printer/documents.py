@@ -22,6 +22,7 @@ _SECRET_MEMBERS: Final = frozenset(
 """Where private and secret keys are in JSON. `p`, `q` and `x` are public in some kinds of keys;
 they are not missed."""
 
+_SUPPORT_MARKS: Final = ("public-key", "keys", "authority", "disabled")
 _KEY_MARKS: Final = ("kty", "algorithm")
 _NOT_SHOWN: Final = "not shown"
 
@@ -59,7 +60,7 @@ def document(members: Mapping[str, Any]) -> Node:
     """A JSON object that came by itself."""
     if is_key(members):
         return key("key", members)
-    if any(name in members for name in ("public-key", "authority", "disabled")):
+    if any(name in members for name in _SUPPORT_MARKS):
         return _support_document(members)
     return branch("JSON object", other_members(members))
 
@@ -77,9 +78,10 @@ def _support_document(members: Mapping[str, Any]) -> Node:
 
 
 def _support_members(members: Mapping[str, Any], parsed: SupportDocument) -> Iterator[Node]:
-    yield key("public-key", members["public-key"])
-    for further in parsed.keys[1:]:
-        yield Node("key", kind_of(further))
+    if "public-key" in members:
+        yield key("public-key", members["public-key"])
+    for further in members.get("keys", ()):
+        yield key("key", further)
     yield Node("authentication", parsed.authentication)
     yield Node("provisioning", parsed.provisioning)
     if parsed.certify is not None:

@@ -46,7 +46,7 @@ class TestMaking:
         parsed = Certificate.parse(issued(attributes={"groups": ["staff"], "name": "Alice"}))
         assert parsed.attributes == {"groups": ["staff"], "name": "Alice"}
 
-    @pytest.mark.parametrize("name", ["iss", "iat", "exp", "nbf", "public-key", "principal"])
+    @pytest.mark.parametrize("name", ["iss", "iat", "exp", "nbf", "public-key", "principal", "sub"])
     def test_an_attribute_can_not_stand_in_for_what_the_certificate_says(self, name: str) -> None:
         with refused(Code.INVALID_PARAMETER, f"'{name}'", LocalProtocolError):
             issued(attributes={"name": "Alice", name: "anything"})
@@ -63,6 +63,17 @@ class TestReading:
         parsed = Certificate.parse(with_claims(changes))
         assert parsed.issuer == "idp.test"
         assert parsed.email == "Alice@IDP.test"
+
+    def test_the_address_may_stand_in_sub(self) -> None:
+        parsed = Certificate.parse(with_claims({"principal": None, "sub": ALICE}))
+        assert parsed.email == ALICE
+        assert parsed.attributes == {}
+
+    @pytest.mark.parametrize("same", [ALICE, "alice@IDP.TEST"])
+    def test_or_in_both_places(self, same: str) -> None:
+        parsed = Certificate.parse(with_claims({"sub": same}))
+        assert parsed.email == ALICE
+        assert parsed.attributes == {}
 
     @pytest.mark.parametrize("algorithm", ["RS256", "DS256", "ES256"])
     def test_the_key_may_be_of_any_kind(self, algorithm: str) -> None:
@@ -93,7 +104,19 @@ class TestReading:
         ({"principal": {"host": "idp.test"}}, Code.UNKNOWN_PRINCIPAL_TYPE),
         ({"principal": {"email": "alice"}}, Code.UNKNOWN_PRINCIPAL_TYPE),
         ({"principal": {"email": [ALICE]}}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": None, "sub": "alice"}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": None, "sub": ""}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": None, "sub": [ALICE]}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": None, "sub": {"email": ALICE}}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": {}, "sub": ALICE}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"principal": ALICE, "sub": ALICE}, Code.MISSING_PRINCIPAL),
+        ({"sub": "bob@idp.test"}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"sub": "Alice@idp.test"}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"sub": "alice@other.test"}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"sub": "4711"}, Code.UNKNOWN_PRINCIPAL_TYPE),
+        ({"sub": 4711}, Code.UNKNOWN_PRINCIPAL_TYPE),
         ({"public-key": None}, Code.INVALID_KEY),
+        ({"public-key": key("alice").public_key.to_json() | {"use": "enc"}}, Code.INVALID_KEY),
         ({"public-key": "key"}, Code.INVALID_KEY),
         ({"public-key": {}}, Code.INVALID_KEY),
         ({"public-key": {"kty": "oct", "k": "AAAA"}}, Code.INVALID_KEY),

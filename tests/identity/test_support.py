@@ -80,8 +80,85 @@ class TestReading:
             parse(document)
         assert parse(document, allow_legacy=True)
 
+    @pytest.mark.parametrize("absent", [{"disabled": False}, {"authority": None}])
+    def test_what_says_nothing_is_as_if_it_was_not_there(self, absent: dict[str, Any]) -> None:
+        assert supported(support_document(FIRST) | absent).keys == (FIRST.public_key,)
+        assert parse(absent | {"authority": "other.test"}) == Delegation("other.test")
+
+    def test_a_list_of_keys_will_do(self) -> None:
+        keys = [FIRST.public_key.to_json("classic"), SECOND.public_key.to_json()]
+        document = altered(support_document(FIRST), {"public-key": None}) | {"keys": keys}
+        assert supported(document).keys == (FIRST.public_key, SECOND.public_key)
+
+    @pytest.mark.parametrize(
+        "unreadable",
+        [
+            {"kty": "OKP", "crv": "Ed25519", "x": "AAAA"},
+            {"kty": "EC", "crv": "P-384", "x": "AAAA", "y": "AAAA"},
+            {"kty": "RSA", "n": "!", "e": "AQAB"},
+            {"kty": "RSA", "n": "_" * 170 + "w", "e": "AQAB"},
+            {"algorithm": "RS", "n": "1" * 5000, "e": "3"},
+            {"algorithm": "PQ"},
+            {},
+            "key",
+            None,
+            [],
+        ],
+        ids=ascii,
+    )
+    def test_a_key_that_can_not_be_read_is_no_reason_to_refuse_others(
+        self, unreadable: Any
+    ) -> None:
+        further = {"keys": [unreadable, SECOND.public_key.to_json(), unreadable]}
+        assert supported(support_document(FIRST) | further).keys == (
+            FIRST.public_key,
+            SECOND.public_key,
+        )
+        assert supported(altered(support_document(FIRST), {"public-key": None}) | further).keys == (
+            SECOND.public_key,
+        )
+        assert supported(support_document(FIRST) | {"public-key": unreadable} | further).keys == (
+            SECOND.public_key,
+        )
+
+    @pytest.mark.parametrize("use", [{"use": "enc"}, {"key_ops": ["sign"]}, {"alg": "RS384"}])
+    def test_when_no_key_is_left_the_first_ones_problem_is_told(self, use: dict[str, Any]) -> None:
+        only = FIRST.public_key.to_json() | use
+        for document in ({"keys": [only, "key"]}, support_document(FIRST) | {"public-key": only}):
+            with refused(Code.INVALID_KEY, f"`{next(iter(use))}`", DiscoveryError):
+                parse(altered(support_document(FIRST), {"public-key": None}) | document)
+
+    def test_who_meets_a_short_key_is_told_of_the_option(self) -> None:
+        short = {"kty": "RSA", "n": "_" * 170 + "w", "e": "AQAB"}
+        with refused(Code.KEY_TOO_SHORT, "`allow_legacy_keys`", DiscoveryError):
+            parse(support_document(FIRST) | {"public-key": short})
+
+    @pytest.mark.parametrize("path", ["/", "/a/b.html", "/a//b/", "/~x/%20;v=1", "/...", "/.a/b."])
+    def test_a_path_has_what_urls_can_have_in_one(self, path: str) -> None:
+        assert supported(support_document(FIRST) | {"certify": path}).certify == path
+
 
 BAD_PATHS = [
+    "/in?next=/",
+    "/in?",
+    "/in#top",
+    "/#",
+    "/a/../b",
+    "/..",
+    "/./b",
+    "/a/.",
+    "/..//evil.test/in",
+    "/%2e%2E/b",
+    "/.%2e/b",
+    "/a b",
+    "/a%",
+    "/a%2",
+    "/a%zz",
+    "/\u00e9",
+    "/in\n",
+    "/a\x7f",
+    "/a<b>",
+    " /in",
     "in",
     "",
     "//evil.test/in",
@@ -111,20 +188,24 @@ def test_paths_are_absolute_and_on_the_same_origin(member: str, path: object) ->
         (b" " * 65_537, Code.BUFFER_TOO_LONG),
         ({}, Code.NO_KEY),
         ({"keys": []}, Code.NO_KEY),
-        ({"disabled": False}, Code.INVALID_JSON),
+        ({"disabled": False}, Code.NO_KEY),
+        ({"disabled": None}, Code.INVALID_JSON),
+        ({"disabled": 0}, Code.INVALID_JSON),
         ({"disabled": "true"}, Code.INVALID_JSON),
         ({"disabled": 1}, Code.INVALID_JSON),
         ({"authority": "https://other.test"}, Code.INVALID_ISSUER),
         ({"authority": "127.0.0.1"}, Code.INVALID_ISSUER),
         ({"authority": ""}, Code.INVALID_ISSUER),
-        ({"authority": None}, Code.INVALID_ISSUER),
+        ({"authority": None}, Code.NO_KEY),
+        ({"authority": False}, Code.INVALID_ISSUER),
         ({"authority": ["other.test"]}, Code.INVALID_ISSUER),
         (support_document(FIRST) | {"public-key": "key"}, Code.INVALID_KEY),
         (support_document(FIRST) | {"public-key": {"kty": "oct"}}, Code.INVALID_KEY),
         (support_document(FIRST) | {"keys": {}}, Code.INVALID_KEYSET),
-        (support_document(FIRST) | {"keys": ["key"]}, Code.INVALID_KEYSET),
+        ({"keys": ["key"]}, Code.INVALID_KEY),
+        ({"keys": None}, Code.INVALID_KEYSET),
         (support_document(FIRST) | {"keys": [{}] * 17}, Code.INVALID_KEYSET),
-        (support_document(FIRST) | {"keys": [{}]}, Code.INVALID_KEY),
+        ({"keys": [{}]}, Code.INVALID_KEY),
         (altered(support_document(FIRST), {"authentication": None}), Code.UNKNOWN_JSON_KEY),
         (altered(support_document(FIRST), {"provisioning": None}), Code.UNKNOWN_JSON_KEY),
     ],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
+from tests.support.refusal import refused
 
 # RFC 4648 section 10, and the two characters in which base64url differs from base64.
 EXAMPLES = [
@@ -44,7 +47,36 @@ GARBAGE = {
     "nothing but padding": "=",
     "four signs of padding": "====",
     "padding in the middle": "Zg==Zg==",
+    "four bits left over": "Zh",
+    "all four bits left over": "Zv",
+    "two bits left over": "Zm9",
+    "bits left over before padding": "Zh==",
+    "bits left over in a longer text": "Zm9vYh",
 }
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_octets_have_one_spelling(size: int) -> None:
+    octets = b"\xa5" * size
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    head = b64.encode(octets)[:-1]
+    read = []
+    for last in alphabet:
+        with suppress(RemoteProtocolError):
+            read.append(b64.decode(head + last, "it"))
+    assert read.count(octets) == 1
+
+
+@pytest.mark.parametrize(("octets", "_bare", "padded"), EXAMPLES)
+def test_plain_base64_is_padded(octets: bytes, _bare: str, padded: str) -> None:
+    plain = padded.replace("-", "+").replace("_", "/")
+    assert b64.decode_standard(plain, "it") == octets
+
+
+@pytest.mark.parametrize("value", ["Zg", "Zh==", "-_-_", "Zm9v\n", "Zg=", "Zm\u00e9v", 1, None])
+def test_other_plain_base64_is_refused(value: object) -> None:
+    with refused(Code.INVALID_BASE64, "it is not base64"):
+        b64.decode_standard(value, "it")
 
 
 @pytest.mark.parametrize("text", GARBAGE.values(), ids=GARBAGE)

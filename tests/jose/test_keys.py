@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from functools import cache
 from typing import Any, get_args
 
@@ -21,6 +22,7 @@ from browserid_sasl.jose.keys import (
 )
 from browserid_sasl.jose.secrets import SecretKey
 from tests.support.refusal import refused
+from tests.support.short_keys import short_key
 from tests.support.world import key
 
 ALGORITHMS = ("RS256", "DS256", "ES256")
@@ -119,10 +121,13 @@ class TestAlgorithms:
     @pytest.mark.parametrize(
         ("bits", "name"),
         [
+            (511, "RS64"),
             (512, "RS64"),
-            (1023, "RS64"),
+            (1022, "RS64"),
+            (1023, "RS128"),
             (1024, "RS128"),
-            (2047, "RS128"),
+            (2046, "RS128"),
+            (2047, "RS256"),
             (2048, "RS256"),
             (8192, "RS256"),
         ],
@@ -136,10 +141,28 @@ class TestAlgorithms:
             assert f"{bits} bits" in refusal.value.message
             assert "allow_legacy_keys" in refusal.value.remedy
 
-    @pytest.mark.parametrize("bits", [511, 8193])
+    @pytest.mark.parametrize("bits", [510, 8193])
     def test_rsa_of_an_impossible_size_is_refused_even_then(self, bits: int) -> None:
         with refused(Code.INVALID_KEY):
             parse_public_key(rsa_json(2**bits - 1), allow_legacy=True)
+
+    @every_spelling
+    @pytest.mark.parametrize("legacy", [False, True])
+    def test_a_key_one_bit_short_verifies_in_every_spelling(
+        self, legacy: bool, spelling: Spelling
+    ) -> None:
+        private = rsa.generate_private_key(65537, 2047)
+        wrapped = PrivateKey.from_pem(to_pem(private))
+        public = parse_public_key(wrapped.public_key.to_json(spelling), allow_legacy=legacy)
+        assert public == public_key_from(private.public_key())
+        assert public.algorithm.name == wrapped.algorithm.name == "RS256"
+        public.verify(wrapped.sign(DATA), DATA)
+
+    @pytest.mark.parametrize(("bits", "name"), [(511, "RS64"), (1023, "RS128"), (2047, "RS256")])
+    def test_so_do_the_smaller_ones_where_they_are_permitted(self, bits: int, name: str) -> None:
+        private = short_key(bits)
+        assert private.algorithm.name == name
+        private.public_key.verify(private.sign(DATA), DATA)
 
     def test_short_dsa_keys_are_legacy(self) -> None:
         written = legacy_dsa().public_key.to_json()
@@ -170,6 +193,18 @@ class TestSignatures:
             another.verify(signature, DATA)
         with refused(Code.INVALID_SIGNATURE):
             private.public_key.verify(signature, DATA + b".")
+
+    @pytest.mark.parametrize("bits", [1023, 2047])
+    def test_an_rsa_signature_may_lack_its_leading_zero_octets(self, bits: int) -> None:
+        private = replace(short_key(bits), drop_zeros=True)
+        size = (bits + 7) // 8
+        messages = (bytes([a, b]) for a in range(256) for b in range(256))
+        data = next(each for each in messages if len(private.sign(each)) < size)
+        private.public_key.verify(private.sign(data), data)
+        with refused(Code.INVALID_SIGNATURE):
+            private.public_key.verify(private.sign(data)[:-1], data)
+        with refused(Code.INVALID_SIGNATURE):
+            private.public_key.verify(private.sign(data).rjust(size + 1, b"\0"), data)
 
     @pytest.mark.parametrize(("algorithm", "size"), [("RS256", 256), ("DS256", 64), ("ES256", 64)])
     def test_a_signature_has_one_size(self, algorithm: str, size: int) -> None:
@@ -239,6 +274,60 @@ class TestSignatures:
         public = parse_public_key({"kty": "DSA"} | {n: number(v) for n, v in numbers.items()})
         with refused(Code.INVALID_SIGNATURE):
             public.verify(b"\1" * 64, DATA)
+
+
+PERMITTED: dict[str, dict[str, Any]] = {
+    "to sign": {"use": "sig"},
+    "its algorithm": {"alg": "ALG"},
+    "to verify": {"key_ops": ["verify"]},
+    "to verify and more": {"key_ops": ["sign", "verify", "of the future"]},
+    "all of it": {"use": "sig", "alg": "ALG", "key_ops": ["verify"]},
+}
+NOT_PERMITTED: dict[str, dict[str, Any]] = {
+    "to encrypt": {"use": "enc"},
+    "a use of the future": {"use": "tls"},
+    "in capitals": {"use": "SIG"},
+    "no use": {"use": None},
+    "a list of uses": {"use": ["sig"]},
+    "another algorithm": {"alg": "RS512"},
+    "an algorithm of another kind": {"alg": "HS256"},
+    "none": {"alg": "none"},
+    "no algorithm": {"alg": None},
+    "a list of algorithms": {"alg": ["ALG"]},
+    "to sign only": {"key_ops": ["sign"]},
+    "to encrypt and decrypt": {"key_ops": ["encrypt", "decrypt"]},
+    "nothing": {"key_ops": []},
+    "a text": {"key_ops": "verify"},
+    "an object": {"key_ops": {"verify": True}},
+    "null": {"key_ops": None},
+    "one of them": {"use": "sig", "key_ops": ["deriveKey"]},
+}
+
+
+class TestWhatAKeySaysItIsFor:
+    def key(self, algorithm: str, spelling: Spelling, members: dict[str, Any]) -> dict[str, Any]:
+        said = {
+            name: algorithm if value == "ALG" else [algorithm] if value == ["ALG"] else value
+            for name, value in members.items()
+        }
+        return key("signer", algorithm).public_key.to_json(spelling) | said
+
+    @every_spelling
+    @every_algorithm
+    @pytest.mark.parametrize("members", PERMITTED.values(), ids=PERMITTED)
+    def test_it_may_be_verified_with(
+        self, members: dict[str, Any], algorithm: str, spelling: Spelling
+    ) -> None:
+        assert parse_public_key(self.key(algorithm, spelling, members))
+
+    @every_spelling
+    @every_algorithm
+    @pytest.mark.parametrize("members", NOT_PERMITTED.values(), ids=NOT_PERMITTED)
+    def test_or_it_may_not(
+        self, members: dict[str, Any], algorithm: str, spelling: Spelling
+    ) -> None:
+        with refused(Code.INVALID_KEY, f"`{next(reversed(members))}`"):
+            parse_public_key(self.key(algorithm, spelling, members))
 
 
 class TestPublicKeysThatAreNone:

@@ -332,6 +332,14 @@ class TestJwts:
 
 
 class TestDocuments:
+    def test_a_support_document_with_nothing_but_a_list_of_keys(self) -> None:
+        document = support_document(key("idp"))
+        keys = [document.pop("public-key"), {"kty": "OKP"}]
+        shown = text_of(json.dumps(document | {"keys": keys}).encode())
+        assert shown.startswith("support document")
+        assert "key: RS256, 2048 bits" in shown
+        assert "its `kty` is not RSA, DSA or EC" in shown
+
     def test_a_support_document(self) -> None:
         document = support_document(key("idp"), key("other")) | {"certify": "/certify"}
         shown = text_of(json.dumps(document, indent=1).encode() + b"\n")
