@@ -99,6 +99,7 @@ class _Document:
         seen: set[str] = set()
         for name, value in tables.items():
             location = (kind, name)
+            self._check_quotes(kind, location, value)
             try:
                 normal = sections.syntax(name)
             except Unfit as unfit:
@@ -111,12 +112,11 @@ class _Document:
                 raise self._error(location, f"there are two sections for {normal}", "make them one")
             seen.add(normal)
             table = self._table(f'{kind}."{normal}"', location, value)
-            self._check_quotes(kind, location, table)
             yield from self._section(location, sections.of, table, (kind, normal))
 
-    def _check_quotes(self, kind: str, location: Key, table: dict[str, Any]) -> None:
+    def _check_quotes(self, kind: str, location: Key, table: object) -> None:
         """Without quotes, the dots of a section's name make it a table in a table."""
-        for name, value in table.items():
+        for name, value in table.items() if isinstance(table, dict) else ():
             if isinstance(value, dict):
                 raise self._error(
                     (*location, name),

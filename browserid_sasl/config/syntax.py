@@ -10,15 +10,15 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from browserid_sasl.identity.addresses import is_domain, is_host_name
+
 _SHOWN_LENGTH: Final = 60
-_MAX_DOMAIN: Final = 253
 _MAX_EMAIL: Final = 254
 _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
 _MAX_ENTITY: Final = 1024
 
 # Compiled when they are used, as most are not in most processes.
-_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _LOCAL_PART: Final = r"[^\s@]{1,64}"
 _SERVICE_PRINCIPAL: Final = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
@@ -45,23 +45,33 @@ def shown(text: str) -> str:
 
 
 def domain(text: str) -> str:
-    """A DNS name in letters, digits and hyphens (RFC 1123 section 2.1), in lower case."""
-    if not text.isascii():
-        raise Unfit(f'is {shown(text)}, which is not in the ASCII ("xn--") form of its name')
-    labels = text.split(".")
-    if len(text) > _MAX_DOMAIN or not all(re.fullmatch(_LABEL, label) for label in labels):
-        raise Unfit(f"is {shown(text)}, which is not a domain name")
-    if labels[-1].isdigit():
-        raise Unfit(f"is {shown(text)}, which is an address and not a domain name")
-    return text.lower()
+    """A DNS name of two labels or more, in letters, digits and hyphens, in lower case.
+
+    RFC 1123 section 2.1; `identity.addresses` has the rule.
+    """
+    name = _host_name(text)
+    if not is_domain(name):
+        raise Unfit(f"is {shown(text)}, which has no dot in it and so is no domain")
+    return name
 
 
 def host(text: str) -> str:
-    """A DNS name, or an IPv4 or IPv6 address without brackets."""
+    """A DNS name of any number of labels, or an IPv4 or IPv6 address without brackets."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        return domain(text)
+        return _host_name(text)
+
+
+def _host_name(text: str) -> str:
+    if not text.isascii():
+        raise Unfit(f'is {shown(text)}, which is not in the ASCII ("xn--") form of its name')
+    name = text.lower()
+    if is_host_name(name):
+        return name
+    if is_host_name(f"{name}.example"):
+        raise Unfit(f"is {shown(text)}, which is an address and not a domain name")
+    raise Unfit(f"is {shown(text)}, which is not a domain name")
 
 
 def network(text: str) -> str:

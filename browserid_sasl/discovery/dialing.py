@@ -13,23 +13,20 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Final
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
+from browserid_sasl.discovery.public_addresses import Address, is_public
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-Address = IPv4Address | IPv6Address
 Resolver = Callable[[str], Sequence[str]]
 """Names to addresses in text form. Raises OSError."""
 Connector = Callable[[tuple[str, int], float], socket.socket]
 """Opens a TCP connection to an address and port within a time (s). Raises OSError."""
-
-# RFC 6052: addresses of IPv4 hosts as seen through a translator; the last 32 bits are theirs.
-_NAT64: Final = IPv6Network("64:ff9b::/96")
 
 
 class Deadline(Record):
@@ -124,7 +121,7 @@ class Dialer(Record):
     def _resolve(self, host: str, deadline: Deadline) -> list[Address]:
         try:
             names = self._resolve_in_time(host, deadline)
-            return list(dict.fromkeys(ip_address(name.partition("%")[0]) for name in names))
+            return list(dict.fromkeys(map(ip_address, names)))
         except (OSError, ValueError) as error:
             raise DiscoveryError(
                 Code.HTTP_ERROR,
@@ -150,19 +147,6 @@ class Dialer(Record):
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-
-def is_public(address: Address) -> bool:
-    """Whether the address is a host on the public Internet, also when it embeds another one."""
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
-        for embedded in (address.ipv4_mapped, address.sixtofour, *(address.teredo or ())):
-            if embedded is not None and not is_public(embedded):
-                return False
-        if address.ipv4_mapped is not None:
-            return True
-    return address.is_global and not address.is_multicast
 
 
 def _check_public(host: str, addresses: Sequence[Address]) -> None:

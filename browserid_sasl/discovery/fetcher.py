@@ -84,7 +84,7 @@ class HttpsFetcher:
 
 
 def _check_domain(domain: str) -> None:
-    if not is_domain(domain) or "." not in domain or domain.endswith(".localhost"):
+    if not is_domain(domain) or domain.endswith(".localhost"):
         raise DiscoveryError(
             Code.HTTP_ERROR,
             f"{domain[:253]!r} can not have an identity provider: it is not a public domain name",

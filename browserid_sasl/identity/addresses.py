@@ -1,4 +1,4 @@
-"""E-mail addresses and domain names as certificates carry them."""
+"""E-mail addresses, domains and host names: the one place that says what they look like."""
 
 from __future__ import annotations
 
@@ -10,17 +10,24 @@ MAX_ADDRESS: Final = 254
 MAX_DOMAIN: Final = 253
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)*(?![0-9]+\Z){_LABEL}")
+# What ends in a number is an IPv4 address to `inet_aton`, and so to resolvers and web browsers:
+# 127.1, 0x7f.1 and 017700000001 are all loopback.
+_HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL}")
 _LOCAL_PART: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
 
 
+def is_host_name(text: str) -> bool:
+    """Whether `text` is a name of a host in lower case: no port, and no IP address in any form."""
+    return len(text) <= MAX_DOMAIN and _HOST_NAME.fullmatch(text) is not None
+
+
 def is_domain(text: str) -> bool:
-    """Whether `text` is a host name in lower case and nothing else: no port, no IP address."""
-    return len(text) <= MAX_DOMAIN and _DOMAIN.fullmatch(text) is not None
+    """Whether `text` is a domain that can have addresses: a host name with a dot in it."""
+    return "." in text and is_host_name(text)
 
 
 def read_domain(text: str) -> str | None:
-    """A host name in lower case, None if `text` is none. Case is that of ASCII."""
+    """A domain in lower case, None if `text` is none. Case is that of ASCII."""
     return _read_domain(text) if len(text) <= MAX_DOMAIN else None
 
 

@@ -77,7 +77,7 @@ def init(
     options = _configuration(directory, config_file)
     _check_spelling(options, key_type)
     name = (domain or options.domain).lower()
-    if not is_domain(name) or "." not in name:
+    if not is_domain(name):
         raise ConfigurationError(
             f"{name!r} is not a domain" if name else "no domain is given",
             "name one with --domain example.org",

@@ -30,7 +30,7 @@ specifics = st.text([chr(code) for code in range(0x21, 0x7F)], max_size=20)
 addresses = st.builds(
     "{}@{}".format,
     st.text("abcXYZ/\\.+=,~äß漢", min_size=1, max_size=20),
-    st.text("abcXYZ", min_size=1, max_size=20),
+    st.text("abcXYZ", min_size=1, max_size=20).map(lambda label: f"{label}.test"),
 )
 names: st.SearchStrategy[Name] = st.one_of(
     st.builds(ServiceName.make, services, hosts, specifics), st.builds(UserName.make, addresses)

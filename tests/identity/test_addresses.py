@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from browserid_sasl.identity.addresses import domain_of, is_domain, read_domain
+from browserid_sasl.config import syntax
+from browserid_sasl.identity.addresses import domain_of, is_domain, is_host_name, read_domain
 
 LONGEST_LABEL = "a" * 63
 
 DOMAINS = [
     "example.org",
     "idp.test",
-    "localhost",
     "a.b.c.d.e",
+    "0x8.example",
+    "1.2.3.4.example",
+    "example.x8",
     "xn--bcher-kva.example",
     "1and1.example",
     "7.example",
     "a--b.example",
     f"{LONGEST_LABEL}.{LONGEST_LABEL}.{LONGEST_LABEL}.{'a' * 61}",
 ]
-NOT_DOMAINS = [
+NOT_EVEN_HOST_NAMES = [
     "",
     ".",
     "example.org.",
@@ -37,6 +42,14 @@ NOT_DOMAINS = [
     "127.0.0.1",
     "2130706433",
     "example.1",
+    "127.1",
+    "017700000001",
+    "0x7f000001",
+    "0x8.0x8.0x8.0x8",
+    "8.8.8.0X8",
+    "8.8.8.0x",
+    "example.0x1f",
+    "example.org-",
     "[::1]",
     "::1",
     "b\u00fccher.example",
@@ -54,9 +67,31 @@ def test_a_host_name_is_a_domain(text: str) -> None:
     assert read_domain(text.upper()) == text
 
 
-@pytest.mark.parametrize("text", NOT_DOMAINS, ids=ascii)
+@pytest.mark.parametrize("text", NOT_EVEN_HOST_NAMES, ids=ascii)
 def test_nothing_else_is(text: str) -> None:
     assert not is_domain(text)
+    assert not is_host_name(text)
+
+
+@pytest.mark.parametrize("text", ["localhost", "intranet", "org", "4f5d6e7a8b9c", "xn--p1ai"])
+def test_a_name_without_a_dot_is_that_of_a_host_and_of_no_domain(text: str) -> None:
+    assert is_host_name(text)
+    assert not is_domain(text)
+    assert read_domain(text) is None
+
+
+@pytest.mark.parametrize("text", [*DOMAINS, *NOT_EVEN_HOST_NAMES], ids=ascii)
+def test_the_configuration_has_the_same_rule(text: str) -> None:
+    try:
+        assert syntax.domain(text) == read_domain(text)
+    except syntax.Unfit:
+        assert read_domain(text) is None
+
+
+@pytest.mark.parametrize("text", [*DOMAINS, "localhost", "4f5d6e7a8b9c"])
+def test_no_host_name_is_an_address_to_the_systems_resolver(text: str) -> None:
+    with pytest.raises(OSError):
+        socket.inet_aton(text)
 
 
 @pytest.mark.parametrize("text", ["\u212aelvin.example", "e\u0130.example", "e\u017f.example"])
@@ -70,7 +105,6 @@ def test_case_is_that_of_ascii(text: str) -> None:
     [
         ("alice@idp.test", "idp.test"),
         ("Alice@IDP.Test", "idp.test"),
-        ("a@localhost", "localhost"),
         ("o'hara+tag=x,y/z@example.org", "example.org"),
         ("zo\u00eb@example.org", "example.org"),
         (f"{'a' * 64}@example.org", "example.org"),
@@ -95,6 +129,8 @@ NOT_ADDRESSES = [
     "alice@example.org ",
     "alice@exa mple.org",
     "alice@127.0.0.1",
+    "alice@0x8.0x8.0x8.0x8",
+    "alice@localhost",
     "alice\u200b@example.org",
     "alice\u202e@example.org",
     "alice\u00a0@example.org",

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
-from browserid_sasl.discovery.dialing import Deadline, Dialer, is_public
+from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.lifetime import lifetime
 from browserid_sasl.errors import Code, DiscoveryError
 from tests.support.https import Respond, ScriptedServer, answer, scripted_server, write_ca
@@ -161,6 +160,12 @@ class TestRequest:
             "idp.localhost",
             "intranet",
             "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x8.0x8.0x8.0x8",
+            "010.8.8.8",
+            "8.8.8.0x8",
             "[::1]",
             "example.test:8443",
             "user@example.test",
@@ -412,41 +417,6 @@ def _certificate_with_common_name_only(folder: Path) -> tuple[trustme.LeafCert, 
 
 
 class TestAddresses:
-    @pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1111", "::ffff:8.8.8.8"])
-    def test_public(self, address: str) -> None:
-        assert is_public(ip_address(address))
-
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "0.0.0.0",
-            "10.1.2.3",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "192.168.0.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "fc00::1",
-            "fe80::1",
-            "ff02::1",
-            "ff0e::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "64:ff9b::a00:1",
-            "2002:7f00:1::",
-            "2002:a00:1::",
-            "2001:0:7f00:1::",
-        ],
-    )
-    def test_not_public(self, address: str) -> None:
-        assert not is_public(ip_address(address))
-
     @pytest.mark.parametrize(
         "addresses", [["127.0.0.1"], [PUBLIC, "10.0.0.1"], ["fe80::1%eth0"], ["::ffff:127.0.0.1"]]
     )
@@ -458,6 +428,17 @@ class TestAddresses:
             fetcher(ca_file, network).fetch(DOMAIN, DOMAIN)
         assert "private_hosts" in raised.value.remedy
         assert network.dialled == []
+
+    def test_a_zone_is_part_of_an_address(self) -> None:
+        dialled = []
+
+        def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+            dialled.append(address)
+            return socket.socket()
+
+        dialer = Dialer(lambda _host: ["fe80::1%lo"], connect)
+        dialer.dial(DOMAIN, 443, Deadline.after(2), private=True).close()
+        assert dialled == [("fe80::1%lo", 443)]
 
     def test_unless_it_is_a_private_host(
         self, ca_file: Path, certificate: trustme.LeafCert
