@@ -163,12 +163,15 @@ class Code(Enum):
 
     @classmethod
     def from_wire(cls, number: int) -> Code:
-        """The reason with this `gss-min`, or `UNKNOWN_ERROR_CODE` for a number without one."""
+        """The reason with this `gss-min`, or `UNKNOWN_ERROR_CODE` for a number without one.
+
+        Zero is no reason either: where a reason is due, it does not say that all is well.
+        """
         return _BY_WIRE.get(number, cls.UNKNOWN_ERROR_CODE)
 
 
 _BY_WIRE: Final = dict.fromkeys(range(48, 62), Code.CACHE_ERROR) | {
-    code.wire: code for code in Code
+    code.wire: code for code in Code if code is not Code.OK
 }
 
 
@@ -187,8 +190,8 @@ class BrowserIDError(Exception):
         self.remedy = remedy
 
     @property
-    def major(self) -> Major:
-        """The GSS major status of `code`."""
+    def major(self) -> int:
+        """The GSS major status of `code`, a `Major`."""
         return self.code.major
 
     def __str__(self) -> str:
@@ -206,15 +209,29 @@ class RemoteProtocolError(BrowserIDError):
 class PeerRefusedError(BrowserIDError):
     """The other side refused and said why in an error token (PROTOCOL.md section 4.4).
 
+    :param major: the GSS major status in the token, which need not be that of `code` nor one
+        that has a name here; that of `code` when None.
     :param authenticated: whether the token was signed. What an unsigned token says is a hint:
         anybody on the path could have written it.
     """
 
     def __init__(
-        self, code: Code, message: str, remedy: str = "", *, authenticated: bool = False
+        self,
+        code: Code,
+        message: str,
+        remedy: str = "",
+        *,
+        major: int | None = None,
+        authenticated: bool = False,
     ) -> None:
         super().__init__(code, message, remedy)
+        self._major = code.major if major is None else major
         self.authenticated = authenticated
+
+    @property
+    def major(self) -> int:
+        """The GSS major status that the other side has sent."""
+        return self._major
 
 
 class CredentialError(BrowserIDError):

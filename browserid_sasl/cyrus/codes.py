@@ -52,7 +52,7 @@ class Disposition(IntEnum):
     USED = 2
 
 
-_MAJORS: Final = {
+_MAJORS: Final[dict[int, Sasl]] = {
     Major.BAD_BINDINGS: Sasl.BADBINDING,
     Major.CREDENTIALS_EXPIRED: Sasl.EXPIRED,
     Major.CONTEXT_EXPIRED: Sasl.EXPIRED,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
-from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.errors import Code, Major, RemoteProtocolError
 from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.dialects import DIALECTS, Dialect, read_audience
 from browserid_sasl.gss.mechanisms import CURVES, Curve
@@ -26,6 +26,9 @@ MAX_OPTIONS: Final = 32
 MAX_BINDING: Final = 8192
 MAX_NONCE: Final = 256
 NONCE_SIZE: Final = 16
+
+_ERROR_BITS: Final = 0xFFFF_0000
+"""Calling and routine errors; what is below them is supplementary (RFC 2744 section 3.9.1)."""
 
 _ASSERTION: Final = "the assertion"
 _RESPONSE: Final = "the response"
@@ -152,17 +155,22 @@ class IssuedTicket(Record):
 class ReportedError(Record):
     """The status in an error token (PROTOCOL.md section 4.4).
 
-    :param major: GSS major status.
-    :param minor: `gss-min` as it stands on the wire.
+    :param major: `gss-maj` as it stands on the wire; that of a failure when it is not there.
+    :param minor: `gss-min` as it stands on the wire, None when it is not there.
     """
 
     major: int
-    minor: int
+    minor: int | None
+
+    @property
+    def status(self) -> int:
+        """The GSS major status that is meant: one without an error in it is no success."""
+        return self.major if self.major & _ERROR_BITS else int(Major.FAILURE)
 
     @property
     def code(self) -> Code:
         """The reason that `minor` names."""
-        return Code.from_wire(self.minor)
+        return Code.UNKNOWN_ERROR_CODE if self.minor is None else Code.from_wire(self.minor)
 
 
 class Response(Record):
@@ -218,15 +226,15 @@ class Response(Record):
 
     def to_json(self) -> dict[str, Any]:
         """The payload as a JSON object."""
-        members: dict[str, Any] = {}
-        if self.error is not None:
-            members["gss-maj"] = self.error.major
-        if self.clock is not None:
-            members["iat"] = self.clock
-        if self.error is not None:
-            members["gss-min"] = self.error.minor
-        if self.expires is not None:
-            members["exp"] = self.expires
+        numbers = {
+            "gss-maj": self.error.major if self.error else None,
+            "iat": self.clock,
+            "gss-min": self.error.minor if self.error else None,
+            "exp": self.expires,
+        }
+        members: dict[str, Any] = {
+            name: number for name, number in numbers.items() if number is not None
+        }
         if self.point is not None:
             members[self.agreement_member] = _write_point(self.point)
         if self.ticket is not None:
@@ -357,13 +365,14 @@ def _read_echoed_nonce(claims: Mapping[str, Any]) -> bytes | None:
 def _read_error(claims: Mapping[str, Any]) -> ReportedError | None:
     if "gss-maj" not in claims and "gss-min" not in claims:
         return None
-    major = _read_status(claims, "gss-maj", Code.UNKNOWN_ERROR_CODE.major)
-    minor = _read_status(claims, "gss-min", Code.UNKNOWN_ERROR_CODE.wire)
-    return ReportedError(major, minor)
+    major, minor = (
+        _read_status(claims, name) if name in claims else None for name in ("gss-maj", "gss-min")
+    )
+    return ReportedError(int(Major.FAILURE) if major is None else major, minor)
 
 
-def _read_status(claims: Mapping[str, Any], name: str, default: int) -> int:
-    status = claims.get(name, default)
+def _read_status(claims: Mapping[str, Any], name: str) -> int:
+    status = claims[name]
     if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status < 1 << 32:
         raise RemoteProtocolError(
             Code.BAD_ERROR_TOKEN, f"`{name}` of the error token is not a status"

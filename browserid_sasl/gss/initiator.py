@@ -448,12 +448,13 @@ def _own_certificate(text: str) -> Certificate:
 def _refusal(
     error: ReportedError, theirs: int | None, ours: int, *, signed: bool
 ) -> BrowserIDError:
-    message = f"the server said: {error.code.text} (major {error.major:#x}, minor {error.minor:#x})"
+    minor = "" if error.minor is None else f", minor {error.minor:#x}"
+    message = f"the server said: {error.code.text} (major {error.major:#x}{minor})"
     remedy = _ADVICE.get(error.code, "")
     if theirs is not None and abs(theirs - ours) > _NOTABLE_SKEW_MS:
         seconds = (theirs - ours) // 1000
         remedy = f"its clock differs from ours by {seconds} s" + (f"; {remedy}" if remedy else "")
-    return PeerRefusedError(error.code, message, remedy, authenticated=signed)
+    return PeerRefusedError(error.code, message, remedy, major=error.status, authenticated=signed)
 
 
 _ADVICE: Final = {

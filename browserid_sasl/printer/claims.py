@@ -82,7 +82,7 @@ def _ticket(name: str, value: Mapping[str, Any], now: int) -> Node:
 
 
 def _major(name: str, value: int, _now: int) -> Node:
-    known = {int(major): major.name for major in Major}
+    known = {int(major): major.name for major in Major if major is not Major.COMPLETE}
     return Node(name, f"{value:#x} ({known.get(value, 'unknown')})", mood=Mood.BAD)
 
 

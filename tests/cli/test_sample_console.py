@@ -73,7 +73,7 @@ class TestVerboseConsole:
         ("message", "said"),
         [
             (b"c,secret", "malformed: 1 parts instead of 3, 6 characters"),
-            (b"c,.secret.", "claims: this part is not valid JSON for its purpose"),
+            (b"c,.secretly.", "claims: this part is not valid JSON for its purpose"),
             (b"c,!.e30.c2VjcmV0", "header: this part is not base64url"),
         ],
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.errors import Code, Major, RemoteProtocolError
 from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
     InitiatorClaims,
@@ -194,6 +194,7 @@ class TestAResponse:
             Response(START, "epk", Point(b"\1" * 66, b"\2" * 66), clock=START),
             Response(error=ReportedError(13 << 16, 0x8000000E), clock=START),
             Response(None, "ecdh", Point(b"\1", b"\2"), error=ReportedError(0, 0), nonce=b"n"),
+            Response(error=ReportedError(13 << 16, None)),
         ],
     )
     def test_it_reads_as_it_was_written(self, response: Response) -> None:
@@ -211,6 +212,41 @@ class TestAResponse:
     def test_an_error_knows_its_code(self) -> None:
         assert ReportedError(0, 18).code is Code.BAD_AUDIENCE
         assert ReportedError(0, 0x80000019).code is Code.CRED_EXPIRED
+        assert ReportedError(0, None).code is Code.UNKNOWN_ERROR_CODE
+
+    @pytest.mark.parametrize("absent", ["gss-maj", "gss-min"])
+    def test_either_status_alone_makes_an_error(self, absent: str) -> None:
+        claims = {"gss-maj": 6 << 16, "gss-min": 23}
+        del claims[absent]
+        error = Response.parse(claims).error
+        assert error is not None
+        assert error.status == (6 << 16 if absent == "gss-min" else Major.FAILURE)
+        assert (error.code is Code.INVALID_SIGNATURE) is (absent == "gss-maj")
+
+    @pytest.mark.parametrize("major", [0, 1, 2, 0x1F, 0xFFFF])
+    def test_a_status_without_an_error_in_it_is_a_failure(self, major: int) -> None:
+        for minor in (0, 23, None):
+            error = ReportedError(major, minor)
+            assert error.status == Major.FAILURE
+            assert error.code is not Code.OK
+
+    @pytest.mark.parametrize("name", ["gss-maj", "gss-min"])
+    @pytest.mark.parametrize(
+        "value",
+        [-1, -(1 << 31), 1 << 32, 1 << 53, 10**31, True, False, 13.0, 1.5, "13", None, [], {}],
+    )
+    def test_a_status_is_a_number_of_32_bits_without_sign(self, name: str, value: object) -> None:
+        for others in ({}, {"gss-maj": 1 << 16, "gss-min": 2}, {"exp": START}):
+            with refused(Code.BAD_ERROR_TOKEN, f"`{name}`"):
+                Response.parse(others | {name: value})
+
+    @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK])
+    def test_writers_send_both(self, code: Code) -> None:
+        members = Response(error=ReportedError(int(code.major), code.wire)).to_json()
+        assert members == {"gss-maj": int(code.major), "gss-min": code.wire}
+        error = Response.parse(members).error
+        assert error is not None
+        assert (error.status, error.code) == (code.major, code)
 
     def test_a_point_that_is_no_object_is_no_point(self) -> None:
         assert Response.parse({"exp": START, "ecdh": "x"}).point is None

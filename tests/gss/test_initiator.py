@@ -10,6 +10,7 @@ from browserid_sasl.errors import (
     Code,
     CredentialError,
     LocalProtocolError,
+    Major,
     PeerRefusedError,
     RemoteProtocolError,
     StoreError,
@@ -589,8 +590,14 @@ class TestBeingRefused:
     def test_either_status_alone_will_do(self) -> None:
         assert self.error(gss_min=23).code is Code.INVALID_SIGNATURE
         assert "major 0xd0000" in str(self.error(gss_min=23))
+        assert self.error(gss_min=23).major == Major.FAILURE
         assert self.error(gss_maj=1 << 16).code is Code.UNKNOWN_ERROR_CODE
-        assert "major 0x10000" in str(self.error(gss_maj=1 << 16))
+        assert str(self.error(gss_maj=1 << 16)).endswith("(major 0x10000)")
+
+    @pytest.mark.parametrize("major", [1 << 16, 6 << 16, 0x1000000, 0xFFFF0000, 0x000D0001])
+    def test_the_status_that_came_is_what_the_error_says(self, major: int) -> None:
+        assert self.error(gss_maj=major).major == major
+        assert self.error(gss_maj=major, gss_min=23).major == major
 
     def test_a_code_nobody_knows(self) -> None:
         for minor in (81, 999, 0x80000000, 0xFFFFFFFF):
@@ -599,9 +606,12 @@ class TestBeingRefused:
             assert self.error(gss_min=minor).code is Code.CACHE_ERROR
 
     def test_success_reported_as_an_error_is_no_success(self) -> None:
-        error = self.error(gss_maj=0, gss_min=0, exp=START + HOUR)
-        assert error.code is Code.OK
-        assert "the server said: ok" in str(error)
+        for status in ({"gss_maj": 0, "gss_min": 0}, {"gss_maj": 0}, {"gss_min": 0}):
+            error = self.error(**status, exp=START + HOUR)
+            assert error.code is Code.UNKNOWN_ERROR_CODE
+            assert error.major == Major.FAILURE
+            assert "the server said: unknown-error-code" in str(error)
+        assert self.error(gss_maj=0, gss_min=18).code is Code.BAD_AUDIENCE
 
     @pytest.mark.parametrize(
         ("theirs", "told"),

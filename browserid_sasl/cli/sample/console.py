@@ -33,7 +33,7 @@ _BY_CODE: Final = {
     Code.UNTRUSTED_X509_CERT: "server failed mutual authentication step",
     Code.BAD_SUBJECT: "server failed mutual authentication step",
 }
-_BY_MAJOR: Final = {
+_BY_MAJOR: Final[dict[int, str]] = {
     Major.BAD_MECH: "no mechanism available",
     Major.BAD_BINDINGS: "channel binding failure",
     Major.DEFECTIVE_TOKEN: "bad protocol / cancel",
