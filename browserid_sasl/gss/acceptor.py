@@ -224,7 +224,7 @@ class Acceptor:
         ticket = self._find_ticket(backed, claims, now)
         if ticket is None:
             self._machine.fire(AcceptorEvent.TICKET_UNKNOWN)
-            return self._error_token(_TICKET_UNKNOWN)
+            return self._error_token(_ticket_unknown())
         return self._admit(self._verify_ticket(backed, claims, ticket, now), now)
 
     # Initial authentication
@@ -296,9 +296,10 @@ class Acceptor:
             raise RemoteProtocolError(
                 Code.INVALID_ASSERTION, "a certificate was asked for, another ticket came"
             )
-        if self._stores.tickets is None or claims.ticket_id is None:
-            return None
-        return self._stores.tickets.get(claims.ticket_id, now)
+        return None if claims.ticket_id is None else self._ticket(claims.ticket_id, now)
+
+    def _ticket(self, tid: str, now: int) -> AcceptorTicket | None:
+        return None if self._stores.tickets is None else self._stores.tickets.get(tid, now)
 
     def _verify_ticket(
         self, backed: BackedAssertion, claims: InitiatorClaims, ticket: AcceptorTicket, now: int
@@ -325,7 +326,7 @@ class Acceptor:
             ticket_id=backed.ticket_id,
             subject=ticket.subject,
             issuer=ticket.issuer,
-            expires=ticket.expires,
+            expires=_whole_second(ticket.expires),
             attributes=ticket.attributes,
             used_ticket=ticket,
             master_key=master_key,
@@ -361,8 +362,7 @@ class Acceptor:
 
     def _admit(self, grant: _Grant, now: int) -> bytes:
         """Store what has to be stored and answer."""
-        if self._authorize is not None:
-            self._authorize(grant.subject)
+        self._check_permitted(grant)
         ticket = self._new_ticket(grant, now)
         asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
         if asked and grant.master_key is not None:
@@ -371,6 +371,21 @@ class Acceptor:
         self._establish(grant, grant.master_key, extra_round_trip=False)
         self._machine.fire(AcceptorEvent.ACCEPTED)
         return self._response(grant, ticket)
+
+    def _check_permitted(self, grant: _Grant) -> None:
+        """Check that the context does not begin after its end, and that it may begin at all.
+
+        By the clock of this moment: a provider that was slow to answer, or the extra round trip,
+        can have taken longer than what was left.
+        """
+        if grant.expires <= self._environment.clock():
+            raise RemoteProtocolError(
+                Code.CRED_EXPIRED,
+                "the login would end before it begins: what it is by has just expired",
+                f"sign in again: browserid login {grant.subject}",
+            )
+        if self._authorize is not None:
+            self._authorize(grant.subject)
 
     def _ask_for_proof(
         self, grant: _Grant, master_key: bytes, ticket: AcceptorTicket | None
@@ -402,10 +417,23 @@ class Acceptor:
                 Code.INVALID_ASSERTION, "the extra round trip does not take a certificate"
             )
         backed.assertion.verify(SecretKey(pending.master_key), "the proof")
+        self._check_again(pending.grant)
         if pending.ticket is not None and self._stores.tickets is not None:
             self._stores.tickets.put(pending.ticket)
         self._establish(pending.grant, pending.master_key, extra_round_trip=True)
         self._machine.fire(AcceptorEvent.PROVEN)
+
+    def _check_again(self, grant: _Grant) -> None:
+        """Check once more what can have changed since the assertion was verified.
+
+        The proof may come as late as the initiator likes.
+        """
+        now = self._environment.clock()
+        self._verifier.check_times(grant.claims.validity, now)
+        used = grant.used_ticket
+        if used is not None and self._ticket(used.tid, now) is None:
+            raise _ticket_unknown()
+        self._check_permitted(grant)
 
     def _new_ticket(self, grant: _Grant, now: int) -> AcceptorTicket | None:
         curve = self._mechanism.curve
@@ -509,9 +537,11 @@ class _Pending(Record):
 
 _FLAGS_WITH_KEY: Final = ContextFlag.TRANSFERABLE | PROTECTION_FLAGS
 
-_TICKET_UNKNOWN: Final = RemoteProtocolError(
-    Code.REAUTH_FAILED, "the ticket is not known here, or it has expired"
-)
+
+def _ticket_unknown() -> RemoteProtocolError:
+    return RemoteProtocolError(
+        Code.REAUTH_FAILED, "the ticket is not known here, or it has expired"
+    )
 
 
 def _check_no_agreement(claims: InitiatorClaims) -> None:

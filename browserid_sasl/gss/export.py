@@ -61,14 +61,15 @@ def export_context(
     return _HEADER + nonce + _cipher(key).encrypt(nonce, members, _HEADER)
 
 
-def import_context(token: bytes, key: bytes) -> tuple[SecurityContext, SequenceState]:
+def import_context(token: bytes, key: bytes, now: int) -> tuple[SecurityContext, SequenceState]:
     """Read a context that `export_context` wrote.
 
     :param key: the key it was exported under.
-    :returns: the context, and what its `SecurityContext.protection` has to be given. The context
-        may have expired meanwhile.
-    :raises RemoteProtocolError: bad-context-token, token-truncated, buffer-too-long, or
-        invalid-signature when it was altered or exported under another key.
+    :param now: ms.
+    :returns: the context, and what its `SecurityContext.protection` has to be given.
+    :raises RemoteProtocolError: bad-context-token, token-truncated, buffer-too-long,
+        cred-expired when the context has expired meanwhile, or invalid-signature when it was
+        altered or exported under another key.
     :raises LocalProtocolError: invalid-parameter for a key of another size.
     """
     cipher = _cipher(key)
@@ -82,9 +83,14 @@ def import_context(token: bytes, key: bytes) -> tuple[SecurityContext, SequenceS
             f"{_WHAT} was altered, or exported under another key",
         ) from None
     try:
-        return _from_json(strict_json.parse_object(members, _WHAT, MAX_LENGTH))
+        context, sequence = _from_json(strict_json.parse_object(members, _WHAT, MAX_LENGTH))
     except BrowserIDError as error:
         raise _bad(error.message) from None
+    if not context.lifetime(now):
+        raise RemoteProtocolError(
+            Code.CRED_EXPIRED, f"{_WHAT} has expired meanwhile", "log in again"
+        )
+    return context, sequence
 
 
 def _check_frame(token: bytes) -> None:

@@ -357,6 +357,7 @@ class Initiator:
     def _establish(
         self, offer: _Offer, response: Response, master_key: bytes | None, *, mutual: bool
     ) -> bytes | None:
+        expires = self._expiry(response)
         self._keep_ticket(offer, response, master_key, mutual=mutual)
         proof = None
         if response.jti is not None and master_key is not None:
@@ -373,7 +374,7 @@ class Initiator:
             identity=self._credentials.identity,
             target=self._target,
             issuer=offer.issuer,
-            expires=response.expires or 0,
+            expires=expires,
             flags=flags,
             ticket_used=offer.ticket is not None,
             extra_round_trip=proof is not None,
@@ -382,6 +383,16 @@ class Initiator:
         )
         self._machine.fire(InitiatorEvent.RESPONSE_WITH_JTI if proof else InitiatorEvent.RESPONSE)
         return proof
+
+    def _expiry(self, response: Response) -> int:
+        expires = response.expires or 0
+        if expires <= self._environment.clock():
+            raise RemoteProtocolError(
+                Code.CRED_EXPIRED,
+                "the login would end before it begins, says the server's response",
+                "compare the clocks of both machines, and sign in again if they agree",
+            )
+        return expires
 
     def _keep_ticket(
         self, offer: _Offer, response: Response, master_key: bytes | None, *, mutual: bool

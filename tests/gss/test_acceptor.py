@@ -16,7 +16,9 @@ from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_na
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import b64, jwt
+from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import AcceptorTicket
@@ -259,6 +261,52 @@ class TestTheTime:
         token = first_token(world)
         world.clock.now += DAY
         assert refuse(world.acceptor(), token, Code.EXPIRED_ASSERTION)["iat"] == START + DAY
+
+
+class TestExpiry:
+    """A context never begins after its end, which is in whole seconds."""
+
+    @pytest.mark.parametrize(("left", "code"), [(1, True), (999, True), (1000, None), (1999, None)])
+    @pytest.mark.parametrize("round_trip", [False, True])
+    def test_the_certificates_last_second_is_too_late(
+        self, left: int, code: bool | None, round_trip: bool
+    ) -> None:
+        world = World()
+        world.person.claims = {"exp": START + left}
+        acceptor = world.acceptor()
+        token = first_token(world, ROUND_TRIP if round_trip else None)
+        if code:
+            refuse(acceptor, token, Code.CRED_EXPIRED)
+            assert acceptor_tickets(world) == []
+        else:
+            answer = claims_of(acceptor.step(token) or b"")
+            assert answer["exp"] == START + 1000 > world.clock()
+
+    def test_a_provider_that_answers_too_late_helps_nobody(self) -> None:
+        world = World()
+        world.person.claims = {"exp": START + MINUTE}
+        token = first_token(world)
+
+        class Slow:
+            def keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
+                world.clock.now += MINUTE
+                return (key("idp").public_key,)
+
+            refreshed_keys_for = keys_for
+
+        refuse(world.acceptor(verifier=Verifier(Slow())), token, Code.CRED_EXPIRED)
+        assert acceptor_tickets(world) == []
+
+    def test_what_is_written_down_of_a_ticket_is_in_whole_seconds_too(self) -> None:
+        world = World()
+        log_in(world)
+        (ticket,) = acceptor_tickets(world)
+        world.server_stores.tickets.delete(ticket.tid)
+        world.server_stores.tickets.put(replace(ticket, expires=START + 1999))
+        acceptor = world.acceptor()
+        assert claims_of(acceptor.step(first_token(world)) or b"")["exp"] == START + 1000
+        world.clock.now += 1000
+        refuse(world.acceptor(), first_token(world), Code.CRED_EXPIRED)
 
 
 class TestReplays:
@@ -898,6 +946,82 @@ class TestTheExtraRoundTrip:
         assert acceptor_tickets(world) == []
         with refused(Code.CONTEXT_ESTABLISHED):
             acceptor.step(proof)
+
+    @pytest.mark.parametrize(
+        ("later", "code"),
+        [
+            (5 * MINUTE + SKEW, None),
+            (5 * MINUTE + SKEW + 1, Code.EXPIRED_ASSERTION),
+            (HOUR, Code.EXPIRED_ASSERTION),
+        ],
+    )
+    @pytest.mark.parametrize("ticket", [False, True], ids=["certificate", "ticket"])
+    def test_the_proof_comes_while_the_assertion_is_good(
+        self, ticket: bool, later: int, code: Code | None
+    ) -> None:
+        world, acceptor, proof = self.awaiting_proof(ticket=ticket)
+        before = acceptor_tickets(world)
+        world.clock.now += later
+        if code is None:
+            assert acceptor.step(proof) is None
+            assert acceptor.state is AcceptorState.ESTABLISHED
+        else:
+            refuse(acceptor, proof, code)
+            world.clock.now -= later
+            assert acceptor_tickets(world) == before
+
+    @pytest.mark.parametrize("left", [1, 1000, MINUTE])
+    def test_it_comes_before_the_certificate_has_expired(self, left: int) -> None:
+        world = World()
+        world.person.claims = {"exp": START + left}
+        world.clock.now -= MINUTE
+        acceptor = world.acceptor()
+        initiator = world.initiator(ROUND_TRIP)
+        answer = acceptor.step(initiator.step() or b"")
+        proof = initiator.step(answer) or b""
+        world.clock.now = START + left
+        refuse(acceptor, proof, Code.CRED_EXPIRED)
+        assert acceptor_tickets(world) == []
+
+    @pytest.mark.parametrize("by", ["revocation", "expiry", "no store"])
+    def test_it_comes_while_the_ticket_is_there(self, by: str) -> None:
+        world, acceptor, proof = self.awaiting_proof(ticket=True, lifetime=MINUTE)
+        (ticket,) = acceptor_tickets(world)
+        if by == "revocation":
+            assert world.server_stores.tickets.delete(ticket.tid)
+        if by == "expiry":
+            world.clock.now = ticket.expires
+        if by == "no store":
+            acceptor._stores = replace(acceptor._stores, tickets=None)
+        refuse(acceptor, proof, Code.REAUTH_FAILED)
+        assert [each for each in acceptor_tickets(world) if each != ticket] == []
+
+    def test_who_was_refused_meanwhile_stays_out(self) -> None:
+        world = World()
+        permitted = True
+
+        def authorize(identity: str) -> None:
+            if not permitted:
+                raise RemoteProtocolError(Code.NO_LOCAL_MAPPING, f"{identity} has left")
+
+        initiator, acceptor = world.initiator(ROUND_TRIP), world.acceptor(authorize=authorize)
+        proof = initiator.step(acceptor.step(initiator.step() or b"")) or b""
+        permitted = False
+        refuse(acceptor, proof, Code.NO_LOCAL_MAPPING)
+        assert acceptor_tickets(world) == []
+
+    def awaiting_proof(
+        self, *, ticket: bool, lifetime: int = 10 * HOUR
+    ) -> tuple[World, Acceptor, bytes]:
+        """An acceptor that waits, and the proof it waits for."""
+        world = World()
+        world.options = replace(world.options, ticket_lifetime=lifetime)
+        if ticket:
+            log_in(world)
+        initiator, acceptor = world.initiator(ROUND_TRIP), world.acceptor()
+        answer = acceptor.step(initiator.step() or b"")
+        assert acceptor.state is AcceptorState.AWAIT_PROOF
+        return world, acceptor, initiator.step(answer) or b""
 
     def test_proofs_of_two_exchanges_can_not_be_swapped(self) -> None:
         world = World()

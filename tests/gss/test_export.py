@@ -18,6 +18,7 @@ from browserid_sasl.gss.message import SequenceError, SequenceState
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.records import replace
+from tests.support.refusal import refused
 from tests.support.world import AES128, ALICE, IMAP, START
 
 KEY = bytes(range(32))
@@ -66,9 +67,14 @@ sequences = st.builds(
 )
 
 
+def taken(token: bytes, key: bytes = KEY) -> tuple[SecurityContext, SequenceState]:
+    """What is imported at the beginning of time."""
+    return import_context(token, key, -1)
+
+
 def refuse(token: bytes, key: bytes = KEY) -> Code:
     with pytest.raises(RemoteProtocolError) as caught:
-        import_context(token, key)
+        taken(token, key)
     return caught.value.code
 
 
@@ -86,7 +92,7 @@ def exported_members() -> dict[str, Any]:
 @given(contexts, sequences)
 def test_comes_out_as_it_went_in(context: SecurityContext, sequence: SequenceState) -> None:
     token = export_context(context, sequence, KEY, os.urandom)
-    assert import_context(token, KEY) == (context, sequence)
+    assert taken(token, KEY) == (context, sequence)
 
 
 def test_attributes_as_deep_as_a_certificate_can_have_them() -> None:
@@ -94,14 +100,22 @@ def test_attributes_as_deep_as_a_certificate_can_have_them() -> None:
     for _ in range(strict_json.MAX_DEPTH - 1):
         deep = [deep]
     context = replace(CONTEXT, attributes={"deep": deep})
-    imported, _ = import_context(export_context(context, None, KEY, os.urandom), KEY)
+    imported, _ = taken(export_context(context, None, KEY, os.urandom), KEY)
     assert imported.attributes == context.attributes
+
+
+@pytest.mark.parametrize("late", [0, 1, 1 << 40])
+def test_a_context_that_has_expired_is_not_imported(late: int) -> None:
+    token = export_context(CONTEXT, None, KEY, os.urandom)
+    assert import_context(token, KEY, CONTEXT.expires - 1)[0] == CONTEXT
+    with refused(Code.CRED_EXPIRED, "log in again", RemoteProtocolError):
+        import_context(token, KEY, CONTEXT.expires + late)
 
 
 def test_a_context_without_key_exchange() -> None:
     context = replace(CONTEXT, mechanism=mechanism_by_name("BROWSERID"), root_key=None)
     token = export_context(context, None, KEY, os.urandom)
-    assert import_context(token, KEY) == (context, SequenceState())
+    assert taken(token, KEY) == (context, SequenceState())
 
 
 def test_message_protection_goes_on_where_it_was() -> None:
@@ -111,7 +125,7 @@ def test_message_protection_goes_on_where_it_was() -> None:
     here.unwrap(first)
     answer = here.wrap(b"answer")
 
-    context, sequence = import_context(export_context(CONTEXT, here.sequence, KEY, os.urandom), KEY)
+    context, sequence = taken(export_context(CONTEXT, here.sequence, KEY, os.urandom), KEY)
     there = context.protection(sequence)
     assert there.unwrap(second).data == b"second"
     with pytest.raises(SequenceError):
@@ -121,7 +135,7 @@ def test_message_protection_goes_on_where_it_was() -> None:
 
 
 def test_an_expired_context_can_be_imported_and_says_so() -> None:
-    context, _ = import_context(export_context(CONTEXT, None, KEY, os.urandom), KEY)
+    context, _ = taken(export_context(CONTEXT, None, KEY, os.urandom), KEY)
     assert context.lifetime(START + 1) == 0
 
 
@@ -147,7 +161,7 @@ def test_a_key_of_another_size(size: int) -> None:
     token = export_context(CONTEXT, SEQUENCE, KEY, os.urandom)
     for use in (
         lambda: export_context(CONTEXT, SEQUENCE, bytes(size), os.urandom),
-        lambda: import_context(token, bytes(size)),
+        lambda: taken(token, bytes(size)),
     ):
         with pytest.raises(LocalProtocolError) as caught:
             use()
@@ -222,7 +236,7 @@ def test_another_version_is_refused_even_with_the_right_key() -> None:
     ids=str,
 )
 def test_what_is_not_known_is_refused(change: dict[str, Any]) -> None:
-    assert import_context(sealed(strict_json.dumps(exported_members())), KEY)
+    assert taken(sealed(strict_json.dumps(exported_members())), KEY)
     members = exported_members() | change
     assert refuse(sealed(strict_json.dumps(members))) is Code.BAD_CONTEXT_TOKEN
 
@@ -237,4 +251,4 @@ def test_every_member_has_to_be_there(name: str) -> None:
 @given(st.binary(max_size=80))
 def test_whatever_is_sealed_gives_an_error_of_ours(octets: bytes) -> None:
     with pytest.raises(BrowserIDError):
-        import_context(sealed(octets), KEY)
+        taken(sealed(octets), KEY)

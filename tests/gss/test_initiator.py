@@ -281,6 +281,33 @@ class TestTheTicketItKeeps:
         assert len(initiator_tickets(world)) == 1
 
 
+class TestExpiry:
+    @pytest.mark.parametrize("ticket", [False, True], ids=["certificate", "ticket"])
+    @pytest.mark.parametrize(("left", "begins"), [(1000, True), (0, False), (-HOUR, False)])
+    def test_a_context_that_is_over_does_not_begin(
+        self, ticket: bool, left: int, begins: bool
+    ) -> None:
+        world = World()
+        if ticket:
+            log_in(world)
+        kept = initiator_tickets(world)
+        initiator = world.initiator()
+        answer = changed(initiator, answered(world, initiator), exp=START + left)
+        if begins:
+            initiator.step(answer)
+            assert initiator.context.expires == START + left
+        else:
+            refuse(initiator, answer, Code.CRED_EXPIRED, "compare the clocks")
+            assert initiator_tickets(world) == kept
+
+    def test_nor_does_one_whose_answer_took_too_long(self) -> None:
+        world = World()
+        initiator = world.initiator()
+        answer = answered(world, initiator)
+        world.clock.now += HOUR
+        refuse(initiator, answer, Code.CRED_EXPIRED)
+
+
 class TestWhatItBelieves:
     """Each answer below is what a hostile server, or somebody in between, could send."""
 
