@@ -94,8 +94,9 @@ static PyObject *read_options(PyObject *bridge, const sasl_utils_t *utils) {
 
 static int new_exchange(const char *kind, const char *mechanism, const sasl_utils_t *utils,
                         const char *service, const char *host,
-                        const sasl_channel_binding_t *binding, unsigned disposition,
-                        const sasl_security_properties_t *props, void **conn_context) {
+                        const sasl_channel_binding_t *binding, bool plus_listed,
+                        unsigned disposition, const sasl_security_properties_t *props,
+                        void **conn_context) {
     struct python_section section;
     char why[DESCRIPTION_SIZE];
     PyObject *bridge, *options;
@@ -114,10 +115,10 @@ static int new_exchange(const char *kind, const char *mechanism, const sasl_util
     options = read_options(bridge, utils);
     if (options)
         exchange->object = PyObject_CallMethod(
-            bridge, kind, "sOzzzy#iIi", mechanism, options, service, host,
+            bridge, kind, "sOzzzy#iIii", mechanism, options, service, host,
             binding ? binding->name : NULL, binding ? (const char *)binding->data : "",
             binding ? (Py_ssize_t)binding->len : 0, binding && binding->critical, disposition,
-            (props->security_flags & SASL_SEC_MUTUAL_AUTH) != 0);
+            (props->security_flags & SASL_SEC_MUTUAL_AUTH) != 0, plus_listed);
     Py_XDECREF(options);
     if (!exchange->object)
         code = unexpected(why, sizeof why);
@@ -240,11 +241,14 @@ static int finish(const struct outcome *outcome, const sasl_utils_t *utils,
 
 static int server_new(void *glob_context, sasl_server_params_t *sparams, const char *challenge,
                       unsigned challen, void **conn_context) {
+    const sasl_server_plug_t *plug = glob_context;
+
     (void)challenge;
     (void)challen;
-    return new_exchange("server", glob_context, sparams->utils, sparams->service,
-                        sparams->serverFQDN, sparams->cbinding, SASL_CB_DISP_NONE, &sparams->props,
-                        conn_context);
+    return new_exchange("server", plug->mech_name, sparams->utils, sparams->service,
+                        sparams->serverFQDN, sparams->cbinding,
+                        (plug->features & SASL_FEAT_CHANNEL_BINDING) != 0, SASL_CB_DISP_NONE,
+                        &sparams->props, conn_context);
 }
 
 static int server_step(void *conn_context, sasl_server_params_t *sparams, const char *clientin,
@@ -265,7 +269,7 @@ static int server_step(void *conn_context, sasl_server_params_t *sparams, const 
 
 static int client_new(void *glob_context, sasl_client_params_t *cparams, void **conn_context) {
     return new_exchange("client", glob_context, cparams->utils, cparams->service,
-                        cparams->serverFQDN, cparams->cbinding, cparams->cbindingdisp,
+                        cparams->serverFQDN, cparams->cbinding, true, cparams->cbindingdisp,
                         &cparams->props, conn_context);
 }
 
@@ -369,10 +373,10 @@ static int client_step(void *conn_context, sasl_client_params_t *cparams, const 
     (SASL_FEAT_WANT_CLIENT_FIRST | SASL_FEAT_ALLOWS_PROXY | SASL_FEAT_GSS_FRAMING |              \
      SASL_FEAT_CHANNEL_BINDING)
 
-static const char *mechanisms_option(const sasl_utils_t *utils) {
+static const char *option(const sasl_utils_t *utils, const char *name) {
     const char *value = NULL;
 
-    if (utils->getopt(utils->getopt_context, NULL, "browserid_mechanisms", &value, NULL) != SASL_OK)
+    if (utils->getopt(utils->getopt_context, NULL, name, &value, NULL) != SASL_OK)
         return NULL;
     return value;
 }
@@ -393,6 +397,71 @@ static bool is_listed(const char *wanted, const char *name, bool key_exchange) {
     return false;
 }
 
+/*
+ * Room in libsasl2's list of mechanisms.
+ *
+ * sasl_listmech of libsasl2 2.1.28 names a mechanism that has channel binding twice, with -PLUS and
+ * without, on a connection that has binding data. With n mechanisms it makes room for 2n names and
+ * for 2(n - 1) separators. If all n are named twice, 2n - 1 separators are written: one more, past
+ * the end of the buffer, which glibc notices when the connection ends. (imapd's separator is
+ * " AUTH=".) It has to be one of the connection's own mechanisms that is named once or not at all,
+ * since only these are counted. Where the program has no `mech_list` there always is: EXTERNAL, of
+ * libsasl2 itself. Where it has one,
+ *
+ * - naming BROWSERID-PADDING there makes room: a row that is counted and always refused, so that it
+ *   is never listed and nobody can log in by it. There is no such row in programs that do not name
+ *   it;
+ * - otherwise, if nothing else in `mech_list` makes room, one of our mechanisms is listed without
+ *   -PLUS, and a line of the log says why. Clients may bind by it nevertheless. One that says that
+ *   it would have is believed that it was not told it could.
+ *
+ * Nothing better is possible from here: between counting and writing, libsasl2 calls only
+ * mech_avail, which cannot reach the buffer.
+ *
+ * The client's list has no -PLUS, and sasl_global_listmech is a list of pointers.
+ */
+#define PADDING "BROWSERID-PADDING"
+
+static int refuse_always(void *glob_context, sasl_server_params_t *sparams, void **conn_context) {
+    (void)glob_context;
+    (void)sparams;
+    (void)conn_context;
+    return SASL_NOMECH;
+}
+
+static void find_room(server_sasl_mechanism_t *mechanism, sasl_info_callback_stage_t stage,
+                      void *found) {
+    if (stage == SASL_INFO_LIST_MECH && !(mechanism->plug->features & SASL_FEAT_CHANNEL_BINDING))
+        *(bool *)found = true;
+}
+
+/* Whether something in the connection's list of mechanisms is not named twice. */
+static bool has_room(const sasl_utils_t *utils) {
+    const char *list = option(utils, "mech_list");
+    bool found = false;
+
+    if (!list)
+        return true;
+    return sasl_server_plugin_info(list, find_room, &found) == SASL_OK && found;
+}
+
+/* Called before libsasl2 lists a mechanism: the moment to go without -PLUS, if need be. */
+static int server_avail(void *glob_context, sasl_server_params_t *sparams, void **conn_context) {
+    sasl_server_plug_t *plug = glob_context;
+
+    (void)conn_context;
+    if (!sparams->cbinding || sparams->cbinding->critical || has_room(sparams->utils))
+        return SASL_OK;
+    /* For the whole process: a program's list hardly changes, and threads may be listing. */
+    if (__atomic_fetch_and(&plug->features, ~SASL_FEAT_CHANNEL_BINDING, __ATOMIC_RELAXED) &
+        SASL_FEAT_CHANNEL_BINDING)
+        sparams->utils->log(sparams->utils->conn, SASL_LOG_WARN,
+                            "BROWSERID: %s-PLUS is not offered, since libsasl2 has no room for it: "
+                            "add " PADDING " to mech_list",
+                            plug->mech_name);
+    return SASL_OK;
+}
+
 /* What a mechanism promises. Nothing that depends on the configuration, which is not read yet. */
 static unsigned security_of(bool key_exchange) {
     return SECURITY | (key_exchange ? SASL_SEC_FORWARD_SECRECY : 0);
@@ -402,8 +471,9 @@ static unsigned security_of(bool key_exchange) {
 
 EXPORT int sasl_server_plug_init(const sasl_utils_t *utils, int max_version, int *out_version,
                                  sasl_server_plug_t **pluglist, int *plugcount) {
-    static sasl_server_plug_t plugs[COUNT(mechanisms)];
-    const char *wanted = mechanisms_option(utils);
+    static sasl_server_plug_t plugs[COUNT(mechanisms) + 1];
+    const char *wanted = option(utils, "browserid_mechanisms");
+    const char *list = option(utils, "mech_list");
 
     if (max_version < SASL_SERVER_PLUG_VERSION) {
         utils->log(NULL, SASL_LOG_ERR, "BROWSERID: libsasl2 is too old for this plugin");
@@ -413,16 +483,22 @@ EXPORT int sasl_server_plug_init(const sasl_utils_t *utils, int max_version, int
     *pluglist = plugs;
     *plugcount = 0;
     for (size_t i = COUNT(mechanisms); i-- > 0;)
-        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange))
-            plugs[(*plugcount)++] = (sasl_server_plug_t){
+        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange)) {
+            plugs[*plugcount] = (sasl_server_plug_t){
                 .mech_name = mechanisms[i].name,
                 .security_flags = security_of(mechanisms[i].key_exchange),
                 .features = FEATURES | SASL_FEAT_DONTUSE_USERPASSWD,
-                .glob_context = (void *)mechanisms[i].name,
+                .glob_context = &plugs[*plugcount],
                 .mech_new = server_new,
                 .mech_step = server_step,
                 .mech_dispose = dispose,
+                .mech_avail = server_avail,
             };
+            (*plugcount)++;
+        }
+    if (is_listed(list, PADDING, false))
+        plugs[(*plugcount)++] =
+            (sasl_server_plug_t){.mech_name = PADDING, .mech_avail = refuse_always};
     return SASL_OK;
 }
 
@@ -430,7 +506,7 @@ EXPORT int sasl_client_plug_init(const sasl_utils_t *utils, int max_version, int
                                  sasl_client_plug_t **pluglist, int *plugcount) {
     static const unsigned long no_prompts[] = {SASL_CB_LIST_END};
     static sasl_client_plug_t plugs[COUNT(mechanisms)];
-    const char *wanted = mechanisms_option(utils);
+    const char *wanted = option(utils, "browserid_mechanisms");
 
     if (max_version < SASL_CLIENT_PLUG_VERSION) {
         utils->log(NULL, SASL_LOG_ERR, "BROWSERID: libsasl2 is too old for this plugin");

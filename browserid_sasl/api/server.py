@@ -88,6 +88,7 @@ class Server:
         name: str,
         *,
         channel_bindings: Mapping[str, bytes] | None = None,
+        plus_listed: bool = True,
         success_data: bool = False,
         authorize: Authorize = only_oneself,
     ) -> ServerMechanism:
@@ -96,6 +97,8 @@ class Server:
         :param name: the mechanism the client has picked.
         :param channel_bindings: the channel's binding data by type, for example
             ``tls-exporter``; empty without.
+        :param plus_listed: whether clients were told the name with ``-PLUS`` where there is
+            binding data. If so, one that was not has been deceived, and is refused.
         :param success_data: whether the application's protocol sends data along with success.
         :param authorize: whether an identity may log in, and act as another if it asks to.
         :raises LocalProtocolError: wrong-mech when the mechanism is not offered.
@@ -110,6 +113,7 @@ class Server:
         return ServerMechanism(
             partial(self._acceptor, mechanism),
             channel_bindings=channel_bindings,
+            plus_listed=plus_listed,
             require_binding=self._config.server.require_channel_binding,
             success_data=success_data,
             authorize=authorize,

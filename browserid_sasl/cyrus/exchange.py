@@ -117,6 +117,7 @@ class ServerExchange(Exchange["ServerMechanism"]):
         return made.facade.start(
             connection.mechanism,
             channel_bindings={binding.type: binding.data} if binding else None,
+            plus_listed=bool(connection.plus_listed),
             # libsasl2 itself takes one more empty message where a protocol needs that.
             success_data=True,
             # The program decides, by its proxy policy, on the names that canon_user makes.

@@ -54,6 +54,7 @@ class Connection(Record):
     :param binding_critical: whether the program demands its use.
     :param disposition: on a client, what libsasl2 decided about it.
     :param mutual: whether the program demands mutual authentication.
+    :param plus_listed: on a server, whether -PLUS is among the mechanisms that clients are told.
     """
 
     mechanism: str
@@ -65,6 +66,7 @@ class Connection(Record):
     binding_critical: int
     disposition: int
     mutual: int
+    plus_listed: int = True
 
     @property
     def binding(self) -> ChannelBinding | None:

@@ -41,6 +41,7 @@ class ServerMechanism:
 
     :param make_acceptor: makes the acceptor.
     :param channel_bindings: the channel's binding data by type; empty without.
+    :param plus_listed: whether the client was told the mechanism's name with ``-PLUS``.
     :param require_binding: whether a client that uses none is refused.
     :param success_data: whether the application's protocol sends data along with success. If
         not, the last challenge is answered by an empty message.
@@ -52,12 +53,14 @@ class ServerMechanism:
         make_acceptor: AcceptorFactory,
         *,
         channel_bindings: Mapping[str, bytes] | None = None,
+        plus_listed: bool = True,
         require_binding: bool = False,
         success_data: bool = False,
         authorize: Authorize = only_oneself,
     ) -> None:
         self._make_acceptor = make_acceptor
         self._channel_bindings = dict(channel_bindings or {})
+        self._deceived_without_plus = plus_listed and bool(channel_bindings)
         self._require_binding = require_binding
         self._success_data = success_data
         self._authorize = authorize
@@ -120,7 +123,7 @@ class ServerMechanism:
         """The binding data to expect for what the header says (RFC 5801 section 5)."""
         if header.flag is BindingFlag.USED:
             return self._data_of(header.binding_type)
-        if header.flag is BindingFlag.NOT_OFFERED and self._channel_bindings:
+        if header.flag is BindingFlag.NOT_OFFERED and self._deceived_without_plus:
             raise RemoteProtocolError(
                 Code.CHANNEL_BINDINGS_MISMATCH,
                 "the client was led to believe that this server does no channel binding",

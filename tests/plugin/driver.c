@@ -2,11 +2,14 @@
  * Both sides of libsasl2 in one process, as often, in as many threads and across as many forks as
  * asked: what slapd, imapd and smtpd do to a plugin, without them.
  *
- * usage: driver [-m mechanism] [-s service] [-h host] [-u authname] [-z authzid] [-t threads]
+ * usage: driver [-m mechanisms for the client] [-M mechanism that the server is told instead]
+ *               [-s service] [-h host] [-u authname] [-z authzid] [-t threads]
  *               [-n exchanges per thread] [-i interleaved exchanges] [-r repeated inits]
  *               [-f forks before the first use] [-F forks after it] [-w exchanges before measuring]
- *               [-d] (success data) [-b] (channel binding on both sides) [-q] (do not print)
+ *               [-d] (success data) [-q] (do not print)
+ *               [-b] (channel binding that both sides require) [-B] (that both sides have)
  *               [-p property that the server requests and prints]
+ *               [-l] (print what both sides list, with separators as imapd has them)
  *
  * Each thread does its exchanges twice, before and after the forks in between. Prints one line for
  * each failure, then "ok N failed N" and what has grown between the end of the warm-up and the end:
@@ -27,18 +30,20 @@
 #include <unistd.h>
 
 enum { MOST_INTERLEAVED = 64, MOST_STEPS = 8 };
+enum { REQUIRED = 1, OPTIONAL };
 
 static const char *mechanism = "BROWSERID-AES128", *service = "imap", *host = "localhost";
+static const char *claimed;
 static const char *authname = "", *authzid = "";
 static const char *properties[] = {NULL, NULL};
 static int threads = 1, exchanges = 1, interleaved = 1, inits = 1, forks_before, forks_after;
-static int warm_up, success_data, bound, quiet;
+static int warm_up, success_data, bound, listing, quiet;
 
 static atomic_int succeeded, failed;
 
 struct pair {
     sasl_conn_t *client, *server;
-    const char *message;
+    const char *mechanism, *message;
     unsigned length;
     int client_code, server_code, steps;
 };
@@ -80,12 +85,13 @@ static const sasl_callback_t server_callbacks[] = {
     {SASL_CB_LIST_END, NULL, NULL},
 };
 
-static void start(struct pair *pair) {
-    static const sasl_channel_binding_t binding = {
-        .name = "tls-exporter", .critical = 1, .len = 32,
-        .data = (const unsigned char *)"0123456789abcdef0123456789abcdef"};
+/* A connection on both sides. False if there is none. */
+static int create(struct pair *pair) {
+    static const unsigned char data[] = "0123456789abcdef0123456789abcdef";
+    static const sasl_channel_binding_t required = {"tls-exporter", 1, 32, data};
+    static const sasl_channel_binding_t optional = {"tls-exporter", 0, 32, data};
+    const sasl_channel_binding_t *binding = bound == REQUIRED ? &required : &optional;
     unsigned flags = success_data ? SASL_SUCCESS_DATA : 0;
-    const char *chosen;
 
     memset(pair, 0, sizeof *pair);
     pair->server_code = SASL_CONTINUE;
@@ -93,16 +99,47 @@ static void start(struct pair *pair) {
     if (pair->client_code == SASL_OK)
         pair->server_code = sasl_server_new(service, host, NULL, NULL, NULL, NULL, flags, &pair->server);
     if (pair->client_code != SASL_OK || pair->server_code != SASL_OK)
-        return;
+        return 0;
     if (properties[0])
         sasl_auxprop_request(pair->server, properties);
     if (bound) {
-        sasl_setprop(pair->client, SASL_CHANNEL_BINDING, &binding);
-        sasl_setprop(pair->server, SASL_CHANNEL_BINDING, &binding);
+        sasl_setprop(pair->client, SASL_CHANNEL_BINDING, binding);
+        sasl_setprop(pair->server, SASL_CHANNEL_BINDING, binding);
     }
+    return 1;
+}
+
+static void start(struct pair *pair) {
+    if (!create(pair))
+        return;
     pair->client_code = sasl_client_start(pair->client, mechanism, NULL, &pair->message,
-                                          &pair->length, &chosen);
+                                          &pair->length, &pair->mechanism);
     pair->server_code = SASL_CONTINUE;
+}
+
+static void print_list(const char *side, sasl_conn_t *conn) {
+    const char *list = NULL;
+    int count = 0, code;
+
+    code = sasl_listmech(conn, NULL, "AUTH=", " AUTH=", " SASL-IR", &list, NULL, &count);
+    printf("%s lists %d: %s\n", side, count,
+           code == SASL_OK ? list : sasl_errstring(code, NULL, NULL));
+}
+
+static void print_lists(void) {
+    const char **all = sasl_global_listmech();
+    struct pair pair;
+
+    if (!create(&pair))
+        exit(2);
+    print_list("client", pair.client);
+    print_list("server", pair.server);
+    sasl_dispose(&pair.client);
+    sasl_dispose(&pair.server);
+    printf("all");
+    while (*all)
+        printf(" %s", *all++);
+    printf("\n");
 }
 
 static int is_going(int code) { return code == SASL_CONTINUE || code == SASL_OK; }
@@ -119,8 +156,9 @@ static void advance(struct pair *pair) {
     unsigned length = 0;
 
     if (pair->steps++ == 0)
-        pair->server_code = sasl_server_start(pair->server, mechanism, pair->message, pair->length,
-                                              &answer, &length);
+        pair->server_code =
+            sasl_server_start(pair->server, claimed ? claimed : pair->mechanism, pair->message,
+                              pair->length, &answer, &length);
     else
         pair->server_code =
             sasl_server_step(pair->server, pair->message, pair->length, &answer, &length);
@@ -272,9 +310,10 @@ static void initialise(void) {
 static void read_arguments(int argc, char **argv) {
     int option;
 
-    while ((option = getopt(argc, argv, "m:s:h:u:z:p:t:n:i:r:f:F:w:dbq")) != -1)
+    while ((option = getopt(argc, argv, "m:M:s:h:u:z:p:t:n:i:r:f:F:w:dbBlq")) != -1)
         switch (option) {
         case 'm': mechanism = optarg; break;
+        case 'M': claimed = optarg; break;
         case 's': service = optarg; break;
         case 'h': host = optarg; break;
         case 'u': authname = optarg; break;
@@ -288,7 +327,9 @@ static void read_arguments(int argc, char **argv) {
         case 'F': forks_after = atoi(optarg); break;
         case 'w': warm_up = atoi(optarg); break;
         case 'd': success_data = 1; break;
-        case 'b': bound = 1; break;
+        case 'b': bound = REQUIRED; break;
+        case 'B': bound = OPTIONAL; break;
+        case 'l': listing = 1; break;
         case 'q': quiet = 1; break;
         default: exit(2);
         }
@@ -301,6 +342,8 @@ int main(int argc, char **argv) {
 
     read_arguments(argc, argv);
     initialise();
+    if (listing)
+        print_lists();
     fork_children(forks_before);
     wait_for_children(forks_before);
     run(warm_up);

@@ -10,7 +10,7 @@ import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import Site
+from tests.support.services import AES128, PADDING, Site
 
 OTHER_MECHANISMS = ("BROWSERID-AES256", "BROWSERID-A128S2", "BROWSERID-A256S2")
 
@@ -40,6 +40,16 @@ class Driver:
         """Run it; what it printed, no exchange having succeeded."""
         done = self.run(*arguments, variables=variables)
         assert "ok 0 failed" in done.stdout, done.stdout[-2000:]
+        return done.stdout
+
+    def under_valgrind(self, *arguments: str, **variables: str) -> str:
+        """Run it where every access to memory is looked at; what it printed."""
+        suppressions = Path(__file__).with_name("valgrind.supp")
+        leaks = ("--leak-check=full", "--show-leak-kinds=definite")
+        options = (*leaks, "--errors-for-leak-kinds=definite", f"--suppressions={suppressions}")
+        valgrind = ("valgrind", "-q", "--error-exitcode=9", *options)
+        done = self.site.run(*valgrind, self.program, *arguments, timeout=110, **variables)
+        assert done.returncode == 0, done.stdout[-4000:]
         return done.stdout
 
 
@@ -98,14 +108,69 @@ def test_memory_does_not_grow(both: Driver) -> None:
 
 
 def test_valgrind_has_nothing_to_say(both: Driver) -> None:
-    suppressions = Path(__file__).with_name("valgrind.supp")
-    done = both.site.run(
-        *("valgrind", "-q", "--error-exitcode=9", f"--suppressions={suppressions}"),
-        *("--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"),
-        *(both.program, "-t", "2", "-n", "2", "-i", "2"),
-        timeout=110,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+    both.under_valgrind("-t", "2", "-n", "2", "-i", "2")
+
+
+class TestLists:
+    """libsasl2 2.1.28 makes no room for a list of which every mechanism has a -PLUS."""
+
+    def listed(self, both: Driver, mech_list: str, binding: str = "-B") -> str:
+        """What the server lists."""
+        if mech_list:
+            both.site.configure("driver", mech_list=mech_list)
+        plugins = f"{both.site.installation.plugins}:{both.site.plugins_of_the_system()}"
+        said = both.under_valgrind("-l", "-n", "0", binding, SASL_PATH=plugins)
+        match = re.search(r"^server lists \d+: (.*) SASL-IR$", said, re.MULTILINE)
+        assert match, said
+        return match[1].replace("AUTH=", "")
+
+    def test_a_list_of_nothing_else_goes_without_plus(self, both: Driver) -> None:
+        assert self.listed(both, AES128) == AES128
+
+    def test_one_of_two_without_it_makes_room_for_the_other(self, both: Driver) -> None:
+        listed = self.listed(both, "BROWSERID-AES128 BROWSERID-AES256")
+        assert listed == "BROWSERID-AES128 BROWSERID-AES256-PLUS BROWSERID-AES256"
+
+    def test_so_does_one_of_ours_for_others_that_have_a_plus(self, both: Driver) -> None:
+        listed = self.listed(both, f"SCRAM-SHA-256 {AES128}")
+        assert listed == f"SCRAM-SHA-256-PLUS SCRAM-SHA-256 {AES128}"
+
+    def test_padding_makes_room(self, both: Driver) -> None:
+        assert self.listed(both, f"{AES128} {PADDING}") == f"{AES128}-PLUS {AES128}"
+
+    def test_so_does_any_mechanism_without_plus(self, both: Driver) -> None:
+        assert self.listed(both, f"{AES128} PLAIN") == f"{AES128}-PLUS {AES128} PLAIN"
+
+    def test_one_that_is_not_installed_makes_none(self, both: Driver) -> None:
+        assert self.listed(both, f"{AES128} NO-SUCH") == AES128
+
+    def test_without_a_list_there_is_room(self, both: Driver) -> None:
+        names = self.listed(both, "").split()
+        assert f"{AES128}-PLUS" in names
+        assert PADDING not in names
+
+    def test_where_binding_is_required_there_is_room(self, both: Driver) -> None:
+        assert self.listed(both, AES128, "-b") == f"{AES128}-PLUS"
+
+    def test_the_log_says_what_is_missing_and_how_to_have_it(self, both: Driver) -> None:
+        both.site.configure("driver", mech_list=AES128)
+        [line] = re.findall(r"^server log 3: .*-PLUS.*$", both.run("-l", "-B").stdout, re.M)
+        assert f"add {PADDING} to mech_list" in line
+
+    def test_a_client_that_could_bind_is_let_in_where_it_was_not_told(self, both: Driver) -> None:
+        """Asked to choose from several without -PLUS, libsasl2 says that it would have bound."""
+        both.site.configure("driver", mech_list=AES128)
+        both.succeeds("-l", "-B", "-m", f"{AES128} ANOTHER")
+
+    def test_nobody_logs_in_by_padding(self, both: Driver) -> None:
+        both.site.configure("driver", mech_list=f"{AES128} {PADDING}")
+        assert "No worthy mechs found" in both.fails("-m", PADDING)
+        assert "server -4 " in both.fails("-M", PADDING)
+
+    def test_padding_is_seen_only_where_it_is_named(self, both: Driver) -> None:
+        assert PADDING not in both.run("-l").stdout
+        both.site.configure("driver", mech_list=AES128)
+        assert PADDING not in both.run("-l").stdout
 
 
 class TestFailures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import imaplib
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import ADMIN, AES128, HOST, Imapd, Site, Syslog
+from tests.support.services import ADMIN, AES128, HOST, PADDING, Imapd, Site, Syslog
 
 
 @pytest.fixture
@@ -149,12 +150,16 @@ class TestTls:
     ) -> Iterator[Imapd]:
         site = new_site("cyrus")
         site.realm.sign_in()
+        with Imapd(site, tls=self.files(site, authority)).running() as imapd:
+            yield imapd
+
+    def files(self, site: Site, authority: trustme.CA) -> tuple[Path, Path]:
+        """A certificate of the authority, and its key."""
         certificate, key = site.folder / "cert.pem", site.folder / "key.pem"
         issued = authority.issue_cert(HOST)
         certificate.write_bytes(issued.cert_chain_pems[0].bytes())
         key.write_bytes(issued.private_key_pem.bytes())
-        with Imapd(site, tls=(certificate, key)).running() as imapd:
-            yield imapd
+        return certificate, key
 
     def test_imtest_logs_in_after_starttls(self, imapd: Imapd) -> None:
         assert "Authenticated." in imtest(imapd, "-t", "", "-a", ALICE)
@@ -177,6 +182,25 @@ class TestTls:
             with pytest.raises(PeerRefusedError, match="channel-bindings-mismatch"):
                 connection.authenticate(AES128, mechanism.step)
         syslog.wait_for("BROWSERID: ", mark)
+
+    @pytest.mark.parametrize("mech_list", [AES128, f"{AES128} {PADDING}", f"{AES128} SCRAM-SHA-1"])
+    def test_its_list_of_mechanisms_stays_within_its_buffer(
+        self, new_site: Callable[[str], Site], authority: trustme.CA, mech_list: str
+    ) -> None:
+        """libsasl2 2.1.28 would write past it, and imapd abort when the connection ends."""
+        site = new_site("cyrus")
+        site.give(site.folder / "valgrind")
+        launcher = f"/usr/bin/valgrind -q --log-file={site.folder}/valgrind/%p"
+        options, files = {"sasl_mech_list": mech_list}, self.files(site, authority)
+        with Imapd(site, tls=files, options=options, launcher=launcher).running() as imapd:
+            with self.starttls(imapd, authority) as (connection, _):
+                offered = connection.capability()[1][0].decode().split()
+            imapd.wait_until_idle()
+        said = "".join(file.read_text() for file in (site.folder / "valgrind").iterdir())
+        assert re.findall(r"Invalid (?:read|write|free)|listmech", said) == [], said
+        assert f"AUTH={AES128}" in offered
+        assert f"AUTH={PADDING}" not in offered
+        assert (f"AUTH={AES128}-PLUS" in offered) is (PADDING in mech_list)
 
     @contextmanager
     def starttls(

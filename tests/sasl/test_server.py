@@ -191,6 +191,14 @@ class TestTheChannel:
         client = make_client(world, flag=BindingFlag.NOT_OFFERED, binding=EXPORTER)
         converse(client, make_server(world))
 
+    def test_and_where_the_server_did_not_list_it(self) -> None:
+        world = World()
+        client = make_client(world, flag=BindingFlag.NOT_OFFERED, binding=EXPORTER)
+        converse(client, make_server(world, channel_bindings=BINDINGS, plus_listed=False))
+        binding = make_server(world, channel_bindings=BINDINGS, plus_listed=False)
+        converse(bound_client(world), binding)
+        assert binding.result.channel_binding == EXPORTER.type
+
     def test_a_client_without_binding_is_taken_unless_it_is_required(self) -> None:
         world = World()
         converse(make_client(world), make_server(world, channel_bindings=BINDINGS))

@@ -34,6 +34,7 @@ from tests.support.sample_programs import ALICE, DOMAIN, ROOT, Person, Realm
 
 ADMIN: Final = f"admin@{DOMAIN}"
 AES128: Final = "BROWSERID-AES128"
+PADDING: Final = "BROWSERID-PADDING"
 HOST: Final = "localhost"
 PATIENCE: Final = 20.0
 SYSTEM_PLUGINS: Final = "/usr/lib/x86_64-linux-gnu/sasl2"
@@ -176,6 +177,16 @@ class Site:
         path = self.folder / "support.json"
         document = json.loads(path.read_text()) | {"public-key": key.public_key.to_json()}
         path.write_text(json.dumps(document))
+
+    def plugins_of_the_system(self) -> Path:
+        """A folder with libsasl2's own mechanisms, without ours if that is installed here."""
+        folder = self.folder / "plugins-of-the-system"
+        folder.mkdir(exist_ok=True)
+        for library in Path(SYSTEM_PLUGINS).glob("*.so"):
+            link = folder / library.name
+            if library.name != self.installation.library.name and not link.is_symlink():
+                link.symlink_to(library)
+        return folder
 
     @property
     def variables(self) -> dict[str, str]:
@@ -338,7 +349,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Imapd:
-    """Cyrus imapd: its master, imapd and lmtpd."""
+    """Cyrus imapd: its master, imapd and lmtpd.
+
+    :param tls: files of a certificate and its key.
+    :param options: lines of imapd.conf, on top of the usual.
+    :param launcher: a command that runs imapd.
+    """
 
     PROGRAMS: Final = Path("/usr/lib/cyrus/bin")
 
@@ -348,9 +364,11 @@ class Imapd:
         *,
         tls: tuple[Path, Path] | None = None,
         options: Mapping[str, str] | None = None,
+        launcher: str = "",
     ) -> None:
         self.site = site
         self.port = free_port()
+        self.launcher = launcher
         self.folder = site.folder / "imapd"
         self.lmtp = self.folder / "conf" / "socket" / "lmtp"
         site.give(self.folder)
@@ -372,7 +390,7 @@ class Imapd:
             "unixhierarchysep": "yes",
             "delete_mode": "immediate",
             "lmtp_admins": "postman",
-            "sasl_mech_list": AES128,
+            "sasl_mech_list": f"{AES128} {PADDING}",
             "sasl_browserid_config": str(self.site.config_file),
             "sasl_browserid_strip_domain": DOMAIN,
         }
@@ -384,7 +402,8 @@ class Imapd:
 
     def _write_cyrus_conf(self) -> None:
         def command(program: str, arguments: str = "") -> str:
-            return f'cmd="{self.PROGRAMS / program} -C {self.config} {arguments}"'
+            launcher = f"{self.launcher} " if program == "imapd" else ""
+            return f'cmd="{launcher}{self.PROGRAMS / program} -C {self.config} {arguments}"'
 
         (self.folder / "cyrus.conf").write_text(
             f"""
@@ -408,20 +427,10 @@ class Imapd:
             *("-p", self.folder / "master.pid"),
         )
         variables = self.site.variables
-        variables["SASL_PATH"] += f":{self._plugins_of_the_system()}"
+        variables["SASL_PATH"] += f":{self.site.plugins_of_the_system()}"
         with service(command, self.port, variables, self.folder / "output") as process:
             self._master = process.pid
             yield self
-
-    def _plugins_of_the_system(self) -> Path:
-        """A folder with libsasl2's own mechanisms, without ours if that is installed here."""
-        folder = self.folder / "plugins-of-the-system"
-        folder.mkdir(exist_ok=True)
-        for library in Path(SYSTEM_PLUGINS).glob("*.so"):
-            link = folder / library.name
-            if library.name != self.site.installation.library.name and not link.is_symlink():
-                link.symlink_to(library)
-        return folder
 
     def end_processes(self) -> None:
         """End the imapds that wait for their next client; master starts new ones when needed."""
