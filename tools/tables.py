@@ -114,11 +114,11 @@ DISCOVERY: Final = (
     Amount("delegations followed", "identity.authority.MAX_DELEGATIONS"),
     Amount("keys in a document besides the first", "identity.support.MAX_KEYS"),
     Amount(
-        "life of a document in the cache, at the least", "identity.authority.MIN_LIFETIME_MS", "ms"
+        "life of a document in the cache, at the least", "identity.documents.MIN_LIFETIME_MS", "ms"
     ),
-    Amount("and at the most", "identity.authority.MAX_LIFETIME_MS", "ms"),
-    Amount("time until a domain is asked again", "identity.authority.RETRY_MS", "ms"),
-    Amount("domains for which that is remembered", "identity.authority._MAX_REMEMBERED"),
+    Amount("and at the most", "identity.documents.MAX_LIFETIME_MS", "ms"),
+    Amount("time until a domain is asked again", "identity.attempts.RETRY_MS", "ms"),
+    Amount("failures that are remembered", "identity.attempts.MAX_REMEMBERED"),
 )
 STORES: Final = (
     Amount("assertions remembered", "store.sqlite.MAX_REPLAY_ENTRIES"),

@@ -19,6 +19,7 @@ def resolver(config: Config, cache: AuthorityCache) -> AuthorityResolver:
         secondary=config.server.secondary_authorities,
         pinned=pinned_domains(config.authorities),
         allow_legacy=config.server.allow_legacy_keys,
+        wait=config.discovery.timeout_ms / 1000,
     )
 
 

@@ -9,10 +9,11 @@ tidies up while it is written to is given a clock for that alone. Every method m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from browserid_sasl.identity.fairness import surplus
 from browserid_sasl.records import Record, field
 
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
@@ -197,7 +198,11 @@ class IdentityStore(Protocol):
 
 
 class AuthorityCache(Protocol):
-    """Support documents by domain (PROTOCOL.md section 2)."""
+    """Support documents by domain (PROTOCOL.md section 2).
+
+    What a domain publishes about another one is under ``domain?domain=other``. A cache is bounded,
+    and `too_many_documents` says what goes.
+    """
 
     def get(self, domain: str, now: int) -> CachedDocument | None:
         """The document of this domain, None if there is none or it expired at `now` (ms)."""
@@ -210,6 +215,19 @@ class AuthorityCache(Protocol):
 
     def all(self, now: int) -> Iterable[tuple[str, CachedDocument]]:
         """Every document that has not expired at `now` (ms), with its domain."""
+
+
+def too_many_documents(domains: Sequence[str], most: int) -> list[str]:
+    """Which entries of a full authority cache have to go.
+
+    They are those of the party that has the most of them, so that nobody can push out the
+    documents of others by publishing one for each of a thousand names.
+
+    :param domains: what is in it, the entries that were stored longest ago at the front. (Those
+        that expire soonest would be those of careful providers, and never those of a stranger.)
+    :param most: how many may stay.
+    """
+    return surplus(((entry, entry.rpartition("=")[2]) for entry in domains), most)
 
 
 class AcceptorStores(Record):

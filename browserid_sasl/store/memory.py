@@ -21,6 +21,7 @@ from browserid_sasl.store.base import (
     InitiatorStores,
     InitiatorTicket,
     system_clock,
+    too_many_documents,
 )
 
 #: The most entries each store keeps.
@@ -70,6 +71,10 @@ class _ExpiringTable(Generic[_K, _V]):
         for key, (expires, value) in self._entries.items():
             if expires > now:
                 yield key, value
+
+    def keys(self) -> list[_K]:
+        """All keys, in the order of their arrival."""
+        return list(self._entries)
 
     def purge(self, before: int) -> int:
         """Remove what expires before a time; how many went."""
@@ -241,7 +246,7 @@ class MemoryIdentityStore:
 class MemoryAuthorityCache:
     """An `AuthorityCache` that forgets everything when the process ends.
 
-    :param max_entries: the most to keep; of more, those that expire soonest are dropped.
+    :param max_entries: the most to keep; of more, those go that `base.too_many_documents` says.
     """
 
     def __init__(self, *, max_entries: int = MAX_AUTHORITIES) -> None:
@@ -255,8 +260,11 @@ class MemoryAuthorityCache:
 
     def put(self, domain: str, document: CachedDocument) -> None:
         with self._lock:
+            self._table.delete(domain)
             self._table.put(domain, document, document.expires)
-            self._table.trim(self._max_entries)
+            if len(self._table) > self._max_entries:
+                for key in too_many_documents(self._table.keys(), self._max_entries):
+                    self._table.delete(key)
 
     def delete(self, domain: str) -> bool:
         with self._lock:

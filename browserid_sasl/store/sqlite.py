@@ -33,6 +33,7 @@ from browserid_sasl.store.base import (
     InitiatorStores,
     InitiatorTicket,
     system_clock,
+    too_many_documents,
 )
 from browserid_sasl.store.database import DAMAGED_REMEDY, Row, Schema, SqliteDatabase
 
@@ -446,14 +447,11 @@ class SqliteIdentityStore:
 class SqliteAuthorityCache:
     """An `AuthorityCache` in an acceptor's or an initiator's file.
 
-    :param max_entries: the most to keep; of more, those that expire soonest are dropped.
+    :param max_entries: the most to keep; of more, those go that `base.too_many_documents` says.
     """
 
     _PUT: Final = "INSERT OR REPLACE INTO authority VALUES (?, ?, ?)"
-    _TRIM: Final = (
-        "DELETE FROM authority WHERE rowid IN"
-        " (SELECT rowid FROM authority ORDER BY expires DESC LIMIT -1 OFFSET ?)"
-    )
+    _DELETE: Final = "DELETE FROM authority WHERE domain = ?"
 
     def __init__(self, database: SqliteDatabase, *, max_entries: int = MAX_AUTHORITIES) -> None:
         self._database = database
@@ -466,15 +464,22 @@ class SqliteAuthorityCache:
 
     def put(self, domain: str, document: CachedDocument) -> None:
         self._database.change(self._PUT, (domain, document.body, document.expires))
-        self._database.change(self._TRIM, (self._max_entries,))
+        self._trim()
 
     def delete(self, domain: str) -> bool:
-        return self._database.change("DELETE FROM authority WHERE domain = ?", (domain,)) == 1
+        return self._database.change(self._DELETE, (domain,)) == 1
 
     def all(self, now: int) -> list[tuple[str, CachedDocument]]:
         statement = "SELECT domain, body, expires FROM authority WHERE expires > ? ORDER BY domain"
         rows = self._database.rows(statement, (now,))
         return [(domain, CachedDocument(body, expires)) for domain, body, expires in rows]
+
+    def _trim(self) -> None:
+        ((entries,),) = self._database.rows("SELECT count(*) FROM authority")
+        if entries > self._max_entries:
+            rows = self._database.rows("SELECT domain FROM authority ORDER BY rowid")
+            for domain in too_many_documents([name for (name,) in rows], self._max_entries):
+                self._database.change(self._DELETE, (domain,))
 
 
 def open_acceptor(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
+from browserid_sasl.identity.attempts import MAX_REMEMBERED
 from browserid_sasl.identity.authority import (
     MAX_LIFETIME_MS,
     MIN_LIFETIME_MS,
@@ -385,15 +389,94 @@ class TestFailures:
             landscape.keys("silent.test", "bob@silent.test")
         assert landscape.keys("idp.test")
 
-    def test_what_is_remembered_is_bounded(self) -> None:
+    @pytest.mark.parametrize("name", ["{}.evil.test", "evil{}.test"])
+    def test_what_is_remembered_is_bounded_and_strangers_push_out_nobody(self, name: str) -> None:
         landscape = Landscape({})
-        for i in range(1100):
+        domains = ["idp.test", *(name.format(number) for number in range(MAX_REMEMBERED + 100))]
+        for domain in (*domains, *domains):
             with refused(Code.HTTP_ERROR):
-                landscape.keys(f"d{i}.test", f"bob@d{i}.test")
-        with refused(Code.HTTP_ERROR):
-            landscape.keys("d0.test", "bob@d0.test")
-        assert landscape.asked.count("d0.test") == 2
-        assert landscape.asked.count("d1099.test") == 1
+                landscape.keys(domain, f"bob@{domain}")
+        assert landscape.asked.count("idp.test") == 1
+        assert len(landscape.asked) > len(domains) + 100
+
+    def test_having_no_room_to_ask_is_no_failure_of_the_domain(self) -> None:
+        class Busy(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                super().fetch(domain, principal_domain)
+                raise DiscoveryError(Code.UNAVAILABLE, "too much is under way")
+
+        provider = Busy({"idp.test": support_document(OLD)})
+        resolver = AuthorityResolver(provider, memory_acceptor().authorities)
+        for _ in range(2):
+            with refused(Code.UNAVAILABLE):
+                resolver.keys_for("idp.test", ALICE, START)
+        for _ in range(2):
+            with refused(Code.UNAVAILABLE):
+                resolver.refreshed_keys_for("idp.test", ALICE, START)
+        assert len(provider.fetched) == 4
+
+
+@dataclass
+class SlowProvider(Provider):
+    """Answers when it is told to."""
+
+    started: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        self.started.set()
+        assert self.released.wait(10)
+        return super().fetch(domain, principal_domain)
+
+
+class TestManyAtOnce:
+    """Fifty threads ask for one document: it is fetched once, and they all have it."""
+
+    @staticmethod
+    def ask(provider: SlowProvider, ask: Callable[[], object]) -> list[BrowserIDError | None]:
+        def outcome() -> BrowserIDError | None:
+            try:
+                ask()
+            except BrowserIDError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(50) as pool:
+            asking = [pool.submit(outcome) for _ in range(50)]
+            assert provider.started.wait(10)
+            provider.released.set()
+            return [each.result(10) for each in asking]
+
+    def test_a_document_that_is_there(self) -> None:
+        provider = SlowProvider({"idp.test": support_document(OLD)})
+        resolver = AuthorityResolver(provider, memory_acceptor().authorities)
+        outcomes = self.ask(provider, lambda: resolver.keys_for("idp.test", ALICE, START))
+        assert outcomes == [None] * 50
+        assert provider.fetched == ["idp.test"]
+
+    def test_one_that_is_not(self) -> None:
+        provider = SlowProvider({})
+        resolver = AuthorityResolver(provider, memory_acceptor().authorities)
+        outcomes = self.ask(provider, lambda: resolver.keys_for("idp.test", ALICE, START))
+        assert {outcome and outcome.code for outcome in outcomes} == {Code.HTTP_ERROR}
+        assert provider.fetched == ["idp.test"]
+
+    def test_all_who_come_with_a_new_key_wait_for_the_one_refresh(self) -> None:
+        provider = SlowProvider({"idp.test": support_document(OLD)})
+        provider.released.set()
+        resolver = AuthorityResolver(provider, memory_acceptor().authorities)
+        resolver.keys_for("idp.test", ALICE, START)
+        provider.documents["idp.test"] = support_document(NEW)
+        provider.started.clear()
+        provider.released.clear()
+        found = []
+        outcomes = self.ask(
+            provider,
+            lambda: found.append(resolver.refreshed_keys_for("idp.test", ALICE, START)),
+        )
+        assert outcomes == [None] * 50
+        assert found == [(NEW.public_key,)] * 50
+        assert provider.fetched == ["idp.test"] * 2
 
 
 class TestKeyRotation:
@@ -413,6 +496,15 @@ class TestKeyRotation:
         assert len(landscape.asked) == 2
         landscape.refreshed(now=START + RETRY_MS)
         assert len(landscape.asked) == 3
+
+    def test_a_stranger_who_delegates_to_a_provider_does_not_use_up_its_turn(self) -> None:
+        landscape = one_domain()
+        landscape.publish(OLD)
+        landscape.provider.documents["evil.test"] = {"authority": "idp.test"}
+        landscape.keys("idp.test")
+        landscape.publish(NEW)
+        landscape.resolver.refreshed_keys_for("idp.test", "mallory@evil.test", START)
+        assert landscape.refreshed() == (NEW.public_key,)
 
     def test_one_provider_does_not_pay_for_another(self) -> None:
         landscape = one_domain()
@@ -460,6 +552,71 @@ class TestKeyRotation:
         landscape.publish(NEW, domain="d1.test")
         assert landscape.refreshed("d1.test") == (NEW.public_key,)
         assert landscape.asked == ["idp.test", "d1.test", "d1.test"]
+
+
+class TestAnHourUnderAttack:
+    """Every second a stranger comes with a certificate that is signed by nobody.
+
+    It is in the name of the provider, for an address in a domain of the stranger's that delegates
+    to it, or for one of the provider's own.
+    """
+
+    SECOND = 1000
+    STRANGERS = (
+        lambda second: f"mallory@x{second}.evil.test",
+        lambda second: f"mallory@evil{second}.test",
+        lambda second: "mallory@evil.test",
+        lambda second: "alice@idp.test",
+    )
+
+    @staticmethod
+    def landscape() -> Landscape:
+        class Delegating(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                if "evil" in domain:
+                    return FetchedDocument(dump({"authority": "idp.test"}), MAX_LIFETIME_MS)
+                return super().fetch(domain, principal_domain)
+
+        landscape = one_domain()
+        landscape.provider = Delegating(landscape.documents)
+        landscape.resolver = AuthorityResolver(landscape.provider, landscape.cache)
+        landscape.keys("idp.test")
+        return landscape
+
+    def attack(self, landscape: Landscape, second: int) -> None:
+        email = self.STRANGERS[second % 4](second)
+        now = START + second * self.SECOND
+        landscape.resolver.keys_for("idp.test", email, now)
+        landscape.resolver.refreshed_keys_for("idp.test", email, now)
+
+    @pytest.mark.parametrize("rotated", [0, 1, 29, 1799])
+    def test_a_new_key_is_found_within_the_time_between_two_refreshes(self, rotated: int) -> None:
+        landscape = self.landscape()
+        for second in range(1, rotated + 1):
+            self.attack(landscape, second)
+        landscape.publish(NEW)
+        found = None
+        for second in range(rotated + 1, rotated + 120):
+            self.attack(landscape, second)
+            if landscape.refreshed(now=START + second * self.SECOND) == (NEW.public_key,):
+                found = second
+                break
+        assert found is not None
+        assert (found - rotated) * self.SECOND <= RETRY_MS
+
+    def test_a_key_that_was_withdrawn_is_gone_when_the_document_ends(self) -> None:
+        landscape = self.landscape()
+        landscape.publish(NEW)
+        for second in range(1, HOUR // self.SECOND):
+            self.attack(landscape, second)
+        assert landscape.keys("idp.test", now=START + HOUR) == (NEW.public_key,)
+
+    def test_a_provider_is_asked_twice_for_each_of_the_strangers_logins_at_the_most(self) -> None:
+        landscape = self.landscape()
+        attacks = HOUR // self.SECOND
+        for second in range(attacks):
+            self.attack(landscape, second)
+        assert landscape.asked.count("idp.test") <= 2 * attacks
 
 
 def test_short_keys_are_taken_where_that_is_configured() -> None:

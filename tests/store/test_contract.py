@@ -364,11 +364,20 @@ class TestAuthorityCache:
         assert cache.delete("example.org")
         assert not cache.delete("example.org")
 
-    def test_of_too_many_those_that_expire_soonest_go(self, kind: Kind) -> None:
+    def test_of_too_many_those_that_were_stored_first_go(self, kind: Kind) -> None:
         cache = kind.authorities(max_entries=2)
-        for number in (3, 1, 2):
+        for number in (3, 1, 3, 2):
             cache.put(f"{number}.example", CachedDocument(b"{}", NOW + number))
         assert [domain for domain, _ in cache.all(NOW)] == ["2.example", "3.example"]
+
+    @pytest.mark.parametrize("name", ["{}.evil.example", "idp.test?domain={}.evil.example"])
+    def test_nobody_pushes_out_the_documents_of_others(self, kind: Kind, name: str) -> None:
+        cache = kind.authorities(max_entries=10)
+        cache.put("idp.test", CachedDocument(b"{}", NOW + 1))
+        for number in range(30):
+            cache.put(name.format(number), CachedDocument(b"{}", NOW + HOUR))
+        assert cache.get("idp.test", NOW) is not None
+        assert len(list(cache.all(NOW))) == 10
 
 
 class TestBundles:
