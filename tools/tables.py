@@ -131,10 +131,13 @@ STORES: Final = (
 )
 PROVIDER: Final = (
     Amount("size of a request", "idp.certification.MAX_SIZE", "octets"),
-    Amount("time until it is there", "idp.app._BODY_TIME_S", "s"),
+    Amount("time until its body is there", "idp.app._BODY_TIME_S", "s"),
     Amount("sign-ins waiting for a processor", "idp.app._MAX_WAITING"),
-    Amount("connections", "idp.server._MAX_CONNECTIONS"),
-    Amount("life of a connection", "idp.server._CONNECTION_LIFE_S", "s"),
+    Amount("connections", "[idp] max_connections"),
+    Amount("of them for one client", "[idp] max_connections_per_client"),
+    Amount("time for a TLS handshake", "idp.door._HANDSHAKE_S", "s"),
+    Amount("time until the head of a request is there", "idp.connection._REQUEST_S", "s"),
+    Amount("time in which nothing of an answer is taken", "idp.connection._TAKE_S", "s"),
     Amount("wrong passwords without a wait", "[idp] failed_sign_ins"),
     Amount("time for which they count", "[idp] failed_sign_in_window", "ms"),
 )

@@ -313,6 +313,20 @@ class IdpConfig(Record):
         "Addresses and networks of proxies before the server. They are believed when they say in"
         " X-Forwarded-For who a client is; nobody else is.",
     )
+    max_connections: int = options.count(
+        1000,
+        1,
+        100_000,
+        "How many connections there may be at a time. When there are as many, the one that has"
+        " waited for its client for longest is closed for a new one.",
+    )
+    max_connections_per_client: int = options.count(
+        32,
+        1,
+        100_000,
+        "How many of them one client may have: an IPv4 address, or the /64 of an IPv6 address."
+        " Those of `proxies` may have all.",
+    )
     document_life_ms: int = options.seconds(
         3_600,
         0,

@@ -28,11 +28,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.idp.certification import MAX_SIZE, Certifier
+from browserid_sasl.idp.clients import Proxies, plain_address
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose.keys import Spelling
-from browserid_sasl.records import Record
+from browserid_sasl.records import Record, field
 from browserid_sasl.store.base import system_clock
 
 WELL_KNOWN: Final = "/.well-known/browserid"
@@ -43,7 +44,6 @@ PROVISIONING: Final = "/provisioning"
 _BODY_TIME_S: Final = 10
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
-_MAX_CLIENT: Final = 64
 
 _SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
@@ -63,11 +63,13 @@ class Settings(Record):
     :param certificate_life: ms a certificate lives at the most.
     :param document_life: ms for which others may keep the support document.
     :param key_spelling: how keys are written in that document and in certificates.
+    :param proxies: those before the server.
     """
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
     key_spelling: Spelling = "2012.08.15"
+    proxies: Proxies = field(default_factory=Proxies)
 
 
 def create_app(
@@ -101,6 +103,7 @@ class _Endpoints:
         self._provider = provider
         self._clock = clock
         self._cache_control = f"max-age={settings.document_life // 1000}"
+        self._proxies = settings.proxies
         self._spelling = settings.key_spelling
         self._certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
         self._limiter = CapacityLimiter(_THREADS)
@@ -115,10 +118,15 @@ class _Endpoints:
         body = await _read_body(request)
         if self._limiter.statistics().tasks_waiting >= _MAX_WAITING:
             raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
-        client = request.client.host[:_MAX_CLIENT] if request.client else ""
+        client = self._client_of(request)
         # Hashing a password takes a processor for a while, so it is done in threads, a few at once.
         text = await to_thread.run_sync(self._certify, body, client, limiter=self._limiter)
         return JSONResponse({"certificate": text}, headers=_NO_STORE)
+
+    def _client_of(self, request: Request) -> str:
+        # A connection of this server always has another end.
+        peer = plain_address(request.client.host) if request.client else ""
+        return self._proxies.client(peer, request.headers.getlist("X-Forwarded-For"))
 
     def _certify(self, body: bytes, client: str) -> str:
         return self._certifier.certify(body, client, self._clock())

@@ -18,10 +18,13 @@ from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.idp.app import Settings, create_app
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.clients import Proxies
+from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener
 from browserid_sasl.idp.server import serve as run_server
+from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import system_clock
@@ -226,7 +229,6 @@ def rotate_key(
 )
 @click.option(
     "--proxy",
-    "proxies",
     metavar="ADDR",
     multiple=True,
     callback=_checked_proxies,
@@ -242,7 +244,7 @@ def serve(
     tls_certificate: Path | None,
     tls_key: Path | None,
     document_life: int | None,
-    proxies: tuple[str, ...],
+    proxy: tuple[str, ...],
 ) -> None:
     """Run the provider until SIGTERM or SIGINT.
 
@@ -256,7 +258,7 @@ def serve(
         "tls_certificate": tls_certificate,
         "tls_key": tls_key or tls_certificate,
         "document_life_ms": None if document_life is None else document_life * 1000,
-        "proxies": proxies or None,
+        "proxies": proxy or None,
     }
     options = replace(
         _configuration(directory, config_file),
@@ -267,10 +269,19 @@ def serve(
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     certificate, private_key = _tls_files(options, folder)
-    settings = Settings(options.certificate_life_ms, options.document_life_ms, options.key_spelling)
+    proxies = Proxies(options.proxies)
+    settings = Settings(
+        options.certificate_life_ms, options.document_life_ms, options.key_spelling, proxies
+    )
     run_server(
         create_app(provider, settings),
-        Listener(options.listen, options.port, certificate, private_key, options.proxies),
+        Listener(
+            options.listen,
+            options.port,
+            ServerCertificate(certificate, private_key),
+            Capacity(options.max_connections, options.max_connections_per_client),
+            proxies,
+        ),
         lambda url: click.echo(f"serving {provider.domain} at {url}"),
     )
 

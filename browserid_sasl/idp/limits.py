@@ -9,16 +9,14 @@ Addresses without an account are counted too, or the answers would tell which th
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address, ip_network
-
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from browserid_sasl.idp.clients import network_of
 from browserid_sasl.idp.database import Database, Failure
 from browserid_sasl.records import Record
 
 _FIRST_WAIT_MS = 1_000
-_IPV6_SITE = 64
 
 
 class Policy(Record):
@@ -97,16 +95,3 @@ class SignInLimits:
         wait = self._policy.wait(count)
         # After the clock was set back `last` is in the future.
         return max(0, min(last, now) + wait - now)
-
-
-def network_of(client: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 an IPv6 host can choose from."""
-    try:
-        address = ip_address(client.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ip_network((address, _IPV6_SITE), strict=False))
-    return str(address)

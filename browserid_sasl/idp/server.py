@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import signal
 import socket
-import ssl
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.idp.clients import Proxies
+from browserid_sasl.idp.connection import Connection
+from browserid_sasl.idp.door import Capacity, Door
+from browserid_sasl.idp.quiet import QuietHandler
+from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.records import Record
 
-_MAX_CONNECTIONS: Final = 1000
-_CONNECTION_LIFE_S: Final = 60
 _SHUTDOWN_S: Final = 5
-_GOODBYE_S: Final = 0.2
+_BACKLOG: Final = 512
 
 
 class Listener(Record):
@@ -28,17 +29,16 @@ class Listener(Record):
 
     :param host: IP address or name to listen on.
     :param port: TCP port; 0 for one that is free.
-    :param certificate: PEM file with the server's certificate and its chain.
-    :param key: PEM file with the private key.
-    :param proxies: addresses and networks of proxies, whose word is taken for the address a
-        client has (X-Forwarded-For). Nobody else's is: anybody can write such a header.
+    :param certificate: what it presents.
+    :param capacity: how many connections there may be.
+    :param proxies: those before it, which have more of them.
     """
 
     host: str
     port: int
-    certificate: Path
-    key: Path
-    proxies: tuple[str, ...] = ()
+    certificate: ServerCertificate
+    capacity: Capacity
+    proxies: Proxies
 
     def open(self) -> socket.socket:
         """Start listening.
@@ -50,27 +50,13 @@ class Listener(Record):
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
             both = family == socket.AF_INET6 and self.host == "::"
-            return socket.create_server(address, family=family, backlog=128, dualstack_ipv6=both)
+            return socket.create_server(
+                address, family=family, backlog=_BACKLOG, dualstack_ipv6=both
+            )
         except OSError as error:
             raise ConfigurationError(
                 f"can not listen on {self.host} port {self.port} ({error.strerror})",
                 "choose another address or port with --listen and --port",
-            ) from None
-
-    def check_tls(self) -> None:
-        """See whether certificate and key can be used.
-
-        :raises ConfigurationError: they can not.
-        """
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-                self.certificate, self.key, password=_no_password
-            )
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                f"the TLS certificate {self.certificate} with the key {self.key} can not be used "
-                f"({getattr(error, 'strerror', None) or error})",
-                "give PEM files that belong together, the key not encrypted",
             ) from None
 
 
@@ -78,9 +64,10 @@ def serve(app: ASGIApp, listener: Listener, ready: Callable[[str], None]) -> Non
     """Serve until SIGTERM or SIGINT.
 
     :param ready: called with the server's URL once it accepts connections.
-    :raises ConfigurationError: the socket or the certificate can not be used.
+    :raises ConfigurationError: the socket can not be used, or there can not be so many files.
     """
-    listener.check_tls()
+    listener.capacity.reserve()
+    logging.basicConfig(handlers=[QuietHandler()])
     with listener.open() as listening:
         server = make_server(app, listener, lambda: ready(url_of(listening)))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +82,7 @@ def make_server(app: ASGIApp, listener: Listener, ready: Callable[[], None]) -> 
 
     :param ready: called once it accepts connections.
     """
-    return Server(_config(app, listener), ready)
+    return Server(_config(app), listener, ready)
 
 
 def url_of(listening: socket.socket) -> str:
@@ -105,53 +92,56 @@ def url_of(listening: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it is ready and can be told to stop."""
+    """uvicorn's server with a door of its own, which says when it is ready and can be stopped."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, listener: Listener, ready: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._listener = listener
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        """Open the door, in place of having asyncio accept what comes."""
+        self.servers = []
+        self._doors = [self._door(listening) for listening in sockets or ()]
+        for door in self._doors:
+            door.open()
+        self.started = True
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the door, and let requests under way end."""
+        for door in self._doors:
+            door.close()
+        await super().shutdown(sockets)
 
     def stop(self, *_signal: object) -> None:
         """Let requests under way end, and stop. Can be used as a signal's handler."""
         self.should_exit = True
 
-
-class _MortalConnection(H11Protocol):
-    """A connection that ends after a while, whatever the client does, or does not do, on it."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        asyncio.get_running_loop().call_later(_CONNECTION_LIFE_S, transport.abort)
-
-    def shutdown(self) -> None:
-        super().shutdown()
-        if self.cycle is None or self.cycle.response_complete:
-            # An idle client need not notice that TLS ends, and would be waited for.
-            asyncio.get_running_loop().call_later(_GOODBYE_S, self.transport.abort)
+    def _door(self, listening: socket.socket) -> Door:
+        return Door(
+            listening,
+            self._listener.certificate.context,
+            partial(Connection, config=self.config, server_state=self.server_state),
+            self._listener.capacity,
+            self._listener.proxies,
+        )
 
 
-def _config(app: ASGIApp, listener: Listener) -> uvicorn.Config:
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        ssl_certfile=listener.certificate,
-        ssl_keyfile=listener.key,
         loop="asyncio",
-        http=_MortalConnection,
+        http=Connection,
         ws="none",
         lifespan="off",
+        log_config=None,
         access_log=False,
         log_level="warning",
-        proxy_headers=bool(listener.proxies),
-        forwarded_allow_ips=list(listener.proxies),
+        # Who the client is, the application finds out itself.
+        proxy_headers=False,
         server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
-
-
-def _no_password() -> str:
-    raise ValueError("the key is encrypted")

@@ -85,6 +85,8 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.tls_certificate", '""', None),
     ("idp.tls_key", '""', None),
     ("idp.proxies", '["192.0.2.1", "2001:db8::/32"]', ("192.0.2.1", "2001:db8::/32")),
+    ("idp.max_connections", "50", 50),
+    ("idp.max_connections_per_client", "5", 5),
     ("idp.document_life", "0", 0),
     ("idp.key_spelling", '"classic"', "classic"),
     ("idp.certificate_life", "86400", 86_400_000),

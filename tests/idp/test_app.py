@@ -368,7 +368,7 @@ class TestLoad:
     def test_a_connection_does_not_last_for_ever(
         self, running: RunningProvider, monkeypatch: pytest.MonkeyPatch, octets: bytes
     ) -> None:
-        monkeypatch.setattr("browserid_sasl.idp.server._CONNECTION_LIFE_S", 0.3)
+        monkeypatch.setattr("browserid_sasl.idp.connection._REQUEST_S", 0.3)
         with connected(running) as idle:
             idle.sendall(octets)
             with pytest.raises((ConnectionError, ssl.SSLEOFError)):

@@ -113,7 +113,12 @@ def test_a_failure_is_recorded_with_the_wait_it_costs(running: RunningProvider, 
         (("203.0.113.0/24",), "198.51.100.7", "127.0.0.1"),
         (("127.0.0.1",), "198.51.100.7", "198.51.100.7"),
         (("127.0.0.0/8",), "192.0.2.1, 198.51.100.7", "198.51.100.7"),
-        (("127.0.0.1",), "x" * 1000, "x" * 64),
+        (("127.0.0.1",), "x" * 1000, "127.0.0.1"),
+        (("127.0.0.1",), '198.51.100.7"}{"event":"certified', "127.0.0.1"),
+        (("127.0.0.1",), "fe80::1%x", "127.0.0.1"),
+        (("127.0.0.1",), "2001:DB8:0::7", "2001:db8::7"),
+        (("127.0.0.1",), "::ffff:198.51.100.7", "198.51.100.7"),
+        (("127.0.0.1",), "nonsense, 127.0.0.1", "127.0.0.1"),
     ],
 )
 def test_a_clients_address_is_its_own_or_what_a_known_proxy_says(
@@ -137,8 +142,10 @@ def test_nothing_is_certified_that_can_not_be_recorded(running: RunningProvider)
     assert "certificate" not in response.json()
 
 
-def test_no_secret_is_in_the_log_nor_in_what_the_server_says(
-    running: RunningProvider, capfd: pytest.CaptureFixture[str]
+def test_nothing_to_be_hidden_is_in_the_log_nor_in_what_the_server_says(
+    running: RunningProvider,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     key = PrivateKey.generate("ES256").public_key.to_json()
     good = {"email": ALICE, "password": PASSWORD, "public-key": key}
@@ -149,6 +156,7 @@ def test_no_secret_is_in_the_log_nor_in_what_the_server_says(
     running.post("/certify", json={"email": "a fourth secret", "password": PASSWORD})
     (running.folder.path / "keys" / "keys.json").unlink()
     running.post("/certify", json=good)
-    said = running.audit_log() + "".join(capfd.readouterr())
+    assert "can not be read" in caplog.text
+    said = running.audit_log() + "".join(capfd.readouterr()) + caplog.text
     for secret in (PASSWORD, "secret", "PRIVATE KEY", "argon2"):
         assert secret not in said

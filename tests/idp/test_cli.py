@@ -293,6 +293,7 @@ class TestServe:
         own = folder / "tls" / "server.pem"
         given = tmp_path / "given.pem"
         given.write_bytes(own.read_bytes())
+        given.chmod(0o600)
         own.unlink()
         options = ["--tls-certificate", str(given), "--tls-key", str(given)]
         with self.served(folder, *options) as (_, url):
@@ -326,6 +327,7 @@ class TestServe:
     ) -> None:
         certificate, key = folder / "tls" / "server.pem", tmp_path / "key.pem"
         plain = load_pem_private_key(certificate.read_bytes(), None)
+        key.touch(0o600)
         key.write_bytes(
             plain.private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a password")
@@ -338,6 +340,26 @@ class TestServe:
     @pytest.mark.parametrize("proxy", ["*", "proxy.example.org", "10.0.0.1/8"])
     def test_knows_proxies_by_their_addresses(self, folder: Path, proxy: str) -> None:
         assert run(folder, "serve", "--port", 0, "--proxy", proxy) == os.EX_USAGE
+
+    def test_tells_one_cause_once_a_second(self, folder: Path) -> None:
+        """What a stranger sends fills no log."""
+        context = ssl.create_default_context(cafile=folder / "tls" / "ca.pem")
+        with self.served(folder) as (process, url):
+            port = int(url.rpartition(":")[2])
+            for _ in range(50):
+                with (
+                    socket.create_connection(("127.0.0.1", port)) as plain,
+                    context.wrap_socket(plain, server_hostname=DOMAIN) as client,
+                ):
+                    client.sendall(b"\x00\r\n\r\n")
+                    assert client.recv(100).startswith(b"HTTP/1.1 400")
+            process.terminate()
+            assert process.wait(10) == 0
+            assert process.stderr
+            said = process.stderr.read().splitlines()
+            assert said[0] == "uvicorn.error: Invalid HTTP request received."
+            assert "times within a second)" in said[1]
+            assert len(said) <= 5
 
     def test_needs_a_free_port(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.idp.database import Database
-from browserid_sasl.idp.limits import Attempt, Policy, SignInLimits, network_of
+from browserid_sasl.idp.limits import Attempt, Policy, SignInLimits
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 BOB = f"bob@{DOMAIN}"
@@ -111,22 +111,6 @@ class TestLimits:
         fail(limits, ALICE, HOME, 0, times=3)
         again = SignInLimits(Database(tmp_path / "provider.sqlite"), POLICY)
         assert again.begin(ALICE, HOME, 0).blocked
-
-
-class TestNetworks:
-    @pytest.mark.parametrize(
-        ("client", "network"),
-        [
-            ("198.51.100.7", "198.51.100.7"),
-            ("::ffff:198.51.100.7", "198.51.100.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("fe80::1%eth0", "fe80::/64"),
-            ("", ""),
-            ("not an address", ""),
-        ],
-    )
-    def test_an_ipv6_client_counts_as_its_network(self, client: str, network: str) -> None:
-        assert network_of(client) == network
 
 
 class TestOverHttp:

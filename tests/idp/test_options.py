@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import requests
 
 from browserid_sasl.config.options import options_of
@@ -36,6 +38,10 @@ class Served:
     def __init__(self, url: str, anchor: Path) -> None:
         self.url = url
         self._anchor = str(anchor)
+
+    def connect(self, address: str) -> socket.socket:
+        port = int(self.url.rpartition(":")[2])
+        return socket.create_connection(("127.0.0.1", port), 5, source_address=(address, 0))
 
     def document(self) -> requests.Response:
         return requests.get(f"{self.url}/.well-known/browserid", verify=self._anchor, timeout=10)
@@ -120,6 +126,7 @@ def test_the_certificate_is_the_one_that_the_file_names(tmp_path: Path) -> None:
     site = Site(tmp_path, 'tls_certificate = "chain.pem"', 'tls_key = "key.pem"')
     for name in ("chain.pem", "key.pem"):
         (tmp_path / name).write_bytes(site.folder.tls.server.read_bytes())
+        (tmp_path / name).chmod(0o600)
     site.folder.tls.server.unlink()
     with site.served() as served:
         assert served.document().ok
@@ -166,6 +173,20 @@ def test_wrong_passwords_count_for_the_client_that_a_proxy_of_the_file_names(
         assert guess(f"d@{DOMAIN}", "198.51.100.8") == 401
         time.sleep(2.5)
         assert guess(f"e@{DOMAIN}", "198.51.100.7") == 401
+
+
+@shows("max_connections", "max_connections_per_client")
+def test_there_are_as_many_connections_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, "max_connections = 3", "max_connections_per_client = 2")
+    with site.served() as served, ExitStack() as open_ones:
+        silent = [open_ones.enter_context(served.connect("127.0.0.2")) for _ in range(3)]
+        assert silent[2].recv(1) == b""
+        open_ones.enter_context(served.connect("127.0.0.3"))
+        assert served.document().ok
+        assert silent[0].recv(1) == b""
+        silent[1].settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            silent[1].recv(1)
 
 
 def test_there_is_a_test_of_every_option_above() -> None:

@@ -16,10 +16,13 @@ from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener, make_server, url_of
+from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.records import replace
 
@@ -86,6 +89,7 @@ def running_provider(
     policy: Policy | None = None,
     clock: SettableClock | None = None,
     proxies: tuple[str, ...] = (),
+    capacity: Capacity | None = None,
 ) -> Iterator[RunningProvider]:
     """Run a provider in a folder, made if it is not there, until the block ends.
 
@@ -98,8 +102,10 @@ def running_provider(
     accounts = Accounts(Database(path / "provider.sqlite"), domain, hasher=CHEAP_HASHER)
     provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
-    app = create_app(provider, settings or Settings(), clock)
-    listener = Listener("127.0.0.1", 0, folder.tls.server, folder.tls.server, proxies)
+    trusted = Proxies(proxies)
+    app = create_app(provider, replace(settings or Settings(), proxies=trusted), clock)
+    certificate = ServerCertificate(folder.tls.server, folder.tls.server)
+    listener = Listener("127.0.0.1", 0, certificate, capacity or Capacity(), trusted)
     ready = threading.Event()
     server = make_server(app, listener, ready.set)
     with listener.open() as listening:

@@ -1,0 +1,86 @@
+"""A log that strangers cannot flood: one line a second for one cause, with a count of the others.
+
+A cause is a place in the code. So what clients send, and how often, decides neither how many lines
+there are nor how many causes are remembered.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from typing import Final, TextIO
+
+_EVERY_S: Final = 1.0
+
+_Cause = tuple[str, str, int]
+
+
+class QuietHandler(logging.StreamHandler[TextIO]):
+    """Writes the first record of a cause at once, and the last of those that came within a second.
+
+    :param stream: where to; None for standard error.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        self._causes: dict[_Cause, _Recent] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or hold it back until the second is over. The caller has the lock."""
+        cause = (record.name, record.pathname, record.lineno)
+        recent = self._causes.setdefault(cause, _Recent())
+        now = time.monotonic()
+        if recent.held is None and now >= recent.written + _EVERY_S:
+            recent.written = now
+            super().emit(record)
+            return
+        if recent.held is None:
+            self._write_later(recent)
+        recent.held = record
+        recent.count += 1
+
+    def close(self) -> None:
+        """Write what is held back, and no more."""
+        self.acquire()
+        try:
+            for recent in self._causes.values():
+                self._write_held(recent)
+        finally:
+            self.release()
+        super().close()
+
+    def _write_later(self, recent: _Recent) -> None:
+        def write() -> None:
+            self.acquire()
+            try:
+                self._write_held(recent)
+            finally:
+                self.release()
+
+        timer = threading.Timer(recent.written + _EVERY_S - time.monotonic(), write)
+        timer.daemon = True
+        timer.start()
+
+    def _write_held(self, recent: _Recent) -> None:
+        if recent.held is None:
+            return
+        record = copy.copy(recent.held)
+        if recent.count > 1:
+            record.msg = f"{record.getMessage()} ({recent.count} times within a second)"
+            record.args = None
+        recent.held, recent.count, recent.written = None, 0, time.monotonic()
+        super().emit(record)
+
+
+class _Recent:
+    """What was written, and is held back, of one cause."""
+
+    __slots__ = ("count", "held", "written")
+
+    def __init__(self) -> None:
+        self.written = float("-inf")
+        self.held: logging.LogRecord | None = None
+        self.count = 0
