@@ -8,13 +8,16 @@ from browserid_sasl.pinned_files import pinned_domains, read_pinned
 from browserid_sasl.store.base import AuthorityCache
 
 
-def resolver(config: Config, cache: AuthorityCache) -> AuthorityResolver:
+def resolver(
+    config: Config, cache: AuthorityCache, fetcher: Fetcher | None = None
+) -> AuthorityResolver:
     """The authorities that a server trusts.
 
     :param cache: keeps their documents.
+    :param fetcher: gets those that are not pinned; over HTTPS when None.
     """
     return AuthorityResolver(
-        _FetcherOnDemand(config),
+        _FetcherOnDemand(config, fetcher),
         cache,
         secondary=config.server.secondary_authorities,
         pinned=pinned_domains(config.authorities),
@@ -24,11 +27,11 @@ def resolver(config: Config, cache: AuthorityCache) -> AuthorityResolver:
 
 
 class _FetcherOnDemand:
-    """Fetches documents over HTTPS; the client is made with the first that is not pinned."""
+    """Reads pinned documents, and fetches others; what does that is made with the first of them."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, fetcher: Fetcher | None) -> None:
         self._config = config
-        self._fetcher: Fetcher | None = None
+        self._fetcher = fetcher
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         """See `Fetcher.fetch`."""

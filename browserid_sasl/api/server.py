@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from browserid_sasl.gss.context import SecurityContext
     from browserid_sasl.gss.plain import PlainAcceptor
     from browserid_sasl.gss.saml import SamlVerifier
-    from browserid_sasl.identity.authority import AuthorityResolver
+    from browserid_sasl.identity.authority import Authority, AuthorityResolver
     from browserid_sasl.jose.keys import PublicKey
 
 SERVER_DATABASE: Final = "server.db"
@@ -39,20 +39,29 @@ class Server:
     :param config: the configuration; the files of the machine when None.
     :param service: the service's SASL name, for example ``imap``.
     :param hostname: the name clients know the host by; this machine's when None.
+    :param stores: what to remember logins in, for servers that share it; where the configuration
+        says when None.
+    :param authority: whose certificates to believe, likewise.
     :raises ConfigurationError: when an option can not be put to use.
     """
 
     def __init__(
-        self, config: Config | None = None, service: str = "host", hostname: str | None = None
+        self,
+        config: Config | None = None,
+        service: str = "host",
+        hostname: str | None = None,
+        *,
+        stores: AcceptorStores | None = None,
+        authority: Authority | None = None,
     ) -> None:
         config = load() if config is None else config
         options = config.server
         self._config = config
         self._mechanisms = configured_mechanisms(config, "server", options.mechanisms)
         self._name = ServiceName.make(service, hostname or _own_hostname())
-        stores = acceptor_stores(config)
+        stores = acceptor_stores(config) if stores is None else stores
         self._verifier = Verifier(
-            _AuthorityOnDemand(config, stores.authorities),
+            authority or _AuthorityOnDemand(config, stores.authorities),
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,

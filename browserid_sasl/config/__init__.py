@@ -11,21 +11,25 @@ from browserid_sasl.config.configuration import Config
 from browserid_sasl.config.files import candidate_files, load
 from browserid_sasl.config.options import Origin, options_of
 from browserid_sasl.config.sections import (
+    AcceptorConfig,
     AuthorityOverride,
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    ListenerConfig,
     SamlAuthority,
     ServerConfig,
     StoreConfig,
 )
 
 __all__ = [
+    "AcceptorConfig",
     "AuthorityOverride",
     "ClientConfig",
     "Config",
     "DiscoveryConfig",
     "IdpConfig",
+    "ListenerConfig",
     "Origin",
     "SamlAuthority",
     "ServerConfig",

@@ -8,10 +8,12 @@ from typing import Any, Final
 from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
 from browserid_sasl.config.sections import (
+    AcceptorConfig,
     AuthorityOverride,
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    ListenerConfig,
     SamlAuthority,
     ServerConfig,
     StoreConfig,
@@ -26,6 +28,7 @@ class Config(Record):
 
     :param authorities: by domain in lower case.
     :param saml: by entity identifier.
+    :param listeners: by path.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     """
@@ -36,6 +39,8 @@ class Config(Record):
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig)
     authorities: Mapping[str, AuthorityOverride] = field(default_factory=dict)
     saml: Mapping[str, SamlAuthority] = field(default_factory=dict)
+    acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
+    listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
@@ -119,6 +124,9 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
         "entity identifier",
         syntax.entity_id,
         "https://idp.example.org/metadata",
+    ),
+    "listeners": NamedSections(
+        ListenerConfig, "path", syntax.socket_path, "/run/browserid/acceptor"
     ),
 }
 

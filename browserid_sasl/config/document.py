@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
-from browserid_sasl.config.options import Key, Origin, Setting, not_allowed, options_of, unknown
+from browserid_sasl.config.options import (
+    SECTION_ITSELF,
+    Key,
+    Origin,
+    Setting,
+    not_allowed,
+    options_of,
+    unknown,
+)
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
 
@@ -112,6 +120,8 @@ class _Document:
                 raise self._error(location, f"there are two sections for {normal}", "make them one")
             seen.add(normal)
             table = self._table(f'{kind}."{normal}"', location, value)
+            # A section is there even if it leaves every option as it is.
+            yield (kind, normal, SECTION_ITSELF), Setting(None, self._origin(location))
             yield from self._section(location, sections.of, table, (kind, normal))
 
     def _check_quotes(self, kind: str, location: Key, table: object) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
-from browserid_sasl.config.options import NOWHERE, Key, Setting, options_of
+from browserid_sasl.config.options import NOWHERE, SECTION_ITSELF, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.errors import ConfigurationError
 
@@ -139,8 +139,11 @@ def _daemon_defaults() -> dict[Key, Setting]:
 def _configuration(settings: Mapping[Key, Setting]) -> Config:
     values: dict[Key, dict[str, Any]] = {}
     for (*section, name), setting in settings.items():
+        given = values.setdefault(tuple(section), {})
+        if name == SECTION_ITSELF:
+            continue
         field = name + options_of(_section_class(section[0]))[name].kind.suffix
-        values.setdefault(tuple(section), {})[field] = setting.value
+        given[field] = setting.value
     sections: dict[str, Any] = {
         name: of(**values.get((name,), {})) for name, of in SECTIONS.items()
     }

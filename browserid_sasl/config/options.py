@@ -77,6 +77,9 @@ NOWHERE: Final = Origin("", 0)
 Key = tuple[str, ...]
 """Section and option, with the section's own name between them if it is one of several."""
 
+SECTION_ITSELF: Final = ""
+"""In place of an option: that a section which is one of several is there at all."""
+
 
 class Setting(Record):
     """An option's value as the program reads it, and where it was given."""

@@ -22,6 +22,7 @@ Backend = Literal["sqlite", "memory"]
 Durability = Literal["process", "power"]
 Dialect = Literal["draft-04", "draft-07"]
 Mutual = Literal["off", "preferred", "required"]
+Log = Literal["stderr", "syslog"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
@@ -36,6 +37,12 @@ _SERVICE_PRINCIPAL: Final = Text(
     syntax.service_principal, "a service principal name such as imap/mail.example.org"
 )
 _MECHANISM: Final = Text(syntax.mechanism, "a mechanism such as BROWSERID-AES128, without -PLUS")
+
+_ACCOUNT: Final = Text(syntax.account, "the name of an account", optional=True)
+_GROUP: Final = Text(syntax.account, "the name of a group", optional=True)
+_HOST_OR_NONE: Final = Text(syntax.host, "a host name", optional=True)
+_SOCKET_MODE: Final = Text(syntax.socket_mode, 'octal digits that end in 0, such as "0660"')
+_SERVICE: Final = Text(syntax.service, "the SASL name of a service such as imap")
 
 _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
 
@@ -271,6 +278,84 @@ class SamlAuthority(Record):
         "PEM file with the certificate of the key that signs its assertions, or with several"
         " while it changes keys. They are believed as they are, while they are valid. Without one"
         " nothing it says is authenticated.",
+    )
+
+
+class AcceptorConfig(Record):
+    """The service `browserid-acceptor`, which accepts logins for the programs of this host."""
+
+    user: str = options.text(
+        _ACCOUNT,
+        "Account it runs as once its sockets are there, if it is started as root. It owns the"
+        " stores. Without one it stays who it is.",
+    )
+    hostname: str = options.text(
+        _HOST_OR_NONE,
+        "Name that clients know the host by, where neither the program nor its listener says it;"
+        " without one, the machine's own.",
+    )
+    workers: int = options.count(
+        0,
+        0,
+        256,
+        "Number of processes that accept logins; 0: one for each processor.",
+    )
+    connections: int = options.count(
+        4000,
+        1,
+        100_000,
+        "How many connections one worker has at most. More of them wait.",
+    )
+    lookups: int = options.count(
+        8,
+        1,
+        100,
+        "How many documents of identity providers one worker fetches at the same time.",
+    )
+    drain_ms: int = options.seconds(
+        10,
+        0,
+        300,
+        "How long logins under way may take to end when the service stops.",
+    )
+    log: Log = options.choice(
+        "stderr",
+        get_args(Log),
+        "Where its log goes: standard error, which systemd passes on to its journal, or the"
+        " machine's `syslog`, with the facility auth.",
+    )
+
+
+class ListenerConfig(Record):
+    """A Unix socket of `browserid-acceptor`, and what it is for.
+
+    Its absolute path stands in the section's name and needs quotes:
+    `[listeners."/var/spool/postfix/private/browserid"]`. There may be any number of these
+    sections. Without any there is one socket, `/run/browserid/acceptor`.
+    """
+
+    owner: str = options.text(
+        _ACCOUNT,
+        "Account that the socket belongs to; without one, the service's own.",
+    )
+    group: str = options.text(
+        _GROUP,
+        "Group that the socket belongs to; without one, that of the service's account.",
+    )
+    mode: str = options.text(
+        _SOCKET_MODE,
+        "Permissions of the socket. Who may write to it may have logins decided; the world may"
+        " not.",
+        "0660",
+    )
+    services: tuple[str, ...] = options.listing(
+        [],
+        _SERVICE,
+        "SASL services that logins are accepted for on this socket; empty: any.",
+    )
+    hostname: str = options.text(
+        _HOST_OR_NONE,
+        "Name that clients know the host by, for programs that do not say it.",
     )
 
 

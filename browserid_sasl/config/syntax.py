@@ -17,10 +17,14 @@ _MAX_EMAIL: Final = 254
 _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
 _MAX_ENTITY: Final = 1024
+_MAX_SOCKET_PATH: Final = 107
 
 # Compiled when they are used, as most are not in most processes.
 _LOCAL_PART: Final = r"[^\s@]{1,64}"
 _SERVICE_PRINCIPAL: Final = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?"
+_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
+_ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
+_SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
@@ -115,6 +119,36 @@ def mechanism(text: str) -> str:
         raise Unfit(f"is {shown(text)}, but channel binding is no part of the name here")
     if len(text) > _MAX_MECHANISM or not re.fullmatch(_MECHANISM, text):
         raise Unfit(f"is {shown(text)}, which is not the name of a BROWSERID mechanism")
+    return text
+
+
+def service(text: str) -> str:
+    """A service's SASL name (RFC 4422 section 5)."""
+    if not re.fullmatch(_SERVICE, text):
+        raise Unfit(f"is {shown(text)}, which is not the name of a service")
+    return text
+
+
+def account(text: str) -> str:
+    """The name of an account or a group of this machine."""
+    if not re.fullmatch(_ACCOUNT, text):
+        raise Unfit(f"is {shown(text)}, which cannot be such a name")
+    return text
+
+
+def socket_mode(text: str) -> str:
+    """A socket's permissions in octal. Others than owner and group have none, ever."""
+    if not re.fullmatch(_SOCKET_MODE, text):
+        raise Unfit(f"is {shown(text)}, which is not a mode that leaves others out")
+    return text
+
+
+def socket_path(text: str) -> str:
+    """The path of a Unix socket, which is absolute and short (unix(7))."""
+    if not text.startswith("/") or not text.isprintable():
+        raise Unfit(f"is {shown(text)}, which is not an absolute path")
+    if len(text.encode()) > _MAX_SOCKET_PATH:
+        raise Unfit(f"is {shown(text)}, which is longer than the {_MAX_SOCKET_PATH} octets of one")
     return text
 
 

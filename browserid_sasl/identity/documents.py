@@ -155,6 +155,10 @@ class Documents:
             else:
                 self._attempts.failed(place, principal_domain, now, error)
             raise
+        except BaseException:
+            # A fetcher that breaks off has learned nothing, and may be asked again at once.
+            self._attempts.give_back(place)
+            raise
         if fetched.lifetime is not None:
             lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
             self._cache.put(place, CachedDocument(fetched.body, now + lifetime))

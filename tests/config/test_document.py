@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from browserid_sasl.config import AuthorityOverride, Config, SamlAuthority, load, options_of
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.document import read_settings
+from browserid_sasl.config.options import SECTION_ITSELF
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
 
 FILE = Path("/etc/example/browserid.toml")
@@ -77,6 +78,14 @@ VALID: list[tuple[str, str, object]] = [
     ("discovery.max_size", "4096", 4096),
     ("discovery.ca_file", '"/etc/ssl/example.pem"', Path("/etc/ssl/example.pem")),
     ("discovery.private_hosts", '["idp.corp"]', ("idp.corp",)),
+    ("acceptor.user", '"browserid"', "browserid"),
+    ("acceptor.user", '""', ""),
+    ("acceptor.hostname", '"mail.example.org"', "mail.example.org"),
+    ("acceptor.workers", "0", 0),
+    ("acceptor.connections", "10", 10),
+    ("acceptor.lookups", "1", 1),
+    ("acceptor.drain", "0", 0),
+    ("acceptor.log", '"syslog"', "syslog"),
     ("idp.domain", '"Example.ORG"', "example.org"),
     ("idp.directory", '"idp"', FILE.parent / "idp"),
     ("idp.listen", '"::"', "::"),
@@ -103,6 +112,12 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("authorities.keys_file", '"keys.json"', FILE.parent / "keys.json"),
     ("saml.certificate_file", '"saml.pem"', FILE.parent / "saml.pem"),
     ("saml.certificate_file", '""', None),
+    ("listeners.owner", '"_postfix"', "_postfix"),
+    ("listeners.group", '"postfix"', "postfix"),
+    ("listeners.mode", '"0600"', "0600"),
+    ("listeners.mode", '"660"', "660"),
+    ("listeners.services", '["smtp", "imap"]', ("smtp", "imap")),
+    ("listeners.hostname", '"MX.example.org"', "mx.example.org"),
 ]
 
 
@@ -140,7 +155,7 @@ def test_a_domain_compares_without_regard_to_case_and_an_entity_identifier_does_
 ) -> None:
     [name] = list(options_of(NAMED_SECTIONS[section].of))[:1]
     read = read_settings(f'[{section}."{given}"]\n{name} = ""\n'.encode(), FILE)
-    assert list(read) == [(section, read_as, name)]
+    assert list(read) == [(section, read_as, SECTION_ITSELF), (section, read_as, name)]
 
 
 def test_there_is_a_valid_value_of_every_option_above() -> None:
@@ -194,7 +209,7 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "[tls]\n",
         1,
         "there is no section 'tls'",
-        "known are store, server, client, discovery, idp, authorities, saml",
+        "known are store, server, client, discovery, acceptor, idp, authorities, saml, listeners",
     ),
     "option outside any section": (
         "clock_skew = 3\n[server]\n",

@@ -1,0 +1,289 @@
+"""What is said on one connection: octets in, octets out, and the logins under way on it.
+
+No socket is touched here. What cannot be answered at once is left to the host, which lets the
+conversation go on when it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from browserid_sasl.acceptor.answers import (
+    Answer,
+    Refusal,
+    Success,
+    farewell,
+    line,
+)
+from browserid_sasl.acceptor.documents import DocumentName, DocumentNeeded
+from browserid_sasl.acceptor.failures import failure_of
+from browserid_sasl.acceptor.greeting import BINDING_VERSION
+from browserid_sasl.acceptor.journal import Journal
+from browserid_sasl.acceptor.lines import LineBuffer
+from browserid_sasl.acceptor.login import Login
+from browserid_sasl.acceptor.peer import Peer
+from browserid_sasl.acceptor.requests import (
+    Begin,
+    Cancel,
+    Continue,
+    Malformed,
+    Request,
+    Version,
+    parse,
+)
+from browserid_sasl.acceptor.servers import Servers
+from browserid_sasl.config import ListenerConfig
+from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
+
+MAX_LOGINS: Final = 256
+"""Logins under way on one connection."""
+
+LOGIN_PATIENCE: Final = 150.0
+"""Seconds that a person's program may take for one message."""
+
+LOOKUP_PATIENCE: Final = 25.0
+"""Seconds that a login waits for documents: less than programs wait for an answer."""
+
+
+class Host(Protocol):
+    """What a conversation needs of the worker that it is held in."""
+
+    @property
+    def servers(self) -> Servers:
+        """Those of the configuration that is in force."""
+
+    @property
+    def journal(self) -> Journal:
+        """Where outcomes are written down."""
+
+    def clock(self) -> float:
+        """Seconds of a clock that is never set."""
+
+    def has_room(self) -> bool:
+        """Whether another login may begin."""
+
+    def count(self, change: int) -> None:
+        """Logins have begun, or ended if it is less than 0."""
+
+    def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
+        """Have a document fetched, then call `proceed` with it at hand; False if that is too much.
+
+        :param servers: those whose document it is.
+        """
+
+    def send(self, data: bytes) -> None:
+        """Send octets on the conversation's connection."""
+
+
+class _Running:
+    """A login under way.
+
+    :param begin: what it began with.
+    :param servers: of the configuration that it began with.
+    :param since: when it began to wait for what it waits for.
+    """
+
+    def __init__(self, begin: Begin, servers: Servers, since: float) -> None:
+        self.begin = begin
+        self.servers = servers
+        self.since = since
+        self.login: Login | None = None
+        self.waits_for_document = False
+        self.logged = False
+
+
+class Conversation:
+    """One connection's conversation.
+
+    :param host: the worker.
+    :param listener: the options of the socket that it came through.
+    :param peer: the program.
+    """
+
+    def __init__(self, host: Host, listener: ListenerConfig, peer: Peer) -> None:
+        self._host = host
+        self._listener = listener
+        self._peer = peer
+        self._lines = LineBuffer()
+        self._minor: int | None = None
+        self._logins: dict[int, _Running] = {}
+        self.over = False
+
+    @property
+    def logins(self) -> int:
+        """How many logins are under way."""
+        return len(self._logins)
+
+    def receive(self, data: bytes) -> None:
+        """Take what the program has sent."""
+        try:
+            for text in self._lines.feed(data):
+                request = parse(text)
+                if request is not None:
+                    self._handle(request)
+                if self.over:
+                    return
+        except RemoteProtocolError as error:
+            self._end(str(error))
+
+    def close(self) -> None:
+        """The connection is gone."""
+        self.over = True
+        for running in list(self._logins.values()):
+            self._abandon(running, "the program is gone")
+
+    def expire(self) -> None:
+        """Fail the logins that have waited for too long."""
+        now = self._host.clock()
+        for running in list(self._logins.values()):
+            waited = now - running.since
+            if running.waits_for_document and waited > LOOKUP_PATIENCE:
+                self._refuse(running, _busy("the identity provider has not answered in time"))
+            elif waited > LOGIN_PATIENCE:
+                self._abandon(running, "no answer came from the person's program")
+                self._send(running.begin, _refusal_of(_late()))
+
+    def _end(self, reason: str) -> None:
+        self._host.send(farewell(reason))
+        self.close()
+
+    def _handle(self, request: Request) -> None:
+        match request:
+            case Version(minor):
+                self._minor = minor
+            case _ if self._minor is None:
+                self._end("the program has to say VERSION first")
+            case Begin():
+                self._begin(request)
+            case Continue():
+                self._continue(request)
+            case Cancel(id):
+                if id in self._logins:
+                    self._abandon(self._logins[id], "the program has cancelled it")
+            case Malformed(id, reason):
+                self._malformed(id, reason)
+
+    def _begin(self, begin: Begin) -> None:
+        if begin.id in self._logins:
+            self._end(f"the login {begin.id} is there already")
+            return
+        running = _Running(begin, self._host.servers, self._host.clock())
+        full = len(self._logins) >= MAX_LOGINS or not self._host.has_room()
+        self._logins[begin.id] = running
+        self._host.count(1)
+        if full:
+            self._refuse(running, _busy("there are too many logins under way"))
+        else:
+            self._run(running, lambda: self._start(running))
+
+    def _start(self, running: _Running) -> Answer:
+        begin = running.begin
+        served = running.servers.find(begin, self._listener)
+        # Before the login may need a document, and so begin again.
+        running.login = Login(begin, served, asks_for_bindings=self._asks_for_bindings(begin))
+        return running.login.start()
+
+    def _asks_for_bindings(self, begin: Begin) -> bool:
+        return (self._minor or 0) >= BINDING_VERSION and not begin.extended
+
+    def _continue(self, request: Continue) -> None:
+        running = self._logins.get(request.id)
+        if running is None:
+            # It was given up, and the program does not know yet.
+            self._host.send(line(request.id, _refusal_of(_late()), extended=False))
+            return
+        login = running.login
+        if running.waits_for_document or login is None:
+            self._refuse(running, _out_of_turn())
+            return
+        running.since = self._host.clock()
+        self._run(running, lambda: login.proceed(request))
+
+    def _malformed(self, id: int, reason: BrowserIDError) -> None:
+        if id in self._logins:
+            self._refuse(self._logins[id], reason)
+        else:
+            self._host.send(line(id, _refusal_of(reason), extended=False))
+
+    def _run(self, running: _Running, step: Callable[[], Answer]) -> None:
+        """Make a step, or have it made when the document that it needs is there."""
+        running.waits_for_document = False
+        try:
+            answer = step()
+        except DocumentNeeded as needed:
+            running.waits_for_document = True
+            asked = self._host.wait_for(
+                running.servers, needed.name, lambda: self._run_again(running, step)
+            )
+            if not asked:
+                self._refuse(running, _busy("there are too many documents to fetch"))
+            return
+        except BrowserIDError as error:
+            self._refuse(running, error)
+            return
+        self._answer(running, answer)
+
+    def _run_again(self, running: _Running, step: Callable[[], Answer]) -> None:
+        if self._logins.get(running.begin.id) is running:
+            self._run(running, step)
+
+    def _refuse(self, running: _Running, error: BrowserIDError) -> None:
+        login = running.login
+        if login is not None:
+            login.failure = login.failure or failure_of(error)
+        self._answer(running, _refusal_of(error))
+
+    def _answer(self, running: _Running, answer: Answer) -> None:
+        begin, login = running.begin, running.login
+        journal = self._host.journal
+        if isinstance(answer, Success | Refusal):
+            self._forget(running)
+        if isinstance(answer, Success) and login is not None:
+            journal.succeeded(begin, login, self._peer)
+        failure = answer.failure if isinstance(answer, Refusal) else login and login.failure
+        if failure and not running.logged:
+            running.logged = True
+            claimed = login.claimed if login else b""
+            journal.failed(begin, failure, claimed, self._peer)
+        self._send(begin, answer)
+
+    def _send(self, begin: Begin, answer: Answer) -> None:
+        if self._knows_no_temporary_failure(answer):
+            self.close()
+            return
+        self._host.send(line(begin.id, answer, extended=begin.extended))
+
+    def _knows_no_temporary_failure(self, answer: Answer) -> bool:
+        """Whether silence is the only way to say that nothing is wrong with the person.
+
+        Postfix and Exim, which speak version 1.0, make a refusal of every ``FAIL``; of a
+        connection that closes they make SMTP's 454 and 435. They ask one thing at a time.
+        """
+        temporary = isinstance(answer, Refusal) and answer.failure.temporary
+        return temporary and self._minor == 0 and not self._logins
+
+    def _abandon(self, running: _Running, why: str) -> None:
+        self._forget(running)
+        if not running.logged:
+            self._host.journal.abandoned(running.begin, self._peer, why)
+
+    def _forget(self, running: _Running) -> None:
+        del self._logins[running.begin.id]
+        self._host.count(-1)
+
+
+def _refusal_of(error: BrowserIDError) -> Refusal:
+    return Refusal(failure_of(error))
+
+
+def _busy(what: str) -> StoreError:
+    return StoreError(Code.UNAVAILABLE, what, "try again later")
+
+
+def _late() -> RemoteProtocolError:
+    return RemoteProtocolError(Code.NO_CONTEXT, "this login is over, or has taken too long")
+
+
+def _out_of_turn() -> RemoteProtocolError:
+    return RemoteProtocolError(Code.BAD_CONTEXT_TOKEN, "the client has spoken out of turn")

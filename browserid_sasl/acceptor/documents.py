@@ -1,0 +1,71 @@
+"""Identity providers' documents that are fetched elsewhere while the exchange waits.
+
+A worker has one thread, and cannot fetch a document itself: everybody else would wait too. So
+where a login needs a document that is not at hand, its step stops with `DocumentNeeded`. Nothing
+has been stored or answered then. Whoever runs the login gets the document, hands it to
+`ArrivedDocuments`, and repeats the step, which finds it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from browserid_sasl.errors import BrowserIDError, DiscoveryError
+from browserid_sasl.identity.authority import FetchedDocument
+from browserid_sasl.records import Record
+
+
+class DocumentName(Record):
+    """Which document it is.
+
+    :param domain: who publishes it.
+    :param principal_domain: the domain of the people it is about.
+    """
+
+    domain: str
+    principal_domain: str
+
+
+class DocumentNeeded(Exception):
+    """A step cannot go on without a document, and has changed nothing.
+
+    :param name: the document's.
+    """
+
+    def __init__(self, name: DocumentName) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+Arrival = FetchedDocument | DiscoveryError
+"""What came of fetching a document."""
+
+
+class ArrivedDocuments:
+    """A `Fetcher` that has only what it was handed."""
+
+    def __init__(self) -> None:
+        self._arrived: dict[DocumentName, Arrival] = {}
+
+    @contextmanager
+    def handing(self, name: DocumentName, arrival: Arrival) -> Iterator[None]:
+        """Have a document, or the reason why there is none, at hand within the block."""
+        self._arrived[name] = arrival
+        try:
+            yield
+        finally:
+            del self._arrived[name]
+
+    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+        """See `Fetcher.fetch`.
+
+        :raises DocumentNeeded: if it was not handed over.
+        """
+        name = DocumentName(domain, principal_domain)
+        if name not in self._arrived:
+            raise DocumentNeeded(name)
+        arrival = self._arrived[name]
+        if isinstance(arrival, BrowserIDError):
+            raise DiscoveryError(arrival.code, arrival.message, arrival.remedy)
+        return arrival

@@ -1,0 +1,41 @@
+"""What is said of a login that fails, and to whom (docs/wire.md)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from browserid_sasl.acceptor.answers import Failure
+from browserid_sasl.cyrus.codes import Sasl, code_of, describe_surprise, level_of
+from browserid_sasl.errors import BrowserIDError, Code
+
+_LONGEST_TEXT: Final = 600
+_TEMPORARY: Final = frozenset({Sasl.UNAVAIL, Sasl.BADPARAM, Sasl.NOMEM, Sasl.FAIL})
+"""What is not the person's fault: a store, a name server, a provider, a disk, a configuration."""
+
+_TRY_AGAIN: Final = "temporary failure, try again later"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What an exception means for the login in which it came up."""
+    if isinstance(error, BrowserIDError):
+        sasl, reason, detail = code_of(error, is_client=False), error.message, str(error)
+        code = error.code
+    else:
+        sasl, detail = describe_surprise(error)
+        reason, code = detail, Code.UNAVAILABLE
+    temporary = sasl in _TEMPORARY
+    return Failure(
+        temporary=temporary,
+        code=code.text,
+        sasl=sasl,
+        level=level_of(sasl, is_client=False),
+        # Whoever stands outside need not know of our paths and our providers' troubles.
+        reason=_TRY_AGAIN if temporary else printable(reason),
+        detail=printable(detail),
+    )
+
+
+def printable(text: str) -> str:
+    """Text that cannot forge a line of a log, and is not too long for one."""
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 3] + "..."

@@ -1,0 +1,162 @@
+"""One login, from its first message to the word of success or failure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from browserid_sasl.acceptor.answers import (
+    Answer,
+    BindingWanted,
+    Challenge,
+    Failure,
+    Refusal,
+    Success,
+)
+from browserid_sasl.acceptor.documents import DocumentNeeded
+from browserid_sasl.acceptor.failures import failure_of
+from browserid_sasl.acceptor.requests import Begin, Continue, decode
+from browserid_sasl.acceptor.servers import Served
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.sasl import gs2
+from browserid_sasl.sasl.gs2 import BindingFlag
+from browserid_sasl.sasl.result import Result
+from browserid_sasl.sasl.server import ServerMechanism
+
+_OUT_OF_BAND: Final = "channel_binding"
+
+
+class Login:
+    """One login. Its methods give the answer; `failure` and `result` say how it stands.
+
+    A method that raises `DocumentNeeded` has changed nothing, and can be called again.
+
+    :param begin: what the program asked.
+    :param served: accepts it.
+    :param asks_for_bindings: whether the program can be asked for the channel's binding data.
+    """
+
+    def __init__(self, begin: Begin, served: Served, *, asks_for_bindings: bool = False) -> None:
+        self._begin = begin
+        self._served = served
+        self._asks_for_bindings = asks_for_bindings
+        self._mechanism: ServerMechanism | None = None
+        self._waiting_for_binding: tuple[str, bytes] | None = None
+        self._binding_wanted = False
+        self.claimed = b""
+        self.failure: Failure | None = None
+        self.result: Result | None = None
+
+    def start(self) -> Answer:
+        """Answer the request with which it began."""
+        if self._begin.initial is None:
+            return Challenge(b"")
+        return self._take(self._begin.initial)
+
+    def proceed(self, request: Continue) -> Answer:
+        """Take a further message."""
+        try:
+            if self._waiting_for_binding is not None:
+                type, message = self._waiting_for_binding
+                data = decode(request.parameters.get(_OUT_OF_BAND, ""))
+                return self._step(message, {type: data} if data else {})
+        except DocumentNeeded:
+            raise
+        except Exception as error:
+            return self._refuse(error)
+        return self._take(request.message or b"")
+
+    def _take(self, message: bytes) -> Answer:
+        try:
+            if self._mechanism is None:
+                self.claimed = message
+                wanted = self._binding_to_ask_for(message)
+                if wanted:
+                    self._waiting_for_binding = wanted, message
+                    return BindingWanted(wanted)
+            return self._step(message, self._begin.bindings)
+        except DocumentNeeded:
+            raise
+        except Exception as error:
+            return self._refuse(error)
+
+    def _binding_to_ask_for(self, message: bytes) -> str:
+        """The type of the channel binding whose data is to be asked for, or nothing."""
+        try:
+            header, _, _ = gs2.split(message)
+        except BrowserIDError:
+            return ""  # the mechanism tells the client
+        self._binding_wanted = header.flag is BindingFlag.NOT_OFFERED
+        return header.binding_type if self._asks_for_bindings else ""
+
+    def _step(self, message: bytes, bindings: dict[str, bytes]) -> Answer:
+        mechanism = self._mechanism or self._start_mechanism(bindings)
+        output = mechanism.step(message)
+        # Not before: without the document it needs, the first step begins anew.
+        self._mechanism = mechanism
+        self._waiting_for_binding = None
+        if mechanism.complete:
+            return self._succeed(mechanism.result, output)
+        if mechanism.failure is None:
+            return Challenge(output or b"")
+        return self._tell(mechanism.failure, output or b"")
+
+    def _start_mechanism(self, bindings: dict[str, bytes]) -> ServerMechanism:
+        begin = self._begin
+        try:
+            return self._served.server.start(
+                begin.mechanism,
+                channel_bindings=bindings,
+                success_data=begin.takes_final_data,
+                authorize=self._may_act_as,
+            )
+        except LocalProtocolError as error:
+            # The person's program has picked it, not ours.
+            raise RemoteProtocolError(error.code, error.message, error.remedy) from None
+
+    def _may_act_as(self, identity: str, authzid: str) -> bool:
+        if self._begin.decides_proxies:
+            return True
+        return self._served.user_name(identity) == self._served.user_name(authzid)
+
+    def _succeed(self, result: Result, output: bytes | None) -> Answer:
+        if self._begin.mutual and not result.mutual:
+            raise RemoteProtocolError(
+                Code.UNTRUSTED_X509_CERT,
+                "the program demands mutual authentication, and the other side did not take part",
+                "the server needs `x509_certificate`, the client `mutual` other than off",
+            )
+        self.result = result
+        return Success(
+            user=self._served.user_name(result.identity),
+            authzid=self._served.user_name(result.authzid),
+            data=output,
+            binding=result.channel_binding,
+            binding_wanted=self._binding_wanted,
+            mutual=result.mutual,
+            properties=_properties(result),
+        )
+
+    def _tell(self, error: BrowserIDError, token: bytes) -> Answer:
+        """Let the person's program know: some hang up on it, so the reason is settled now."""
+        self.failure = failure_of(error)
+        if self._begin.extended:
+            return Refusal(self.failure, token)
+        return Challenge(token)
+
+    def _refuse(self, error: Exception) -> Refusal:
+        if self.failure is None:
+            self.failure = failure_of(error)
+        return Refusal(self.failure)
+
+
+def _properties(result: Result) -> dict[str, str]:
+    """What an application may want to know. The time is in seconds."""
+    properties = {
+        "browserid-email": result.identity,
+        "browserid-issuer": result.issuer,
+        "browserid-expires": str(result.expires // 1000),
+    }
+    for name, value in result.attributes.items():
+        if isinstance(value, str | int):
+            properties[f"browserid-claim-{name}"] = str(value)
+    return {name: value for name, value in properties.items() if "\0" not in name + value}

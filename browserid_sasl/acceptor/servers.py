@@ -1,0 +1,162 @@
+"""The servers that a worker accepts logins with, made when they are first needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from browserid_sasl.acceptor.documents import ArrivedDocuments, DocumentName
+from browserid_sasl.acceptor.requests import Begin
+from browserid_sasl.api import Server
+from browserid_sasl.api.authorities import resolver
+from browserid_sasl.api.environment import configured_mechanisms
+from browserid_sasl.api.server import acceptor_stores
+from browserid_sasl.config import Config, ListenerConfig
+from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
+from browserid_sasl.gss.mechanisms import Mechanism
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
+from browserid_sasl.records import Record, replace
+from browserid_sasl.store.base import AcceptorStores
+
+MAX_SERVERS: Final = 64
+"""How many are kept: one for each service, host and set of options."""
+
+_SASL_NAMES: Final = {"pop3": "pop", "submission": "smtp", "managesieve": "sieve"}
+"""Services that programs of Dovecot's call otherwise than SASL does (RFC 4422 section 5)."""
+
+_CALLERS_OPTIONS: Final = (
+    "allow",
+    "audiences",
+    "mechanisms",
+    "require_channel_binding",
+    "strip_domain",
+)
+"""Options of [server] that a program may set for its own logins: none names a file."""
+
+_PREFIX: Final = "browserid_"
+
+
+class Served(Record):
+    """A server, and what of its configuration matters outside of it.
+
+    :param server: it.
+    :param strip_domain: the domain whose addresses become user names by losing it, or empty.
+    """
+
+    server: Server
+    strip_domain: str
+
+    def user_name(self, address: str) -> str:
+        """The name that an address has for the program."""
+        local, at, domain = address.rpartition("@")
+        stripped = at and self.strip_domain and domain.lower() == self.strip_domain.lower()
+        return local if stripped else address
+
+
+class Servers:
+    """The servers of one configuration.
+
+    :param config: the configuration.
+    :param hostname: the name of the host where neither program nor listener says it.
+    :param previous: those of the configuration before, whose stores are used on if they are the
+        same.
+    """
+
+    def __init__(self, config: Config, hostname: str, previous: Servers | None = None) -> None:
+        self.config = config
+        self.documents = ArrivedDocuments()
+        self.mechanisms: list[Mechanism] = configured_mechanisms(
+            config, "server", config.server.mechanisms
+        )
+        self._hostname = hostname
+        self._fetcher = HttpsFetcher(config.discovery, config.authorities)
+        self._kept: OrderedDict[tuple[object, ...], Served] = OrderedDict()
+        self._stores: AcceptorStores | None = None
+        self._authority: AuthorityResolver | None = None
+        if previous is not None and previous.config.store == config.store:
+            self._stores = previous._stores
+
+    def find(self, begin: Begin, listener: ListenerConfig) -> Served:
+        """The server for a login.
+
+        :param listener: the options of the socket that it came through.
+        :raises RemoteProtocolError: wrong-acceptor-name if the listener is not for the service.
+        :raises ConfigurationError: if the program's options cannot be put to use.
+        :raises StoreError: if the stores cannot be opened now.
+        """
+        service = _SASL_NAMES.get(begin.service, begin.service)
+        if listener.services and service not in listener.services:
+            raise RemoteProtocolError(
+                Code.WRONG_ACCEPTOR_NAME,
+                f"this socket is not for the service {service!r}",
+                "`services` in its [listeners] section says for which it is",
+            )
+        host = begin.host or listener.hostname or self._hostname
+        options = begin.options
+        demands = begin.binding_critical, begin.mutual
+        key = (service, host, *demands, *sorted(options.items()))
+        if key not in self._kept:
+            config = self._configure(options, listener, *demands)
+            self._keep(key, self._make(config, service, host))
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def fetch(self, name: DocumentName) -> FetchedDocument:
+        """Get a document over HTTPS, which takes its time. For other threads than the worker's.
+
+        :raises DiscoveryError: http-error.
+        """
+        return self._fetcher.fetch(name.domain, name.principal_domain)
+
+    def _keep(self, key: tuple[object, ...], served: Served) -> None:
+        self._kept[key] = served
+        if len(self._kept) > MAX_SERVERS:
+            self._kept.popitem(last=False)
+
+    def _make(self, config: Config, service: str, host: str) -> Served:
+        if self._stores is None:
+            self._stores = acceptor_stores(config)
+        if self._authority is None:
+            self._authority = resolver(
+                self.config, self._stores.authorities, fetcher=self.documents
+            )
+        server = Server(config, service, host, stores=self._stores, authority=self._authority)
+        return Served(server, config.server.strip_domain)
+
+    def _configure(
+        self,
+        options: Mapping[str, str],
+        listener: ListenerConfig,
+        binding_critical: bool,
+        mutual: bool,
+    ) -> Config:
+        for name in options:
+            if name not in _CALLERS_OPTIONS:
+                raise ConfigurationError(
+                    f"a program may not set {_PREFIX}{name}",
+                    "it may set " + ", ".join(_PREFIX + each for each in _CALLERS_OPTIONS),
+                )
+        config = self.config.with_options(options, prefix=_PREFIX)
+        section = config.server
+        if "audiences" in options and listener.services:
+            _check_audiences(section.audiences, listener)
+        if binding_critical:
+            section = replace(section, require_channel_binding=True)
+        if mutual and section.x509_certificate is None:
+            raise ConfigurationError(
+                "the program demands mutual authentication, and the server has no certificate",
+                "set x509_certificate and x509_key in [server]",
+            )
+        return replace(config, server=section)
+
+
+def _check_audiences(audiences: tuple[str, ...], listener: ListenerConfig) -> None:
+    for audience in audiences:
+        if ServiceName.parse(audience).service not in listener.services:
+            raise ConfigurationError(
+                f"the socket is not for the service of the audience {audience}",
+                "`services` in its [listeners] section says for which it is",
+            )

@@ -1,0 +1,48 @@
+"""A domain, and the folders and daemons of a host that accepts its people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.acceptor import Daemon, Host, running
+from tests.support.services import folder_for_all
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one process: they measure times, and start daemons by the dozen."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("acceptor"))
+
+
+@pytest.fixture(scope="session")
+def provider_key() -> PrivateKey:
+    """The identity provider's key."""
+    return PrivateKey.generate("ES256")
+
+
+@pytest.fixture
+def host(provider_key: PrivateKey) -> Iterator[Host]:
+    """A host in a folder that everybody can read."""
+    with folder_for_all() as folder:
+        yield Host(folder, provider_key)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Host], Daemon]]:
+    """Starts acceptors, which end with the test."""
+    with ExitStack() as stack:
+        yield lambda host: stack.enter_context(running(host.config_file, host.output))
+
+
+@pytest.fixture
+def daemon(host: Host, start: Callable[[Host], Daemon]) -> Daemon:
+    """The host's acceptor."""
+    return start(host)

@@ -1,0 +1,118 @@
+"""Submission servers that ask the acceptor by Dovecot's protocol, and SMTP's side of it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pwd
+import smtplib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.services import free_port, run, service
+
+POSTFIX_DAEMONS: Final = Path("/usr/lib/postfix/sbin")
+
+
+def log_in(connection: smtplib.SMTP, mechanism: ClientMechanism) -> tuple[int, str]:
+    """SMTP AUTH (RFC 4954); the last reply."""
+    response = base64.b64encode(mechanism.step(None)).decode()
+    code, text = connection.docmd("AUTH", f"{mechanism.name} {response}")
+    while code == 334:
+        answer = mechanism.step(base64.b64decode(text))
+        code, text = connection.docmd(base64.b64encode(answer).decode() or "=")
+    return code, text.decode()
+
+
+def relays(connection: smtplib.SMTP, recipient: str = "somebody@elsewhere.test") -> bool:
+    """Whether the server takes a message for another domain."""
+    connection.mail("sender@elsewhere.test")
+    code, _ = connection.rcpt(recipient)
+    connection.rset()
+    return code == 250
+
+
+class Postfix:
+    """Postfix, its smtpd chrooted in the queue's folder as Debian has it.
+
+    :param folder: for its files.
+    """
+
+    SERVICES: Final = (
+        "pickup unix n - y 60 1 pickup",
+        "cleanup unix n - y - 0 cleanup",
+        "qmgr unix n - n 300 1 qmgr",
+        "rewrite unix - - y - - trivial-rewrite",
+        "bounce unix - - y - 0 bounce",
+        "defer unix - - y - 0 bounce",
+        "proxymap unix - - n - - proxymap",
+        "anvil unix - - y - 1 anvil",
+        "error unix - - y - - error",
+        "retry unix - - y - - error",
+        "discard unix - - y - - discard",
+        "postlog unix-dgram n - n - 1 postlogd",
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.folder = folder / "postfix"
+        for name in ("etc", "queue", "data"):
+            (self.folder / name).mkdir(parents=True)
+        account = pwd.getpwnam("postfix")
+        os.chown(self.folder / "data", account.pw_uid, account.pw_gid)
+        self._run("postfix", "check")
+
+    @property
+    def socket(self) -> Path:
+        """Where smtpd looks for the acceptor."""
+        return self.folder / "queue" / "private" / "browserid"
+
+    def configure(self, main: str) -> None:
+        """Write the configuration.
+
+        :param main: further lines of main.cf.
+        """
+        queue, data = self.folder / "queue", self.folder / "data"
+        lines = (
+            "compatibility_level = 3.6",
+            f"queue_directory = {queue}",
+            f"data_directory = {data}",
+            f"daemon_directory = {POSTFIX_DAEMONS}",
+            "myhostname = localhost",
+            "mydestination =",
+            "inet_interfaces = 127.0.0.1",
+            "inet_protocols = ipv4",
+            "mynetworks =",
+            "alias_maps =",
+            "default_transport = discard:",
+            "maillog_file = /dev/stdout",
+            "smtpd_timeout = 20s",
+            main,
+        )
+        (self.folder / "etc" / "main.cf").write_text("\n".join(lines) + "\n")
+        own = (f"127.0.0.1:{self.port} inet n - y - - smtpd", *self.SERVICES)
+        (self.folder / "etc" / "master.cf").write_text("\n".join(own) + "\n")
+
+    def _run(self, *command: str) -> None:
+        self.configure("")
+        done = run((f"/usr/sbin/{command[0]}", "-c", self.folder / "etc", *command[1:]))
+        assert done.returncode == 0, done.stdout
+
+    @contextmanager
+    def running(self) -> Iterator[Postfix]:
+        """The service, from when it listens until the end of the block."""
+        etc = self.folder / "etc"
+        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(etc)}
+        command = (POSTFIX_DAEMONS / "master", "-c", etc, "-d")
+        with service(command, self.port, variables, self.folder / "output"):
+            yield self
+
+    @contextmanager
+    def connection(self) -> Iterator[smtplib.SMTP]:
+        """A connection to it, greeted."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as connection:
+            connection.ehlo()
+            yield connection
