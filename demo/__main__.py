@@ -135,7 +135,9 @@ class Demonstration:
         )
 
     def _run_client(self, server: Program, port: int) -> str:
-        lines = self._stage.run("./sample_client.py", "-p", str(port), "-m", MECHANISM, "localhost")
+        lines = self._stage.run(
+            "./sample_client.py", "--show-tokens", "-p", str(port), "-m", MECHANISM, "localhost"
+        )
         server.wait_for(WELCOME)
         _show_connection(server)
         sent = [line for line in lines if line.startswith("n,,c,")]

@@ -113,6 +113,30 @@ class TestConsole:
         console.received(b"\0c,")
         assert capsys.readouterr().out == "send: {1}\nY\nrecv: {3}\n[0]c,\n"
 
+    @pytest.mark.parametrize("message", [one for one in RECORDED if b"," in one])
+    @pytest.mark.parametrize("verbose", [False, True])
+    def test_no_token_is_shown_to_its_end(
+        self, message: bytes, verbose: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Console(verbose=verbose).received(message)
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"recv: {{{len(message)}}}\n")
+        assert message[-32:].decode() not in shown
+        assert verbose or shown.endswith(f"\n{printable(message)[:40]}...\n")
+
+    def test_lists_of_mechanisms_are_shown_whole(self, capsys: pytest.CaptureFixture[str]) -> None:
+        offer = " ".join(f"BROWSERID-AES{number}-PLUS" for number in range(20))
+        Console().received(offer.encode())
+        assert capsys.readouterr().out == f"recv: {{{len(offer)}}}\n{offer}\n"
+
+    @pytest.mark.parametrize("verbose", [False, True])
+    def test_tokens_are_shown_to_their_end_where_that_is_asked_for(
+        self, verbose: bool, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        console = Console(whole=True, verbose=verbose).numbered(1)
+        console.received(RECORDED[0])
+        assert f"{printable(RECORDED[0])}\n" in capsys.readouterr().out
+
     def test_a_quiet_one_shows_neither(self, capsys: pytest.CaptureFixture[str]) -> None:
         console = Console(quiet=True)
         console.sent(b"Y")

@@ -331,7 +331,7 @@ class TestCrowd:
                 start.wait(20)
                 return wire.log_in(mechanism)
 
-        with realm.server() as server:
+        with realm.server("--show-tokens") as server:
             with ThreadPoolExecutor(len(people)) as pool:
                 assert list(pool.map(log_in, people)) == [Reply.OK] * len(people)
             said = server.out.wait_for(CLOSED, len(people))

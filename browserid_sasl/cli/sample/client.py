@@ -56,8 +56,14 @@ class Settings(Record):
     cb_type: str | None
     timeout: float
     verbose: bool
+    show_tokens: bool
     quiet: bool
     host: str
+
+    @property
+    def console(self) -> Console:
+        """Where to write, and how much."""
+        return Console(quiet=self.quiet, verbose=self.verbose, whole=self.show_tokens)
 
 
 @options.command
@@ -122,7 +128,7 @@ def log_in(settings: Settings) -> int:
     :raises BrowserIDError: the configuration, the TLS files, the store or the library can not be
         used.
     """
-    console = Console(quiet=settings.quiet, verbose=settings.verbose)
+    console = settings.console
     library = _open_library(settings)
     tls = client_context(settings.ca_file, settings.tls_max) if settings.tls else None
     try:
@@ -163,17 +169,15 @@ def _authenticate(
 
 
 def _open_library(settings: Settings) -> SaslLibrary:
-    if settings.library == _PYTHON_SASL:
-        return PythonSasl.load(
-            settings.service, settings.host, settings.identity, settings.config_file
-        )
     given = {"dialect": settings.dialect, "mutual": settings.mutual}
     configuration = config.load(settings.config_file).with_options(
         {name: value for name, value in given.items() if value is not None}, section="client"
     )
-    return NativeLibrary(
-        Client(configuration, settings.service, settings.host, identity=settings.identity)
-    )
+    client = Client(configuration, settings.service, settings.host, identity=settings.identity)
+    if settings.library == _NATIVE:
+        return NativeLibrary(client)
+    identity = client.identity if settings.authzid else settings.identity
+    return PythonSasl.load(settings.service, settings.host, identity, settings.config_file)
 
 
 def _wishes(settings: Settings, connection: Connection) -> Wishes:

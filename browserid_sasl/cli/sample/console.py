@@ -1,9 +1,10 @@
-"""What the sample programs write: the texts of Cyrus's, whole and in order.
+"""What the sample programs write: the texts of Cyrus's, in order.
 
 The programs of Cyrus SASL print every string they send and receive, and a fixed set of sentences
-that scripts look for; these are kept to the letter. A message is written and flushed at once, so
-that two connections of the server never mix within one, and what the other side wrote is made
-harmless to a terminal first.
+that scripts look for; these are kept to the letter, but for the ends of tokens: whoever reads a
+whole assertion in a log can present it elsewhere for some minutes, and it is personal data. A
+message is written and flushed at once, so that two connections of the server never mix within one,
+and what the other side wrote is made harmless to a terminal first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from browserid_sasl.errors import (
 )
 from browserid_sasl.printer import describe, lines
 from browserid_sasl.store.base import system_clock
+
+_LONGEST_WORD: Final = 40
 
 _BY_CODE: Final = {
     Code.WRONG_MECH: "no mechanism available",
@@ -67,12 +70,21 @@ class Console:
 
     :param quiet: leave out the strings sent and received.
     :param verbose: decode the tokens among them, and say more about the course of things.
+    :param whole: show tokens to their end. Whoever reads an assertion in time can present it.
     :param prefix: stands before every line.
     """
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False, prefix: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        whole: bool = False,
+        prefix: str = "",
+    ) -> None:
         self._quiet = quiet
         self._verbose = verbose
+        self._whole = whole
         self._prefix = prefix
 
     @property
@@ -83,7 +95,7 @@ class Console:
     def numbered(self, number: int) -> Console:
         """A console for one of several connections: verbose output shows which one speaks."""
         prefix = f"[{number}] " if self._verbose else ""
-        return Console(quiet=self._quiet, verbose=self._verbose, prefix=prefix)
+        return Console(quiet=self._quiet, verbose=self._verbose, whole=self._whole, prefix=prefix)
 
     def say(self, *lines: str) -> None:
         """Write lines to standard output."""
@@ -118,7 +130,10 @@ class Console:
         if self._quiet:
             return
         node = describe(string, system_clock()) if self._verbose else None
-        shown = lines(node) if node else [printable(string)]
+        text = printable(string)
+        shown = lines(node) if node else []
+        if self._whole or not node:
+            shown = [text if self._whole else _without_ends(text), *shown]
         self.say(f"{what}: {{{len(string)}}}", *shown)
 
     def _write(self, stream: TextIO | None, lines: tuple[str, ...], end: str = "\n") -> None:
@@ -137,6 +152,14 @@ class Console:
 def printable(string: bytes) -> str:
     """A string as Cyrus's programs print it: other octets than printable ASCII as ``[7F]``."""
     return "".join(chr(octet) if 0x20 <= octet < 0x7F else f"[{octet:X}]" for octet in string)
+
+
+def _without_ends(text: str) -> str:
+    """A string without the ends of its long words: names of mechanisms stay, no token does."""
+    return " ".join(
+        word if len(word) <= _LONGEST_WORD else f"{word[:_LONGEST_WORD]}..."
+        for word in text.split(" ")
+    )
 
 
 def _harmless(line: str) -> str:

@@ -40,14 +40,20 @@ def binding_flags(function: F) -> F:
 
 
 def output_options(function: F) -> F:
-    """Add ``--verbose`` and ``--quiet``."""
+    """Add ``--verbose``, ``--show-tokens`` and ``--quiet``."""
     verbose = click.option(
         "--verbose",
         is_flag=True,
         help="Decode the tokens sent and received (without keys and signatures), say more.",
     )
     quiet = click.option("--quiet", is_flag=True, help="Do not show what is sent and received.")
-    return verbose(quiet(function))
+    whole = click.option(
+        "--show-tokens",
+        is_flag=True,
+        help="Show the strings sent and received to their end, as Cyrus's programs do. Who reads a"
+        " token in time can log in with it.",
+    )
+    return verbose(whole(quiet(function)))
 
 
 def port_and_service(function: F) -> F:

@@ -22,9 +22,6 @@ _NO_MECHANISM: Final = "-4"
 _ERROR: Final = re.compile(r"Error in .*? \((-?\d+)\) (?:SASL\(-?\d+\): )?([^:]+)(?:: )?(.*)", re.S)
 """Number, libsasl2's text for it, and the detail: what `getError` puts together."""
 
-_ONESELF: Final = "oneself"
-"""A name that is no e-mail address: the plugin takes the default identity in its place."""
-
 
 class SaslClient(Protocol):
     """The part of `sasl.Client` that a login needs."""
@@ -54,7 +51,8 @@ class PythonSasl(Record):
     :param client: `sasl.Client`.
     :param service: the service's SASL name.
     :param host: the name the server knows itself by.
-    :param identity: the e-mail address to log in as; the default one when empty.
+    :param identity: the e-mail address to log in as. Empty for the default one, but not where it is
+        to act for another: libsasl2 takes one name for both if it is given one.
     """
 
     client: type[SaslClient]
@@ -100,7 +98,7 @@ class PythonSasl(Record):
         """Those of `sasl.Client`, whose `username` is who to act as."""
         attributes = {"service": self.service, "host": self.host}
         if authzid:
-            return attributes | {"username": authzid, "authname": self.identity or _ONESELF}
+            return attributes | {"username": authzid, "authname": self.identity}
         return attributes | ({"username": self.identity} if self.identity else {})
 
 
@@ -134,7 +132,8 @@ def _failure(client: SaslClient) -> LibraryError:
         return LibraryError(
             kind,
             detail,
-            "if `saslpluginviewer -c` does not list the mechanism, install the plugin by"
-            " `make install`, or name its folder in SASL_PATH",
+            "if `saslpluginviewer -c` does not list the mechanism, sign in (`browserid login`);"
+            " if `saslpluginviewer -s` does not either, install the plugin by `make install`, or"
+            " name its folder in SASL_PATH",
         )
     return LibraryError(kind, detail or "libsasl2 gives no reason; the system log may have one")

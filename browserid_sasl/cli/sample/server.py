@@ -50,7 +50,13 @@ class Settings(Record):
     max_connections: int
     backlog: int
     verbose: bool
+    show_tokens: bool
     quiet: bool
+
+    @property
+    def console(self) -> Console:
+        """Where to write, and how much."""
+        return Console(quiet=self.quiet, verbose=self.verbose, whole=self.show_tokens)
 
     @property
     def binding_critical(self) -> bool:
@@ -121,7 +127,7 @@ def serve(settings: Settings) -> int:
     :raises ConfigurationError: for the configuration file or the TLS files.
     :raises StoreError: the server's store can not be used.
     """
-    console = Console(quiet=settings.quiet, verbose=settings.verbose)
+    console = settings.console
     server = _open_server(settings)
     tls = None
     if settings.tls_cert is not None:
