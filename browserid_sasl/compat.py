@@ -131,9 +131,7 @@ class Client:
         )
 
     def _authzid(self) -> str:
-        authname = self._texts.get("authname", "")
-        username = self._texts.get("username", "")
-        return username if authname and username != authname else ""
+        return self._texts.get("username", "") if self._texts.get("authname") else ""
 
     def _ready(self) -> Facade:
         if self._facade is None:

@@ -54,6 +54,15 @@ def test_authname_signs_in_and_username_is_whom_it_acts_as(site: Site) -> None:
     assert response.startswith(b"n,a=postmaster,c,")
 
 
+@pytest.mark.parametrize("key", ["username", "authname"])
+def test_a_bare_name_is_who_has_it_and_nobody_else(site: Site, key: str) -> None:
+    for name, signed_in in (("alice", True), ("bob", False)):
+        ours = client(site, **{key: name})
+        ours.init()
+        assert ours.start("BROWSERID-AES128")[0] is signed_in
+        assert (ALICE.encode() in ours.getError()) is not signed_in
+
+
 def test_failures_are_returned_and_explained_once(site: Site) -> None:
     ours = client(site, username="bob@idp.test")
     assert ours.init()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from browserid_sasl.agent.naming import account_names, choose
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.jose import jwt
 from browserid_sasl.store.base import IdentityRecord, IdentityStore
@@ -17,21 +18,25 @@ class AgentCredentialSource:
     """The keys and certificates in a store. Implements `gss.interfaces.CredentialSource`.
 
     :param store: where they are.
-    :param identity: the person's e-mail address; empty for the only one that is signed in.
+    :param name: who is meant, see `naming.choose`; empty for the default identity.
     :param clock: ms since the epoch.
+    :param default: the configured identity; empty for the only one that is signed in.
     """
 
-    def __init__(self, store: IdentityStore, identity: str, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, store: IdentityStore, name: str, clock: Callable[[], int], *, default: str = ""
+    ) -> None:
         self._store = store
-        self._identity = identity
+        self._name = name
         self._clock = clock
+        self._default = default
 
     @property
     def identity(self) -> str:
         """The person's address. Their certificate may have expired: a ticket may do without it.
 
-        :raises CredentialError: interact-required when nobody is signed in, no-default-identity
-            when it is not clear who is meant.
+        :raises CredentialError: interact-required when the one that is meant is not signed in,
+            no-default-identity when it is not clear who is meant.
         """
         return self._record().identity
 
@@ -56,30 +61,4 @@ class AgentCredentialSource:
 
     def _record(self) -> IdentityRecord:
         records = {record.identity: record for record in self._store.all() if record.certificate}
-        if self._identity:
-            return _chosen(records, self._identity)
-        if not records:
-            raise _not_signed_in("nobody is signed in", "you@example.org")
-        if len(records) > 1:
-            raise CredentialError(
-                Code.NO_DEFAULT_IDENTITY,
-                "more than one identity is signed in: " + ", ".join(records),
-                "choose one, in the program or with `identity` in the configuration",
-            )
-        return next(iter(records.values()))
-
-
-def _chosen(records: dict[str, IdentityRecord], identity: str) -> IdentityRecord:
-    if identity in records:
-        return records[identity]
-    # A provider may spell an address differently from the person; it is the same person.
-    for address, record in records.items():
-        if address.lower() == identity.lower():
-            return record
-    raise _not_signed_in(f"{identity} is not signed in", identity)
-
-
-def _not_signed_in(message: str, identity: str) -> CredentialError:
-    return CredentialError(
-        Code.INTERACT_REQUIRED, message, f"sign in first: browserid login {identity}"
-    )
+        return records[choose(records, self._name, self._default, account_names)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
+from browserid_sasl.agent.naming import acting_as
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
 from browserid_sasl.config import Config, load
 from browserid_sasl.gss.dialects import dialect_by_name
@@ -32,7 +33,8 @@ class Client:
     :param config: the configuration; the files of the machine and the user when None.
     :param service: the service's SASL name, for example ``imap``.
     :param hostname: the name the server knows itself by.
-    :param identity: the e-mail address to log in as; the configured or only one when empty.
+    :param identity: the e-mail address to log in as, or its local part where only one that is
+        signed in has it; the configured or only one when empty.
     :param credentials: who signs; the keys of this user when None.
     :raises ConfigurationError: when an option can not be put to use.
     """
@@ -52,8 +54,9 @@ class Client:
         self._target = ServiceName.make(service, hostname)
         stores = initiator_stores(config)
         self._tickets = stores.tickets
+        self._name = identity
         self._credentials = credentials or AgentCredentialSource(
-            stores.identities, identity or options.identity, SYSTEM.clock
+            stores.identities, identity, SYSTEM.clock, default=options.identity
         )
         self._options = InitiatorOptions(
             dialect=dialect_by_name(options.dialect),
@@ -62,6 +65,14 @@ class Client:
             extra_round_trip=options.extra_round_trip,
         )
         self._trust = _trust(self._options.mutual, options.trust_anchors)
+
+    @property
+    def identity(self) -> str:
+        """The e-mail address that logs in.
+
+        :raises CredentialError: when nobody is signed in, or it is not clear who is meant.
+        """
+        return self._credentials.identity
 
     def start(
         self,
@@ -74,10 +85,12 @@ class Client:
         """Begin a login.
 
         :param offered: the mechanisms the server lists, to choose from; or the one to use.
-        :param authzid: the identity to act as; empty for one's own.
+        :param authzid: the identity to act as; empty for one's own. A name for oneself counts as
+            empty too, see `agent.naming.acting_as`.
         :param channel_binding: the channel's binding, None without.
         :param binding_critical: whether to insist on binding to the channel.
         :raises LocalProtocolError: wrong-mech when none of them fits.
+        :raises CredentialError: with an `authzid`, when it is not clear who logs in.
         """
         bound = channel_binding is not None
         if isinstance(offered, str):
@@ -91,7 +104,7 @@ class Client:
             partial(self._initiator, choice.mechanism),
             flag=choice.flag,
             channel_binding=channel_binding,
-            authzid=authzid,
+            authzid=authzid and acting_as(self.identity, self._name, authzid),
         )
 
     def initiate(self, name: str = "", *, channel_binding: bytes | None = None) -> PlainInitiator:

@@ -149,24 +149,23 @@ class ClientExchange(Exchange["ClientMechanism"]):
     """The user of this program logs in."""
 
     _is_client = True
-    _identity = ""
+    _name = ""
     _authzid = ""
 
     def name(self, authname: str, authzid: str) -> None:
         """Say who logs in, before the first step.
 
-        :param authname: what the program calls the user. Only an e-mail address counts: programs
-            fill in the name of the Unix account where nobody said anything else.
-        :param authzid: who to act as, empty or the same as `authname` for oneself.
+        :param authname: what the program calls the user, see `agent.naming.choose`.
+        :param authzid: who to act as, see `agent.naming.acting_as`.
         """
-        self._identity = authname if "@" in authname else ""
-        self._authzid = "" if authzid == authname else authzid
+        self._name = authname
+        self._authzid = authzid
 
     def _start(self) -> ClientMechanism:
         connection = self._connection
         used = connection.disposition == Disposition.USED
         wanted = connection.disposition == Disposition.WANT
-        return facades.client(connection, self._identity).facade.start(
+        return facades.client(connection, self._name).facade.start(
             connection.mechanism if used else [connection.mechanism],
             authzid=self._authzid,
             channel_binding=connection.binding if used or wanted else None,

@@ -129,20 +129,20 @@ def server(connection: Connection) -> Made[Server]:
     )
 
 
-def client(connection: Connection, identity: str) -> Made[Client]:
+def client(connection: Connection, name: str) -> Made[Client]:
     """The client for a connection.
 
-    :param identity: the e-mail address to log in as, empty for the default.
+    :param name: who logs in, see `agent.naming.choose`; empty for the default identity.
     :raises BrowserIDError: when its configuration can not be put to use.
     """
     from browserid_sasl.api.client import Client  # noqa: PLC0415
 
     host = connection.host or ""
     return _clients.get(
-        (*_common_key(connection), identity),
+        (*_common_key(connection), name),
         candidate_files(),
         lambda: _client_config(connection),
-        lambda config: Client(config, connection.service, host, identity=identity),
+        lambda config: Client(config, connection.service, host, identity=name),
     )
 
 

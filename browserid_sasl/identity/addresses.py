@@ -13,6 +13,7 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # What ends in a number is an IPv4 address to `inet_aton`, and so to resolvers and web browsers:
 # 127.1, 0x7f.1 and 017700000001 are all loopback.
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL}")
+_LOWER_CASE: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _LOCAL_PART: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
 
 
@@ -49,3 +50,8 @@ def _domain_of(address: str) -> str | None:
     if not at or not _LOCAL_PART.fullmatch(local) or not local.isprintable():
         return None
     return read_domain(domain)
+
+
+def in_lower_case(address: str) -> str:
+    """An address with its ASCII letters in lower case, and no other character changed."""
+    return address.translate(_LOWER_CASE)

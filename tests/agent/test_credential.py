@@ -33,11 +33,13 @@ def record(identity: str, expires: int = NOW + HOUR) -> IdentityRecord:
     return IdentityRecord(identity, KEY.to_pem(), text, expires)
 
 
-def source(*records: IdentityRecord, identity: str = "") -> AgentCredentialSource:
+def source(
+    *records: IdentityRecord, identity: str = "", default: str = ""
+) -> AgentCredentialSource:
     store = MemoryIdentityStore()
     for entry in records:
         store.put(entry)
-    return AgentCredentialSource(store, identity, lambda: NOW)
+    return AgentCredentialSource(store, identity, lambda: NOW, default=default)
 
 
 class TestIdentity:
@@ -45,7 +47,8 @@ class TestIdentity:
         assert source(record(ALICE)).identity == ALICE
 
     def test_is_the_configured_one_of_several(self) -> None:
-        assert source(record(ALICE), record(BOB), identity=BOB).identity == BOB
+        assert source(record(ALICE), record(BOB), default=BOB).identity == BOB
+        assert source(record(ALICE), record(BOB), default=BOB, identity=ALICE).identity == ALICE
 
     def test_is_found_whatever_its_case(self) -> None:
         assert source(record(ALICE), identity="Alice@Example.test").identity == ALICE

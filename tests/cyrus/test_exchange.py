@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,19 @@ class TestSuccess:
         assert properties["browserid-issuer"] == DOMAIN
         assert len(properties["browserid-expires"]) == 10
 
-    @pytest.mark.parametrize("authname", ["root", "", "alice"])
-    def test_a_name_without_domain_is_the_default_identity(
-        self, realm: Realm, authname: str
+    @pytest.mark.parametrize("name", [pwd.getpwuid(os.getuid()).pw_name, "", "alice"])
+    def test_a_name_without_domain_is_who_has_it_or_the_account(
+        self, realm: Realm, name: str
     ) -> None:
-        client, server = log_in(new_client(authname, authname), new_server(realm))
-        assert client.identity == server.authzid == ALICE
+        for authname in (name, ""):
+            client, server = log_in(new_client(authname, name), new_server(realm))
+            assert client.identity == server.authzid == ALICE
+
+    def test_of_two_a_name_picks_the_one_who_has_it(self, realm: Realm) -> None:
+        realm.sign_in(f"bob@{DOMAIN}")
+        for name in ("alice", "bob"):
+            client, _ = log_in(new_client(name, name), new_server(realm))
+            assert client.identity == f"{name}@{DOMAIN}"
 
 
 class TestFailure:
@@ -119,6 +127,12 @@ class TestFailure:
         assert outcome.code == Sasl.NOTDONE
         assert outcome.detail is not None
         assert outcome.detail.endswith(f"browserid login bob@{DOMAIN}")
+
+    def test_somebody_else_is_signed_in(self, realm: Realm) -> None:
+        outcome = new_client("bob", "bob").step(b"")
+        assert outcome.code == Sasl.NOTDONE
+        assert outcome.output is None
+        assert f"bob is nobody who is signed in: that is {ALICE}" in (outcome.detail or "")
 
     def test_a_client_always_logs_as_an_error(self, realm: Realm) -> None:
         assert new_client(f"bob@{DOMAIN}").step(b"").level == LogLevel.ERR

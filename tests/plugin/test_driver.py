@@ -14,6 +14,8 @@ from tests.support.services import AES128, PADDING, Site
 
 OTHER_MECHANISMS = ("BROWSERID-AES256", "BROWSERID-A128S2", "BROWSERID-A256S2")
 
+LATER = "can't request information until later in exchange"
+
 
 class Driver:
     """driver.c at a site."""
@@ -178,8 +180,15 @@ class TestFailures:
 
     def test_nobody_is_signed_in(self, both: Driver) -> None:
         said = both.fails("-u", f"bob@{DOMAIN}")
-        assert "client -6 SASL(-6): can't request information until later in exchange: " in said
+        assert f"client -6 SASL(-6): {LATER}: " in said
         assert f"bob@{DOMAIN} is not signed in: sign in first: browserid login bob@{DOMAIN}" in said
+
+    def test_a_name_is_nobody_s_who_is_signed_in(self, both: Driver) -> None:
+        both.succeeds("-u", "alice", "-z", "alice")
+        said = both.fails("-u", "bob", "-z", "bob")
+        assert (
+            f"client -6 SASL(-6): {LATER}: bob is nobody who is signed in: that is {ALICE}" in said
+        )
 
     def test_a_certificate_that_another_key_signed(self, both: Driver) -> None:
         both.site.publish(PrivateKey.generate("RS256"))

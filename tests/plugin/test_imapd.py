@@ -58,14 +58,25 @@ def test_imtest_logs_in_and_the_log_names_the_user(imapd: Imapd, syslog: Syslog)
     syslog.wait_for(rf"login: localhost \[127\.0\.0\.1\] alice {AES128} User logged in", mark)
 
 
-def test_a_name_without_domain_means_the_default_identity(imapd: Imapd) -> None:
+def test_the_name_of_the_account_means_the_default_identity(imapd: Imapd) -> None:
     imapd.site.realm.sign_in()
     assert "Authenticated." in imtest(imapd, "-a", "root")
+
+
+def test_a_name_without_domain_is_who_has_it_and_nobody_else(imapd: Imapd, syslog: Syslog) -> None:
+    for person in (ALICE, f"bob@{DOMAIN}"):
+        imapd.site.realm.sign_in(person)
+    mark = syslog.mark()
+    assert "Authenticated." in imtest(imapd, "-a", "bob")
+    syslog.wait_for(rf"login: localhost \[127\.0\.0\.1\] bob {AES128} User logged in", mark)
+    assert "Authenticated." not in imtest(imapd, "-a", "carol")
+    syslog.wait_for(f"carol is nobody who is signed in: that is {ALICE}, bob@{DOMAIN}", mark)
 
 
 def test_a_client_that_is_not_signed_in_is_told_the_command_to_run(
     imapd: Imapd, syslog: Syslog
 ) -> None:
+    imapd.site.realm.sign_in(ADMIN)
     mark = syslog.mark()
     assert "Authenticated." not in imtest(imapd, "-a", ALICE)
     syslog.wait_for(f"{ALICE} is not signed in: sign in first: browserid login {ALICE}", mark)
