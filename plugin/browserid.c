@@ -13,9 +13,15 @@
 #define _GNU_SOURCE
 #include "interpreter.h"
 
+#include <dirent.h>
+#include <limits.h>
+#include <pwd.h>
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "mechanisms.h"
 
@@ -467,6 +473,53 @@ static unsigned security_of(bool key_exchange) {
     return SECURITY | (key_exchange ? SASL_SEC_FORWARD_SECRECY : 0);
 }
 
+/*
+ * The folder where signing in leaves a link to each store of keys (browserid_sasl.agent.presence):
+ * that of the person, whatever configuration they have. False without one, and in a program with a
+ * set-user-ID or set-group-ID bit, which is not to read that person's files.
+ */
+static bool find_signed_in_folder(char *path, size_t size) {
+    static const char name[] = "browserid/signed-in";
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    char entries[4096];
+    struct passwd account, *found = NULL;
+    int length;
+
+    if (getauxval(AT_SECURE))
+        return false;
+    if (data && *data == '/') {
+        length = snprintf(path, size, "%s/%s", data, name);
+        return length > 0 && (size_t)length < size;
+    }
+    if (!home || *home != '/') {
+        (void)getpwuid_r(getuid(), &account, entries, sizeof entries, &found);
+        home = found ? account.pw_dir : "";
+    }
+    length = snprintf(path, size, "%s/.local/share/%s", home, name);
+    return *home == '/' && length > 0 && (size_t)length < size;
+}
+
+/*
+ * Whether this person has ever signed in, and not out again. libsasl2 does not fall back from a
+ * mechanism that fails: to offer ours to somebody without an identity breaks the logins they have.
+ * This runs in every program with SASL. It starts no Python, and makes nothing.
+ */
+static bool somebody_has_signed_in(void) {
+    char path[PATH_MAX];
+    struct dirent *entry;
+    struct stat status;
+    bool found = false;
+    DIR *folder;
+
+    if (!find_signed_in_folder(path, sizeof path) || !(folder = opendir(path)))
+        return false;
+    while (!found && (entry = readdir(folder)))
+        found = entry->d_name[0] != '.' && fstatat(dirfd(folder), entry->d_name, &status, 0) == 0 &&
+                S_ISREG(status.st_mode);
+    closedir(folder);
+    return found;
+}
+
 /* The last mechanism given is the first that libsasl2 lists: the table has the preferred first. */
 
 EXPORT int sasl_server_plug_init(const sasl_utils_t *utils, int max_version, int *out_version,
@@ -517,6 +570,8 @@ EXPORT int sasl_client_plug_init(const sasl_utils_t *utils, int max_version, int
     *out_version = SASL_CLIENT_PLUG_VERSION;
     *pluglist = plugs;
     *plugcount = 0;
+    if (!somebody_has_signed_in())
+        return SASL_OK;
     for (size_t i = COUNT(mechanisms); i-- > 0;)
         if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange))
             plugs[(*plugcount)++] = (sasl_client_plug_t){

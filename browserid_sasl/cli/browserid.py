@@ -9,7 +9,10 @@ from typing import get_args
 import click
 
 from browserid_sasl import config
+from browserid_sasl.agent import presence
+from browserid_sasl.agent.naming import matching
 from browserid_sasl.agent.signin import KeyType, sign_in
+from browserid_sasl.api import CLIENT_DATABASE
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.cli.program import run
@@ -41,9 +44,10 @@ def command() -> None:
 @click.option(
     "--key-type",
     type=click.Choice(get_args(KeyType)),
-    default="RS256",
+    default="ES256",
     show_default=True,
-    help="What your key signs with. All servers verify RS256.",
+    help="What your key signs with. Servers with the implementation in C verify RS256 only, which"
+    " makes messages longer.",
 )
 @click.argument("address")
 def login(
@@ -63,15 +67,17 @@ def login(
     source = password_source(password_file, password_fd)
     configuration = config.load(config_file)
     password = source.read(f"Password for {address}")
+    identities = person_stores(configuration).identities
     record = sign_in(
         address,
         password,
         http=HttpsFetcher(configuration.discovery, configuration.authorities),
-        store=person_stores(configuration).identities,
+        store=identities,
         clock=system_clock,
         key_type=key_type,
     )
     click.echo(f"signed in as {record.identity} until {local_time(record.expires)}")
+    presence.tell(identities, configuration.store.directory / CLIENT_DATABASE)
 
 
 @command.command("list")
@@ -91,21 +97,28 @@ def list_identities(config_file: Path | None) -> None:
 @click.argument("address")
 def logout(config_file: Path | None, address: str) -> None:
     """Forget the key of ADDRESS, its certificate and its tickets."""
-    stores = person_stores(config.load(config_file))
-    known = False
-    for record in list(stores.identities.all()):
-        if record.identity.lower() == address.lower():
-            known |= stores.identities.delete(record.identity)
-    for ticket in list(stores.tickets.all(system_clock())):
-        if ticket.identity.lower() == address.lower():
-            known |= stores.tickets.delete(ticket.identity, ticket.audience, ticket.tid)
-    if not known:
-        raise CredentialError(
-            Code.INTERACT_REQUIRED,
-            f"{address} is not signed in",
-            "`browserid list` shows who is",
-        )
-    click.echo(f"signed out {address}")
+    configuration = config.load(config_file)
+    stores = person_stores(configuration)
+    tickets = list(stores.tickets.all(0))
+    known = {record.identity for record in stores.identities.all()}
+    identity = _one_of(known | {ticket.identity for ticket in tickets}, address)
+    stores.identities.delete(identity)
+    for ticket in tickets:
+        if ticket.identity == identity:
+            stores.tickets.delete(ticket.identity, ticket.audience, ticket.tid)
+    click.echo(f"signed out {identity}")
+    presence.tell(stores.identities, configuration.store.directory / CLIENT_DATABASE)
+
+
+def _one_of(known: set[str], address: str) -> str:
+    found = matching(sorted(known), address)
+    if len(found) == 1:
+        return found[0]
+    raise CredentialError(
+        Code.NO_DEFAULT_IDENTITY if found else Code.INTERACT_REQUIRED,
+        f"{address} may be {' or '.join(found)}" if found else f"{address} is not signed in",
+        "give one of the addresses that `browserid list` shows",
+    )
 
 
 def _state(record: IdentityRecord, now: int) -> str:

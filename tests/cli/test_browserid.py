@@ -232,9 +232,20 @@ class TestLogout:
                 )
             )
         assert main(["logout", ALICE.upper()]) == 0
-        assert capsys.readouterr().out.endswith(f"signed out {ALICE.upper()}\n")
+        assert capsys.readouterr().out.endswith(f"signed out {ALICE}\n")
         assert stores.identities.get(ALICE) is None
         assert [ticket.identity for ticket in stores.tickets.all(now)] == [BOB]
+
+    def test_of_two_that_differ_in_case_only_the_one_is_forgotten(
+        self, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        identities = store.open_initiator(data / CLIENT_DATABASE).identities
+        for identity in (ALICE, ALICE.capitalize()):
+            identities.put(IdentityRecord(identity, b"pem", "certificate", 1_000))
+        assert main(["logout", ALICE.upper()]) == os.EX_NOPERM
+        assert f"may be {ALICE.capitalize()} or {ALICE}" in capsys.readouterr().err
+        assert main(["logout", ALICE]) == 0
+        assert [record.identity for record in identities.all()] == [ALICE.capitalize()]
 
     def test_who_is_not_signed_in_can_not_sign_out(
         self, capsys: pytest.CaptureFixture[str]

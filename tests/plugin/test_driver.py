@@ -120,7 +120,7 @@ class TestLists:
         """What the server lists."""
         if mech_list:
             both.site.configure("driver", mech_list=mech_list)
-        plugins = f"{both.site.installation.plugins}:{both.site.plugins_of_the_system()}"
+        plugins = both.site.all_plugins
         said = both.under_valgrind("-l", "-n", "0", binding, SASL_PATH=plugins)
         match = re.search(r"^server lists \d+: (.*) SASL-IR$", said, re.MULTILINE)
         assert match, said

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO, Self, TypeVar
 
 from browserid_sasl import config, store
+from browserid_sasl.agent import presence
 from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.api import CLIENT_DATABASE, Client
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
@@ -98,7 +99,7 @@ class Realm:
     ) -> Person:
         """Somebody who can log in from this process.
 
-        :param key_type: of the key. One for ES256 is made much faster than the usual RS256.
+        :param key_type: of the key. One for RS256 takes a while to make.
         :param claims: further ones of the certificate.
         """
         issuer = email.partition("@")[2]
@@ -111,6 +112,10 @@ class Realm:
         identities = store.open_initiator(path, durability="process").identities
         identities.put(
             IdentityRecord(email, person.key.to_pem(), person.certificate, person.expires)
+        )
+        # Told to programs whose home is this realm's folder.
+        presence.tell(
+            identities, path, self._folder / ".local" / "share" / "browserid" / presence.FOLDER
         )
 
     def client(self, person: Person | None = None, host: str = HOST) -> Client:
