@@ -118,7 +118,7 @@ def run() -> list[str]:
     if os.geteuid() != 0:
         return ["imapd: not measured, since starting it needs root"]
     with _server() as imapd:
-        person = imapd.site.realm.person(key_type="RS256")  # as `browserid login` makes it
+        person = imapd.site.realm.person()  # with a key as `browserid login` makes it
         client = imapd.site.client("imap", person)
 
         def without_ticket() -> Mechanism:

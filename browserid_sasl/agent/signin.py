@@ -16,7 +16,7 @@ from browserid_sasl.errors import (
     DiscoveryError,
     RemoteProtocolError,
 )
-from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.identity.addresses import domain_of, in_lower_case
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
@@ -28,8 +28,9 @@ from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import IdentityRecord, IdentityStore
 from browserid_sasl.store.memory import MemoryAuthorityCache
 
-KeyType = Literal["RS256", "ES256"]
-"""What a person's key signs with. The C peer verifies RS256 only."""
+KeyType = Literal["ES256", "RS256"]
+"""What a person's key signs with. The C implementation verifies RS256 only, whose first messages
+are longer than some programs take (docs/limits.md)."""
 
 _MAX_CERTIFICATE: Final = 16_384
 _MAX_SAID: Final = 200
@@ -53,7 +54,7 @@ def sign_in(
     http: Provider,
     store: IdentityStore,
     clock: Callable[[], int],
-    key_type: KeyType = "RS256",
+    key_type: KeyType = "ES256",
 ) -> IdentityRecord:
     """Make a key, have it certified, and keep both.
 
@@ -142,7 +143,7 @@ def _checked(
         certificate = verifier.verify_signatures(backed, now)
     except RemoteProtocolError as error:
         raise _not_good(authority, error.message, error.code) from None
-    if certificate.email.lower() != identity.lower():
+    if in_lower_case(certificate.email) != in_lower_case(identity):
         raise _not_good(authority, f"it is for {certificate.email}", Code.BAD_INITIATOR_NAME)
     if certificate.expires <= now + MARGIN_MS:
         raise _not_good(authority, "it expires at once", Code.CRED_EXPIRED)

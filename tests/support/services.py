@@ -179,73 +179,6 @@ class Site:
         path.write_text(json.dumps(document))
 
     @property
-    def variables(self) -> dict[str, str]:
-        """The environment of a program that is to find the plugin, and nothing of the caller's."""
-        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SASL_PATH": str(self.plugins)}
-
-
-class Site:
-    """A domain, people who are signed in, and a folder for a service's files.
-
-    :param folder: an empty folder that every user can read.
-    :param user: the account the service runs as.
-    """
-
-    def __init__(
-        self,
-        installation: Installation,
-        folder: Path,
-        user: str = "root",
-        key: PrivateKey | None = None,
-    ) -> None:
-        self.installation = installation
-        self.folder = folder
-        self.user = user
-        self.realm = Realm(folder, key or PrivateKey.generate("RS256"))
-        self.config_file = self.realm.config_file
-        self.server_folder = folder / "server"
-        self.give(self.server_folder, 0o700)
-        self.sasl_folder = folder / "sasl"
-        self.sasl_folder.mkdir()
-
-    def give(self, folder: Path, mode: int = 0o755) -> None:
-        """Make a folder that belongs to the service's account."""
-        folder.mkdir(mode=mode)
-        account = pwd.getpwnam(self.user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-
-    def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
-        """Write a program's SASL configuration, into a folder other than usual if need be."""
-        lines = {"browserid_config": str(self.config_file)} | options
-        text = "".join(f"{name}: {value}\n" for name, value in lines.items())
-        ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
-
-    def publish(self, key: PrivateKey) -> None:
-        """Replace the key in the identity provider's document."""
-        path = self.folder / "support.json"
-        document = json.loads(path.read_text()) | {"public-key": key.public_key.to_json()}
-        path.write_text(json.dumps(document))
-
-    def plugins_of_the_system(self) -> Path:
-        """A folder with libsasl2's own mechanisms, without ours if that is installed here."""
-        folder = self.folder / "plugins-of-the-system"
-        folder.mkdir(exist_ok=True)
-        for library in Path(SYSTEM_PLUGINS).glob("*.so"):
-            link = folder / library.name
-            if library.name != self.installation.library.name and not link.is_symlink():
-                link.symlink_to(library)
-        return folder
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """The environment of programs and services at this site."""
-        return self.installation.variables | {
-            "HOME": str(self.folder),
-            "SASL_CONF_PATH": str(self.sasl_folder),
-            "BROWSERID_CONFIG": str(self.config_file),
-        }
-
-    @property
     def all_plugins(self) -> str:
         """SASL_PATH with ours and libsasl2's own mechanisms, but not ours if installed there."""
         folder = self.folder / "plugins-of-the-system"
@@ -255,6 +188,15 @@ class Site:
             if library.name != self.installation.library.name and not link.is_symlink():
                 link.symlink_to(library)
         return f"{self.installation.plugins}:{folder}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of programs and services at this site."""
+        return self.installation.variables | {
+            "HOME": str(self.folder),
+            "SASL_CONF_PATH": str(self.sasl_folder),
+            "BROWSERID_CONFIG": str(self.config_file),
+        }
 
     def run(
         self, *command: str | Path, input: str = "", timeout: float = PATIENCE, **variables: str
