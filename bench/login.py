@@ -138,7 +138,8 @@ class Service:
     def _acceptor(self) -> Acceptor:
         world = self._world
         return Acceptor(
-            world.mechanism, self._options, self._verifier, self._stores, world.environment
+            *(world.mechanism, self._options, self._verifier, self._stores, world.environment),
+            allow=lambda address: None,
         )
 
 

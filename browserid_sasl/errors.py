@@ -251,10 +251,19 @@ class ConfigurationError(BrowserIDError):
 
     :param file: path of the file, or empty when the option came from elsewhere.
     :param line: line in that file, counted from 1, or 0 when there is none.
+    :param code: a closer reason than that an option is not valid.
     """
 
-    def __init__(self, message: str, remedy: str = "", *, file: str = "", line: int = 0) -> None:
-        super().__init__(Code.INVALID_PARAMETER, message, remedy)
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        *,
+        file: str = "",
+        line: int = 0,
+        code: Code = Code.INVALID_PARAMETER,
+    ) -> None:
+        super().__init__(code, message, remedy)
         self.file = file
         self.line = line
 

@@ -37,8 +37,7 @@ class CertificateFileError(ConfigurationError):
     """
 
     def __init__(self, code: Code, message: str, remedy: str, *, file: Path) -> None:
-        super().__init__(message, remedy, file=str(file))
-        self.code = code
+        super().__init__(message, remedy, file=str(file), code=code)
 
 
 def load_anchors(path: Path | None = None) -> tuple[x509.Certificate, ...]:

@@ -20,7 +20,6 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss.mechanisms import MECHANISMS
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import ServerMechanism
 from tests.support.refusal import refused
@@ -72,8 +71,7 @@ def test_the_next_login_uses_a_ticket_in_another_process_too(site: Site) -> None
 
 
 def test_a_pinned_document_that_is_replaced_counts_at_the_next_login(site: Site) -> None:
-    without_tickets = ServerConfig(tickets=False)
-    config = replace(site.config, server=without_tickets)
+    config = site.config.with_options({"tickets": "no"})
     client, server = Client(config, "imap", HOST), Server(config, "imap", HOST)
     login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
     pinned = config.authorities["idp.test"].keys_file
@@ -92,7 +90,7 @@ def test_a_pinned_document_takes_no_http(site: Site, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("name", [row.name for row in MECHANISMS])
 def test_every_mechanism_logs_in(site: Site, name: str) -> None:
-    config = replace(site.config, server=ServerConfig(mechanisms=(name,)))
+    config = site.config.with_options({"mechanisms": name})
     client = Client(config, "imap", HOST).start(name)
     server = Server(config, "imap", HOST).start(name)
     login(client, server)
@@ -175,7 +173,7 @@ def test_without_a_sign_in_the_error_names_the_command(tmp_path: Path) -> None:
 
 
 def test_a_mechanism_that_is_not_offered_can_not_be_started(site: Site) -> None:
-    config = replace(site.config, server=ServerConfig(mechanisms=("BROWSERID-AES128",)))
+    config = site.config.with_options({"mechanisms": "BROWSERID-AES128"})
     with pytest.raises(LocalProtocolError, match="BROWSERID-AES256 is not offered"):
         Server(config, "imap", HOST).start("BROWSERID-AES256")
     with pytest.raises(LocalProtocolError, match="no mechanism 'PLAIN'"):

@@ -17,7 +17,7 @@ import pytest
 from browserid_sasl import cyrus
 from browserid_sasl.cyrus.codes import Sasl
 from browserid_sasl.jose.keys import PrivateKey
-from tests.support.sample_programs import ROOT, Realm
+from tests.support.sample_programs import DOMAIN, ROOT, Realm
 
 AES128 = "BROWSERID-AES128"
 
@@ -70,7 +70,7 @@ class Process:
     """One side of an exchange, in a process that has loaded nothing before."""
 
     def __init__(self, side: str, realm: Realm) -> None:
-        options = {"browserid_config": str(realm.config_file)} if side == "server" else {}
+        options = server_options(realm) if side == "server" else {}
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", self._program(options), side],
             stdin=subprocess.PIPE,
@@ -110,9 +110,12 @@ def realm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Realm:
     return realm
 
 
+def server_options(realm: Realm) -> dict[str, str]:
+    return {"browserid_config": str(realm.config_file), "browserid_allow": DOMAIN}
+
+
 def new_server(realm: Realm, service: str = "imap") -> cyrus.ServerExchange:
-    options = {"browserid_config": str(realm.config_file)}
-    return cyrus.server(AES128, options, service, "localhost", None, b"", 0, 0, 0)
+    return cyrus.server(AES128, server_options(realm), service, "localhost", None, b"", 0, 0, 0)
 
 
 def new_client(service: str = "imap") -> cyrus.ClientExchange:

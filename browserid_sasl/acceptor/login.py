@@ -107,7 +107,7 @@ class Login:
                 begin.mechanism,
                 channel_bindings=bindings,
                 success_data=begin.takes_final_data,
-                authorize=self._may_act_as,
+                may_act_as=self._may_act_as,
             )
         except LocalProtocolError as error:
             # The person's program has picked it, not ours.

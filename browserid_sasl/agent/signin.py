@@ -140,7 +140,8 @@ def _checked(
         if Certificate.parse(text).public_key != key.public_key:
             raise _not_good(authority, "it is for another key", Code.INVALID_KEY)
         backed = BackedAssertion.parse(f"{text}~{jwt.sign({}, key)}".encode())
-        certificate = verifier.verify_signatures(backed, now)
+        certificate = verifier.certificate_of(backed)
+        verifier.verify_signatures(backed, certificate, now)
     except RemoteProtocolError as error:
         raise _not_good(authority, error.message, error.code) from None
     if in_lower_case(certificate.email) != in_lower_case(identity):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Final
 
+from browserid_sasl.api.allowed import Allowed, anybody
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
 from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
@@ -36,9 +37,15 @@ _PURGE_MARGIN_MS: Final = 60_000
 class Server:
     """Authenticates clients of one service. Safe for threads, and for processes that fork.
 
+    That a domain vouches for an address says who somebody is, and not that they may log in. A
+    server admits those whom `allow` here or in the configuration names, and nobody without; only
+    a program that gives `start` an `authorize` of its own has said it in that way.
+
     :param config: the configuration; the files of the machine when None.
     :param service: the service's SASL name, for example ``imap``.
     :param hostname: the name clients know the host by; this machine's when None.
+    :param allow: who may log in, in place of `allow` and `allow_file` of the configuration:
+        domains, addresses, or ``["*"]`` for everybody.
     :param stores: what to remember logins in, for servers that share it; where the configuration
         says when None.
     :param authority: whose certificates to believe, likewise.
@@ -51,10 +58,13 @@ class Server:
         service: str = "host",
         hostname: str | None = None,
         *,
+        allow: Iterable[str] | None = None,
         stores: AcceptorStores | None = None,
         authority: Authority | None = None,
     ) -> None:
         config = load() if config is None else config
+        if allow is not None:
+            config = config.allowing(allow)
         options = config.server
         self._config = config
         self._mechanisms = configured_mechanisms(config, "server", options.mechanisms)
@@ -77,6 +87,7 @@ class Server:
             cap_ticket=options.cap_ticket_at_certificate,
             extra_round_trip=options.extra_round_trip,
         )
+        self._allowed = Allowed(config)
         self._credential = _server_credential(config.server)
         self._saml_verifier = cache(partial(_saml_verifier, config))
 
@@ -99,7 +110,8 @@ class Server:
         channel_bindings: Mapping[str, bytes] | None = None,
         plus_listed: bool = True,
         success_data: bool = False,
-        authorize: Authorize = only_oneself,
+        authorize: Authorize | None = None,
+        may_act_as: Authorize = only_oneself,
     ) -> ServerMechanism:
         """Begin a login.
 
@@ -109,7 +121,11 @@ class Server:
         :param plus_listed: whether clients were told the name with ``-PLUS`` where there is
             binding data. If so, one that was not has been deceived, and is refused.
         :param success_data: whether the application's protocol sends data along with success.
-        :param authorize: whether an identity may log in, and act as another if it asks to.
+        :param authorize: whether an identity may log in, and act as another if it asks to. Where
+            the configuration says who may log in, both have to agree; where it does not, this
+            decides alone, once the identity is proven.
+        :param may_act_as: without `authorize`: whether an identity that may log in may act as
+            another. It does not say who may log in.
         :raises LocalProtocolError: wrong-mech when the mechanism is not offered.
         """
         mechanism = mechanism_by_name(name)
@@ -119,13 +135,15 @@ class Server:
                 f"{mechanism.name} is not offered here",
                 "offered are " + ", ".join(self.mechanisms()),
             )
+        program_decides = authorize is not None and not self._allowed.is_said
+        allow = anybody if program_decides else self._allowed.check
         return ServerMechanism(
-            partial(self._acceptor, mechanism),
+            partial(self._acceptor, mechanism, allow=allow),
             channel_bindings=channel_bindings,
             plus_listed=plus_listed,
             require_binding=self._config.server.require_channel_binding,
             success_data=success_data,
-            authorize=authorize,
+            authorize=may_act_as if authorize is None else authorize,
         )
 
     def accept(self, *, channel_binding: bytes | None = None) -> PlainAcceptor:
@@ -137,7 +155,8 @@ class Server:
         from browserid_sasl.gss.plain import PlainAcceptor  # noqa: PLC0415
 
         return PlainAcceptor(
-            self._mechanisms, partial(self._acceptor, channel_binding=channel_binding)
+            self._mechanisms,
+            partial(self._acceptor, channel_binding=channel_binding, allow=self._allowed.check),
         )
 
     def name_attributes(self, context: SecurityContext) -> tuple[NameAttribute, ...]:
@@ -162,6 +181,7 @@ class Server:
         mechanism: Mechanism,
         *,
         channel_binding: bytes | None,
+        allow: Callable[[str], None],
         authorize: Callable[[str], None] | None = None,
     ) -> Acceptor:
         return Acceptor(
@@ -170,6 +190,7 @@ class Server:
             self._verifier,
             self._stores,
             SYSTEM,
+            allow=allow,
             channel_binding=channel_binding,
             credential=self._credential,
             authorize=authorize,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from browserid_sasl.config import syntax
@@ -73,6 +73,24 @@ class Config(Record):
         gone = {f"{section}.{name}" for name in given}
         origins = {name: origin for name, origin in self.origins.items() if name not in gone}
         return replace(self, origins=origins, **changes).checked()
+
+    def allowing(self, entries: Iterable[str]) -> Config:
+        """The configuration with who may log in to a server replaced.
+
+        :param entries: what `allow` in [server] can have, in place of it and of `allow_file`.
+        :raises ConfigurationError: for an entry that is not allowed.
+        """
+        option = options_of(ServerConfig)["allow"]
+        # A text is a series of texts too; it gets the message of a value of the wrong type.
+        value = entries if isinstance(entries, str) else list(entries)
+        try:
+            allow = option.kind.read(value, None)
+        except Unfit as unfit:
+            raise not_allowed("allow", option, unfit, NOWHERE) from None
+        gone = ("server.allow", "server.allow_file")
+        origins = {name: origin for name, origin in self.origins.items() if name not in gone}
+        server = replace(self.server, allow=allow, allow_file=None)
+        return replace(self, server=server, origins=origins)
 
     def error(self, option: str, message: str, remedy: str = "") -> ConfigurationError:
         """An error about an option's value that shows only when it is used, such as a missing file.

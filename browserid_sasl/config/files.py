@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,12 +10,14 @@ from typing import Any, Final
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
 from browserid_sasl.config.options import NOWHERE, SECTION_ITSELF, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
-from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.config.trusted import read_trusted, unreadable
 
 FILE_NAME: Final = "browserid.toml"
 SYSTEM_FILE: Final = Path("/etc") / APPLICATION / FILE_NAME
 VARIABLE: Final = "BROWSERID_CONFIG"
 MAX_SIZE: Final = 1 << 20
+
+_WHAT: Final = "the configuration file"
 
 
 def load(
@@ -79,52 +80,11 @@ def _files(
 
 def _read(file: Path, required: bool) -> bytes | None:
     try:
-        with open(file, "rb", opener=_open_without_waiting) as stream:
-            _check_trust(file, os.fstat(stream.fileno()))
-            data = stream.read(MAX_SIZE + 1)
-    except (OSError, ValueError) as error:
-        if not required and isinstance(error, FileNotFoundError | NotADirectoryError):
+        return read_trusted(file, _WHAT, MAX_SIZE)
+    except OSError as error:
+        if not required:
             return None
-        reason = error.strerror if isinstance(error, OSError) else "its path is not valid"
-        raise ConfigurationError(
-            f"the configuration file can not be read: {reason}",
-            "make it readable for the account this program runs as, or name another file",
-            file=str(file),
-        ) from None
-    if len(data) > MAX_SIZE:
-        raise ConfigurationError(
-            "the configuration file is too large",
-            f"its limit is {MAX_SIZE} octets; is it the right file?",
-            file=str(file),
-        )
-    return data
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # A pipe would keep an ordinary open() waiting for its writer.
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _check_trust(file: Path, status: os.stat_result) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ConfigurationError(
-            "the configuration file is not an ordinary file", "name a TOML file", file=str(file)
-        )
-    if os.geteuid() != 0:
-        return
-    if status.st_uid != 0:
-        raise ConfigurationError(
-            "the configuration file is read as root but belongs to another account",
-            f"chown root {file}",
-            file=str(file),
-        )
-    by_group = status.st_mode & stat.S_IWGRP and status.st_gid != 0
-    if by_group or status.st_mode & stat.S_IWOTH:
-        raise ConfigurationError(
-            "the configuration file is read as root but others can write to it",
-            f"chmod go-w {file}",
-            file=str(file),
-        )
+        raise unreadable(file, _WHAT, error) from None
 
 
 def _daemon_defaults() -> dict[Key, Setting]:

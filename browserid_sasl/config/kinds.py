@@ -68,7 +68,8 @@ def _expect(value: object, wanted: type[_T]) -> _T:
     # Not isinstance: true is an int, and a date and time is a date.
     if type(value) is wanted:
         return value
-    raise Unfit(f"has to be {_TYPE_NAMES[wanted]}, not {_TYPE_NAMES[type(value)]}")
+    given = _TYPE_NAMES.get(type(value), type(value).__name__)
+    raise Unfit(f"has to be {_TYPE_NAMES[wanted]}, not {given}")
 
 
 class Flag(Record):
@@ -227,10 +228,12 @@ class Listing(Record):
 
     :param of: the kind of an element.
     :param least: how many elements there have to be.
+    :param alone: an element that there can be no others beside, or empty.
     """
 
     of: Text
     least: int = 0
+    alone: str = ""
     suffix: str = ""
 
     @property
@@ -253,6 +256,9 @@ class Listing(Record):
         result: dict[str, None] = {}
         for index, element in enumerate(elements):
             result[self._element(index, element, result)] = None
+        if self.alone in result and len(result) > 1:
+            index = list(result).index(self.alone)
+            raise Unfit(f"is {shown(self.alone)}, which has to be the only one", index)
         return tuple(result)
 
     def _element(self, index: int, element: object, seen: dict[str, None]) -> str:

@@ -169,9 +169,11 @@ def text(kind: kinds.Text, doc: str, default: str = "") -> str:
     return result
 
 
-def listing(default: list[str], of: kinds.Text, doc: str, *, least: int = 0) -> tuple[str, ...]:
-    """A field with a tuple of `least` or more texts of one kind."""
-    result: tuple[str, ...] = _declared(kinds.Listing(of, least), default, doc)
+def listing(
+    default: list[str], of: kinds.Text, doc: str, *, least: int = 0, alone: str = ""
+) -> tuple[str, ...]:
+    """A field with a tuple of `least` or more texts of one kind; see `kinds.Listing`."""
+    result: tuple[str, ...] = _declared(kinds.Listing(of, least, alone), default, doc)
     return result
 
 

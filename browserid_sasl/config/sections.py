@@ -14,6 +14,7 @@ from typing import Final, Literal, get_args
 
 from browserid_sasl.config import options, syntax
 from browserid_sasl.config.kinds import Text
+from browserid_sasl.identity.allow_list import EVERYONE
 from browserid_sasl.records import Record
 
 APPLICATION: Final = "browserid"
@@ -32,6 +33,11 @@ _NETWORK: Final = Text(syntax.network, "an IP address or a network such as 192.0
 _EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org", optional=True)
 _ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
+)
+_ALLOWED: Final = Text(
+    syntax.allow_entry,
+    "a domain such as example.org or @example.org, an address such as bob@example.com,"
+    " or * alone for everybody; never a pattern",
 )
 _SERVICE_PRINCIPAL: Final = Text(
     syntax.service_principal, "a service principal name such as imap/mail.example.org"
@@ -92,6 +98,20 @@ class StoreConfig(Record):
 class ServerConfig(Record):
     """What a server accepts, and what it gives out."""
 
+    allow: tuple[str, ...] = options.listing(
+        [],
+        _ALLOWED,
+        "Who may log in. `example.org` or `@example.org` is every address of exactly that domain,"
+        " and of no subdomain; `bob@example.com` is that address; `*` is everybody whose domain"
+        " has an identity provider, which is everybody. As long as neither this, nor `allow_file`,"
+        " nor `strip_domain` is given, nobody may.",
+        alone=EVERYONE,
+    )
+    allow_file: Path | None = options.path(
+        "File of more that `allow` may have in it, one to a line; `#` begins a comment. A change"
+        " takes effect with the next login. While the file can not be read, or has a line that"
+        " is no such thing, nobody may log in.",
+    )
     mechanisms: tuple[str, ...] = options.listing(
         _MECHANISMS,
         _MECHANISM,
@@ -116,7 +136,8 @@ class ServerConfig(Record):
     strip_domain: str = options.text(
         _DOMAIN_OR_NONE,
         "Domain whose addresses become user names by losing it: with `example.org`,"
-        " alice@example.org is the user alice. Other addresses stay whole.",
+        " alice@example.org is the user alice. Other addresses stay whole. Without `allow` and"
+        " `allow_file` they may not log in at all.",
     )
     clock_skew_ms: int = options.seconds(
         300,

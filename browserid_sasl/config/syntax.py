@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from browserid_sasl.identity.addresses import is_domain, is_host_name
+from browserid_sasl.identity.allow_list import EVERYONE
 
 _SHOWN_LENGTH: Final = 60
 _MAX_EMAIL: Final = 254
@@ -21,6 +22,7 @@ _MAX_SOCKET_PATH: Final = 107
 
 # Compiled when they are used, as most are not in most processes.
 _LOCAL_PART: Final = r"[^\s@]{1,64}"
+_NEVER_LITERAL: Final = r'[*?%^$|(){}[\]<>\\",;:]'
 _SERVICE_PRINCIPAL: Final = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?"
 _SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
@@ -94,6 +96,22 @@ def email(text: str) -> str:
     if not at or not well_formed or len(text) > _MAX_EMAIL:
         raise Unfit(f"is {shown(text)}, which is not an e-mail address")
     return f"{local}@{domain(of_domain)}"
+
+
+def allow_entry(text: str) -> str:
+    """Who may log in: a domain, with or without an ``@`` before it, an address, or ``*``.
+
+    Somebody who writes a pattern means more than one address. It would be taken for the one that
+    is spelled like it, which nobody has; so it is refused.
+    """
+    local, _, of_domain = text.rpartition("@")
+    if text == EVERYONE:
+        return text
+    if not local:
+        return domain(of_domain)
+    if re.search(_NEVER_LITERAL, local) or local.startswith("."):
+        raise Unfit(f"is {shown(text)}, and patterns mean nothing here")
+    return email(text)
 
 
 def service_principal(text: str) -> str:

@@ -120,8 +120,9 @@ class ServerExchange(Exchange["ServerMechanism"]):
             plus_listed=bool(connection.plus_listed),
             # libsasl2 itself takes one more empty message where a protocol needs that.
             success_data=True,
-            # The program decides, by its proxy policy, on the names that canon_user makes.
-            authorize=lambda identity, authzid: True,
+            # The program decides, by its proxy policy, on the names that canon_user makes; who
+            # may log in at all, the configuration.
+            may_act_as=lambda identity, authzid: True,
         )
 
     def _step(self, mechanism: ServerMechanism, message: bytes) -> Outcome:

@@ -85,8 +85,8 @@ class Kept(Generic[Facade]):
 
 def _files_of(config: Config) -> Iterator[Path]:
     server = config.server
-    files = [server.x509_certificate, server.x509_key, config.discovery.ca_file]
-    files += [config.client.trust_anchors]
+    files = [server.allow_file, server.x509_certificate, server.x509_key]
+    files += [config.discovery.ca_file, config.client.trust_anchors]
     for authority in config.authorities.values():
         files += [authority.ca_file, authority.keys_file]
     files += [authority.certificate_file for authority in config.saml.values()]

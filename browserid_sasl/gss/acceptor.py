@@ -139,11 +139,13 @@ class Acceptor:
     :param verifier: checks assertions and certificates.
     :param stores: replay store and tickets.
     :param environment: time and randomness.
+    :param allow: called with the initiator's address before it is proven, so that nobody is asked
+        about a stranger; raises `BrowserIDError` to refuse.
     :param channel_binding: GSS `application_data` that the initiator has to have signed, None
         without channel binding.
     :param credential: X.509 key for mutual authentication, None without.
     :param authorize: called with the initiator's address once that is proven and before anything
-        is stored; raises `BrowserIDError` to refuse. None takes everybody.
+        is stored; raises `BrowserIDError` to refuse. None takes everybody whom `allow` takes.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class Acceptor:
         stores: ExchangeStores,
         environment: Environment,
         *,
+        allow: Callable[[str], None],
         channel_binding: bytes | None = None,
         credential: ServerCredential | None = None,
         authorize: Callable[[str], None] | None = None,
@@ -163,6 +166,7 @@ class Acceptor:
         self._verifier = verifier
         self._stores = stores
         self._environment = environment
+        self._allow = allow
         self._channel_binding = channel_binding
         self._credential = credential
         self._authorize = authorize
@@ -235,7 +239,12 @@ class Acceptor:
         self._check_audience(claims)
         self._check_binding(claims)
         self._verifier.check_times(claims.validity, now)
-        certificate = self._verifier.verify_signatures(backed, now)
+        certificate = self._verifier.certificate_of(backed)
+        # Before the signatures: to verify them is to ask the provider of whatever domain stands in
+        # the certificate, and its answer, or its silence, would be a stranger's to give. An address
+        # that is not proven yet is good enough to refuse.
+        self._allow(certificate.email)
+        self._verifier.verify_signatures(backed, certificate, now)
         master_key = self._agree(claims)
         mutual = self._seal_initial(claims, master_key)
         return _Grant(
@@ -320,6 +329,10 @@ class Acceptor:
             )
         self._check_binding(claims)
         self._verifier.check_times(claims.validity, now)
+        # A ticket is as good as the certificate it came from, and not better: who may log in can
+        # have changed since. Its signature comes first, or whoever has seen a ticket's identifier
+        # could ask for whom it is refused.
+        self._allow(ticket.subject)
         return _Grant(
             claims=claims,
             digest=replay_digest(backed, None),
@@ -433,6 +446,7 @@ class Acceptor:
         used = grant.used_ticket
         if used is not None and self._ticket(used.tid, now) is None:
             raise _ticket_unknown()
+        self._allow(grant.subject)
         self._check_permitted(grant)
 
     def _new_ticket(self, grant: _Grant, now: int) -> AcceptorTicket | None:

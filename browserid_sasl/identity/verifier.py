@@ -74,26 +74,12 @@ class Verifier(Record):
                 Code.ASSERTION_NOT_YET_VALID, "the assertion is not valid yet", _CLOCK_REMEDY
             )
 
-    def verify_signatures(self, backed: BackedAssertion, now: int) -> Certificate:
-        """Check the certificate and, with its key, the assertion.
+    def certificate_of(self, backed: BackedAssertion) -> Certificate:
+        """The certificate that comes with an assertion. Nothing in it is proven yet.
 
-        :raises RemoteProtocolError: missing-cert, too-many-certs, untrusted-issuer,
-            expired-cert, cert-not-yet-valid, cred-expired, missing-signature, key-too-short,
-            unknown-algorithm, invalid-signature.
-        :raises DiscoveryError: when the issuer's document can not be had.
+        :raises RemoteProtocolError: missing-cert, too-many-certs, and the errors of
+            `Certificate.parse`.
         """
-        certificate = self._only_certificate(backed)
-        keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
-        self._check_certificate_times(certificate, now)
-        if self._signature_problem(certificate, keys) is not None:
-            keys = self.authority.refreshed_keys_for(certificate.issuer, certificate.email, now)
-            problem = self._signature_problem(certificate, keys)
-            if problem is not None:
-                raise problem
-        backed.assertion.verify(certificate.public_key, "the assertion")
-        return certificate
-
-    def _only_certificate(self, backed: BackedAssertion) -> Certificate:
         if not backed.certificates:
             raise RemoteProtocolError(Code.MISSING_CERT, "the assertion has no certificate")
         if len(backed.certificates) > 1:
@@ -104,6 +90,28 @@ class Verifier(Record):
         from browserid_sasl.identity.certificate import Certificate  # noqa: PLC0415
 
         return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
+
+    def verify_signatures(
+        self, backed: BackedAssertion, certificate: Certificate, now: int
+    ) -> None:
+        """Check the certificate and, with its key, the assertion.
+
+        This asks the network about the certificate's issuer and address, whoever wrote them.
+
+        :param certificate: the assertion's, from `certificate_of`.
+        :raises RemoteProtocolError: untrusted-issuer, expired-cert, cert-not-yet-valid,
+            cred-expired, missing-signature, key-too-short, unknown-algorithm,
+            invalid-signature.
+        :raises DiscoveryError: when the issuer's document can not be had.
+        """
+        keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
+        self._check_certificate_times(certificate, now)
+        if self._signature_problem(certificate, keys) is not None:
+            keys = self.authority.refreshed_keys_for(certificate.issuer, certificate.email, now)
+            problem = self._signature_problem(certificate, keys)
+            if problem is not None:
+                raise problem
+        backed.assertion.verify(certificate.public_key, "the assertion")
 
     def _signature_problem(
         self, certificate: Certificate, keys: tuple[PublicKey, ...]

@@ -28,7 +28,7 @@ class AcceptorFactory(Protocol):
 
 
 def only_oneself(identity: str, authzid: str) -> bool:
-    """The policy without configuration: nobody acts as somebody else."""
+    """The policy unless the program has one: nobody acts as somebody else."""
     return identity == authzid
 
 

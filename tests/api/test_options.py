@@ -171,11 +171,38 @@ class TestMechanisms:
             site.client(site.load({"client.mechanisms": both[1:]}), offered=both[:1])
 
 
+class TestWhoMayLogIn:
+    @pytest.mark.option("server.allow")
+    def test_domains_and_addresses_that_are_named(self, site: ConfiguredSite) -> None:
+        for allow in (["idp.test"], ["@IDP.test"], [ALICE], ["elsewhere.test", ALICE], ["*"]):
+            login = site.log_in(site.load({"server.allow": allow}))
+            assert login.result.identity == ALICE
+        for allow in ([], ["elsewhere.test"], ["bob@idp.test"], ["sub.idp.test"], ["xidp.test"]):
+            refusal = site.log_in(site.load({"server.allow": allow})).failure
+            assert refusal is not None
+            assert refusal.code is Code.NO_LOCAL_MAPPING
+
+    @pytest.mark.option("server.allow_file")
+    def test_a_file_of_them_from_the_next_login_on(self, site: ConfiguredSite) -> None:
+        people = site.folder / "people"
+        people.write_text(f"{ALICE}  # works here\n")
+        config = site.load({"server.allow": [], "server.allow_file": "people"})
+        server = Server(config, "imap", HOST)
+        for listed in (True, False, True):
+            people.write_text(f"{'' if listed else '#'}{ALICE}\n")
+            theirs = server.start(AES128)
+            theirs.step(site.client(config).step())
+            assert (theirs.failure is None) == listed
+
+
 class TestTrust:
     @pytest.mark.option("server.secondary_authorities")
     def test_providers_that_vouch_for_other_domains(self, site: ConfiguredSite) -> None:
         site.publish("elsewhere.json", support_document(key("elsewhere")))
-        pinned = {'authorities."elsewhere.test".keys_file': "elsewhere.json"}
+        pinned: dict[str, Any] = {
+            'authorities."elsewhere.test".keys_file': "elsewhere.json",
+            "server.allow": ["elsewhere.test"],
+        }
         bob = "bob@elsewhere.test"
         site.site.sign_in(bob)
         refusal = site.log_in(site.load(pinned), identity=bob).failure

@@ -42,6 +42,20 @@ VALID: list[tuple[str, str, object]] = [
     ("store.backend", '"memory"', "memory"),
     ("store.durability", '"power"', "power"),
     ("server.mechanisms", '["BROWSERID"]', ("BROWSERID",)),
+    ("server.allow", "[]", ()),
+    (
+        "server.allow",
+        '["Example.ORG", "@staff.example.net", "Bob@Example.COM", "o\'brien+x#1@example.com"]',
+        (
+            "example.org",
+            "staff.example.net",
+            "Bob@example.com",
+            "o'brien+x#1@example.com",
+        ),
+    ),
+    ("server.allow", '["*"]', ("*",)),
+    ("server.allow_file", '"people"', FILE.parent / "people"),
+    ("server.allow_file", '""', None),
     ("server.audiences", "[]", ()),
     ("server.audiences", '["imap/MAIL.Example.org"]', ("imap/mail.example.org",)),
     (
@@ -391,6 +405,18 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "server.audiences has to be an array, not text",
         "give an array, each element a service principal name such as imap/mail.example.org",
     ),
+    "everybody and somebody": (
+        '[server]\nallow = ["example.org",\n"*"]\n',
+        3,
+        "element 2 of server.allow is '*', which has to be the only one",
+        "give an array, each element a domain such as example.org",
+    ),
+    "domain twice in two spellings": (
+        '[server]\nallow = ["example.org",\n"@EXAMPLE.org"]\n',
+        3,
+        "element 2 of server.allow is 'example.org', which is there already",
+        "give an array, each element a domain such as example.org",
+    ),
     "number in an array": (
         "[server]\naudiences = [\n  # none\n  3,\n]\n",
         4,
@@ -666,6 +692,49 @@ def test_a_mistake_is_reported_with_its_line_and_a_remedy(case: str, write: Writ
     assert error.file == str(file)
     assert error.code is Code.INVALID_PARAMETER
     assert str(error) == f"{file}:{line}: {message}: {error.remedy}"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *(
+            "*.example.org",
+            "*example.org",
+            ".example.org",
+            "example.*",
+            "example.org.",
+            "exam?le.org",
+        ),
+        *("**", "?", "%", "*@example.org", "@*", "@*.example.org", "bob@*", "?ob@example.org"),
+        *(
+            ".*@example.org",
+            ".+@example.org",
+            "^bob@example.org",
+            "bob$@example.org",
+            "@",
+            "@@a.test",
+        ),
+        *("(bob|eve)@example.org", "[bB]ob@example.org", "%@example.org", "{a,b}@example.org"),
+        *("/example.org/", "example.org$", "^example.org", "example\\.org", "EXAMPLE.ORG\n", ""),
+        *("bob @example.org", "bob@eve@example.org", "a.test@b.test@c.test", "<bob@example.org>"),
+        *("mailto:bob@example.org", "bob@example.org,eve@example.org", "bob@example.org.", "bob@"),
+        *(
+            "bücher.example",
+            "bob@bücher.example",
+            "example。org",
+            "\u0435xample.org",
+            "\u212a.test",
+        ),
+        *("127.0.0.1", "bob@127.0.0.1", "bob@[127.0.0.1]", "example.org:993", " example.org"),
+    ],
+)
+def test_who_may_log_in_is_never_a_pattern(entry: str) -> None:
+    document = f"[server]\nallow = [{json.dumps(entry)}]\n"
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(document.encode(), FILE)
+    assert caught.value.line == 2
+    assert caught.value.message.startswith("element 1 of server.allow is ")
+    assert caught.value.remedy.endswith("never a pattern")
 
 
 def test_there_are_enough_mistakes_above() -> None:

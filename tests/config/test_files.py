@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.config import AuthorityOverride, Config, files, load
+from browserid_sasl.config import AuthorityOverride, Config, files, load, trusted
 from browserid_sasl.config.options import Origin
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.records import replace
@@ -101,7 +101,7 @@ def test_a_file_without_permission(write: Write, monkeypatch: pytest.MonkeyPatch
     def refuse(*_: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files, "_open_without_waiting", refuse)
+    monkeypatch.setattr(trusted, "_open_without_waiting", refuse)
     error = refusal(file)
     assert error.message == "the configuration file can not be read: Permission denied"
     assert "readable" in error.remedy

@@ -43,7 +43,7 @@ def new_server(
     mutual: bool = False,
     **options: str,
 ) -> ServerExchange:
-    given = {"browserid_config": str(realm.config_file)}
+    given = {"browserid_config": str(realm.config_file), "browserid_allow": DOMAIN}
     given |= {f"browserid_{name}": text for name, text in options.items()}
     kind, data = binding or (None, b"")
     return cyrus.server(

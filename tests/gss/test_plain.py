@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl import Client, Server
-from browserid_sasl.config import ServerConfig
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.plain import PlainAcceptor, PlainInitiator
@@ -36,7 +35,7 @@ def establish(initiator: PlainInitiator, acceptor: PlainAcceptor) -> None:
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("extra_round_trip", [False, True])
 def test_messages_are_protected_both_ways(site: Site, name: str, extra_round_trip: bool) -> None:
-    options = ServerConfig(mechanisms=ALL, extra_round_trip=extra_round_trip)
+    options = replace(site.config.server, mechanisms=ALL, extra_round_trip=extra_round_trip)
     initiator = Client(site.config, "ldap", HOST).initiate(name)
     acceptor = Server(replace(site.config, server=options), "ldap", HOST).accept()
     establish(initiator, acceptor)

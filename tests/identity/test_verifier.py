@@ -85,7 +85,13 @@ def parse(text: str) -> BackedAssertion:
 
 
 def verify(assertion: BackedAssertion, **options: Any) -> Certificate:
-    return Verifier(authority(), **options).verify_signatures(assertion, NOW)
+    return verify_by(Verifier(authority(), **options), assertion)
+
+
+def verify_by(verifier: Verifier, assertion: BackedAssertion) -> Certificate:
+    certificate = verifier.certificate_of(assertion)
+    verifier.verify_signatures(assertion, certificate, NOW)
+    return certificate
 
 
 class TestAnAssertionsOwnTimes:
@@ -203,28 +209,28 @@ class TestSignatures:
         signer, user = key("idp", of_provider), key("alice", of_person)
         verifier = Verifier(FixedAuthority((signer.public_key,)))
         text = certificate(user=user, signer=signer)
-        assert verifier.verify_signatures(backed(text, user=user), NOW)
+        assert verify_by(verifier, backed(text, user=user))
 
     def test_any_key_the_provider_publishes_will_do(self) -> None:
         keys = (key("idp", "DS256"), key("another"), key("another", "ES256"), key("idp"))
         verifier = Verifier(FixedAuthority(tuple(each.public_key for each in keys)))
-        assert verifier.verify_signatures(backed(certificate()), NOW)
+        assert verify_by(verifier, backed(certificate()))
 
     def test_the_authority_is_asked_about_the_issuer_and_the_address(self) -> None:
         asking = authority()
-        Verifier(asking).verify_signatures(backed(certificate()), NOW)
+        verify_by(Verifier(asking), backed(certificate()))
         assert asking.asked == [("keys", "idp.test", ALICE, NOW)]
 
     def test_a_key_that_was_rotated_in_is_found_by_asking_again(self) -> None:
         new = key("new", "ES256")
         asking = FixedAuthority((key("idp").public_key,), (new.public_key,))
-        assert Verifier(asking).verify_signatures(backed(certificate(signer=new)), NOW)
+        assert verify_by(Verifier(asking), backed(certificate(signer=new)))
         assert [what for what, *_ in asking.asked] == ["keys", "refreshed"]
 
     def test_a_certificate_of_another_signer_is_refused(self) -> None:
         asking = authority()
         with refused(Code.INVALID_SIGNATURE, "not signed by a key that idp.test publishes"):
-            Verifier(asking).verify_signatures(backed(certificate(signer=key("evil"))), NOW)
+            verify_by(Verifier(asking), backed(certificate(signer=key("evil"))))
         assert [what for what, *_ in asking.asked] == ["keys", "refreshed"]
 
     def test_an_assertion_of_another_person_is_refused(self) -> None:
@@ -273,7 +279,7 @@ class TestWhatIsSaidOfACertificatesSignature:
     ) -> str:
         verifier = Verifier(FixedAuthority(published), allow_legacy=allow_legacy)
         with refused(code) as refusal:
-            verifier.verify_signatures(backed(text), NOW)
+            verify_by(verifier, backed(text))
         return str(refusal.value)
 
     @pytest.mark.parametrize("bits", [511, 1023, 1500])
@@ -281,7 +287,7 @@ class TestWhatIsSaidOfACertificatesSignature:
         signer = short_key(bits)
         verifier = Verifier(FixedAuthority((signer.public_key,)), allow_legacy=True)
         text = jwt.sign(Jwt.parse(certificate()).claims, signer)
-        assert verifier.verify_signatures(backed(text), NOW).email == ALICE
+        assert verify_by(verifier, backed(text)).email == ALICE
 
     @pytest.mark.parametrize("bits", [511, 1023, 1500])
     def test_one_that_is_not_permitted_is_too_short(self, bits: int) -> None:

@@ -169,7 +169,7 @@ class Host:
         return self.realm.config_file
 
     def configure(self, further: str = "", **acceptor: object) -> None:
-        """Write the configuration.
+        """Write the configuration. The people of the domain may log in.
 
         :param further: sections, listeners among them; one listener if there is none.
         :param acceptor: options of [acceptor].
@@ -178,6 +178,11 @@ class Host:
         lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
         if "[listeners." not in further:
             further += f'\n[listeners."{self.socket}"]\n'
+        allow = f'[server]\nallow = ["{DOMAIN}"]\n'
+        if "[server]\n" in further:
+            further = further.replace("[server]\n", allow)
+        else:
+            further += f"\n{allow}"
         text = "\n".join([self._basis, "[acceptor]", *lines, further])
         self.config_file.write_text(text)
 

@@ -31,6 +31,7 @@ AES128 = "BROWSERID-AES128"
 USUAL: dict[str, Any] = {
     "store.directory": "client",
     "store.server_directory": "server",
+    "server.allow": [DOMAIN],
     f'authorities."{DOMAIN}".keys_file': "support.json",
 }
 

@@ -168,7 +168,7 @@ class Site:
 
     def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
         """Write a program's SASL configuration, into a folder other than usual if need be."""
-        lines = {"browserid_config": str(self.config_file)} | options
+        lines = {"browserid_config": str(self.config_file), "browserid_allow": DOMAIN} | options
         text = "".join(f"{name}: {value}\n" for name, value in lines.items())
         ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
 
@@ -393,6 +393,7 @@ class Imapd:
             "lmtp_admins": "postman",
             "sasl_mech_list": f"{AES128} {PADDING}",
             "sasl_browserid_config": str(self.site.config_file),
+            "sasl_browserid_allow": DOMAIN,
             "sasl_browserid_strip_domain": DOMAIN,
         }
         if tls:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from browserid_sasl.config import AuthorityOverride, Config, StoreConfig
+from browserid_sasl.config import AuthorityOverride, Config, ServerConfig, StoreConfig
 from browserid_sasl.identity import certificate
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.records import replace
@@ -22,7 +22,7 @@ DOMAIN = "idp.test"
 
 @dataclass(frozen=True)
 class Site:
-    """A site in a folder.
+    """A site in a folder, whose server admits the people of its identity provider's domain.
 
     :param folder: where its files are.
     """
@@ -38,6 +38,7 @@ class Site:
             store=StoreConfig(
                 directory=self.folder / "client", server_directory=self.folder / "server"
             ),
+            server=ServerConfig(allow=(DOMAIN,)),
             authorities={DOMAIN: AuthorityOverride(keys_file=document)},
         )
 

@@ -270,7 +270,7 @@ def make_acceptor(vector: Vector, stores: ExchangeStores | None = None, **furthe
         stores or acceptor_stores(vector),
         Environment(lambda: vector.now, fixed_random(jtis), acceptor_keys(vector)),
         credential=server_credential(vector),
-        **{"channel_binding": vector.channel_binding, **further},
+        **{"allow": lambda _: None, "channel_binding": vector.channel_binding, **further},
     )
 
 

@@ -137,6 +137,7 @@ class World:
             "verifier": self.verifier,
             "stores": self.stores,
             "environment": self.environment,
+            "allow": lambda address: None,
         }
         return Acceptor(**(arguments | further))
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import click
 
-from browserid_sasl import config
 from browserid_sasl.api import Server
 from browserid_sasl.cli.options import FILE, config_option
 from browserid_sasl.cli.sample import options
@@ -22,11 +21,14 @@ from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.exchange import Exchange, Service
 from browserid_sasl.cli.sample.listening import Limits, Listening, Stream, open_listeners
 from browserid_sasl.cli.sample.tls import ServerTls, channel_bindings
+from browserid_sasl.config import Config, load
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.gss.mechanisms import mechanism_by_name
+from browserid_sasl.identity.allow_list import EVERYONE
 from browserid_sasl.records import Record
 
 _GRACE: Final = 3.0
+_EVERYBODY: Final = "everybody may log in, of any domain: --allow names those who may"
 
 
 class Settings(Record):
@@ -42,6 +44,7 @@ class Settings(Record):
     service: str
     mechanism: str | None
     config_file: Path | None
+    allow: tuple[str, ...]
     address: str | None
     tls_cert: Path | None
     tls_key: Path | None
@@ -88,6 +91,13 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
     "-m", "mechanism", metavar="MECH", callback=_known_mechanism, help="Only mechanism to offer."
 )
 @config_option
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="WHO",
+    help="Domain or address that may log in; can be given several times. Without it, those whom"
+    " the configuration allows, or else everybody.",
+)
 @click.option("--listen", "address", metavar="ADDRESS", help="Only address to listen on.")
 @click.option("--tls-cert", type=FILE, help="PEM certificate and chain; turns TLS on.")
 @click.option("--tls-key", type=FILE, help="PEM private key, if it is not with the chain.")
@@ -128,11 +138,13 @@ def serve(settings: Settings) -> int:
     :raises StoreError: the server's store can not be used.
     """
     console = settings.console
-    server = _open_server(settings)
+    configuration = _configuration(settings)
+    server = Server(configuration, settings.service, settings.hostname)
     tls = None
     if settings.tls_cert is not None:
         tls = ServerTls.load(settings.tls_cert, settings.tls_key, settings.tls_max)
-    status, orderly = asyncio.run(_serve(settings, server, tls, console))
+    notices = [_EVERYBODY] if EVERYONE in configuration.server.allow else []
+    status, orderly = asyncio.run(_serve(settings, server, tls, console, notices))
     if not orderly:
         # A verification that was cut short may still wait for an identity provider, in a thread
         # that the interpreter would wait for in turn. The stores do not need an orderly end.
@@ -140,20 +152,33 @@ def serve(settings: Settings) -> int:
     return status
 
 
-def _open_server(settings: Settings) -> Server:
+def _configuration(settings: Settings) -> Config:
     given = {}
     if settings.mechanism is not None:
         given["mechanisms"] = mechanism_by_name(settings.mechanism).name
     if settings.binding_critical:
         given["require_channel_binding"] = "yes"
-    configuration = config.load(settings.config_file).with_options(given)
-    return Server(configuration, settings.service, settings.hostname)
+    configuration = load(settings.config_file).with_options(given)
+    options = configuration.server
+    if settings.allow:
+        return configuration.allowing(settings.allow)
+    if options.allow or options.allow_file or options.strip_domain:
+        return configuration
+    # Whoever logs in here is told so, and gets nothing.
+    return configuration.allowing([EVERYONE])
 
 
 async def _serve(
-    settings: Settings, server: Server, tls: ServerTls | None, console: Console
+    settings: Settings,
+    server: Server,
+    tls: ServerTls | None,
+    console: Console,
+    notices: Sequence[str],
 ) -> tuple[int, bool]:
-    """Listen and serve; the exit status, and whether every conversation came to its end."""
+    """Listen and serve; the exit status, and whether every conversation came to its end.
+
+    :param notices: what to say once it listens.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -165,6 +190,7 @@ async def _serve(
     if not listeners:
         console.complain("Couldn't bind to any socket")
         return os.EX_OSERR, True
+    console.complain(*notices)
     # As many as there are conversations: verifications that wait for slow identity providers
     # leave none waiting that could go on.
     workers = ThreadPoolExecutor(settings.max_connections)

@@ -1,0 +1,36 @@
+"""Which addresses may log in to a server.
+
+That an identity provider vouches for an address says who somebody is, and not that they may come
+in: everybody's domain may have one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.records import Record
+
+EVERYONE: Final = "*"
+"""The entry that admits every address."""
+
+
+class AllowList(Record):
+    """Exact domains and addresses. There are no patterns, so that none can match too much.
+
+    :param entries: domains in lower case, addresses with their domain in lower case, or
+        `EVERYONE`.
+    """
+
+    entries: frozenset[str]
+
+    def admits(self, address: str) -> bool:
+        """Whether an address is on the list, or its domain, of which subdomains are no part.
+
+        The domain compares without regard to the case of ASCII, the part before it exactly.
+        """
+        domain = domain_of(address)
+        if domain is None:
+            return False
+        normal = address[: -len(domain)] + domain
+        return not self.entries.isdisjoint((domain, normal, EVERYONE))
