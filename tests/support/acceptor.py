@@ -21,7 +21,7 @@ from browserid_sasl.acceptor.lines import escape, unescape
 from browserid_sasl.api import Client
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.client import ClientMechanism
-from tests.support.sample_programs import HOST, Person, Realm
+from tests.support.sample_programs import DOMAIN, HOST, Person, Realm
 from tests.support.services import AES128, wait_until
 
 PATIENCE = 20.0
