@@ -63,6 +63,7 @@ class Client:
             mutual=Mutual(options.mutual),
             assertion_lifetime=options.assertion_lifetime_ms,
             extra_round_trip=options.extra_round_trip,
+            transcript_binding=options.require_transcript_binding,
         )
         self._trust = _trust(self._options.mutual, options.trust_anchors)
 

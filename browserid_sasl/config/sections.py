@@ -225,6 +225,12 @@ class ClientConfig(Record):
         " believed when `mutual` is asked for; or the system's.",
         absent="system",
     )
+    require_transcript_binding: bool = options.flag(
+        False,
+        "Whether a server's X.509 signature has to cover the message that it answers in every"
+        " mechanism. Servers that do not write that are refused then; in `BROWSERID-A128S2` and"
+        " `BROWSERID-A256S2` they are refused anyway.",
+    )
     assertion_lifetime_ms: int = options.seconds(
         300,
         30,

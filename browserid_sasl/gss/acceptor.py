@@ -116,12 +116,14 @@ class _Seal(Record):
     :param agreement_member: of the answer, see `Response`.
     :param point: likewise.
     :param nonce: likewise.
+    :param request: likewise.
     """
 
     sign: Callable[[Mapping[str, Any]], str] = jwt.unsigned
     agreement_member: str = ""
     point: Point | None = None
     nonce: bytes | None = field(default=None, repr=False)
+    request: bytes | None = None
 
 
 _UNSIGNED: Final = _Seal()
@@ -246,7 +248,7 @@ class Acceptor:
         self._allow(certificate.email)
         self._verifier.verify_signatures(backed, certificate, now)
         master_key = self._agree(claims)
-        mutual = self._seal_initial(claims, master_key)
+        mutual = self._seal_initial(claims, backed)
         return _Grant(
             claims=claims,
             digest=replay_digest(backed, certificate),
@@ -275,8 +277,12 @@ class Acceptor:
         self._seal = _with_key(master_key, claims, ephemeral.point)
         return master_key
 
-    def _seal_initial(self, claims: InitiatorClaims, master_key: bytes | None) -> bool:
-        """Sign with the X.509 key if that was asked for and there is one; whether it is so."""
+    def _seal_initial(self, claims: InitiatorClaims, backed: BackedAssertion) -> bool:
+        """Sign with the X.509 key if that was asked for and there is one; whether it is so.
+
+        The signature covers a digest of the initiator's message. Without it, somebody else could
+        log in with the initiator's nonce and pass the answer on as the answer to the initiator.
+        """
         credential = self._credential
         if credential is None or Option.MUTUAL not in claims.options:
             return False
@@ -288,6 +294,7 @@ class Acceptor:
             self._seal,
             sign=lambda answer: jwt.sign(answer, credential.key, x5c=credential.chain),
             nonce=claims.nonce,
+            request=backed.digest,
         )
         return True
 
@@ -516,6 +523,7 @@ class Acceptor:
                 ticket=IssuedTicket(ticket.tid, ticket.expires) if ticket else None,
                 jti=jti,
                 nonce=seal.nonce,
+                request=seal.request,
             )
         )
 
@@ -530,6 +538,7 @@ class Acceptor:
                 agreement_member=seal.agreement_member,
                 point=seal.point,
                 nonce=seal.nonce,
+                request=seal.request,
                 error=status,
                 clock=self._environment.clock(),
             )

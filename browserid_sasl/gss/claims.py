@@ -182,6 +182,7 @@ class Response(Record):
     :param ticket: the ticket it issued.
     :param jti: 16 octets; present when it takes part in the extra round trip.
     :param nonce: the initiator's, echoed.
+    :param request: `BackedAssertion.digest` of the message that it answers.
     :param error: the status, None when it is not an error token.
     :param clock: the acceptor's clock, ms.
     """
@@ -192,6 +193,7 @@ class Response(Record):
     ticket: IssuedTicket | None = None
     jti: bytes | None = field(default=None, repr=False)
     nonce: bytes | None = field(default=None, repr=False)
+    request: bytes | None = None
     error: ReportedError | None = None
     clock: int | None = None
 
@@ -200,8 +202,8 @@ class Response(Record):
         """Read a response's payload.
 
         :raises RemoteProtocolError: reflected-rp-response when it has an audience,
-            bad-error-token, mismatched-rp-response for a nonce that can not be ours,
-            unknown-json-key, invalid-json, invalid-base64.
+            bad-error-token, mismatched-rp-response for a nonce or a digest that can not be
+            ours, unknown-json-key, invalid-json, invalid-base64.
         """
         if "aud" in claims:
             raise RemoteProtocolError(
@@ -219,7 +221,8 @@ class Response(Record):
             point=point,
             ticket=_read_issued_ticket(claims),
             jti=_read_octets(claims, "jti", MAX_NONCE, _RESPONSE),
-            nonce=_read_echoed_nonce(claims),
+            nonce=_read_echoed(claims, "nonce"),
+            request=_read_echoed(claims, "req"),
             error=error,
             clock=strict_json.optional_time(claims, "iat", _RESPONSE),
         )
@@ -243,6 +246,8 @@ class Response(Record):
             members["jti"] = b64.encode(self.jti)
         if self.nonce is not None:
             members["nonce"] = b64.encode(self.nonce)
+        if self.request is not None:
+            members["req"] = b64.encode(self.request)
         return members
 
 
@@ -353,13 +358,13 @@ def _read_issued_ticket(claims: Mapping[str, Any]) -> IssuedTicket | None:
     return IssuedTicket(tid, strict_json.time(ticket, "exp", what))
 
 
-def _read_echoed_nonce(claims: Mapping[str, Any]) -> bytes | None:
-    nonce = claims.get("nonce")
-    if nonce is not None and not isinstance(nonce, str):
+def _read_echoed(claims: Mapping[str, Any], name: str) -> bytes | None:
+    """What repeats something of ours; of another type it does not."""
+    if not isinstance(claims.get(name, ""), str):
         raise RemoteProtocolError(
-            Code.MISMATCHED_RP_RESPONSE, "the nonce in the response is not the one that was sent"
+            Code.MISMATCHED_RP_RESPONSE, f"`{name}` of {_RESPONSE} does not go with what was sent"
         )
-    return _read_octets(claims, "nonce", MAX_NONCE, _RESPONSE)
+    return _read_octets(claims, name, MAX_NONCE, _RESPONSE)
 
 
 def _read_error(claims: Mapping[str, Any]) -> ReportedError | None:

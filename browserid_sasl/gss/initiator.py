@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from enum import Enum
@@ -74,6 +75,8 @@ class InitiatorOptions(Record):
     :param extra_round_trip: whether to ask for it.
     :param dce_style: whether to ask for DCE style, which implies the extra round trip.
     :param identify: whether the context is to identify only.
+    :param transcript_binding: whether an X.509-signed response has to say which message it
+        answers in every mechanism, and not only in those that are new enough.
     """
 
     dialect: Dialect = DRAFT_04
@@ -82,11 +85,13 @@ class InitiatorOptions(Record):
     extra_round_trip: bool = False
     dce_style: bool = False
     identify: bool = False
+    transcript_binding: bool = False
 
 
 class _Offer(Record):
     """What was sent and what is needed to read the answer.
 
+    :param text: the backed assertion.
     :param claims: the assertion's payload.
     :param issuer: who vouches for the identity.
     :param attributes: further claims of the certificate; empty with a ticket.
@@ -95,12 +100,18 @@ class _Offer(Record):
     :param master_key: CMK as far as it is known before the answer: with a ticket.
     """
 
+    text: str = field(repr=False)
     claims: InitiatorClaims
     issuer: str
     attributes: Mapping[str, Any]
     ticket: InitiatorTicket | None = None
     ephemeral: EphemeralKey | None = None
     master_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """What `req` of a response to it has to be (PROTOCOL.md section 4.3)."""
+        return hashlib.sha256(self.text.encode("ascii")).digest()
 
 
 class Initiator:
@@ -241,7 +252,9 @@ class Initiator:
         )
         text = self._credentials.assertion(strict_json.dumps(claims.to_json()))
         certificate = _own_certificate(text)
-        self._offer = _Offer(claims, certificate.issuer, certificate.attributes, None, ephemeral)
+        self._offer = _Offer(
+            text, claims, certificate.issuer, certificate.attributes, None, ephemeral
+        )
         return tokens.frame(TokenId.INITIATOR, text)
 
     def _ticket_assertion(self, ticket: InitiatorTicket) -> bytes:
@@ -255,15 +268,16 @@ class Initiator:
             options=self._asked_for(),
             ticket_id=ticket.tid,
         )
+        text = "~" + jwt.sign(claims.to_json(), SecretKey(ticket.ark))
         self._offer = _Offer(
+            text,
             claims,
             ticket.issuer,
             {},
             ticket=ticket,
             master_key=keys.authenticator_session_key(ticket.ark, nonce),
         )
-        text = jwt.sign(claims.to_json(), SecretKey(ticket.ark))
-        return tokens.frame(TokenId.INITIATOR, "~" + text)
+        return tokens.frame(TokenId.INITIATOR, text)
 
     def _validity(self) -> Validity:
         return Validity(self._environment.clock() + self._options.assertion_lifetime)
@@ -306,6 +320,7 @@ class Initiator:
         master_key = self._agree(offer, response)
         if offer.ticket is None and answer.header.x5c:
             self._verify_x509(offer, answer, response)
+            self._check_request(offer, response, demanded=self._demands_request)
             return master_key, True
         if master_key is not None:
             answer.verify(SecretKey(keys.response_key(master_key)), "the response")
@@ -313,6 +328,7 @@ class Initiator:
             raise RemoteProtocolError(
                 Code.INVALID_SIGNATURE, "the response is signed, and there is no key to check with"
             )
+        self._check_request(offer, response, demanded=False)
         mutual = (
             offer.ticket is not None
             and offer.ticket.mutual
@@ -353,6 +369,30 @@ class Initiator:
                 "the nonce in the response is not the one that was sent",
                 "somebody may be replaying an old response",
             )
+
+    @property
+    def _demands_request(self) -> bool:
+        return self._mechanism.binds_transcript or self._options.transcript_binding
+
+    def _check_request(self, offer: _Offer, response: Response, *, demanded: bool) -> None:
+        """Check that the response answers what was sent, and not a message of somebody else's.
+
+        A key that was agreed on shows that by itself; an X.509 key signs for everybody.
+        """
+        if response.request is None and demanded:
+            raise RemoteProtocolError(
+                Code.MISMATCHED_RP_RESPONSE,
+                "the server's signature does not say which message it answers",
+                "the server has to be updated; until then, use a mechanism and a configuration "
+                "that do not demand it",
+            )
+        if response.request is None or hmac.compare_digest(response.request, offer.digest):
+            return
+        raise RemoteProtocolError(
+            Code.MISMATCHED_RP_RESPONSE,
+            "the response answers another message than the one that was sent",
+            "somebody may be between you and the server",
+        )
 
     def _establish(
         self, offer: _Offer, response: Response, master_key: bytes | None, *, mutual: bool

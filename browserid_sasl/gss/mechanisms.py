@@ -34,11 +34,14 @@ class Mechanism(Record):
     :param enctype: RFC 3961 encryption type, which is also the last arc of its OID;
         0 without key exchange.
     :param curve: its curve, None without key exchange.
+    :param binds_transcript: whether an X.509-signed response has to say which message of the
+        initiator it answers; in the others it may (PROTOCOL.md section 4.3).
     """
 
     name: str
     enctype: int
     curve: Curve | None
+    binds_transcript: bool = False
 
     @property
     def oid(self) -> tuple[int, ...]:
@@ -54,8 +57,8 @@ class Mechanism(Record):
 MECHANISMS: Final = (
     Mechanism("BROWSERID-AES256", 18, P521),
     Mechanism("BROWSERID-AES128", 17, P256),
-    Mechanism("BROWSERID-A256S2", 20, P521),
-    Mechanism("BROWSERID-A128S2", 19, P256),
+    Mechanism("BROWSERID-A256S2", 20, P521, binds_transcript=True),
+    Mechanism("BROWSERID-A128S2", 19, P256, binds_transcript=True),
     Mechanism("BROWSERID", 0, None),
 )
 """Every mechanism."""

@@ -115,6 +115,7 @@ _CLAIMS: Final[Mapping[str, _Describe]] = {
     "cb": _binding,
     "nonce": _octets,
     "jti": _octets,
+    "req": _octets,
     "opts": _options,
     "tkt": _ticket,
     "gss-maj": _major,

@@ -27,8 +27,10 @@ from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl import gs2
 from browserid_sasl.store.base import AcceptorTicket, system_clock
+from browserid_sasl.x509_files import load_server_credential
 from tests.support.certificates import DAY, Issued, authority, issue, names
 from tests.support.configured import AES128, HOST, ConfiguredSite, configured_site
+from tests.support.exchanges import signed_by_server
 from tests.support.refusal import refused
 from tests.support.saml import ISSUER, assertion
 from tests.support.saml_signing import sign
@@ -414,6 +416,31 @@ class TestMutualAuthentication:
                     site.log_in(bare)
             else:
                 assert not site.log_in(bare).result.mutual
+
+    @pytest.mark.option("client.require_transcript_binding")
+    def test_whether_a_signature_has_to_cover_what_it_answers(
+        self, site: ConfiguredSite, with_certificate: dict[str, Any]
+    ) -> None:
+        options = with_certificate | {
+            "client.mutual": "required",
+            "client.trust_anchors": "ours.pem",
+            "server.tickets": False,
+        }
+        credential = load_server_credential(site.folder / "server.pem", site.folder / "server.key")
+        for demanded in (False, True):
+            config = site.load(options | {"client.require_transcript_binding": demanded})
+            assert site.log_in(config).client.result.mutual
+            client = site.client(config)
+            challenge = site.server(config).step(client.step())
+            # What a server would have sent that does not know of it yet:
+            older = signed_by_server(challenge or b"", credential, req=None)
+            assert older != challenge
+            if demanded:
+                with refused(Code.MISMATCHED_RP_RESPONSE, kind=RemoteProtocolError):
+                    client.step(older)
+            else:
+                client.step(older)
+                assert client.result.mutual
 
     @pytest.mark.option("client.trust_anchors")
     def test_whose_certificates_of_servers_are_believed(

@@ -86,6 +86,7 @@ VALID: list[tuple[str, str, object]] = [
     ("client.mutual", '"required"', "required"),
     ("client.trust_anchors", '"system"', None),
     ("client.trust_anchors", '"anchors.pem"', FILE.parent / "anchors.pem"),
+    ("client.require_transcript_binding", "true", True),
     ("client.assertion_lifetime", "60", 60_000),
     ("client.extra_round_trip", "true", True),
     ("discovery.timeout", "5", 5_000),

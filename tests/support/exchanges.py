@@ -10,9 +10,11 @@ from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
 from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import AcceptorTicket, InitiatorTicket
 from tests.support.certificates import Issued, authority, issue, names
+from tests.support.forging import altered, claims_of
 from tests.support.world import IMAP, World, exchange, key
 
 
@@ -70,6 +72,12 @@ def server_credential(algorithm: str = "ES256") -> ServerCredential:
     """The server's X.509 key."""
     issued = server_certificate(algorithm)
     return ServerCredential(PrivateKey.from_pem(issued.key_pem), (issued.der,))
+
+
+def signed_by_server(answer: bytes, credential: ServerCredential, **changes: Any) -> bytes:
+    """The answer with other claims, under the server's X.509 key; None takes one away."""
+    claims = altered(claims_of(answer), changes)
+    return b"C,~" + jwt.sign(claims, credential.key, x5c=credential.chain).encode()
 
 
 def server_trust(name: str = "root") -> X509Trust:

@@ -18,7 +18,7 @@ from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.agreement import EphemeralKey, EphemeralKeySource, Point
-from browserid_sasl.gss.dialects import DRAFT_07
+from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.interfaces import Environment, ServerCredential, ServerTrust
@@ -34,6 +34,8 @@ from browserid_sasl.store import memory_acceptor, memory_initiator
 from browserid_sasl.store.base import AcceptorTicket, InitiatorTicket, InitiatorTicketStore
 
 FOLDER = Path(__file__).parent.parent / "vectors"
+OURS = FOLDER / "ours"
+"""What that implementation does not do, recorded by `tests.support.recording`."""
 
 HOUR_MS = 3_600_000
 NO_EXCHANGE = "BROWSERID"
@@ -117,15 +119,17 @@ class Vector:
 
 
 @cache
-def load(name: str) -> Vector:
+def load(name: str, folder: Path = FOLDER) -> Vector:
     """The exchange of this name."""
-    return Vector(json.loads((FOLDER / f"{name}.json").read_text()))
+    return Vector(json.loads((folder / f"{name}.json").read_text()))
 
 
-def names(wanted: Callable[[Vector], bool] = lambda vector: True) -> list[str]:
+def names(
+    wanted: Callable[[Vector], bool] = lambda vector: True, folder: Path = FOLDER
+) -> list[str]:
     """The names of the exchanges that fit."""
-    found = sorted(path.stem for path in FOLDER.glob("*.json"))
-    return [name for name in found if load(name).data["messages"] and wanted(load(name))]
+    found = {path.stem: load(path.stem, folder) for path in sorted(folder.glob("*.json"))}
+    return [name for name, each in found.items() if each.data["messages"] and wanted(each)]
 
 
 @dataclass(frozen=True)
@@ -349,7 +353,7 @@ def make_initiator(vector: Vector, *, strict: bool = True) -> Initiator:
         RecordedCredential(vector, strict=strict),
         Environment(lambda: vector.now, fixed_random(nonces), initiator_keys(vector)),
         InitiatorOptions(
-            dialect=DRAFT_07,
+            dialect=dialect_by_name(vector.data["dialect"]),
             mutual=Mutual.PREFERRED if asks_mutual(vector) else Mutual.OFF,
             assertion_lifetime=first["exp"] - vector.now,
             extra_round_trip="xrt" in options,
