@@ -16,7 +16,7 @@ from browserid_sasl.api import CLIENT_DATABASE
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.cli.program import run
-from browserid_sasl.cli.stores import person_stores
+from browserid_sasl.cli.stores import person_stores, sound_person_stores
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, CredentialError
@@ -60,14 +60,18 @@ def login(
     """Sign in as ADDRESS.
 
     A key is made on this machine, and the identity provider of the address's domain certifies it
-    for a while. Programs use it from then on; none of them sees the password.
+    for a while. Programs use it from then on; none of them sees the password. A store of keys that
+    is damaged is kept aside, and a new one made.
     """
     if domain_of(address) is None:
         raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
     source = password_source(password_file, password_fd)
     configuration = config.load(config_file)
+    stores, told = sound_person_stores(configuration)
+    identities = stores.identities
+    if told:
+        click.echo(f"browserid: {told}", err=True)
     password = source.read(f"Password for {address}")
-    identities = person_stores(configuration).identities
     record = sign_in(
         address,
         password,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from browserid_sasl.api import acceptor_stores, initiator_stores
+from pathlib import Path
+
+from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE, acceptor_stores, initiator_stores
 from browserid_sasl.config import Config
-from browserid_sasl.store.base import AcceptorStores, InitiatorStores
+from browserid_sasl.errors import DamagedStoreError
+from browserid_sasl.store.base import AcceptorStores, InitiatorStores, system_clock
+from browserid_sasl.store.sqlite import ACCEPTOR_SCHEMA, INITIATOR_SCHEMA, begin_anew
 
 
 def server_stores(config: Config) -> AcceptorStores:
@@ -25,6 +29,48 @@ def person_stores(config: Config) -> InitiatorStores:
     """
     _check_backend(config)
     return initiator_stores(config)
+
+
+def sound_person_stores(config: Config) -> tuple[InitiatorStores, str]:
+    """The stores of the person who runs the command, begun anew if they are damaged.
+
+    :returns: the stores, and what to tell the person, empty if they were not damaged.
+    :raises ConfigurationError: they would be in this command's memory.
+    :raises StoreError: they can not be opened, or not be put aside.
+    """
+    try:
+        stores = person_stores(config)
+        # Damage shows in what is read, and all of it is needed sooner or later.
+        for kept in (stores.identities.all(), stores.tickets.all(0), stores.authorities.all(0)):
+            list(kept)
+    except DamagedStoreError as error:
+        return _begun_anew(config, error)
+    return stores, ""
+
+
+def _begun_anew(config: Config, error: DamagedStoreError) -> tuple[InitiatorStores, str]:
+    moved = reset(config, server=False)
+    told = (
+        f"{error.message}; it is kept as {moved[0]}, and a new one is made:"
+        " whoever else was signed in has to sign in again"
+    )
+    return person_stores(config), told
+
+
+def reset(config: Config, *, server: bool) -> list[Path]:
+    """Move a store aside, damaged or not, and begin an empty one.
+
+    :param server: the servers', in place of that of the person who runs the command.
+    :returns: where its files are now; none if there were none.
+    :raises ConfigurationError: it would be in memory.
+    :raises StoreError: that can not be done.
+    """
+    _check_backend(config)
+    if server:
+        path, schema = config.store.server_directory / SERVER_DATABASE, ACCEPTOR_SCHEMA
+    else:
+        path, schema = config.store.directory / CLIENT_DATABASE, INITIATOR_SCHEMA
+    return begin_anew(path, schema, system_clock())
 
 
 def _check_backend(config: Config) -> None:
