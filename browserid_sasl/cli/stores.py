@@ -36,7 +36,7 @@ def sound_person_stores(config: Config) -> tuple[InitiatorStores, str]:
 
     :returns: the stores, and what to tell the person, empty if they were not damaged.
     :raises ConfigurationError: they would be in this command's memory.
-    :raises StoreError: they can not be opened, or not be put aside.
+    :raises StoreError: they cannot be opened, or not be put aside.
     """
     try:
         stores = person_stores(config)
@@ -63,7 +63,7 @@ def reset(config: Config, *, server: bool) -> list[Path]:
     :param server: the servers', in place of that of the person who runs the command.
     :returns: where its files are now; none if there were none.
     :raises ConfigurationError: it would be in memory.
-    :raises StoreError: that can not be done.
+    :raises StoreError: that cannot be done.
     """
     _check_backend(config)
     if server:

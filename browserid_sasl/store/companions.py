@@ -42,7 +42,7 @@ def beside(path: Path, suffix: str) -> Path:
 def turn(folder: Path) -> Iterator[None]:
     """Wait until no other process is opening a database in this folder.
 
-    :raises OSError: the folder can not be opened.
+    :raises OSError: the folder cannot be opened.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -59,7 +59,7 @@ def frames_left(path: Path) -> int:
     the locks on it that the process has.
 
     :returns: frames; 0 if the database has all that is in the log, or somebody has it open.
-    :raises OSError: the index can not be read.
+    :raises OSError: the index cannot be read.
     """
     try:
         descriptor = os.open(beside(path, INDEX), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -472,7 +472,7 @@ _FIRST_ROOT: Final = 3
 _SQLITE_ERRORS: Final = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 
 #: Result codes that only a damaged file has: primary ones, and those of a row that is there where
-#: it can not be. Where a row may be there already, the statement says what happens then.
+#: it cannot be. Where a row may be there already, the statement says what happens then.
 _DAMAGE: Final = frozenset(
     {
         sqlite3.SQLITE_CORRUPT,

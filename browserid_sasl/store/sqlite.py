@@ -537,7 +537,9 @@ class SqliteAuthorityCache:
     def _trim(self) -> None:
         ((entries,),) = self._database.rows("SELECT count(*) FROM authority")
         if entries > self._max_entries:
-            rows = self._database.rows("SELECT domain FROM authority ORDER BY rowid")
+            # As text even where a damaged row has something else.
+            statement = "SELECT CAST(domain AS TEXT) FROM authority ORDER BY rowid"
+            rows = self._database.rows(statement)
             for domain in too_many_documents([name for (name,) in rows], self._max_entries):
                 self._database.change(self._DELETE, (domain,))
 

@@ -19,7 +19,13 @@ from browserid_sasl.errors import Code, DamagedStoreError, StoreError
 from browserid_sasl.store import AcceptorStores, CachedDocument, open_acceptor, open_initiator
 from browserid_sasl.store import database as database_module
 from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside
-from browserid_sasl.store.sqlite import ACCEPTOR_SCHEMA, INITIATOR_SCHEMA, begin_anew
+from browserid_sasl.store.database import SqliteDatabase
+from browserid_sasl.store.sqlite import (
+    ACCEPTOR_SCHEMA,
+    INITIATOR_SCHEMA,
+    SqliteAuthorityCache,
+    begin_anew,
+)
 from tests.support.forks import in_child
 from tests.support.tickets import NOW, acceptor_ticket, identity_record, initiator_ticket, tid
 
@@ -276,6 +282,16 @@ class TestRowsOfOthers:
             reads[table]()
         stores.close()
 
+    @pytest.mark.parametrize("domain", ["X'ff'", "CAST(X'ff' AS TEXT)", "7"])
+    def test_a_full_cache_with_a_name_that_is_none(self, client_file: Path, domain: str) -> None:
+        database = SqliteDatabase(client_file, INITIATOR_SCHEMA)
+        cache = SqliteAuthorityCache(database, max_entries=1)
+        database.change(f"UPDATE authority SET domain = {domain}")
+        with suppress(StoreError):
+            cache.put("example.net", DOCUMENT)
+        assert cache.get("example.net", NOW) in (None, DOCUMENT)
+        database.close()
+
 
 @pytest.fixture
 def left_behind(folder: Path) -> Path:
@@ -297,7 +313,7 @@ def left_behind(folder: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """Why a store can not be used, as everybody is told from then on."""
+    """Why a store cannot be used, as everybody is told from then on."""
     told = []
     for _ in range(3):
         with pytest.raises(DamagedStoreError) as caught:
