@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from browserid_sasl.agent import presence
 from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE, acceptor_stores, initiator_stores
 from browserid_sasl.config import Config
 from browserid_sasl.errors import DamagedStoreError
@@ -66,11 +67,13 @@ def reset(config: Config, *, server: bool) -> list[Path]:
     :raises StoreError: that cannot be done.
     """
     _check_backend(config)
+    now = system_clock()
     if server:
-        path, schema = config.store.server_directory / SERVER_DATABASE, ACCEPTOR_SCHEMA
-    else:
-        path, schema = config.store.directory / CLIENT_DATABASE, INITIATOR_SCHEMA
-    return begin_anew(path, schema, system_clock())
+        return begin_anew(config.store.server_directory / SERVER_DATABASE, ACCEPTOR_SCHEMA, now)
+    path = config.store.directory / CLIENT_DATABASE
+    moved = begin_anew(path, INITIATOR_SCHEMA, now)
+    presence.tell(person_stores(config).identities, path)
+    return moved
 
 
 def _check_backend(config: Config) -> None:

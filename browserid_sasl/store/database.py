@@ -442,7 +442,7 @@ class SqliteDatabase:
         if pages <= _CHECKED_PAGES:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":
-                raise self.damaged(verdict.replace("\n", " "))
+                raise self.damaged(_printable(verdict))
 
     def _explained(self, error: Exception) -> StoreError:
         if isinstance(error, UnicodeDecodeError):
@@ -452,10 +452,12 @@ class SqliteDatabase:
             code = sqlite3.SQLITE_NOMEM
         primary = code & 0xFF
         if primary in _DAMAGE or code in _CONTRADICTIONS:
-            return self.damaged(str(error))
+            return self.damaged(_printable(error))
         text, remedy = _REASONS.get(primary, _OTHER_REASON)
         return StoreError(
-            Code.CACHE_ERROR, f"the {self._schema.noun} {self.path} {text} ({error})", remedy
+            Code.CACHE_ERROR,
+            f"the {self._schema.noun} {self.path} {text} ({_printable(error)})",
+            remedy,
         )
 
 
@@ -538,6 +540,11 @@ def _all_rows(
 def _to_the_end(connection: sqlite3.Connection, statement: str, _parameters: Sequence[Any]) -> None:
     # `execute` takes one step of a statement without columns, and each step frees one page.
     connection.executescript(statement)
+
+
+def _printable(reason: object) -> str:
+    """What SQLite says, which may quote what a damaged file has."""
+    return repr(str(reason))[1:-1]
 
 
 def _decoded(text: bytes) -> str:
