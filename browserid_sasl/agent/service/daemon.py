@@ -127,8 +127,9 @@ class Agent:
                     yield answer("*", number, identity=each.identity, expires=str(each.expires))
                 yield answer("OK", number)
             case "LOGIN":
-                record = await self._sign_in(request)
-                yield answer("OK", number, identity=record[0], expires=str(record[1]))
+                each = await self._sign_in(request)
+                expires = str(each.expires)
+                yield answer("OK", number, identity=each.identity, expires=expires, told=each.told)
             case "LOGOUT":
                 identity = people.sign_out(self._clients.config, request.words[0])
                 yield answer("OK", number, identity=identity)
@@ -141,17 +142,16 @@ class Agent:
                     f"{request.verb[:32]!r} is no request of this protocol",
                 )
 
-    async def _sign_in(self, request: Request) -> tuple[str, int]:
+    async def _sign_in(self, request: Request) -> people.SignedIn:
         config, address = self._clients.config, request.words[0]
         password = request.values.get("password", "")
         key_type: KeyType = "RS256" if request.values.get("key_type") == "RS256" else "ES256"
 
-        def sign_in() -> tuple[str, int]:
-            record = self._sign_ins.run(
+        def sign_in() -> people.SignedIn:
+            return self._sign_ins.run(
                 address,
                 lambda: people.sign_in_with_password(config, address, password, key_type),
             )
-            return record.identity, record.expires
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, sign_in)
 

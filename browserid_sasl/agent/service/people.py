@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from browserid_sasl.agent import presence
 from browserid_sasl.agent.naming import matching
 from browserid_sasl.agent.signin import KeyType, sign_in
-from browserid_sasl.api import CLIENT_DATABASE, initiator_stores
+from browserid_sasl.api import CLIENT_DATABASE
+from browserid_sasl.api.stores import person_stores, sound_person_stores
 from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity.addresses import in_lower_case
-from browserid_sasl.store.base import IdentityRecord, InitiatorStores, system_clock
+from browserid_sasl.store.base import InitiatorStores, system_clock
 
 
 class SignIns:
@@ -25,23 +27,23 @@ class SignIns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[str, Future[IdentityRecord]] = {}
+        self._running: dict[str, Future[SignedIn]] = {}
 
-    def run(self, address: str, sign_in: Callable[[], IdentityRecord]) -> IdentityRecord:
+    def run(self, address: str, sign_in: Callable[[], SignedIn]) -> SignedIn:
         """Sign in, or wait for who does already.
 
         :raises BrowserIDError: what the sign-in raised.
         """
         key = in_lower_case(address)
         with self._lock:
-            mine: Future[IdentityRecord] = Future()
+            mine: Future[SignedIn] = Future()
             running = self._running.setdefault(key, mine)
         if running is mine:
             self._finish(key, mine, sign_in)
         return running.result()
 
     def _finish(
-        self, key: str, mine: Future[IdentityRecord], sign_in: Callable[[], IdentityRecord]
+        self, key: str, mine: Future[SignedIn], sign_in: Callable[[], SignedIn]
     ) -> None:
         try:
             mine.set_result(sign_in())
@@ -52,14 +54,30 @@ class SignIns:
                 del self._running[key]
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Somebody who has signed in.
+
+    :param identity: their e-mail address.
+    :param expires: ms, of the certificate.
+    :param told: what else the person should know, empty for nothing.
+    """
+
+    identity: str
+    expires: int
+    told: str = ""
+
+
 def sign_in_with_password(
     config: Config, address: str, password: str, key_type: KeyType
-) -> IdentityRecord:
+) -> SignedIn:
     """Have a new key certified by the identity provider of an address.
+
+    A store that is damaged is kept aside, and begun anew.
 
     :raises BrowserIDError: see `agent.signin.sign_in`.
     """
-    stores = initiator_stores(config)
+    stores, told = sound_person_stores(config)
     record = sign_in(
         address,
         password,
@@ -69,15 +87,15 @@ def sign_in_with_password(
         key_type=key_type,
     )
     _tell(config, stores)
-    return record
+    return SignedIn(record.identity, record.expires, told)
 
 
-def signed_in(config: Config) -> list[IdentityRecord]:
+def signed_in(config: Config) -> list[SignedIn]:
     """Who is signed in, those with an expired certificate too.
 
     :raises StoreError: the store cannot be read.
     """
-    return list(initiator_stores(config).identities.all())
+    return [SignedIn(each.identity, each.expires) for each in person_stores(config).identities.all()]
 
 
 def sign_out(config: Config, name: str) -> str:
@@ -88,7 +106,7 @@ def sign_out(config: Config, name: str) -> str:
     :raises CredentialError: nobody of that name is signed in, or more than one.
     :raises StoreError: the store cannot be written to.
     """
-    stores = initiator_stores(config)
+    stores = person_stores(config)
     identity = _one_of(set(_known(stores)), name)
     stores.identities.delete(identity)
     for ticket in list(stores.tickets.all(0)):
@@ -115,5 +133,4 @@ def _one_of(known: set[str], name: str) -> str:
 
 
 def _tell(config: Config, stores: InitiatorStores) -> None:
-    if config.store.backend == "sqlite":
-        presence.tell(stores.identities, config.store.directory / CLIENT_DATABASE)
+    presence.tell(stores.identities, config.store.directory / CLIENT_DATABASE)

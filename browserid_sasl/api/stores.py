@@ -1,11 +1,12 @@
-"""The stores that commands look into: those that outlive a process."""
+"""The stores that commands and the agent look into: those that outlive a process."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from browserid_sasl.agent import presence
-from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE, acceptor_stores, initiator_stores
+from browserid_sasl.api.client import CLIENT_DATABASE, initiator_stores
+from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
 from browserid_sasl.config import Config
 from browserid_sasl.errors import DamagedStoreError
 from browserid_sasl.store.base import AcceptorStores, InitiatorStores, system_clock
@@ -23,9 +24,9 @@ def server_stores(config: Config) -> AcceptorStores:
 
 
 def person_stores(config: Config) -> InitiatorStores:
-    """The stores of the person who runs the command.
+    """The stores of the person who runs the program.
 
-    :raises ConfigurationError: they would be in this command's memory.
+    :raises ConfigurationError: they would be in this program's memory.
     :raises StoreError: they can not be opened.
     """
     _check_backend(config)
@@ -33,10 +34,10 @@ def person_stores(config: Config) -> InitiatorStores:
 
 
 def sound_person_stores(config: Config) -> tuple[InitiatorStores, str]:
-    """The stores of the person who runs the command, begun anew if they are damaged.
+    """The stores of the person who runs the program, begun anew if they are damaged.
 
     :returns: the stores, and what to tell the person, empty if they were not damaged.
-    :raises ConfigurationError: they would be in this command's memory.
+    :raises ConfigurationError: they would be in this program's memory.
     :raises StoreError: they cannot be opened, or not be put aside.
     """
     try:
@@ -61,7 +62,7 @@ def _begun_anew(config: Config, error: DamagedStoreError) -> tuple[InitiatorStor
 def reset(config: Config, *, server: bool) -> list[Path]:
     """Move a store aside, damaged or not, and begin an empty one.
 
-    :param server: the servers', in place of that of the person who runs the command.
+    :param server: the servers', in place of that of the person who runs the program.
     :returns: where its files are now; none if there were none.
     :raises ConfigurationError: it would be in memory.
     :raises StoreError: that cannot be done.
