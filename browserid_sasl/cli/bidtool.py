@@ -14,9 +14,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from browserid_sasl import config
+from browserid_sasl.api.stores import person_stores, reset, server_stores
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.program import run
-from browserid_sasl.api.stores import person_stores, reset, server_stores
 from browserid_sasl.cli.tables import ANY_WIDTH, cell, empty_table, local_time, show
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe

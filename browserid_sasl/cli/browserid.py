@@ -8,10 +8,11 @@ from typing import get_args
 
 import click
 
+from browserid_sasl.agent.service.people import SignedIn
 from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.passwords import password_options, password_source
-from browserid_sasl.cli.people import SignedIn, people_of
+from browserid_sasl.cli.people import people_of
 from browserid_sasl.cli.program import run
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.identity.addresses import domain_of

@@ -42,9 +42,7 @@ class SignIns:
             self._finish(key, mine, sign_in)
         return running.result()
 
-    def _finish(
-        self, key: str, mine: Future[SignedIn], sign_in: Callable[[], SignedIn]
-    ) -> None:
+    def _finish(self, key: str, mine: Future[SignedIn], sign_in: Callable[[], SignedIn]) -> None:
         try:
             mine.set_result(sign_in())
         except BaseException as error:
@@ -95,7 +93,9 @@ def signed_in(config: Config) -> list[SignedIn]:
 
     :raises StoreError: the store cannot be read.
     """
-    return [SignedIn(each.identity, each.expires) for each in person_stores(config).identities.all()]
+    return [
+        SignedIn(each.identity, each.expires) for each in person_stores(config).identities.all()
+    ]
 
 
 def sign_out(config: Config, name: str) -> str:
