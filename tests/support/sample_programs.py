@@ -105,9 +105,9 @@ class Realm:
         issuer = email.partition("@")[2]
         return Person(email, self._provider_key, issuer, key_type=key_type, **claims)
 
-    def sign_in(self, email: str = ALICE, **claims: object) -> None:
+    def sign_in(self, email: str = ALICE, *, key_type: KeyType = "ES256", **claims: object) -> None:
         """Put somebody's key and certificate where the sample client looks for them."""
-        person = self.person(email, key_type="ES256", **claims)
+        person = self.person(email, key_type=key_type, **claims)
         path = self._folder / "client" / CLIENT_DATABASE
         identities = store.open_initiator(path, durability="process").identities
         identities.put(
