@@ -1,0 +1,67 @@
+"""The sample programs of a checkout, started as README.md says: in no environment."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl import __version__
+from tests.support.sample_programs import ROOT
+
+PROGRAMS = ("sample_client.py", "sample_server.py")
+NOTHING = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy without an environment, in a folder with spaces."""
+    top = tmp_path / "check out"
+    top.mkdir()
+    for program in PROGRAMS:
+        shutil.copy(ROOT / program, top)
+    shutil.copytree(ROOT / "browserid_sasl", top / "browserid_sasl")
+    return top
+
+
+def run(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Start a program by its name, as from a shell in some folder."""
+    return subprocess.run(
+        [program, "--version"],
+        cwd=folder,
+        env=NOTHING,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+class TestProgram:
+    @pytest.mark.parametrize("how", ["in its folder", "in another", "by a link"])
+    def test_runs_in_the_environment_beside_it(self, checkout: Path, name: str, how: str) -> None:
+        (checkout / ".venv").symlink_to(ROOT / ".venv")
+        link = checkout.parent / "a link"
+        link.symlink_to(checkout / name)
+        program = link if how == "by a link" else checkout / name
+        done = run(program, checkout if how == "in its folder" else Path("/"))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{program.name} {__version__}\n"
+
+    @pytest.mark.parametrize("made", [(), (".venv/pyvenv.cfg",), (".venv/bin/python",)])
+    def test_says_what_to_run_where_there_is_none(
+        self, checkout: Path, name: str, made: tuple[str, ...]
+    ) -> None:
+        for file in made:
+            (checkout / file).parent.mkdir(parents=True)
+            (checkout / file).touch(mode=0o755)
+        done = run(checkout / name, Path("/"))
+        assert done.returncode == os.EX_UNAVAILABLE
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"{name}: No module named ")
+        assert f"run `make demo` in {checkout}," in done.stderr
