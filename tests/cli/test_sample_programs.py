@@ -353,14 +353,20 @@ class TestCommandLine:
 
 
 class TestAddresses:
-    @pytest.mark.parametrize("limit", ["1", "10"])
-    def test_the_server_listens_on_all_of_both_families(
-        self, realm: Realm, unused_port: int, limit: str
+    @pytest.mark.parametrize(
+        ("arguments", "addresses"),
+        [
+            ((), {"127.0.0.1", "::1"}),
+            (("--max-connections", "1"), {"127.0.0.1", "::1"}),
+            (("--listen", "*"), {"0.0.0.0", "::"}),
+        ],
+    )
+    def test_the_server_listens_on_loopback_unless_it_is_told_to_listen_everywhere(
+        self, realm: Realm, unused_port: int, arguments: tuple[str, ...], addresses: set[str]
     ) -> None:
-        arguments = ["--max-connections", limit]
-        arguments += ["--config", str(realm.config_file), "-h", HOST, "-p", str(unused_port)]
-        with RunningServer(arguments) as server:
-            assert set(server.addresses(2)) == {"0.0.0.0", "::"}
+        own = ("--config", str(realm.config_file), "-h", HOST, "-p", str(unused_port))
+        with RunningServer((*own, *arguments)) as server:
+            assert set(server.addresses(2)) == addresses
             for address in ("127.0.0.1", "::1"):
                 with Wire(unused_port, address) as wire:
                     wire.string()

@@ -13,6 +13,9 @@ from typing import Final
 from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.records import Record
 
+EVERYWHERE: Final = "*"
+"""Stands for all addresses of the host."""
+
 _READ_SIZE: Final = 16384
 _CLOSE_TIME: Final = 1.0
 _RETRY_TIME: Final = 0.5
@@ -87,15 +90,20 @@ Handler = Callable[[Stream, Console], Awaitable[None]]
 def open_listeners(
     address: str | None, port: str, backlog: int, console: Console
 ) -> list[socket.socket]:
-    """Listen on every address `address` stands for, on all of the host's when None.
+    """Listen on every address `address` stands for, on the loopback interface's when None.
 
+    :param address: a name or address, or `EVERYWHERE` for all of the host's.
     :param port: number or name of a service; 0 for any that is free.
     :raises socket.gaierror: the address or the port does not resolve.
     :returns: the sockets, none if no address could be bound; the reasons were written out.
     """
     listeners = []
+    everywhere = address == EVERYWHERE
     for family, kind, protocol, _, place in socket.getaddrinfo(
-        address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        None if everywhere else address,
+        port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE if everywhere else 0,
     ):
         console.complain(f"trying {family:d}, {kind:d}, {protocol}")
         try:

@@ -19,7 +19,13 @@ from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.exchange import Exchange, Service
-from browserid_sasl.cli.sample.listening import Limits, Listening, Stream, open_listeners
+from browserid_sasl.cli.sample.listening import (
+    EVERYWHERE,
+    Limits,
+    Listening,
+    Stream,
+    open_listeners,
+)
 from browserid_sasl.cli.sample.tls import ServerTls, channel_bindings
 from browserid_sasl.config import Config, load
 from browserid_sasl.errors import LocalProtocolError
@@ -98,7 +104,12 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
     help="Domain or address that may log in; can be given several times. Without it, those whom"
     " the configuration allows, or else everybody.",
 )
-@click.option("--listen", "address", metavar="ADDRESS", help="Only address to listen on.")
+@click.option(
+    "--listen",
+    "address",
+    metavar="ADDRESS",
+    help=f"Only address to listen on; {EVERYWHERE} for all of this host.  [default: loopback]",
+)
 @click.option("--tls-cert", type=FILE, help="PEM certificate and chain; turns TLS on.")
 @click.option("--tls-key", type=FILE, help="PEM private key, if it is not with the chain.")
 @options.tls_max_option
@@ -123,7 +134,8 @@ def _known_mechanism(_: click.Context, __: click.Parameter, name: str | None) ->
 def command(**given: Any) -> int:
     """Authenticate clients by SASL and say who they are.
 
-    The flags and the protocol are those of the sample server of Cyrus SASL.
+    The flags and the protocol are those of the sample server of Cyrus SASL, which listens
+    everywhere.
     """
     settings = Settings(**given)
     if settings.tls_key is not None and settings.tls_cert is None:
