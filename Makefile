@@ -12,7 +12,8 @@ unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
-TEST_EXTRAS := adapters,idp,saml,test
+INSTALL_PACKAGES := tools/debian-base.txt
+TEST_EXTRAS := idp,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-test.txt plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo tests tools $(wildcard *.py plugin)
 
@@ -20,7 +21,7 @@ SOURCES := browserid_sasl bench demo tests tools $(wildcard *.py plugin)
 	clean test-environment
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort -u | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' Makefile $(wildcard plugin/plugin.mk) | sort -u | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: ## an identity provider, one sign-in, logins, a replay and a forgery, live
 	@tools/debian-packages.sh tools/debian-base.txt
@@ -43,11 +44,12 @@ format: test-environment ## put the sources into the form that check wants
 bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench
 
-install: install-commands ## the commands for every user of this machine (PREFIX=/usr/local)
+install: install-commands ## the commands for every user of this machine (PREFIX=/usr/local), or in a folder of yours
 uninstall: uninstall-commands ## take them away again
 
 install-commands:
-	@tools/debian-packages.sh tools/debian-base.txt
+	@tools/install.sh check '$(PREFIX)' $(INSTALL_FOLDERS)
+	@tools/debian-packages.sh $(INSTALL_PACKAGES)
 	@tools/install.sh install '$(PREFIX)'
 
 uninstall-commands:

@@ -1,11 +1,16 @@
 # The targets of the Cyrus SASL plugin, included by the Makefile of the folder above.
 
 ENVIRONMENT := $(PREFIX)/lib/browserid-sasl/env
-PLUGIN_DIR ?= $(shell pkg-config --variable=libdir libsasl2)/sasl2
+# Only root may write to libsasl2's own folder. Others have one which SASL_PATH names.
+SYSTEM_PLUGIN_DIR = $(shell pkg-config --variable=libdir libsasl2)/sasl2
+PLUGIN_DIR ?= $(if $(filter 0,$(shell id -u)),$(SYSTEM_PLUGIN_DIR),$(PREFIX)/lib/sasl2)
 MAN_DIR ?= $(PREFIX)/share/man
 PLUGIN_BUILD ?= $(CURDIR)/plugin/build
 
 build_plugin = $(MAKE) --no-print-directory -C plugin BUILD='$(PLUGIN_BUILD)' ENVIRONMENT='$(ENVIRONMENT)'
+
+INSTALL_PACKAGES += plugin/debian-build.txt
+INSTALL_FOLDERS = '$(PLUGIN_DIR)' '$(MAN_DIR)' '$(PLUGIN_BUILD)'
 
 .PHONY: plugin plugin-packages install-plugin uninstall-plugin clean-plugin
 
@@ -22,11 +27,14 @@ uninstall: uninstall-plugin
 clean: clean-plugin
 
 # A daemon that has the old file open keeps it: the new one takes its name, not its place.
-install-plugin: install-commands plugin-packages
+install-plugin: install-commands
 	@+$(build_plugin) PYTHON='$(ENVIRONMENT)/bin/python3'
 	install -D -m 644 '$(PLUGIN_BUILD)/libbrowserid.so' '$(PLUGIN_DIR)/libbrowserid.so.new'
 	mv -f '$(PLUGIN_DIR)/libbrowserid.so.new' '$(PLUGIN_DIR)/libbrowserid.so'
 	install -D -m 644 plugin/browserid-sasl.8 '$(MAN_DIR)/man8/browserid-sasl.8'
+	@[ '$(PLUGIN_DIR)' = '$(SYSTEM_PLUGIN_DIR)' ] || printf '%s\n' \
+		'programs find the plugin with this in their environment:' \
+		'    export SASL_PATH="$(PLUGIN_DIR):$(SYSTEM_PLUGIN_DIR)"'
 
 uninstall-plugin:
 	rm -f '$(PLUGIN_DIR)/libbrowserid.so' '$(MAN_DIR)/man8/browserid-sasl.8'

@@ -13,25 +13,26 @@ missing_packages() {
     done
 }
 
-# Says what went wrong, and nothing else.
-apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null >"$log" 2>&1; }
 
 # Daemons that come with the packages are started by the tests that use them, on ports of their own:
 # while the packages install, Debian's start of them is refused.
 refuse_to_start_daemons() {
     local guard=/usr/sbin/policy-rc.d
     [ ! -e "$guard" ] || return 0
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$guard"
     chmod 755 "$guard"
 }
 
 # The lists of packages are fetched only if apt can not do without: there are none, or they are old.
 install_packages() {
-    apt --simulate install --no-install-recommends "$@" 2>/dev/null || apt update
+    apt --simulate install --no-install-recommends "$@" || apt update || return
     apt install -y --no-install-recommends "$@" && return
-    apt update
-    apt install -y --no-install-recommends "$@"
+    apt update && apt install -y --no-install-recommends "$@"
 }
 
 if ! command -v dpkg-query >/dev/null; then
@@ -52,4 +53,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "==> Debian packages: ${missing[*]}"
 refuse_to_start_daemons
-install_packages "${missing[@]}"
+install_packages "${missing[@]}" || {
+    echo "They could not be installed: see that this machine reaches the archive that apt uses, then" \
+        "run the same command again (apt said: $(grep '^E:' "$log" | tail -n 1))." >&2
+    exit 1
+}

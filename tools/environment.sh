@@ -36,6 +36,6 @@ fi
 stamp=$venv/.made-for-${extras//,/-}
 if [ "$(cat "$stamp" 2>/dev/null)" != "$(made_for)" ]; then
     echo "==> Python packages: .[$extras]"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+    tools/pip-install.sh "$venv/bin/python" --editable ".[$extras]"
     made_for >"$stamp"
 fi

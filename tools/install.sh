@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Install the commands for everybody on this machine, or take them away again.
 #
-# usage: tools/install.sh install|uninstall PREFIX [EXTRAS]
+# usage: tools/install.sh check PREFIX FOLDER...
+#        tools/install.sh install|uninstall PREFIX [EXTRAS]
 #
+# `check` says, before anything is done, which of the folders can not be written to.
 # PREFIX/lib/browserid-sasl/env is a symbolic link to a virtual environment made by Debian's
 # python3, which every user can read and only this one can write; PREFIX/bin gets a link to each
 # command. A new install makes a new environment and moves the link, so that a program that runs on
@@ -10,14 +12,27 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly action=$1 prefix=$2 extras=${3:-idp}
+readonly action=$1 prefix=$2
 readonly python=/usr/bin/python3
 readonly home=$prefix/lib/browserid-sasl
-readonly commands=(bidtool browserid browserid-acceptor browserid-agent browserid-idp)
+readonly commands=(bidtool browserid browserid-acceptor browserid-idp
+    browserid-sample-client browserid-sample-server)
 
 case $prefix in /*) ;; *) echo "install: PREFIX must be an absolute path, not '$prefix'" >&2 && exit 1 ;; esac
 
 umask 022
+
+check_folders() {
+    local folder parent
+    for folder in "$home" "$prefix/bin" "$@"; do
+        parent=$folder
+        while [ ! -e "$parent" ]; do parent=$(dirname "$parent"); done
+        [ -d "$parent" ] && [ -w "$parent" ] && continue
+        echo "install: $(id -un) may not write to $folder: run this as root, or in a checkout and" \
+            "with a PREFIX of your own, such as PREFIX=\"\$HOME/.local\"" >&2
+        exit 1
+    done
+}
 
 remove_links() {
     local command
@@ -37,6 +52,7 @@ remove_environments_except() {
 
 install_commands() {
     local previous command
+    local extras=$1
     previous=$(basename "$(readlink "$home/env" || true)")
     mkdir -p "$home" "$prefix/bin"
     new=$(mktemp -d "$home/env-XXXXXXXX")
@@ -46,7 +62,7 @@ install_commands() {
     chmod 755 "$new"
     "$python" -m venv "$new"
     cp -r setup.cfg pyproject.toml README.md LICENSE browserid_sasl "$sources"
-    "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$sources[$extras]"
+    tools/pip-install.sh "$new/bin/python" "$sources[$extras]"
     rm -rf "$sources"
     ln -sfn "$(basename "$new")" "$home/env.new"
     mv -T "$home/env.new" "$home/env"
@@ -64,7 +80,8 @@ uninstall_commands() {
 }
 
 case $action in
-    install) install_commands ;;
+    check) check_folders "${@:3}" ;;
+    install) install_commands "${3:-idp}" ;;
     uninstall) uninstall_commands ;;
-    *) sed -n 's/^# usage: /usage: /p' "$0" >&2 && exit 2 ;;
+    *) sed -n -E 's/^# (usage: |       tools)/\1/p' "$0" >&2 && exit 2 ;;
 esac

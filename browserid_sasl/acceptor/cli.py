@@ -11,7 +11,7 @@ import click
 
 from browserid_sasl.acceptor.log import open_log
 from browserid_sasl.acceptor.supervisor import Supervisor
-from browserid_sasl.cli.options import FILE
+from browserid_sasl.cli.options import FILE, version_option
 from browserid_sasl.cli.program import run
 from browserid_sasl.config import load
 
@@ -19,6 +19,7 @@ _NAME: Final = "browserid-acceptor"
 
 
 @click.command()
+@version_option
 @click.option(
     "--config",
     "config_file",

@@ -8,10 +8,17 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from browserid_sasl import __version__
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 """The type of an option that names a file to read."""
+
+
+def version_option(function: F) -> F:
+    """Add ``--version``."""
+    return click.version_option(__version__, message="%(prog)s %(version)s")(function)
 
 
 def config_option(function: F) -> F:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, get_args
 import click
 
 from browserid_sasl import config
-from browserid_sasl.cli.options import config_option
+from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
@@ -35,6 +35,7 @@ _DAY_S: Final = 86_400
 
 
 @click.group()
+@version_option
 def command() -> None:
     """Run an identity provider for the e-mail addresses of a domain."""
 

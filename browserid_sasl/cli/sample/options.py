@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from browserid_sasl.cli.options import version_option
 from browserid_sasl.cli.program import execute
 from browserid_sasl.cli.sample.binding import FLAGS
 from browserid_sasl.cli.sample.console import Console
@@ -26,7 +27,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def command(function: F) -> click.Command:
     """Make a command whose help option is not ``-h``: Cyrus's server has another use for that."""
-    return click.command(context_settings={"help_option_names": ["--help"]})(function)
+    settings = {"help_option_names": ["--help"]}
+    return click.command(context_settings=settings)(version_option(function))
 
 
 def binding_flags(function: F) -> F:
