@@ -22,6 +22,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
 from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.x509 import MAX_CHAIN, SIGNING_ALGORITHMS
+from browserid_sasl.gss.x509_names import UNREADABLE
 from browserid_sasl.jose.keys import PrivateKey, public_key_from
 
 SYSTEM_BUNDLE: Final = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -60,8 +61,12 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     :raises ConfigurationError: cert-file-unreadable.
     """
     try:
-        return x509.load_pem_x509_certificates(_read_public(path))
-    except ValueError:
+        certificates = x509.load_pem_x509_certificates(_read_public(path))
+        for certificate in certificates:
+            # Parsed here, because that is when what is odd in them shows.
+            _ = certificate.subject, certificate.issuer
+        return certificates
+    except UNREADABLE:
         raise _bad_certificate(
             path, "it is not a PEM file with certificates", "convert it to PEM"
         ) from None
@@ -106,8 +111,10 @@ def _load_system_anchors() -> tuple[x509.Certificate, ...]:
         # trust none of the others.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         for pem in _split_pem(_read_public(bundle)):
-            with suppress(ValueError):
-                found.append(x509.load_pem_x509_certificate(pem))
+            with suppress(*UNREADABLE):
+                certificate = x509.load_pem_x509_certificate(pem)
+                _ = certificate.subject, certificate.issuer
+                found.append(certificate)
     return tuple(found)
 
 
@@ -148,7 +155,7 @@ def _load_key(file: Path) -> PrivateKey:
 def _belong_together(certificate: x509.Certificate, key: PrivateKey) -> bool:
     try:
         return public_key_from(certificate.public_key()) == key.public_key
-    except (BrowserIDError, ValueError):
+    except (BrowserIDError, *UNREADABLE):
         return False
 
 

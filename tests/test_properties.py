@@ -4,6 +4,7 @@ this package's errors, and nothing that was altered on the way lets anybody in a
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from browserid_sasl.cli.sample.framing import FrameReader
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, ExchangeStores
@@ -27,12 +29,17 @@ from browserid_sasl.gss.claims import (
     ReportedError,
     Response,
 )
+from browserid_sasl.gss.context import ContextFlag, SecurityContext
 from browserid_sasl.gss.dialects import DIALECTS, read_audience
 from browserid_sasl.gss.ecdh import EcdhKey
+from browserid_sasl.gss.export import import_context
+from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import CURVES, P256, Curve, mechanism_by_name
-from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.names import ServiceName, UserName
+from browserid_sasl.gss.negoex import acceptor_metadata, read_acceptor_metadata
+from browserid_sasl.gss.saml import saml_attributes
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.addresses import domain_of
@@ -51,16 +58,24 @@ from browserid_sasl.jose.keys import (
     public_key_from,
 )
 from browserid_sasl.jose.secrets import SecretKey
+from browserid_sasl.printer import decode as decode_written
+from browserid_sasl.printer import describe, lines
 from browserid_sasl.records import replace
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.channel_binding import tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
 from browserid_sasl.store import memory_acceptor, memory_initiator
-from tests.support.exchanges import first_token, log_in
+from tests.support.exchanges import (
+    first_token,
+    log_in,
+    server_certificate,
+    server_credential,
+    server_trust,
+)
 from tests.support.forging import dump
 from tests.support.sasl import make_client, make_server
-from tests.support.world import ALICE, IMAP, START, World, key, support_document
+from tests.support.world import AES128, ALICE, HOUR, IMAP, START, World, key, support_document
 
 SECRET = SecretKey(bytes(32))
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -215,6 +230,7 @@ class TestRoundTrips:
             ticket=st.none() | st.builds(IssuedTicket, texts, times),
             jti=st.none() | octets,
             nonce=st.none() | octets,
+            request=st.none() | octets,
             clock=st.none() | times,
         )
     )
@@ -286,6 +302,37 @@ def settle(parse: Callable[..., object], *arguments: Any) -> None:
         assert error.code.text
 
 
+def read_frames(data: bytes) -> None:
+    for read in (FrameReader.read_string, FrameReader.read_reply):
+        frames = FrameReader()
+        frames.feed(data)
+        frames.feed(b"")
+        while read(frames) is not None:
+            pass
+
+
+def described(data: bytes) -> None:
+    node = describe(data, START)
+    assert node is None or all(line.isprintable() for line in lines(node))
+
+
+def context_with_saml(data: bytes) -> SecurityContext:
+    claim = base64.b64encode(data).decode()
+    return SecurityContext(
+        mechanism=AES128,
+        is_initiator=False,
+        identity=ALICE,
+        target=IMAP,
+        issuer="idp.test",
+        expires=START + HOUR,
+        flags=ContextFlag.TRANSFERABLE,
+        ticket_used=False,
+        extra_round_trip=False,
+        attributes={"saml": claim},
+        root_key=None,
+    )
+
+
 PARSERS_OF_OCTETS: dict[str, Callable[[bytes], object]] = {
     "JSON": lambda data: strict_json.parse_object(data, "it"),
     "backed assertion": BackedAssertion.parse,
@@ -295,6 +342,14 @@ PARSERS_OF_OCTETS: dict[str, Callable[[bytes], object]] = {
     "token identifier": lambda data: tokens.unframe(data, TokenId.INITIATOR),
     "private key": PrivateKey.from_pem,
     "TLS certificate": tls_server_end_point,
+    "server's certificate": lambda data: server_trust().verify((data,), IMAP, START),
+    "exported name": import_exported_name,
+    "exported context": lambda data: import_context(data, bytes(32), START),
+    "SAML assertion": lambda data: saml_attributes(context_with_saml(data), START),
+    "server's metadata": lambda data: read_acceptor_metadata(data, server_trust(), IMAP, START),
+    "frames of the sample programs": read_frames,
+    "description": described,
+    "written token": decode_written,
 }
 PARSERS_OF_TEXT: dict[str, Callable[[str], object]] = {
     "base64url": lambda text: b64.decode(text, "it"),
@@ -320,7 +375,18 @@ def valid_octets(name: str) -> bytes:
         "frame": tokens.wrap_initial(P256_OID, b"c,token"),
         "token identifier": b"c,token",
         "private key": key("alice", "ES256").to_pem(),
-        "TLS certificate": b"0\x820\x82",
+        "TLS certificate": server_certificate().der,
+        "server's certificate": server_certificate().der,
+        "exported name": export_name(UserName.make(ALICE), AES128),
+        "exported context": b"BIDX\1" + bytes(40),
+        "SAML assertion": b'<Assertion xmlns="urn:oasis:names:tc:SAML:2.0:assertion">'
+        b'<Issuer>x</Issuer><Conditions NotBefore="2020-01-01T00:00:00Z"/><AttributeStatement>'
+        b'<Attribute Name="n"><AttributeValue>v</AttributeValue></Attribute>'
+        b"</AttributeStatement></Assertion>",
+        "server's metadata": acceptor_metadata(server_credential(), START),
+        "frames of the sample programs": b"C{5}\r\nhelloC{0}\r\nO",
+        "description": tokens.wrap_initial(P256_OID, first_token(world)),
+        "written token": acceptor_metadata(server_credential(), START),
         "base64url": b"Zm9vYg==",
         "token": jwt.sign({"a": 1}, SECRET, x5c=[b"certificate"]).encode(),
         "certificate": world.person.certificate().encode(),
@@ -334,6 +400,10 @@ def valid_octets(name: str) -> bytes:
 P256_OID = (1, 3, 6, 1, 4, 1, 5322, 24, 1, 17)
 
 
+LONG_LENGTHS = (b"\x80", b"\x81\xff", b"\x84" + b"\xff" * 4, b"\x88" + b"\xff" * 8, b"\xff" * 128)
+"""Of BER: without an end, or longer than anything."""
+
+
 @st.composite
 def mutations(draw: st.DrawFn, original: bytes) -> bytes:
     """The octets with a few places overwritten, cut out, doubled or filled in."""
@@ -341,13 +411,15 @@ def mutations(draw: st.DrawFn, original: bytes) -> bytes:
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(data)))
         to = draw(st.integers(at, min(len(data), at + 40)))
-        kind = draw(st.sampled_from(["cut", "double", "fill", "flip"]))
+        kind = draw(st.sampled_from(["cut", "double", "fill", "length", "flip"]))
         if kind == "cut":
             del data[at:to]
         elif kind == "double":
             data[at:at] = data[at:to]
         elif kind == "fill":
             data[at:to] = draw(st.binary(max_size=10))
+        elif kind == "length":
+            data[at : at + 1] = draw(st.sampled_from(LONG_LENGTHS))
         elif at < len(data):
             data[at] ^= 1 << draw(st.integers(0, 7))
     return bytes(data)

@@ -21,7 +21,7 @@ from browserid_sasl import x509_files
 from browserid_sasl.errors import Code, ConfigurationError
 from browserid_sasl.gss.x509 import X509Trust
 from browserid_sasl.x509_files import load_anchors, load_server_credential
-from tests.support.certificates import Issued, authority, issue, names
+from tests.support.certificates import Issued, authority, issue, names, oddly_named
 from tests.support.forks import in_child
 from tests.support.world import IMAP, START
 
@@ -126,6 +126,25 @@ class TestSystemAnchors:
         monkeypatch.setenv("SSL_CERT_FILE", str(files.folder / "absent"))
         monkeypatch.setattr(x509_files, "SYSTEM_BUNDLE", files.folder / "absent as well")
         assert len(load_anchors()) > 10
+
+
+class TestOddlyNamedCertificates:
+    """The common name is of a type that no text has."""
+
+    ODD = load_der_x509_certificate(oddly_named(ROOT, 3)).public_bytes(Encoding.PEM)
+
+    def test_a_file_with_one_is_refused(self, files: Files) -> None:
+        assert refuse(load_anchors, files("odd.pem", ROOT.pem + self.ODD)).code is (
+            Code.CERT_FILE_UNREADABLE
+        )
+        odd = files("server.crt", self.ODD)
+        assert refuse(load_server_credential, odd, files.key()).code is Code.CERT_FILE_UNREADABLE
+
+    def test_one_among_the_systems_is_left_out(
+        self, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(files("all.pem", ROOT.pem + self.ODD)))
+        assert load_anchors() == (ROOT.certificate,)
 
 
 class TestServerCredential:

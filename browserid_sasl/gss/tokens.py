@@ -79,20 +79,19 @@ def unwrap_initial(octets: bytes) -> tuple[tuple[int, ...], bytes]:
     end = start + 2 + (octets[start + 1] if length > 1 else 0)
     if octets[start : start + 1] != bytes([_OID_TAG]) or end > len(octets):
         raise _bad_header("it names no mechanism")
+    if end - start > _MAX_OID:
+        raise _bad_header("its mechanism is no object identifier of a sane length")
     return _read_oid(octets[start:end]), octets[end:]
 
 
 def _read_oid(encoded: bytes) -> tuple[int, ...]:
-    from pyasn1.codec.der import decoder, encoder  # noqa: PLC0415
-    from pyasn1.error import PyAsn1Error  # noqa: PLC0415
     from pyasn1.type.univ import ObjectIdentifier  # noqa: PLC0415
 
-    try:
-        oid, _ = decoder.decode(encoded, asn1Spec=ObjectIdentifier())
-    except PyAsn1Error:
-        raise _bad_header("its mechanism is not an object identifier") from None
-    if len(encoded) > _MAX_OID or encoder.encode(oid) != encoded:
-        raise _bad_header("its mechanism is not in DER")
+    from browserid_sasl.gss.der import read_der  # noqa: PLC0415
+
+    oid = read_der(encoded, ObjectIdentifier())
+    if oid is None:
+        raise _bad_header("its mechanism is not an object identifier in DER")
     return tuple(oid)
 
 

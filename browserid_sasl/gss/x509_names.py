@@ -12,8 +12,6 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from pyasn1.codec.der import decoder
-from pyasn1.error import PyAsn1Error
 from pyasn1.type.char import IA5String
 from service_identity.exceptions import CertificateError, VerificationError
 from service_identity.hazmat import (
@@ -27,6 +25,7 @@ from service_identity.hazmat import (
 )
 
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.gss.der import read_der
 from browserid_sasl.gss.names import ServiceName
 
 ID_ON_DNS_SRV: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
@@ -34,6 +33,7 @@ ID_ON_DNS_SRV: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
 
 UNREADABLE: Final = (
     ValueError,
+    TypeError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.InvalidVersion,
@@ -83,11 +83,8 @@ def names_of(leaf: x509.Certificate) -> tuple[list[str], list[str]]:
 
 
 def _srv_name(der: bytes) -> str:
-    try:
-        value, _ = decoder.decode(der, asn1Spec=IA5String())
-        return bytes(value).decode("ascii")
-    except (PyAsn1Error, UnicodeDecodeError):
-        return ""
+    value = read_der(der, IA5String())
+    return str(value) if value is not None and str(value).isascii() else ""
 
 
 def _host_patterns(names: Iterable[str]) -> list[CertificatePattern]:

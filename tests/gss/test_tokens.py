@@ -97,6 +97,13 @@ class TestTheFrameOfRfc2743:
             ("6005068102" + "2b06", Code.BAD_TOKEN_HEADER),
             ("600c040a2b06010401a94a180111", Code.BAD_TOKEN_HEADER),
             ("6023" + "0621" + "2b" * 33, Code.BAD_TOKEN_HEADER),
+            ("60818a" + "0688" + "ff" * 8 + "00" * 128, Code.BAD_TOKEN_HEADER),
+            ("60818a" + "0688" + "7f" * 8 + "00" * 128, Code.BAD_TOKEN_HEADER),
+            ("608186" + "0684" + "ffffffff" + "00" * 128, Code.BAD_TOKEN_HEADER),
+            ("608182" + "0680" + "00" * 128, Code.BAD_TOKEN_HEADER),
+            ("608201" + "01" + "06ff" + "ff" * 255, Code.BAD_TOKEN_HEADER),
+            ("6083ffffff" + "060a", Code.TOKEN_TRUNCATED),
+            ("6088" + "ff" * 8 + "060a", Code.BAD_TOKEN_HEADER),
         ],
     )
     def test_anything_but_der_is_refused(self, octets: str, code: Code) -> None:

@@ -26,6 +26,7 @@ from tests.support.certificates import (
     forge,
     issue,
     names,
+    oddly_named,
     srv_name,
     usage,
 )
@@ -205,6 +206,20 @@ class TestChain:
 def verify_through(extension: x509.ExtensionType) -> Any:
     middle = authority("middle", ROOT, extension)
     return verify([leaf(issuer=middle), middle])
+
+
+class TestOddNames:
+    """What `cryptography` raises for them is not always what one expects."""
+
+    BIT_STRING, OCTET_STRING = 3, 4
+
+    def test_a_common_name_of_bits(self) -> None:
+        odd = oddly_named(ROOT, self.BIT_STRING)
+        refuse_untrusted("can not be read", [odd])
+        refuse_untrusted("can not be read", [leaf(), odd])
+
+    def test_a_common_name_of_octets_is_none_of_our_business(self) -> None:
+        assert verify([oddly_named(ROOT, self.OCTET_STRING)])
 
 
 class TestValidity:
@@ -410,8 +425,14 @@ class TestServiceNames:
 
     @pytest.mark.parametrize(
         "value",
-        [b"\x05\x00", b"\x0c\x16_imap.mail.example.com", b"\x16\x06_imap\xe9"],
-        ids=["nothing", "another type", "not ASCII"],
+        [
+            b"\x05\x00",
+            b"\x0c\x16_imap.mail.example.com",
+            b"\x16\x06_imap\xe9",
+            b"\x36\x0a\x16\x88" + b"\xff" * 8,
+            b"\x16\x82\x04\x00" + b"_" * 1024,
+        ],
+        ids=["nothing", "another type", "not ASCII", "too long inside", "too long"],
     )
     def test_a_service_name_that_can_not_be_read_is_one_all_the_same(self, value: bytes) -> None:
         unreadable = x509.OtherName(srv_name("").type_id, value)

@@ -23,7 +23,7 @@ from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe, lines
 from tests.support import vectors
-from tests.support.certificates import authority, issue, names
+from tests.support.certificates import authority, issue, names, oddly_named
 from tests.support.world import (
     AES128,
     ALICE,
@@ -317,6 +317,15 @@ class TestJwts:
     def test_odd_x509_certificates(self, x5c: object, line: str) -> None:
         header = b64.encode(json.dumps({"alg": "RS256", "x5c": x5c}).encode())
         assert line in text_of(f"C,~{header}.e30.AAAA".encode())
+
+    def test_a_certificate_whose_common_name_is_no_text(self) -> None:
+        odd = oddly_named(authority("root"), 3)
+        shown = text_of(jwt.sign({}, key("alice"), x5c=[odd]).encode())
+        assert f"x5c[0]: {len(odd)} octets that are no X.509 certificate" in shown
+
+    def test_a_frame_whose_lengths_are_too_long(self) -> None:
+        framed = b"\x60\x81\x8a\x06\x88" + b"\xff" * 8 + bytes(128)
+        assert "its mechanism is no object identifier" in text_of(framed)
 
     def test_an_x509_key_that_signs_nothing_here(self) -> None:
         odd = issue("odd", authority("root"), key=ed25519.Ed25519PrivateKey.generate())

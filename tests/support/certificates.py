@@ -105,6 +105,12 @@ def forge(issued: Issued, issuer: Issued, old: bytes, new: bytes) -> bytes:
     return bytes(encoder.encode(parts))
 
 
+def oddly_named(issuer: Issued, tag: int) -> bytes:
+    """A certificate whose common name is of this type of ASN.1, where it is a text otherwise."""
+    usual = issue("eight...", issuer, names(["mail.example.com"]))
+    return forge(usual, issuer, b"\x0c\x08eight...", bytes([tag, 8, 0]) + b"ight...")
+
+
 def authority(
     name: str,
     issuer: Issued | None = None,
