@@ -246,6 +246,10 @@ class StoreError(BrowserIDError):
     """A replay, ticket, key or authority store can not be read or written."""
 
 
+class DamagedStoreError(StoreError):
+    """A store is not as it was left: something in it was changed from outside, or is lost."""
+
+
 class ConfigurationError(BrowserIDError):
     """A configuration file, or an option, is not valid.
 

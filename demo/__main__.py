@@ -1,4 +1,4 @@
-"""An identity provider, one sign-in, two logins, a replay and a forgery, over real sockets.
+"""An identity provider, a sign-in, two logins, a replay, a forgery, a stranger, over real sockets.
 
 Everything runs in a temporary folder, as an empty home, and is gone at the end. Exits with status 1
 as soon as a step does not show what it has to.
@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, NoReturn
 
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
+from browserid_sasl.cli.sample.options import NOT_AUTHENTICATED
 from browserid_sasl.jose import b64
 from demo.stage import (
     ENDING_SIGNALS,
@@ -31,13 +32,19 @@ from demo.stage import (
 
 DOMAIN: Final = "example.test"
 ALICE: Final = f"alice@{DOMAIN}"
+STRANGERS_DOMAIN: Final = "stranger.test"
+MALLORY: Final = f"mallory@{STRANGERS_DOMAIN}"
 MECHANISM: Final = "BROWSERID-AES128"
 PORT: Final = 5556
 HOUR_MS: Final = 3_600_000
 WELCOME: Final = f"successful authentication '{re.escape(ALICE)}'"
 
 CONFIGURATION_FILE: Final = "browserid.toml"
-CONFIGURATION: Final = """\
+STRANGERS_FILE: Final = "stranger.toml"
+CONFIGURATION: Final = f"""\
+[server]
+allow = ["{DOMAIN}"]
+
 [store]
 directory = "alice"
 server_directory = "server"
@@ -45,11 +52,18 @@ server_directory = "server"
 [idp]
 directory = "idp"
 """
+STRANGERS_CONFIGURATION: Final = """\
+[store]
+directory = "mallory"
+
+[idp]
+directory = "strangers-idp"
+"""
 
 AUTHORITY: Final = """\
 [authorities."{domain}"]
 url = "{url}"
-ca_file = "idp/tls/ca.pem"
+ca_file = "{folder}/tls/ca.pem"
 """
 
 
@@ -76,23 +90,28 @@ class Demonstration:
         self._log_in_by_ticket(provider, server, port)
         self._replay(first, server, port)
         self._tamper(first, server, port)
+        server.stop()
+        self._refuse_stranger()
 
     def _start_provider(self) -> Program:
         headline(f"1. An identity provider for {DOMAIN} starts")
-        file = self._folder / CONFIGURATION_FILE
-        file.write_text(CONFIGURATION)
+        self._append(CONFIGURATION, CONFIGURATION_FILE)
         self._stage.run("browserid-idp", "init", "--domain", DOMAIN, "--local-tls")
         self._stage.run(
             "browserid-idp", "add-user", "--password-fd", "0", ALICE, keyboard=self._password
         )
         provider = self._stage.start("idp", "browserid-idp", "serve", "--port", "0")
-        url = provider.wait_for(rf"serving {re.escape(DOMAIN)} at (https://\S+)")[1]
-        provider.show()
-        authority = AUTHORITY.format(domain=DOMAIN, url=url)
-        file.write_text(f"{CONFIGURATION}\n{authority}")
+        authority = _authority(provider, DOMAIN, "idp")
+        self._append(authority, CONFIGURATION_FILE)
         explain("As no domain name leads there, the other programs are told where it is:")
         show(authority.splitlines(), f"{CONFIGURATION_FILE} | ")
         return provider
+
+    def _append(self, text: str, *names: str) -> None:
+        """Add a section to configuration files."""
+        for name in names:
+            with (self._folder / name).open("a") as file:
+                file.write(f"{text}\n")
 
     def _sign_in(self) -> None:
         headline("2. Alice signs in to it, once")
@@ -104,6 +123,11 @@ class Demonstration:
 
     def _start_server(self) -> tuple[Program, int]:
         headline("3. A server starts, and alice logs in with her certificate")
+        explain(f"Who may log in to it is in {CONFIGURATION_FILE}:")
+        show(CONFIGURATION.splitlines()[:2], f"{CONFIGURATION_FILE} | ")
+        return self._serve()
+
+    def _serve(self) -> tuple[Program, int]:
         port = _free_port()
         server = self._stage.start(
             "server",
@@ -156,6 +180,36 @@ class Demonstration:
         _present(_with_later_expiry(message), port)
         server.wait_for("signature")
         _show_connection(server)
+
+    def _refuse_stranger(self) -> None:
+        headline(f"7. Mallory signs in at an identity provider of her own, {STRANGERS_DOMAIN}")
+        self._append(STRANGERS_CONFIGURATION, STRANGERS_FILE)
+        with_hers = ("--config", STRANGERS_FILE)
+        password = ("--password-fd", "0")
+        init = ("init", *with_hers, "--domain", STRANGERS_DOMAIN, "--local-tls")
+        self._stage.run("browserid-idp", *init)
+        add_user = ("add-user", *with_hers, *password, MALLORY)
+        self._stage.run("browserid-idp", *add_user, keyboard=self._password)
+        serve = ("serve", *with_hers, "--port", "0")
+        provider = self._stage.start("strangers-idp", "browserid-idp", *serve)
+        authority = _authority(provider, STRANGERS_DOMAIN, "strangers-idp")
+        self._append(authority, STRANGERS_FILE, CONFIGURATION_FILE)
+        login = ("login", *with_hers, *password, MALLORY)
+        self._stage.run("browserid", *login, keyboard=self._password)
+        explain("All of that is genuine, and the server knows where to ask. It is started anew:")
+        server, port = self._serve()
+        arguments = (*with_hers, "-p", str(port), "-m", MECHANISM, "localhost")
+        self._stage.run("./sample_client.py", *arguments, status=NOT_AUTHENTICATED)
+        server.wait_for(f"{re.escape(MALLORY)} may not log in")
+        _show_connection(server)
+        explain("Everybody can have a domain. Who may log in, the server has to be told.")
+
+
+def _authority(provider: Program, domain: str, folder: str) -> str:
+    """What tells other programs where a provider is that has just been started."""
+    url = provider.wait_for(rf"serving {re.escape(domain)} at (https://\S+)")[1]
+    provider.show()
+    return AUTHORITY.format(domain=domain, url=url, folder=folder)
 
 
 def _show_connection(server: Program) -> None:

@@ -147,17 +147,18 @@ class Stage:
                 if error is not None:
                     program.show()
 
-    def run(self, *command: str, keyboard: str = "") -> list[str]:
+    def run(self, *command: str, keyboard: str = "", status: int = 0) -> list[str]:
         """Run a program to its end and show what it writes; the lines.
 
         :param keyboard: what it gets on standard input; not shown.
-        :raises StepFailedError: it fails.
+        :param status: what it has to exit with.
+        :raises StepFailedError: it ends otherwise.
         """
         show_command(command)
         program = self._start("", command)
         program.finish(keyboard)
         lines = program.show()
-        if program.status != 0:
+        if program.status != status:
             raise StepFailedError(f"{command[0]} ended with status {program.status}")
         return lines
 

@@ -58,6 +58,8 @@ def test_it_shows_every_step(tmp_path: Path) -> None:
     assert "presented before" in output
     assert "signature" in output
     assert output.count("The server's verdict: NO") == 2
+    assert "mallory@stranger.test may not log in to this service" in output
+    assert "the server said: no-local-mapping" in output
     assert list(tmp_path.iterdir()) == []
     assert processes_in(tmp_path) == []
 

@@ -23,7 +23,7 @@ AES128 = "BROWSERID-AES128"
 
 NEVER = {
     # HTTP, HTML, databases and commands: other programs of this package.
-    *("requests", "urllib3", "certifi", "http", "ssl", "starlette", "anyio", "uvicorn", "jinja2"),
+    *("httpcore", "h11", "certifi", "http", "ssl", "starlette", "anyio", "uvicorn", "jinja2"),
     *("sqlalchemy", "argon2", "redis", "click", "rich", "cffi"),
     # X.509, ASN.1 and XML: mutual authentication, plain GSS-API framing and SAML.
     *("pyasn1", "cryptography.x509", "service_identity", "attr", "lxml", "defusedxml", "signxml"),

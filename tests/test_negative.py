@@ -829,9 +829,9 @@ CONFIGURATION: dict[str, tuple[str, int, str]] = {
         "client.identity is 'alice', which is not an e-mail address",
     ),
     "an authority without quotes": (
-        "[authorities.example]\nurl = 3\n",
-        2,
-        "authorities.example.url has to be text, not a whole number",
+        "[authorities.example.org]\nurl = 3\n",
+        1,
+        "the domain in the name of the section is not in quotes",
     ),
     "half of a pair": (
         '[server]\nx509_key = "key.pem"\n',

@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 readonly action=$1 prefix=$2
 readonly python=/usr/bin/python3
 readonly home=$prefix/lib/browserid-sasl
-readonly commands=(bidtool browserid browserid-acceptor browserid-idp
+readonly commands=(bidtool browserid browserid-acceptor browserid-agent browserid-idp
     browserid-sample-client browserid-sample-server)
 
 case $prefix in /*) ;; *) echo "install: PREFIX must be an absolute path, not '$prefix'" >&2 && exit 1 ;; esac

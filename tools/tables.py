@@ -111,6 +111,9 @@ DISCOVERY: Final = (
         "time to fetch a document, from the look-up of the name on", "[discovery] timeout", "ms"
     ),
     Amount("size of a document", "[discovery] max_size", "octets"),
+    Amount("size of its headers and framing", "discovery.https.MAX_OVERHEAD", "octets"),
+    Amount("documents fetched at once for strangers", "[discovery] max_lookups"),
+    Amount("one in so many of them for one domain", "discovery.rooms.PARTY_SHARE"),
     Amount("delegations followed", "identity.authority.MAX_DELEGATIONS"),
     Amount("keys in a document besides the first", "identity.support.MAX_KEYS"),
     Amount(

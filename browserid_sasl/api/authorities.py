@@ -42,5 +42,7 @@ class _FetcherOnDemand:
         if self._fetcher is None:
             from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415
 
-            self._fetcher = HttpsFetcher(config.discovery, config.authorities)
+            self._fetcher = HttpsFetcher(
+                config.discovery, config.authorities, known=config.server.secondary_authorities
+            )
         return self._fetcher.fetch(domain, principal_domain)

@@ -14,9 +14,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from browserid_sasl import config
+from browserid_sasl.api.stores import person_stores, reset, server_stores
 from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.cli.program import run
-from browserid_sasl.cli.stores import person_stores, server_stores
 from browserid_sasl.cli.tables import ANY_WIDTH, cell, empty_table, local_time, show
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
@@ -28,6 +28,13 @@ from browserid_sasl.store.base import (
     InitiatorTicket,
     system_clock,
 )
+
+_AFTER_SERVER: Final = (
+    "An assertion that was presented before is new to it. Start the services when all of those have"
+    " expired: that is after the lifetime that clients give them (`assertion_lifetime`, 5 minutes)"
+    " and `clock_skew` (5 minutes). Or start them now with `extra_round_trip` on."
+)
+_AFTER_CLIENT: Final = "Nobody is signed in: `browserid login ADDRESS` does that."
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -147,6 +154,20 @@ def destroy(server: bool, config_file: Path | None) -> None:
     gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
     click.echo(f"{_count(gone, 'ticket')} forgotten")
     click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
+
+
+@command.command("reset")
+@store_options
+def reset_store(server: bool, config_file: Path | None) -> None:
+    """Move a store aside, damaged or not, and begin an empty one.
+
+    Stop what uses it first. A server's new store does not know which assertions were presented
+    before.
+    """
+    for moved in reset(config.load(config_file), server=server):
+        click.echo(f"kept as {moved}")
+    click.echo("the store is empty")
+    click.echo(_AFTER_SERVER if server else _AFTER_CLIENT, err=True)
 
 
 @command.group()

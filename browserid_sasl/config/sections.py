@@ -260,6 +260,14 @@ class DiscoveryConfig(Record):
         "Size of the largest document read.",
         unit="octets",
     )
+    max_lookups: int = options.count(
+        64,
+        1,
+        1024,
+        "How many documents a process fetches at once from providers that the configuration does"
+        " not name; one domain with all that is below it gets a quarter. A login that would take"
+        " one more is refused for now. As many again are for providers that it does name.",
+    )
     ca_file: Path | None = options.path(
         "PEM file with the authorities whose certificates are believed of an identity"
         " provider's web server, in place of the usual ones.",

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import queue
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import Final
 
 from browserid_sasl.discovery.public_addresses import Address, is_public
+from browserid_sasl.discovery.rooms import Room, no_room
 from browserid_sasl.errors import Code, DiscoveryError
-from browserid_sasl.records import Record
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer, WriteableBuffer
+from browserid_sasl.records import Record, field
 
 Resolver = Callable[[str], Sequence[str]]
 """Names to addresses in text form. Raises OSError."""
 Connector = Callable[[tuple[str, int], float], socket.socket]
 """Opens a TCP connection to an address and port within a time (s). Raises OSError."""
+
+_NAMES: Final = 64
 
 
 class Deadline(Record):
@@ -58,27 +57,6 @@ class Deadline(Record):
         return seconds
 
 
-class DeadlineSocket(ssl.SSLSocket):
-    """A TLS connection whose every read and write ends at one deadline.
-
-    Python's own timeout starts anew with each octet that arrives.
-    """
-
-    deadline: Deadline | None = None
-
-    def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
-        self._limit()
-        return super().recv_into(buffer, nbytes, flags)
-
-    def sendall(self, data: ReadableBuffer, flags: int = 0) -> None:
-        self._limit()
-        super().sendall(data, flags)
-
-    def _limit(self) -> None:
-        if self.deadline is not None:
-            self.settimeout(self.deadline.remaining())
-
-
 def system_resolver(host: str) -> list[str]:
     """Ask the system's resolver."""
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
@@ -89,16 +67,19 @@ class Dialer(Record):
 
     :param resolver: names to addresses.
     :param connector: addresses to connections.
+    :param names: room for the names that are being resolved.
     """
 
     resolver: Resolver = system_resolver
     connector: Connector = socket.create_connection
+    names: Room = field(default_factory=lambda: Room(_NAMES, _NAMES))
 
     def dial(self, host: str, port: int, deadline: Deadline, *, private: bool) -> socket.socket:
         """Connect to one of the host's addresses.
 
         :param private: whether addresses that are not public are permitted.
-        :raises DiscoveryError: http-error: no address, a forbidden one, or nobody answers there.
+        :raises DiscoveryError: http-error: no address, a forbidden one, or nobody answers there;
+            unavailable: too many names are being resolved.
         """
         addresses = self._resolve(host, deadline)
         if not private:
@@ -125,21 +106,29 @@ class Dialer(Record):
         except (OSError, ValueError) as error:
             raise DiscoveryError(
                 Code.HTTP_ERROR,
-                f"the name {host} can not be resolved ({_reason(error)})",
+                f"the name {host} cannot be resolved ({_reason(error)})",
                 "see whether the domain is spelled right and the network is up",
             ) from None
 
     def _resolve_in_time(self, host: str, deadline: Deadline) -> Sequence[str]:
         # The system's resolver takes no timeout, so it is left behind in a thread when it is slow.
+        # The thread keeps its place until it ends: there are never more of them than places.
         answers: queue.SimpleQueue[Sequence[str] | Exception] = queue.SimpleQueue()
+        leave = self.names.enter(host)
 
         def ask() -> None:
             try:
                 answers.put(self.resolver(host))
             except (OSError, ValueError) as error:
                 answers.put(error)
+            finally:
+                leave()
 
-        threading.Thread(target=ask, name="resolve", daemon=True).start()
+        try:
+            threading.Thread(target=ask, name="resolve", daemon=True).start()
+        except RuntimeError:
+            leave()
+            raise no_room(host) from None
         try:
             answer = answers.get(timeout=deadline.remaining())
         except queue.Empty:

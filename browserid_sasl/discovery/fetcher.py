@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery.dialing import Dialer
 from browserid_sasl.discovery.https import Answer, HttpsClient, Origin
 from browserid_sasl.discovery.lifetime import lifetime
+from browserid_sasl.discovery.rooms import Rooms, rooms_for_configured, rooms_for_strangers
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
 from browserid_sasl.pinned_files import read_pinned
+from browserid_sasl.records import replace
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 
@@ -24,6 +26,8 @@ class HttpsFetcher:
 
     :param discovery: limits, trust anchors, and hosts that may have private addresses.
     :param authorities: by domain, where its provider is if not at https://DOMAIN.
+    :param known: further domains that are no strangers': no stranger's look-up keeps one of
+        theirs waiting.
     :param dialer: opens the connections.
     """
 
@@ -32,24 +36,26 @@ class HttpsFetcher:
         discovery: DiscoveryConfig,
         authorities: Mapping[str, AuthorityOverride],
         *,
+        known: Collection[str] = (),
         dialer: Dialer | None = None,
     ) -> None:
         self._discovery = discovery
         self._authorities = authorities
-        self._client = HttpsClient(
-            discovery.timeout_ms / 1000, discovery.max_size, dialer or Dialer()
-        )
+        self._known = frozenset((*known, *authorities, *discovery.private_hosts))
+        dialer = dialer or Dialer()
+        self._strangers = _client(discovery, dialer, rooms_for_strangers(discovery.max_lookups))
+        self._configured = _client(discovery, dialer, rooms_for_configured(discovery.max_lookups))
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         """The document that `domain` publishes about `principal_domain`.
 
-        :raises DiscoveryError: http-error.
+        :raises DiscoveryError: http-error; unavailable when too many are being asked.
         """
         pinned = read_pinned(self._authorities, domain, self._discovery.max_size)
         if pinned is not None:
             return pinned
         origin = self._origin(domain, self._override(domain))
-        answer = self._client.get(origin, WELL_KNOWN, {"domain": principal_domain})
+        answer = self._client(domain).get(origin, WELL_KNOWN, {"domain": principal_domain})
         if answer.status != 200:
             raise DiscoveryError(
                 Code.HTTP_ERROR,
@@ -64,12 +70,15 @@ class HttpsFetcher:
 
         :param path: absolute path on the provider's server.
         :returns: the provider's answer, also when it refused: always JSON.
-        :raises DiscoveryError: http-error.
+        :raises DiscoveryError: http-error, unavailable.
         """
         origin = self._origin(domain, self._override(domain))
-        answer = self._client.post(origin, path, body)
+        answer = self._client(domain).post(origin, path, body)
         _check_type(origin, answer)
         return answer
+
+    def _client(self, domain: str) -> HttpsClient:
+        return self._configured if domain in self._known else self._strangers
 
     def _override(self, domain: str) -> AuthorityOverride:
         return self._authorities.get(domain, AuthorityOverride())
@@ -83,22 +92,29 @@ class HttpsFetcher:
         return Origin(f"https://{domain}", ca_file, private=private)
 
 
+def _client(discovery: DiscoveryConfig, dialer: Dialer, rooms: Rooms) -> HttpsClient:
+    dialer = replace(dialer, names=rooms.names)
+    return HttpsClient(discovery.timeout_ms / 1000, discovery.max_size, dialer, rooms.documents)
+
+
 def _check_domain(domain: str) -> None:
     if not is_domain(domain) or domain.endswith(".localhost"):
         raise DiscoveryError(
             Code.HTTP_ERROR,
-            f"{domain[:253]!r} can not have an identity provider: it is not a public domain name",
+            f"{domain[:253]!r} cannot have an identity provider: it is not a public domain name",
             "a domain has a dot in it and is no IP address; one of a closed network needs "
             "`url` in its [authorities] section",
         )
 
 
 def _check_type(origin: Origin, answer: Answer) -> None:
-    media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or "Content-Encoding" in answer.headers:
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or "content-encoding" in answer.headers:
+        # What a stranger's server says is shown cut, and escaped.
+        said = ascii(media_type[:80]) if media_type else "something"
         raise DiscoveryError(
             Code.HTTP_ERROR,
-            f"{origin.host} answered with {media_type[:80] or 'something'} (status "
-            f"{answer.status}) instead of application/json",
+            f"{origin.host} answered with {said} (status {answer.status}) instead of "
+            "application/json",
             "the identity provider's web server has to send that type, uncompressed",
         )

@@ -1,35 +1,31 @@
 """One HTTPS request and its answer, bounded in time and size, with TLS always verified.
 
-Built on `requests`, without its sessions: those believe the environment (proxies, ~/.netrc, other
-trust anchors) and read the whole of a redirect's body, followed or not. Two more of its habits are
-taken away: its timeouts bound single reads only, and it connects to whatever address a name has.
+Built on httpcore's connection, which gets its octets from a stream that is passed in: ours ends at
+a deadline and after so many octets. There are no sessions, redirects, proxies and decoders to take
+away, and nothing is believed that the environment says.
 """
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import urlencode, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import HTTPError
+import httpcore
 
-from browserid_sasl.discovery.dialing import Deadline, DeadlineSocket, Dialer
+from browserid_sasl.discovery.dialing import Deadline, Dialer
+from browserid_sasl.discovery.rooms import Room
+from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.records import Record, field
 
-_CHUNK: Final = 16_384
-_HEADERS: Final = {
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "Connection": "close",
-}
+MAX_OVERHEAD: Final = 32_768
+"""Octets that an answer may have besides its document: headers, and the framing of chunks."""
+
+_HTTPS_PORT: Final = 443
+_VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 
 
 class Origin(Record):
@@ -46,15 +42,21 @@ class Origin(Record):
 
     @property
     def host(self) -> str:
-        """The host's name, for messages."""
+        """The host's name, without the brackets of an IPv6 address."""
         return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        """The port to connect to."""
+        return urlsplit(self.url).port or _HTTPS_PORT
 
 
 class Answer(Record):
     """What the server answered.
 
     :param status: HTTP status code.
-    :param headers: of the response, by names in any case.
+    :param headers: of the response, by names in lower case. The values of a header that came
+        several times are joined by commas.
     :param body: its octets.
     """
 
@@ -64,129 +66,170 @@ class Answer(Record):
 
 
 class HttpsClient(Record):
-    """Makes requests.
+    """Makes requests. Safe for threads.
 
     :param timeout: s from the first look at the name to the last octet.
     :param max_size: octets of the answer's body at the most.
     :param dialer: opens the connections.
+    :param room: for requests under way.
     """
 
     timeout: float
     max_size: int
-    dialer: Dialer = field(default_factory=Dialer)
+    dialer: Dialer
+    room: Room
 
     def get(self, origin: Origin, path: str, query: Mapping[str, str]) -> Answer:
         """Ask for a document; the status is not judged.
 
-        :raises DiscoveryError: http-error.
+        :raises DiscoveryError: http-error, unavailable.
         """
-        return self._exchange(
-            origin, requests.Request("GET", origin.url + path, _HEADERS, params=dict(query))
-        )
+        return self._exchange(origin, "GET", f"{path}?{urlencode(query)}", None)
 
     def post(self, origin: Origin, path: str, body: bytes) -> Answer:
         """Send a JSON document; the status is not judged.
 
-        :raises DiscoveryError: http-error.
+        :raises DiscoveryError: http-error, unavailable.
         """
-        headers = _HEADERS | {"Content-Type": "application/json"}
-        return self._exchange(
-            origin, requests.Request("POST", origin.url + path, headers, data=body)
-        )
+        return self._exchange(origin, "POST", path, body, ("Content-Type", "application/json"))
 
-    def _exchange(self, origin: Origin, request: requests.Request) -> Answer:
+    def _exchange(
+        self, origin: Origin, method: str, target: str, body: bytes | None, *more: tuple[str, str]
+    ) -> Answer:
+        headers = [
+            ("Host", origin.url.removeprefix("https://")),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+            *more,
+        ]
         deadline = Deadline.after(self.timeout)
-        adapter = _Adapter(origin, self.dialer, deadline)
+        leave = self.room.enter(origin.host)
         try:
-            seconds = deadline.remaining()
-            with adapter.send(request.prepare(), stream=True, timeout=seconds) as response:
-                return self._read(origin, response)
-        except (requests.RequestException, HTTPError, TimeoutError) as error:
+            stream = self._connect(origin, deadline)
+            with httpcore.HTTP11Connection(httpcore.URL(origin.url).origin, stream) as connection:
+                request = connection.stream(
+                    method, origin.url + target, headers=headers, content=body
+                )
+                with request as response:
+                    return self._read(response, stream)
+        except DiscoveryError:
+            raise
+        except Exception as error:
+            # Whatever a server makes the libraries raise, its clients get an error of ours.
             if deadline.passed:
-                raise _failed(origin, f"did not answer within {self.timeout:g} s") from None
-            raise _failed(origin, f"broke off ({type(error).__name__})") from None
+                raise _failed(origin.host, f"did not answer within {self.timeout:g} s") from None
+            raise _failed(origin.host, f"broke off ({type(error).__name__})") from None
         finally:
-            adapter.close()
+            leave()
 
-    def _read(self, origin: Origin, response: requests.Response) -> Answer:
-        body = bytearray()
-        while chunk := response.raw.read(_CHUNK, decode_content=False):
-            body += chunk
-            if len(body) > self.max_size:
-                raise _failed(origin, f"sent more than the {self.max_size} octets permitted")
-        return Answer(response.status_code, response.headers, bytes(body))
-
-
-class _Adapter(HTTPAdapter):
-    """Connects by way of `_pool_class`, and verifies TLS with the origin's anchors only."""
-
-    def __init__(self, origin: Origin, dialer: Dialer, deadline: Deadline) -> None:
-        self._context = _tls_context(origin)
-        super().__init__()
-        self.poolmanager.pool_classes_by_scheme = {"https": _pool_class(origin, dialer, deadline)}
-
-    def get_connection_with_tls_context(
-        self, request: requests.PreparedRequest, *_settings: Any, **_more: Any
-    ) -> HTTPConnectionPool:
-        context = {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
-        pool: HTTPConnectionPool = self.poolmanager.connection_from_url(
-            str(request.url), pool_kwargs=context
-        )
-        return pool
-
-    def cert_verify(self, conn: object, url: str, verify: object, cert: object) -> None:
-        # The inherited method would add the anchors that `requests` brings to our context.
-        pass
-
-
-def _tls_context(origin: Origin) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=origin.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise DiscoveryError(
-            Code.HTTP_ERROR,
-            f"the trust anchors in {origin.ca_file} can not be read ({error.strerror})",
-            "`ca_file` has to name a file of PEM certificates",
-        ) from None
-    context.hostname_checks_common_name = False
-    context.sslsocket_class = DeadlineSocket
-    return context
-
-
-def _pool_class(origin: Origin, dialer: Dialer, deadline: Deadline) -> type[HTTPSConnectionPool]:
-    class Connection(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            port = self.port or 443
-            return dialer.dial(self.host, port, deadline, private=origin.private)
-
-        def connect(self) -> None:
-            self.timeout = deadline.remaining()
+    def _connect(self, origin: Origin, deadline: Deadline) -> BoundedStream:
+        context = tls_context(origin.ca_file)
+        connection = self.dialer.dial(origin.host, origin.port, deadline, private=origin.private)
+        # It is closed by whatever fails here, and by the stream from then on.
+        with connection:
+            connection.settimeout(deadline.remaining())
             try:
-                super().connect()
+                secure = context.wrap_socket(connection, server_hostname=origin.host)
             except ssl.SSLError as error:
                 raise _untrusted(origin, error) from None
-            if isinstance(self.sock, DeadlineSocket):
-                self.sock.deadline = deadline
+        return BoundedStream(secure, deadline, origin.host, self.max_size)
 
-    class Pool(HTTPSConnectionPool):
-        ConnectionCls = Connection
+    @staticmethod
+    def _read(response: httpcore.Response, stream: BoundedStream) -> Answer:
+        if response.extensions["http_version"] not in _VERSIONS:
+            raise httpcore.RemoteProtocolError("unknown version")
+        body = bytearray()
+        for chunk in response.iter_stream():
+            body += chunk
+            stream.check(len(body))
+        headers: dict[str, str] = {}
+        for name, value in response.headers:
+            key, text = name.decode("ascii").lower(), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        return Answer(response.status, headers, bytes(body))
 
-    return Pool
+
+class BoundedStream(httpcore.NetworkStream):
+    """A connection whose every read and write ends at one deadline, and that gives so many octets.
+
+    httpcore's own time limits, which start anew with each octet, are not used.
+
+    :param connection: to the server; the stream closes it.
+    :param deadline: of the whole exchange.
+    :param host: the server's name, for messages.
+    :param max_size: octets of the document that is to be read.
+    """
+
+    def __init__(
+        self, connection: ssl.SSLSocket, deadline: Deadline, host: str, max_size: int
+    ) -> None:
+        self._connection = connection
+        self._deadline = deadline
+        self._host = host
+        self._max_size = max_size
+        self._left = max_size + MAX_OVERHEAD
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """See `httpcore.NetworkStream`.
+
+        :raises DiscoveryError: http-error when the server has sent too much.
+        :raises OSError: when the connection or the time is over.
+        """
+        if self._left == 0:
+            raise self._too_much()
+        self._connection.settimeout(self._deadline.remaining())
+        octets = self._connection.recv(min(max_bytes, self._left))
+        self._left -= len(octets)
+        return octets
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """See `httpcore.NetworkStream`.
+
+        :raises WriteError: when the server has closed the connection; it may have said why.
+        :raises TimeoutError: when the time is over.
+        """
+        try:
+            while buffer:
+                self._connection.settimeout(self._deadline.remaining())
+                buffer = buffer[self._connection.send(buffer) :]
+        except TimeoutError:
+            raise
+        except OSError as error:
+            raise httpcore.WriteError(str(error)) from None
+
+    def close(self) -> None:
+        """See `httpcore.NetworkStream`."""
+        self._connection.close()
+
+    def check(self, size: int) -> None:
+        """Whether a document of that size may be read on.
+
+        :raises DiscoveryError: http-error when it is too large.
+        :raises TimeoutError: when the time is over: small chunks cost time without any reading.
+        """
+        if size > self._max_size:
+            raise self._too_much()
+        self._deadline.remaining()
+
+    def _too_much(self) -> DiscoveryError:
+        return _failed(self._host, f"sent more than the {self._max_size} octets permitted")
 
 
 def _untrusted(origin: Origin, error: ssl.SSLError) -> DiscoveryError:
     why = getattr(error, "verify_message", "") or error.reason or "no TLS"
     return DiscoveryError(
         Code.HTTP_ERROR,
-        f"{origin.host} can not prove who it is: {why}",
+        f"{origin.host} cannot prove who it is: {why}",
         "its TLS certificate has to be valid for this name and signed by a trusted authority "
         "(`ca_file` in the configuration names another one)",
     )
 
 
-def _failed(origin: Origin, what: str) -> DiscoveryError:
+def _failed(host: str, what: str) -> DiscoveryError:
+    """What is raised when a server does not answer as it should."""
     return DiscoveryError(
         Code.HTTP_ERROR,
-        f"the identity provider at {origin.host} {what}",
+        f"the identity provider at {host} {what}",
         "try again later, or tell its administrator",
     )

@@ -13,14 +13,14 @@ DEFAULT_MS: Final = 60 * 60 * 1000
 def lifetime(headers: Mapping[str, str]) -> int:
     """What the headers say in ms, 1 hour if they say nothing, never less than 0.
 
-    :param headers: of the response; the mapping itself has to ignore the case of names.
+    :param headers: of the response, by names in lower case.
     """
-    stated = _from_cache_control(headers.get("Cache-Control", ""))
+    stated = _from_cache_control(headers.get("cache-control", ""))
     if stated is None:
         stated = _from_expires(headers)
     if stated is None:
         return DEFAULT_MS
-    return max(0, stated - _seconds(headers.get("Age", "0"))) * 1000
+    return max(0, stated - _seconds(headers.get("age", "0"))) * 1000
 
 
 def _from_cache_control(value: str) -> int | None:
@@ -36,10 +36,10 @@ def _from_cache_control(value: str) -> int | None:
 
 
 def _from_expires(headers: Mapping[str, str]) -> int | None:
-    if "Expires" not in headers or "Date" not in headers:
+    if "expires" not in headers or "date" not in headers:
         return None
     try:
-        life = _moment(headers["Expires"]) - _moment(headers["Date"])
+        life = _moment(headers["expires"]) - _moment(headers["date"])
     except (ValueError, OverflowError):
         return 0
     return int(life.total_seconds())

@@ -17,6 +17,13 @@ identifier; see `_abandon_inherited`.
 sees a half-made one and of two processes that make it one wins. It is never opened here except
 by SQLite: closing any other descriptor of it would drop SQLite's locks.
 
+*Damage.* SQLite notices when its pages contradict each other, and nothing else: not a page that was
+altered within its form, not a log that is cut short or gone. So each row that counts has a checksum
+(see `sqlite`); a file that is not large is checked as a whole whenever it is opened, and the layout
+of every file; and `companions` tells what the log has to hold, and that there was a file. A damaged
+store is a `DamagedStoreError` to everybody until somebody has moved it away: an empty one in its
+place would have forgotten what it was there to remember.
+
 *Errors.* Each becomes a `StoreError` that says what to do. The connection is closed on every error,
 and the next call opens another: once the cause is gone, the store works again by itself.
 """
@@ -34,11 +41,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from browserid_sasl.errors import Code, ConfigurationError, StoreError
-from browserid_sasl.private_files import PRIVATE_FILE, flush_folder, make_folders
+from browserid_sasl.errors import Code, ConfigurationError, DamagedStoreError, StoreError
+from browserid_sasl.private_files import PRIVATE_FILE, create_private, flush_folder, make_folders
 from browserid_sasl.records import Record
+from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside, frames_left, turn
 
 Row = tuple[Any, ...]
+_Identity = tuple[int, int]
 _T = TypeVar("_T")
 
 #: What a connection's `synchronous` is for each value of the `durability` option.
@@ -52,6 +61,9 @@ _LOG_SIZE_LIMIT: Final = 16 << 20
 #: Free pages kept in the file, so that a steady load does not shrink and grow it in turn.
 _RESERVED_PAGES: Final = 1000
 _SHRINK_PAGES: Final = 200
+
+#: A file of so many pages at most is checked as a whole when it is opened, in 1 ms.
+_CHECKED_PAGES: Final = 256
 
 #: How long (s) a connection is used before it is checked that its file is still in place.
 _TRUST_SECONDS: Final = 1.0
@@ -68,12 +80,16 @@ class Schema(Record):
     :param application_id: marks the file as ours and as of this kind (SQLite header, offset 68).
     :param version: of the statements; a file with a higher one is refused.
     :param statements: SQL that makes the tables.
+    :param if_damaged: what to do about a file that is damaged.
+    :param missed: whether a file that was there and is gone is missed, or made again.
     """
 
     noun: str
     application_id: int
     version: int
     statements: str
+    if_damaged: str = "restore a backup, or move it and its companions out of the way"
+    missed: bool = False
 
 
 class _Session:
@@ -82,9 +98,10 @@ class _Session:
     The lock is for the sake of `close` from another thread; nobody else contends for it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: tuple[int, int]) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: _Identity, log: _Identity) -> None:
         self.connection: sqlite3.Connection | None = connection
         self.file = file
+        self.log = log
         self.process = os.getpid()
         self.trusted_until = time.monotonic() + _TRUST_SECONDS
         self.lock = threading.RLock()
@@ -181,6 +198,42 @@ class SqliteDatabase:
                 with session.lock:
                     session.close()
 
+    def begin_anew(self, suffix: str) -> list[Path]:
+        """Move the file and its companions aside, and make an empty one.
+
+        :param suffix: what the names get appended.
+        :returns: where they are now; none if there was no file.
+        :raises StoreError: when that is not possible.
+        """
+        with _opening:
+            self.close()
+            try:
+                return self._moved_aside(suffix)
+            except OSError as error:
+                raise self._unopened(error) from error
+
+    def _moved_aside(self, suffix: str) -> list[Path]:
+        moved = []
+        # The file first: what is left of an interrupted move is a store that is still missed.
+        for companion in ("", LOG, INDEX, LOST):
+            path = beside(self.path, companion)
+            with suppress(FileNotFoundError):
+                moved.append(path.rename(f"{path}{suffix}"))
+        make_folders(self.path.parent)
+        self._create_file()
+        return moved
+
+    def damaged(self, reason: str) -> DamagedStoreError:
+        """The error to raise when something in the file is not as it was written.
+
+        :param reason: what, in words that follow "is damaged".
+        """
+        return DamagedStoreError(
+            Code.CACHE_ERROR,
+            f"the {self._schema.noun} {self.path} is damaged ({reason})",
+            self._schema.if_damaged,
+        )
+
     def _run(
         self,
         action: Callable[[sqlite3.Connection, str, Sequence[Any]], _T],
@@ -195,7 +248,7 @@ class SqliteDatabase:
                     continue
                 try:
                     return action(connection, statement, parameters)
-                except sqlite3.Error as error:
+                except _SQLITE_ERRORS as error:
                     session.close()
                     raise self._explained(error) from error
                 except (OverflowError, UnicodeEncodeError):
@@ -215,6 +268,8 @@ class SqliteDatabase:
                 with session.lock:
                     session.close()
                 return self._open_session()
+            if session.log != _file_identity(beside(self.path, LOG)):
+                raise self._lost("its log was removed while it was used")
             session.trusted_until = time.monotonic() + _TRUST_SECONDS
         return session
 
@@ -223,26 +278,39 @@ class SqliteDatabase:
             _abandon_inherited()
             try:
                 self._provide_file()
-                connection = self._connect()
-                session = _Session(connection, _file_identity(self.path))
+                with turn(self.path.parent):
+                    connection = self._connect_after_others()
+                log = _file_identity(beside(self.path, LOG))
+                session = _Session(connection, _file_identity(self.path), log)
             except OSError as error:
-                raise StoreError(
-                    Code.CACHE_ERROR,
-                    f"the {self._schema.noun} {self.path} can not be opened: {error.strerror}",
-                    "give the user this runs as a folder of its own there, on a file system "
-                    "that is mounted read-write and has room",
-                ) from error
-            except sqlite3.Error as error:
+                raise self._unopened(error) from error
+            except _SQLITE_ERRORS as error:
                 raise self._explained(error) from error
             self._sessions.add(session)
         self._local.session = session
         return session
 
+    def _unopened(self, error: OSError) -> StoreError:
+        return StoreError(
+            Code.CACHE_ERROR,
+            f"the {self._schema.noun} {self.path} can not be opened: {error.strerror}",
+            "give the user this runs as a folder of its own there, on a file system "
+            "that is mounted read-write and has room",
+        )
+
     def _provide_file(self) -> None:
         make_folders(self.path.parent)
         _require_private(self.path.parent, os.stat(self.path.parent), "700")
+        # Looked for first: a file that is made meanwhile comes before its log and its mark.
+        remains = [each for each in (LOG, MADE) if os.path.lexists(beside(self.path, each))]
         if not os.path.lexists(self.path):
+            if remains:
+                raise self.damaged(f"it is gone, {self.path.name}{remains[0]} is left of it")
             self._create_file()
+        if self._schema.missed and MADE not in remains:
+            self._mark(MADE)
+        if os.path.lexists(beside(self.path, LOST)):
+            raise self.damaged("part of what was written to it is lost")
         status = os.lstat(self.path)
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(
@@ -266,12 +334,48 @@ class SqliteDatabase:
                     f"{self._schema.statements}"
                     "PRAGMA journal_mode = WAL;"
                 )
-            if os.geteuid() == 0:  # on behalf of the service whose folder it is
-                owner = os.stat(folder)
-                os.chown(temporary, owner.st_uid, owner.st_gid)
+            _give_to_owner_of(folder, temporary)
             with suppress(FileExistsError):  # another process was first
                 os.link(temporary, self.path)
         flush_folder(folder)
+
+    def _mark(self, suffix: str) -> None:
+        mark = beside(self.path, suffix)
+        create_private(mark)
+        _give_to_owner_of(self.path.parent, mark)
+        flush_folder(self.path.parent)
+
+    def _lost(self, reason: str) -> DamagedStoreError:
+        """Have everybody know that something is lost, which does not show a second time."""
+        with suppress(OSError):  # this process at least refuses
+            self._mark(LOST)
+        return self.damaged(reason)
+
+    def _connect_after_others(self) -> sqlite3.Connection:
+        """Connect, and see that what processes that died have written is still there."""
+        frames = 0 if self._is_open_here() else frames_left(self.path)
+        connection = self._connect()
+        if not frames:
+            return connection
+        try:
+            _, found, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.OperationalError:
+            # There is no room for the log in the file. It has been read, its index is new.
+            connection.close()
+            found = frames_left(self.path)
+            connection = self._connect()
+        if found < frames:
+            connection.close()
+            raise self._lost(f"its log had {frames} frames and has {max(found, 0)}")
+        return connection
+
+    def _is_open_here(self) -> bool:
+        return any(
+            session.connection is not None
+            for database in list(_databases)
+            if database.path == self.path
+            for session in list(database._sessions)
+        )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -281,14 +385,18 @@ class SqliteDatabase:
             isolation_level=None,
             check_same_thread=False,  # `close` may come from another thread, under the lock
         )
+        # What is not UTF-8 was not written here: the checksum of its row says so.
+        connection.text_factory = _decoded
         try:
             self._check_schema(connection)
+            self._check_layout(connection)
             for setting in (
                 f"synchronous = {self._synchronous}",
                 f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
                 f"journal_size_limit = {_LOG_SIZE_LIMIT}",
                 "secure_delete = ON",  # keys that were deleted are not left in free pages
                 "trusted_schema = OFF",
+                "cell_size_check = ON",
                 "mmap_size = 0",  # a disk error would be a signal instead of an error
             ):
                 connection.execute(f"PRAGMA {setting}").fetchall()
@@ -300,6 +408,8 @@ class SqliteDatabase:
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not os.path.getsize(self.path):
+            raise self.damaged("it is empty")
         if application_id != self._schema.application_id:
             raise StoreError(
                 Code.CACHE_ERROR,
@@ -314,11 +424,40 @@ class SqliteDatabase:
                 "use the version of the program that wrote it, or move the file out of the way",
             )
 
-    def _explained(self, error: sqlite3.Error) -> StoreError:
-        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    def _check_layout(self, connection: sqlite3.Connection) -> None:
+        """See that the tables are those of the schema, where they were made, and hold together."""
+        made = connection.execute("SELECT rootpage, sql FROM sqlite_schema ORDER BY rowid")
+        rows = made.fetchall()
+        roots = [root for root, _ in rows if root]
+        texts = [text for _, text in rows if text]
+        statements = self._schema.statements
+        # The first page is the schema's, the second SQLite's own, then one after the other.
+        if (
+            roots != list(range(_FIRST_ROOT, _FIRST_ROOT + len(roots)))
+            or len(texts) != statements.count("CREATE ")
+            or not all(text in statements for text in texts)
+        ):
+            raise self.damaged("its tables are not as they were made")
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        if pages <= _CHECKED_PAGES:
+            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                raise self.damaged(_printable(verdict))
+
+    def _explained(self, error: Exception) -> StoreError:
+        if isinstance(error, UnicodeDecodeError):
+            return self.damaged("its schema is not text")
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if isinstance(error, MemoryError):
+            code = sqlite3.SQLITE_NOMEM
+        primary = code & 0xFF
+        if primary in _DAMAGE or code in _CONTRADICTIONS:
+            return self.damaged(_printable(error))
         text, remedy = _REASONS.get(primary, _OTHER_REASON)
         return StoreError(
-            Code.CACHE_ERROR, f"the {self._schema.noun} {self.path} {text} ({error})", remedy
+            Code.CACHE_ERROR,
+            f"the {self._schema.noun} {self.path} {text} ({_printable(error)})",
+            remedy,
         )
 
 
@@ -326,11 +465,31 @@ _WRITABLE: Final = (
     "let the user this runs as write to the folder and the files, on a file system that is "
     "mounted read-write"
 )
-DAMAGED_REMEDY: Final = (
-    "restore a backup, or move the file and its -wal and -shm companions out of the way "
-    "together: an empty one is made, and what it forgets is asked for again"
-)
 _OTHER_REASON: Final = ("failed", "see the reason in parentheses and try again")
+
+_FIRST_ROOT: Final = 3
+
+#: What SQLite's failures come as: a want of memory by itself, and a message that quotes the schema
+#: of a damaged file as what its text is not.
+_SQLITE_ERRORS: Final = (sqlite3.Error, MemoryError, UnicodeDecodeError)
+
+#: Result codes that only a damaged file has: primary ones, and those of a row that is there where
+#: it cannot be. Where a row may be there already, the statement says what happens then.
+_DAMAGE: Final = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_FORMAT,
+    }
+)
+_CONTRADICTIONS: Final = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+        sqlite3.SQLITE_CONSTRAINT_ROWID,
+    }
+)
 
 #: SQLite's primary result codes: what happened, and what to do about it.
 _REASONS: Final = {
@@ -349,8 +508,6 @@ _REASONS: Final = {
         "can not be read or written",
         "see the system log for errors of the disk, and make sure it is not full",
     ),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", DAMAGED_REMEDY),
-    sqlite3.SQLITE_NOTADB: ("is damaged", DAMAGED_REMEDY),
     sqlite3.SQLITE_NOMEM: ("could not get memory", "raise the memory limit of the process"),
 }
 
@@ -385,7 +542,23 @@ def _to_the_end(connection: sqlite3.Connection, statement: str, _parameters: Seq
     connection.executescript(statement)
 
 
-def _file_identity(path: Path) -> tuple[int, int]:
+def _printable(reason: object) -> str:
+    """What SQLite says, which may quote what a damaged file has."""
+    return repr(str(reason))[1:-1]
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode(errors="surrogateescape")
+
+
+def _give_to_owner_of(folder: Path, file: Path) -> None:
+    """What root makes, it makes on behalf of the service whose folder it is."""
+    if os.geteuid() == 0:
+        owner = os.stat(folder)
+        os.chown(file, owner.st_uid, owner.st_gid)
+
+
+def _file_identity(path: Path) -> _Identity:
     """Device and inode of the file, (0, 0) if there is none."""
     try:
         status = os.lstat(path)

@@ -6,6 +6,11 @@ few pages whatever the number of entries. The one thing that can not be so is th
 by identifier, a digest. An assertion and the ticket for it are written by one statement, because
 what a transaction costs by itself is most of what each of them costs.
 
+A row has a checksum, so that nobody logs in as whom a damaged ticket names. An assertion that has
+gone missing would not be missed that way: each is written down twice, the second time in short, in
+another table. One that is found in one of the two places was presented before, and the store is
+damaged. All else that SQLite does not notice itself is in `database`.
+
 Expired entries go a batch at a time while others are added, so no clean-up job is needed; `purge`
 is for those who want all of it now. No store grows without end. When the replay store is full of
 entries that are still needed, logins are refused until some expire, because forgetting one would
@@ -18,10 +23,10 @@ import json
 import re
 import time
 from base64 import urlsafe_b64encode
-from binascii import a2b_base64
-from collections.abc import Callable, Iterator
+from binascii import a2b_base64, crc32
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.store.base import (
@@ -35,7 +40,7 @@ from browserid_sasl.store.base import (
     system_clock,
     too_many_documents,
 )
-from browserid_sasl.store.database import DAMAGED_REMEDY, Row, Schema, SqliteDatabase
+from browserid_sasl.store.database import Row, Schema, SqliteDatabase
 
 #: The most entries each store keeps: about 0.5 GB of assertions, 0.7 GB of tickets without
 #: attributes, and 64 MB of support documents.
@@ -72,13 +77,33 @@ _NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
 ACCEPTOR_SCHEMA: Final = Schema(
     noun="acceptor store",
     application_id=0x42494441,
-    version=2,
+    version=3,
+    missed=True,
+    if_damaged=(
+        "stop the services that use it and run `bidtool reset --server`, which keeps it aside and"
+        " makes an empty one; that one does not know which assertions were presented before, so do"
+        " not start the services until those have expired, after ten minutes unless you configured"
+        " more, or only with `extra_round_trip`"
+    ),
     statements="""
         CREATE TABLE replay (
             not_after INTEGER NOT NULL,
             digest BLOB NOT NULL,
             PRIMARY KEY (not_after, digest)
         ) WITHOUT ROWID;
+        -- What is in `replay` once more: of each digest its last 8 octets.
+        CREATE TABLE replay_copy (
+            not_after INTEGER NOT NULL,
+            tail BLOB NOT NULL,
+            PRIMARY KEY (not_after, tail)
+        ) WITHOUT ROWID;
+        CREATE TRIGGER copy AFTER INSERT ON replay BEGIN
+            INSERT INTO replay_copy VALUES (NEW.not_after, substr(NEW.digest, -8));
+        END;
+        CREATE TRIGGER forget AFTER DELETE ON replay BEGIN
+            DELETE FROM replay_copy
+                WHERE not_after = OLD.not_after AND tail = substr(OLD.digest, -8);
+        END;
         CREATE TABLE replay_size (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL);
         INSERT INTO replay_size VALUES (1, 0);
 
@@ -96,7 +121,8 @@ ACCEPTOR_SCHEMA: Final = Schema(
             renew_until INTEGER NOT NULL,
             mutual INTEGER NOT NULL,
             renewed INTEGER NOT NULL,
-            attributes TEXT NOT NULL
+            attributes TEXT NOT NULL,
+            checksum INTEGER NOT NULL
         );
         CREATE UNIQUE INDEX ticket_tid ON ticket (tid);
 
@@ -110,13 +136,15 @@ ACCEPTOR_SCHEMA: Final = Schema(
                 coalesce((SELECT max(id) + 1 FROM ticket WHERE id BETWEEN NEW.expires / 1000 << 24
                     AND (NEW.expires / 1000 << 24) + 0xFFFFFF), NEW.expires / 1000 << 24),
                 NEW.tid, NEW.subject, NEW.issuer, NEW.audience, NEW.ark, NEW.curve, NEW.issued_at,
-                NEW.expires, NEW.renew_until, NEW.mutual, NEW.renewed, NEW.attributes);
+                NEW.expires, NEW.renew_until, NEW.mutual, NEW.renewed, NEW.attributes,
+                NEW.checksum);
         END;
 
         CREATE TABLE authority (
             domain TEXT NOT NULL PRIMARY KEY,
             body BLOB NOT NULL,
-            expires INTEGER NOT NULL
+            expires INTEGER NOT NULL,
+            checksum INTEGER NOT NULL
         );
     """,
 )
@@ -124,7 +152,11 @@ ACCEPTOR_SCHEMA: Final = Schema(
 INITIATOR_SCHEMA: Final = Schema(
     noun="initiator store",
     application_id=0x42494449,
-    version=1,
+    version=2,
+    if_damaged=(
+        "sign in again with `browserid login`, which keeps the damaged file aside and makes"
+        " another, or restore a backup"
+    ),
     statements="""
         CREATE TABLE ticket (
             identity TEXT NOT NULL,
@@ -137,6 +169,7 @@ INITIATOR_SCHEMA: Final = Schema(
             expires INTEGER NOT NULL,
             mutual INTEGER NOT NULL,
             renewed INTEGER NOT NULL,
+            checksum INTEGER NOT NULL,
             PRIMARY KEY (identity, audience, curve)
         );
         CREATE INDEX ticket_expiry ON ticket (expires);
@@ -145,13 +178,15 @@ INITIATOR_SCHEMA: Final = Schema(
             identity TEXT NOT NULL PRIMARY KEY,
             private_key_pem BLOB NOT NULL,
             certificate TEXT NOT NULL,
-            expires INTEGER NOT NULL
+            expires INTEGER NOT NULL,
+            checksum INTEGER NOT NULL
         );
 
         CREATE TABLE authority (
             domain TEXT NOT NULL PRIMARY KEY,
             body BLOB NOT NULL,
-            expires INTEGER NOT NULL
+            expires INTEGER NOT NULL,
+            checksum INTEGER NOT NULL
         );
     """,
 )
@@ -226,6 +261,8 @@ class SqliteReplayStore:
         last = self._database.row(statement, (before, size - 1))
         if last is None:
             gone = self._database.change("DELETE FROM replay WHERE not_after < ?", (before,))
+            # Of a damaged store, what has lost its assertion.
+            self._database.change("DELETE FROM replay_copy WHERE not_after < ?", (before,))
         else:
             statement = "DELETE FROM replay WHERE (not_after, digest) <= (?, ?)"
             gone = self._database.change(statement, last)
@@ -257,7 +294,7 @@ class SqliteAcceptorTicketStore:
     _PUT: Final = (
         "INSERT INTO ticket VALUES (coalesce((SELECT max(id) + 1 FROM ticket"
         " WHERE id BETWEEN ?8 / 1000 << 24 AND (?8 / 1000 << 24) + 0xFFFFFF), ?8 / 1000 << 24),"
-        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (tid) DO NOTHING"
+        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (tid) DO NOTHING"
     )
     _GET: Final = "SELECT * FROM ticket WHERE tid = ? AND expires > ?"
     _DELETE: Final = "DELETE FROM ticket WHERE tid = ?"
@@ -303,7 +340,7 @@ class SqliteAcceptorTicketStore:
 
     def get(self, tid: str, now: int) -> AcceptorTicket | None:
         row = self._database.row(self._GET, (_tid_key(tid), now))
-        return None if row is None else _acceptor_ticket(tid, row)
+        return None if row is None else self._ticket(row)
 
     def delete(self, tid: str) -> bool:
         return self._database.change(self._DELETE, (_tid_key(tid),)) == 1
@@ -314,10 +351,22 @@ class SqliteAcceptorTicketStore:
         for (number,) in self._database.rows(statement, (now,)):
             row = self._database.row("SELECT * FROM ticket WHERE id = ?", (number,))
             if row is not None:
-                yield _acceptor_ticket(_tid_of_key(row[1]), row)
+                yield self._ticket(row)
 
     def purge(self, now: int) -> int:
         return _purge_all(self._purge_batch, now)
+
+    def _ticket(self, row: Row) -> AcceptorTicket:
+        _, *sealed = row
+        key, *fields, mutual, renewed, attributes = _unsealed(self._database, sealed)
+        values: Row = (
+            _tid_of_key(key),
+            *fields,
+            bool(mutual),
+            bool(renewed),
+            {} if attributes == "{}" else json.loads(attributes),
+        )
+        return AcceptorTicket(*values)
 
     def _purge_batch(self, before: int, size: int) -> int:
         gone = self._database.change(self._PURGE, (before, size))
@@ -330,7 +379,7 @@ class SqliteAdmission:
     """An `Admission` to the stores in an acceptor's file."""
 
     _ADMIT: Final = (
-        "INSERT INTO admission VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO admission VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
 
     def __init__(
@@ -363,7 +412,7 @@ class SqliteInitiatorTicketStore:
     :param clock: the time in ms, to remove expired tickets when one is added.
     """
 
-    _PUT: Final = "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    _PUT: Final = "INSERT OR REPLACE INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     _GET: Final = (
         "SELECT * FROM ticket WHERE identity = ? AND audience = ? AND curve = ? AND expires > ?"
     )
@@ -389,7 +438,7 @@ class SqliteInitiatorTicketStore:
         self.purge(self._clock())
         self._database.change(
             self._PUT,
-            (
+            _sealed(
                 ticket.identity,
                 ticket.audience,
                 ticket.curve,
@@ -398,30 +447,35 @@ class SqliteInitiatorTicketStore:
                 ticket.ark,
                 ticket.issued_at,
                 ticket.expires,
-                ticket.mutual,
-                ticket.renewed,
+                int(ticket.mutual),
+                int(ticket.renewed),
             ),
         )
         self._database.change(self._TRIM, (self._max_entries,))
 
     def get(self, identity: str, audience: str, curve: str, now: int) -> InitiatorTicket | None:
         row = self._database.row(self._GET, (identity, audience, curve, now))
-        return None if row is None else _initiator_ticket(row)
+        return None if row is None else self._ticket(row)
 
     def delete(self, identity: str, audience: str, tid: str) -> bool:
         return self._database.change(self._DELETE, (identity, audience, tid)) > 0
 
     def all(self, now: int) -> list[InitiatorTicket]:
-        return [_initiator_ticket(row) for row in self._database.rows(self._ALL, (now,))]
+        return [self._ticket(row) for row in self._database.rows(self._ALL, (now,))]
 
     def purge(self, now: int) -> int:
         return self._database.change("DELETE FROM ticket WHERE expires < ?", (now,))
+
+    def _ticket(self, row: Row) -> InitiatorTicket:
+        *fields, mutual, renewed = _unsealed(self._database, row)
+        values: Row = (*fields, bool(mutual), bool(renewed))
+        return InitiatorTicket(*values)
 
 
 class SqliteIdentityStore:
     """An `IdentityStore` in an initiator's file. It holds as many as are put into it."""
 
-    _PUT: Final = "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?)"
+    _PUT: Final = "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?)"
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
@@ -429,19 +483,22 @@ class SqliteIdentityStore:
     def put(self, record: IdentityRecord) -> None:
         self._database.change(
             self._PUT,
-            (record.identity, record.private_key_pem, record.certificate, record.expires),
+            _sealed(record.identity, record.private_key_pem, record.certificate, record.expires),
         )
 
     def get(self, identity: str) -> IdentityRecord | None:
         row = self._database.row("SELECT * FROM identity WHERE identity = ?", (identity,))
-        return None if row is None else IdentityRecord(*row)
+        return None if row is None else self._record(row)
 
     def delete(self, identity: str) -> bool:
         return self._database.change("DELETE FROM identity WHERE identity = ?", (identity,)) == 1
 
     def all(self) -> list[IdentityRecord]:
         rows = self._database.rows("SELECT * FROM identity ORDER BY identity")
-        return [IdentityRecord(*row) for row in rows]
+        return [self._record(row) for row in rows]
+
+    def _record(self, row: Row) -> IdentityRecord:
+        return IdentityRecord(*_unsealed(self._database, row))
 
 
 class SqliteAuthorityCache:
@@ -450,7 +507,7 @@ class SqliteAuthorityCache:
     :param max_entries: the most to keep; of more, those go that `base.too_many_documents` says.
     """
 
-    _PUT: Final = "INSERT OR REPLACE INTO authority VALUES (?, ?, ?)"
+    _PUT: Final = "INSERT OR REPLACE INTO authority VALUES (?, ?, ?, ?)"
     _DELETE: Final = "DELETE FROM authority WHERE domain = ?"
 
     def __init__(self, database: SqliteDatabase, *, max_entries: int = MAX_AUTHORITIES) -> None:
@@ -458,26 +515,31 @@ class SqliteAuthorityCache:
         self._max_entries = max_entries
 
     def get(self, domain: str, now: int) -> CachedDocument | None:
-        statement = "SELECT body, expires FROM authority WHERE domain = ? AND expires > ?"
+        statement = "SELECT * FROM authority WHERE domain = ? AND expires > ?"
         row = self._database.row(statement, (domain, now))
-        return None if row is None else CachedDocument(*row)
+        return None if row is None else self._entry(row)[1]
 
     def put(self, domain: str, document: CachedDocument) -> None:
-        self._database.change(self._PUT, (domain, document.body, document.expires))
+        self._database.change(self._PUT, _sealed(domain, document.body, document.expires))
         self._trim()
 
     def delete(self, domain: str) -> bool:
         return self._database.change(self._DELETE, (domain,)) == 1
 
     def all(self, now: int) -> list[tuple[str, CachedDocument]]:
-        statement = "SELECT domain, body, expires FROM authority WHERE expires > ? ORDER BY domain"
-        rows = self._database.rows(statement, (now,))
-        return [(domain, CachedDocument(body, expires)) for domain, body, expires in rows]
+        statement = "SELECT * FROM authority WHERE expires > ? ORDER BY domain"
+        return [self._entry(row) for row in self._database.rows(statement, (now,))]
+
+    def _entry(self, row: Row) -> tuple[str, CachedDocument]:
+        domain, body, expires = _unsealed(self._database, row)
+        return domain, CachedDocument(body, expires)
 
     def _trim(self) -> None:
         ((entries,),) = self._database.rows("SELECT count(*) FROM authority")
         if entries > self._max_entries:
-            rows = self._database.rows("SELECT domain FROM authority ORDER BY rowid")
+            # As text even where a damaged row has something else.
+            statement = "SELECT CAST(domain AS TEXT) FROM authority ORDER BY rowid"
+            rows = self._database.rows(statement)
             for domain in too_many_documents([name for (name,) in rows], self._max_entries):
                 self._database.change(self._DELETE, (domain,))
 
@@ -499,7 +561,11 @@ def open_acceptor(
     :raises ConfigurationError: for another `durability`.
     """
     database = SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability)
-    database.row("SELECT entries FROM replay_size")
+    if (
+        database.row("SELECT 1 FROM replay_size WHERE id = 1 AND typeof(entries) = 'integer'")
+        is None
+    ):
+        raise database.damaged("it does not say how many assertions it has")
     replay = SqliteReplayStore(database, grace=grace, clock=clock)
     tickets = SqliteAcceptorTicketStore(database, clock=clock)
     return AcceptorStores(
@@ -533,6 +599,19 @@ def open_initiator(
         authorities=SqliteAuthorityCache(database),
         close=database.close,
     )
+
+
+def begin_anew(path: Path | str, schema: Schema, now: int) -> list[Path]:
+    """Move a store's file and its companions aside, and make an empty one.
+
+    :param path: of the file. Nobody else may have it open.
+    :param schema: `ACCEPTOR_SCHEMA` or `INITIATOR_SCHEMA`.
+    :param now: ms; the names say when it was.
+    :returns: where the files are now; none if there were none.
+    :raises StoreError: when that is not possible.
+    """
+    suffix = time.strftime("-%Y%m%dT%H%M%SZ", time.gmtime(now // 1000))
+    return SqliteDatabase(path, schema).begin_anew(suffix)
 
 
 def _one_in(period: int) -> bool:
@@ -570,6 +649,31 @@ def _tid_of_key(key: bytes) -> str:
     return key.removeprefix(_NOT_A_DIGEST).decode("utf-8", "surrogatepass")
 
 
+def _sealed(*values: object) -> Row:
+    """A row with its checksum."""
+    return (*values, _checksum(values))
+
+
+def _unsealed(database: SqliteDatabase, row: Sequence[Any]) -> Row:
+    """The values of a row, which are what was written.
+
+    :raises DamagedStoreError: they are not.
+    """
+    *values, checksum = row
+    if checksum != _checksum(values):
+        raise database.damaged("a row in it is not as it was written")
+    return tuple(values)
+
+
+def _checksum(values: Iterable[object]) -> int:
+    result = 0
+    for value in values:
+        # With its type: what was a number may come back as text, and text as octets.
+        octets = b"x" + value if isinstance(value, bytes) else repr(value).encode()
+        result = crc32(octets, result)
+    return result
+
+
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -582,7 +686,7 @@ def _acceptor_ticket_row(ticket: AcceptorTicket) -> Row:
             f"{MAX_ATTRIBUTES_SIZE}",
             "have the identity provider put less into its certificates",
         )
-    return (
+    return _sealed(
         _tid_key(ticket.tid),
         ticket.subject,
         ticket.issuer,
@@ -592,35 +696,7 @@ def _acceptor_ticket_row(ticket: AcceptorTicket) -> Row:
         ticket.issued_at,
         ticket.expires,
         ticket.renew_until,
-        ticket.mutual,
-        ticket.renewed,
+        int(ticket.mutual),
+        int(ticket.renewed),
         attributes,
     )
-
-
-def _acceptor_ticket(tid: str, row: Row) -> AcceptorTicket:
-    _, _, *fields, mutual, renewed, attributes = row
-    values: Row = (
-        tid,
-        *fields,
-        bool(mutual),
-        bool(renewed),
-        {} if attributes == "{}" else _json(attributes),
-    )
-    return AcceptorTicket(*values)
-
-
-def _json(attributes: str) -> dict[str, object]:
-    try:
-        members: dict[str, object] = json.loads(attributes)
-    except ValueError:
-        raise StoreError(
-            Code.CACHE_ERROR, "a ticket in the acceptor store is damaged", DAMAGED_REMEDY
-        ) from None
-    return members
-
-
-def _initiator_ticket(row: Row) -> InitiatorTicket:
-    *fields, mutual, renewed = row
-    values: Row = (*fields, bool(mutual), bool(renewed))
-    return InitiatorTicket(*values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import sys
 import time
@@ -266,6 +267,32 @@ class TestStores:
     ) -> None:
         assert main(arguments) == status
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("world")
+class TestReset:
+    def test_a_server_s_store_is_kept_aside(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = folder / "server" / SERVER_DATABASE
+        file.write_bytes(file.read_bytes()[:5000])
+        assert main(["list", "--server"]) == os.EX_IOERR
+        assert "is damaged" in capsys.readouterr().err
+        assert main(["reset", "--server"]) == 0
+        said = capsys.readouterr()
+        assert f"kept as {file}-2" in said.out
+        assert "`clock_skew`" in said.err
+        (kept,) = file.parent.glob(f"{file.name}-2*Z")
+        assert kept.stat().st_size == 5000
+        assert tickets(folder)[1] == 0
+
+    def test_a_person_s_too(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["reset"]) == 0
+        said = capsys.readouterr()
+        assert f"kept as {folder / 'client' / CLIENT_DATABASE}-2" in said.out
+        assert "browserid login" in said.err
+        assert tickets(folder)[0] == 0
+        assert tickets(folder)[1] > 0
 
 
 def test_a_store_in_memory_has_nothing_to_show(

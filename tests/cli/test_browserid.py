@@ -84,6 +84,32 @@ class TestLogin:
         for path in data.iterdir():
             assert path.stat().st_mode & 0o077 == 0
 
+    @pytest.mark.parametrize("damage", ["the file", "a row"])
+    def test_begins_a_new_store_in_place_of_a_damaged_one(
+        self, password_file: Path, data: Path, capsys: pytest.CaptureFixture[str], damage: str
+    ) -> None:
+        login(password_file, BOB)
+        login(password_file)
+        file = data / CLIENT_DATABASE
+        octets = file.read_bytes()
+        if damage == "the file":
+            file.write_bytes(octets[:3000])
+        else:
+            file.write_bytes(octets.replace(b"alice@", b"clice@"))
+        damaged = file.read_bytes()
+        assert main(["list"]) == os.EX_IOERR
+        assert "is damaged" in (told := capsys.readouterr().err)
+        assert "browserid login" in told
+        assert login(password_file) == 0
+        told = capsys.readouterr().err
+        assert f"is kept as {file}-2" in told
+        assert "whoever else was signed in has to sign in again" in told
+        (kept,) = data.glob(f"{file.name}-2*Z")
+        assert kept.read_bytes() == damaged
+        assert [record.identity for record in store.open_initiator(file).identities.all()] == [
+            ALICE
+        ]
+
     def test_takes_the_password_from_a_descriptor(self) -> None:
         reading, writing = os.pipe()
         os.write(writing, f"{PASSWORD}\n".encode())

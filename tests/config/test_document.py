@@ -91,6 +91,7 @@ VALID: list[tuple[str, str, object]] = [
     ("client.extra_round_trip", "true", True),
     ("discovery.timeout", "5", 5_000),
     ("discovery.max_size", "4096", 4096),
+    ("discovery.max_lookups", "100", 100),
     ("discovery.ca_file", '"/etc/ssl/example.pem"', Path("/etc/ssl/example.pem")),
     ("discovery.private_hosts", '["idp.corp"]', ("idp.corp",)),
     ("acceptor.user", '"browserid"', "browserid"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from browserid_sasl import Config, errors, load
+from browserid_sasl import Config, adapters, errors, load
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.result import Result
 from tests.support import pages
@@ -106,9 +106,13 @@ def test_the_table_of_the_result_has_all_its_properties() -> None:
 
 
 def test_the_table_of_exceptions_has_all_of_the_family() -> None:
-    family = {kind.__name__ for kind in errors.BrowserIDError.__subclasses__()}
-    in_errors = {name for name in family if hasattr(errors, name)}
-    assert set(rows_of("Exceptions")) == in_errors
+    kinds = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
+    family = {name for name, kind in kinds.items() if issubclass(kind, errors.BrowserIDError)}
+    assert set(rows_of("Exceptions")) == family - {"BrowserIDError"}
+
+
+def test_the_table_of_adapters_has_them_all() -> None:
+    assert sorted(rows_of("The client")) == sorted(adapters.__all__)
 
 
 def rows_of(heading: str) -> list[str]:

@@ -83,8 +83,8 @@ def test_ldapwhoami(new_site: Callable[[str], Site], key_type: KeyType) -> None:
 class TestPostfix:
     """The first message comes in the line of the command AUTH."""
 
-    def log_in(self, site: Site, key_type: KeyType, further: str = "") -> int:
-        with Postfix(site, site.folder / "none", further).running() as postfix:
+    def log_in(self, site: Site, key_type: KeyType, **settings: str) -> int:
+        with Postfix(site, site.folder / "none", settings).running() as postfix:
             mechanism = site.mechanism("smtp", person=site.realm.person(key_type=key_type))
             first = base64.b64encode(mechanism.step()).decode()
             with smtplib.SMTP("127.0.0.1", postfix.port, timeout=20) as connection:
@@ -107,9 +107,9 @@ class TestPostfix:
 
     def test_takes_more_with_the_setting_of_the_page(self, site: Site) -> None:
         guide = (ROOT / "docs" / "postfix.md").read_text()
-        [setting] = re.findall(r"^    (line_length_limit = \d+)$", guide, re.MULTILINE)
-        assert f"`{setting}`" in limits_page()
-        assert self.log_in(site, "RS256", setting) == 235
+        [most] = re.findall(r"^    line_length_limit = (\d+)$", guide, re.MULTILINE)
+        assert f"`line_length_limit = {most}`" in limits_page()
+        assert self.log_in(site, "RS256", line_length_limit=most) == 235
 
 
 def limits_page() -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from browserid_sasl.errors import Code, ConfigurationError, StoreError
+from browserid_sasl.errors import Code, ConfigurationError, DamagedStoreError, StoreError
 from browserid_sasl.store import database as database_module
 from browserid_sasl.store.database import Schema, SqliteDatabase
 from browserid_sasl.store.sqlite import ACCEPTOR_SCHEMA
@@ -284,7 +284,7 @@ class TestFilesThatCanNotBeUsed:
         notes.path.parent.mkdir(mode=0o700)
         notes.path.touch(mode=0o600)
         notes.path.write_bytes(content)
-        with pytest.raises(StoreError, match="is damaged.*: restore a backup, or move"):
+        with pytest.raises(DamagedStoreError, match="is damaged.*: restore a backup, or move"):
             add(notes)
         notes.path.rename(notes.path.with_suffix(".bad"))
         assert add(notes)
@@ -303,7 +303,9 @@ class TestFilesThatCanNotBeUsed:
     def test_an_empty_file(self, notes: SqliteDatabase) -> None:
         notes.path.parent.mkdir(mode=0o700)
         notes.path.touch(mode=0o600)
-        with pytest.raises(StoreError, match="is not the note store of this program: move it"):
+        with pytest.raises(
+            StoreError, match=r"is damaged \(it is empty\): restore a backup, or move"
+        ):
             add(notes)
 
     def test_a_database_of_another_kind(self, notes: SqliteDatabase) -> None:

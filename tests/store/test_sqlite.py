@@ -253,14 +253,6 @@ class TestOddValues:
         assert caught.value.code is Code.INVALID_PARAMETER
         stores.close()
 
-    def test_a_ticket_with_damaged_attributes_is_an_error(self, database: SqliteDatabase) -> None:
-        store = SqliteAcceptorTicketStore(database)
-        ticket = acceptor_ticket(attributes={"a": 1})
-        store.put(ticket)
-        database.change("UPDATE ticket SET attributes = '{\"a\":'")
-        with pytest.raises(StoreError, match="damaged: restore a backup"):
-            store.get(ticket.tid, NOW)
-
 
 class TestSecrets:
     def test_a_deleted_key_is_not_left_in_the_file(self, folder: Path) -> None:

@@ -119,6 +119,6 @@ def _read_request(connection: ssl.SSLSocket) -> bytes:
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":
-            while len(body) < int(value):
-                body += connection.recv(65_536)
+            while len(body) < int(value) and (more := connection.recv(65_536)):
+                body += more
     return head + b"\r\n\r\n" + body

@@ -204,10 +204,14 @@ class Site:
         """Run a program here to its end."""
         return run(command, input=input, timeout=timeout, env=self.variables | variables)
 
+    @property
+    def config(self) -> config.Config:
+        """This site's configuration, for a client that keeps nothing."""
+        return config.load(self.config_file).with_options({"backend": "memory"}, section="store")
+
     def client(self, service: str, person: Person | None = None, host: str = HOST) -> Client:
         """A client in this process, without tickets from earlier logins."""
-        own = config.load(self.config_file).with_options({"backend": "memory"}, section="store")
-        return Client(own, service, host, credentials=person or self.realm.person())
+        return Client(self.config, service, host, credentials=person or self.realm.person())
 
     def mechanism(
         self,
@@ -350,7 +354,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Imapd:
-    """Cyrus imapd: its master, imapd and lmtpd.
+    """Cyrus imapd: its master, imapd, pop3d and lmtpd.
 
     :param tls: files of a certificate and its key.
     :param options: lines of imapd.conf, on top of the usual.
@@ -369,6 +373,7 @@ class Imapd:
     ) -> None:
         self.site = site
         self.port = free_port()
+        self.pop3_port = free_port()
         self.launcher = launcher
         self.sieve_port = free_port()
         self.folder = site.folder / "imapd"
@@ -416,6 +421,7 @@ class Imapd:
             }}
             SERVICES {{
               imap {command("imapd")} listen="127.0.0.1:{self.port}"
+              pop3 {command("pop3d")} listen="127.0.0.1:{self.pop3_port}"
               lmtp {command("lmtpd", "-a")} listen="{self.lmtp}"
               sieve {command("timsieved")} listen="localhost:{self.sieve_port}"
             }}
@@ -466,7 +472,7 @@ class Slapd:
 
     BASE: Final = "dc=example,dc=test"
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, tls: tuple[Path, Path] | None = None) -> None:
         self.site = site
         self.port = free_port()
         self.url = f"ldap://{HOST}:{self.port}"
@@ -480,6 +486,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/pid
 sasl-host {HOST}
+{self._tls(tls)}
 authz-regexp "uid=([^@,]+)@{DOMAIN},cn=[^,]+,cn=auth" "uid=$1,ou=people,{self.BASE}"
 database mdb
 suffix "{self.BASE}"
@@ -487,6 +494,13 @@ directory {self.folder}/db
 maxsize 10485760
 """
         )
+
+    @staticmethod
+    def _tls(files: tuple[Path, Path] | None) -> str:
+        if files is None:
+            return ""
+        certificate, key = files
+        return f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
 
     @contextmanager
     def running(self) -> Iterator[Slapd]:
@@ -504,8 +518,8 @@ maxsize 10485760
 class Postfix:
     """Postfix with a submission service, which hands what it takes to a Cyrus imapd by LMTP.
 
-    :param lmtp: the imapd's socket.
-    :param further: lines to add to main.cf.
+    :param lmtp: that imapd's socket.
+    :param settings: lines of main.cf, on top of the usual.
     """
 
     DAEMONS: Final = Path("/usr/lib/postfix/sbin")
@@ -518,12 +532,13 @@ class Postfix:
         "defer unix - - n - 0 bounce",
         "proxymap unix - - n - - proxymap",
         "anvil unix - - n - 1 anvil",
+        "tlsmgr unix - - n 1000? 1 tlsmgr",
         "error unix - - n - - error",
         "retry unix - - n - - error",
         "lmtp unix - - n - - lmtp",
     )
 
-    def __init__(self, site: Site, lmtp: Path, further: str = "") -> None:
+    def __init__(self, site: Site, lmtp: Path, settings: Mapping[str, str] | None = None) -> None:
         self.site = site
         self.port = free_port()
         self.folder = site.folder / "postfix"
@@ -550,9 +565,10 @@ import_environment = MAIL_CONFIG MAIL_LOGTAG LANG=C SASL_PATH={site.installation
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_path = smtpd
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
-{further}
 """
         )
+        with (self.folder / "etc" / "main.cf").open("a") as main:
+            main.writelines(f"{name} = {value}\n" for name, value in (settings or {}).items())
         # Debian's smtpd looks for smtpd.conf in the folder `sasl` beside main.cf.
         site.configure("smtpd", self.folder / "etc" / "sasl", mech_list=AES128)
         services = (f"127.0.0.1:{self.port} inet n - n - - smtpd", *self.INTERNAL)

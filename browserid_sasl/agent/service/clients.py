@@ -1,0 +1,101 @@
+"""Clients made from the person's configuration, and made anew when it changes."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.api import Client
+from browserid_sasl.config import Config, candidate_files, load
+from browserid_sasl.records import replace
+
+_MOST_KEPT: Final = 64
+
+_Stamp = tuple[tuple[int, ...] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a client is made for.
+
+    :param mechanism: its name, without ``-PLUS``.
+    :param service: for example ``imap``.
+    :param host: the name the server knows itself by.
+    :param name: who logs in, see `agent.naming.choose`; empty for the default identity.
+    :param mutual: whether the program demands that the server authenticates itself.
+    """
+
+    mechanism: str
+    service: str
+    host: str
+    name: str
+    mutual: bool
+
+
+class Clients:
+    """The clients of one person. For one thread.
+
+    :param config_file: the configuration file; None for those of the machine and the person.
+    """
+
+    def __init__(self, config_file: Path | None) -> None:
+        self._config_file = config_file
+        self._stamp: _Stamp = ()
+        self._config: Config | None = None
+        self._kept: OrderedDict[Target, Client] = OrderedDict()
+
+    @property
+    def config(self) -> Config:
+        """The configuration as it is now.
+
+        :raises ConfigurationError: it is not valid.
+        """
+        stamp = _stamps(candidate_files(self._config_file))
+        if self._config is None or stamp != self._stamp:
+            self._kept.clear()
+            self._config = load(self._config_file)
+            self._stamp = stamp
+        return self._config
+
+    def get(self, target: Target) -> Client:
+        """The client for a target.
+
+        :raises BrowserIDError: the configuration, a store or the trust anchors cannot be used.
+        """
+        config = self.config
+        if target not in self._kept:
+            self._keep(target, _make(config, target))
+        self._kept.move_to_end(target)
+        return self._kept[target]
+
+    def _keep(self, target: Target, client: Client) -> None:
+        self._kept[target] = client
+        if len(self._kept) > _MOST_KEPT:
+            self._kept.popitem(last=False)
+
+
+def _make(config: Config, target: Target) -> Client:
+    """The person's configuration with what the program decided on top."""
+    section = replace(config.client, mechanisms=(target.mechanism,))
+    if target.mutual:
+        section = replace(section, mutual="required")
+    return Client(
+        replace(config, client=section), target.service, target.host, identity=target.name
+    )
+
+
+def _stamps(files: Iterable[Path]) -> _Stamp:
+    return tuple(map(_stamp, files))
+
+
+def _stamp(file: Path) -> tuple[int, ...] | None:
+    """What changes whenever a file, its owner or its mode does; None if it cannot be looked at."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

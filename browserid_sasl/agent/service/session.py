@@ -1,0 +1,153 @@
+"""What one program asks, answered (docs/agent.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from browserid_sasl.agent.service import protocol
+from browserid_sasl.agent.service.clients import Clients, Target
+from browserid_sasl.agent.service.protocol import Request, answer, decode, encode
+from browserid_sasl.cyrus.codes import code_of, describe_surprise, level_of
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.client import ClientMechanism
+
+_MOST_LOGINS: Final = 64
+_BINDING: Final = "cb."
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """A login that has begun.
+
+    :param mechanism: the core's half of it.
+    :param mutual: whether the program demands that the server authenticates itself.
+    """
+
+    mechanism: ClientMechanism
+    mutual: bool
+
+
+class Session:
+    """One program's logins.
+
+    :param clients: makes the clients for them.
+    """
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._logins: dict[int, _Login] = {}
+        self._verbs: dict[str, Callable[[Request], Iterator[bytes]]] = {
+            "INIT": self._begin,
+            "CONT": self._go_on,
+            "CANCEL": self._cancel,
+        }
+
+    def knows(self, verb: str) -> bool:
+        """Whether requests with this verb are for a session."""
+        return verb in self._verbs
+
+    def answer(self, request: Request) -> Iterator[bytes]:
+        """The lines that answer a request. Never raises for what is asked."""
+        try:
+            yield from self._verbs[request.verb](request)
+        except Exception as error:
+            self._logins.pop(request.number, None)
+            yield failure(request.number, error)
+
+    def _begin(self, request: Request) -> Iterator[bytes]:
+        values = request.values
+        if request.number in self._logins or len(self._logins) >= _MOST_LOGINS:
+            raise LocalProtocolError(
+                Code.INVALID_USAGE, "this number is in use, or too many are", "end a login first"
+            )
+        target = Target(
+            mechanism=request.words[0],
+            service=values.get("service", ""),
+            host=values.get("host", ""),
+            name=values.get("authname", ""),
+            mutual=values.get("mutual", "") == "1",
+        )
+        mechanism = self._start(target, request)
+        self._logins[request.number] = _Login(mechanism, target.mutual)
+        challenge = values.get("challenge")
+        yield self._step(request.number, None if challenge is None else decode(challenge))
+
+    def _start(self, target: Target, request: Request) -> ClientMechanism:
+        values = request.values
+        flag, binding = values.get("cb_flag", "none"), _binding_of(request)
+        client = self._clients.get(target)
+        used = flag == "used"
+        return client.start(
+            target.mechanism if used else [target.mechanism],
+            authzid=values.get("authzid", ""),
+            channel_binding=binding if used or flag == "want" else None,
+            binding_critical=used,
+        )
+
+    def _go_on(self, request: Request) -> Iterator[bytes]:
+        if request.number not in self._logins:
+            raise LocalProtocolError(Code.INVALID_USAGE, "no login of this number has begun")
+        yield self._step(request.number, request.octets)
+
+    def _step(self, number: int, message: bytes | None) -> bytes:
+        login = self._logins[number]
+        output = encode(login.mechanism.step(message))
+        if not login.mechanism.complete:
+            return answer("CONT", number, output)
+        del self._logins[number]
+        result = login.mechanism.result
+        _demand_mutual(login, mutual=result.mutual)
+        return answer(
+            "OK",
+            number,
+            output,
+            user=result.identity,
+            authzid=result.authzid,
+            binding=result.channel_binding,
+            mutual="1" if result.mutual else None,
+            expires=str(result.expires // 1000),
+        )
+
+    def _cancel(self, request: Request) -> Iterator[bytes]:
+        self._logins.pop(request.number, None)
+        yield from ()
+
+
+def failure(number: int, error: Exception) -> bytes:
+    """The line that tells why a request failed."""
+    if isinstance(error, BrowserIDError):
+        sasl, detail, kind = code_of(error, is_client=True), str(error), type(error).__name__
+        code, reason, remedy = error.code, error.message, error.remedy
+    else:
+        sasl, detail = describe_surprise(error)
+        code, reason, remedy, kind = Code.UNAVAILABLE, detail, "", LocalProtocolError.__name__
+    return answer(
+        "FAIL",
+        number,
+        code=code.text,
+        sasl=str(int(sasl)),
+        level=str(int(level_of(sasl, is_client=True))),
+        detail=detail,
+        kind=kind,
+        reason=reason,
+        remedy=remedy,
+    )
+
+
+def _binding_of(request: Request) -> ChannelBinding | None:
+    for name, value in request.values.items():
+        if name.startswith(_BINDING):
+            return ChannelBinding(name.removeprefix(_BINDING), protocol.decode(value))
+    return None
+
+
+def _demand_mutual(login: _Login, *, mutual: bool) -> None:
+    if login.mutual and not mutual:
+        raise RemoteProtocolError(
+            Code.UNTRUSTED_X509_CERT,
+            "the program demands mutual authentication, and the other side did not take part",
+            "the server needs `x509_certificate`, the client `mutual` other than off",
+        )
