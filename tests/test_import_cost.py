@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from browserid_sasl import cyrus
-from browserid_sasl.cyrus.codes import Sasl
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.sasl.results import Sasl
 from tests.support.sample_programs import DOMAIN, ROOT, Realm
 
 AES128 = "BROWSERID-AES128"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from browserid_sasl.acceptor.answers import Failure
-from browserid_sasl.cyrus.codes import Sasl, code_of, describe_surprise, level_of
 from browserid_sasl.errors import BrowserIDError, Code
+from browserid_sasl.sasl.results import Sasl, describe_surprise, level_of, sasl_result
 
 _LONGEST_TEXT: Final = 600
-_TEMPORARY: Final = frozenset({Sasl.UNAVAIL, Sasl.BADPARAM, Sasl.NOMEM, Sasl.FAIL})
+_TEMPORARY: Final = frozenset({Sasl.UNAVAIL, Sasl.BADPARAM, Sasl.CONFIGERR, Sasl.NOMEM, Sasl.FAIL})
 """What is not the person's fault: a store, a name server, a provider, a disk, a configuration."""
 
 _TRY_AGAIN: Final = "temporary failure, try again later"
@@ -18,7 +18,7 @@ _TRY_AGAIN: Final = "temporary failure, try again later"
 def failure_of(error: BaseException) -> Failure:
     """What an exception means for the login in which it came up."""
     if isinstance(error, BrowserIDError):
-        sasl, reason, detail = code_of(error, is_client=False), error.message, str(error)
+        sasl, reason, detail = sasl_result(error, is_client=False), error.message, str(error)
         code = error.code
     else:
         sasl, detail = describe_surprise(error)
@@ -27,8 +27,8 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(
         temporary=temporary,
         code=code.text,
-        sasl=sasl,
-        level=level_of(sasl, is_client=False),
+        sasl=sasl.of_mechanism,
+        level=level_of(error, is_client=False),
         # Whoever stands outside need not know of our paths and our providers' troubles.
         reason=_TRY_AGAIN if temporary else printable(reason),
         detail=printable(detail),

@@ -9,16 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, TypeVar
 
 from browserid_sasl.cyrus import facades
-from browserid_sasl.cyrus.codes import (
-    Disposition,
-    Sasl,
-    code_of,
-    describe_surprise,
-    level_of,
-)
+from browserid_sasl.cyrus.codes import Disposition
 from browserid_sasl.cyrus.interface import Connection, Outcome, as_tuple
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.records import replace
+from browserid_sasl.sasl.results import Sasl, describe_surprise, level_of, sasl_result
 
 if TYPE_CHECKING:
     from browserid_sasl.sasl.client import ClientMechanism
@@ -65,13 +60,13 @@ class Exchange(ABC, Generic[Mechanism]):
 
     def _failed(self, error: BaseException) -> Outcome:
         if isinstance(error, BrowserIDError):
-            code, text = code_of(error, is_client=self._is_client), str(error)
+            code, text = sasl_result(error, is_client=self._is_client), str(error)
         else:
             code, text = describe_surprise(error)
         logged = error is self._told
         return Outcome(
-            code,
-            level=level_of(code, is_client=self._is_client),
+            code.of_mechanism,
+            level=level_of(error, is_client=self._is_client),
             message=None if logged else self._line(text),
             detail=_printable(text),
         )

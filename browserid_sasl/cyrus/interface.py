@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Final
 
-from browserid_sasl.cyrus.codes import Disposition, LogLevel
+from browserid_sasl.cyrus.codes import Disposition
 from browserid_sasl.records import Record, fields
 from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.results import LogLevel
 
 
 class Outcome(Record):

@@ -522,6 +522,8 @@ _ADVICE: Final = {
     Code.MISSING_CHANNEL_BINDINGS: "the server demands channel binding",
     Code.CHANNEL_BINDINGS_MISMATCH: "somebody may be between you and the server",
     Code.UNTRUSTED_ISSUER: "the server does not accept your identity provider",
+    Code.NO_LOCAL_MAPPING: "you may not log in there, or not act as the one asked for; "
+    "whoever runs the server decides that",
     Code.HTTP_ERROR: "the server could not reach your identity provider; try again later",
     Code.REAUTH_FAILED: "the server knows neither the ticket nor the certificate that was sent",
 }

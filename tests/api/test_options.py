@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from browserid_sasl import ChannelBinding, Server, cyrus
 from browserid_sasl.api import acceptor_stores, initiator_stores
 from browserid_sasl.config import Config
-from browserid_sasl.cyrus.codes import Sasl
 from browserid_sasl.errors import Code, CredentialError, RemoteProtocolError
 from browserid_sasl.gss.saml import ASSERTION_NAME
 from browserid_sasl.gss.tokens import TokenId, unframe
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl import gs2
+from browserid_sasl.sasl.results import Sasl
 from browserid_sasl.store.base import AcceptorTicket, system_clock
 from browserid_sasl.x509_files import load_server_credential
 from tests.support.certificates import DAY, Issued, authority, issue, names

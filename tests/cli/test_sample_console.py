@@ -163,7 +163,11 @@ class TestConsole:
         [
             (RemoteProtocolError(Code.REPLAYED_ASSERTION, "x"), "authentication failure"),
             (RemoteProtocolError(Code.INVALID_SIGNATURE, "x"), "authentication failure"),
-            (RemoteProtocolError(Code.EXPIRED_ASSERTION, "x"), "authentication failure"),
+            (RemoteProtocolError(Code.UNTRUSTED_ISSUER, "x"), "authentication failure"),
+            (
+                RemoteProtocolError(Code.EXPIRED_ASSERTION, "x"),
+                "passphrase expired, has to be reset",
+            ),
             (RemoteProtocolError(Code.BAD_AUDIENCE, "x"), "authentication failure"),
             (RemoteProtocolError(Code.INVALID_JSON, "x"), "bad protocol / cancel"),
             (RemoteProtocolError(Code.CHANNEL_BINDINGS_MISMATCH, "x"), "channel binding failure"),
@@ -180,7 +184,7 @@ class TestConsole:
                 RemoteProtocolError(Code.UNTRUSTED_X509_CERT, "x"),
                 "server failed mutual authentication step",
             ),
-            (StoreError(Code.CACHE_ERROR, "x"), "generic failure"),
+            (StoreError(Code.CACHE_ERROR, "x"), "remote authentication server unavailable"),
             (ConfigurationError("x"), "error when parsing configuration file"),
         ],
     )

@@ -14,6 +14,7 @@ from browserid_sasl.cli.sample.framing import Reply
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.sample_programs import (
     ALICE,
+    DOMAIN,
     HOST,
     Realm,
     RunningServer,
@@ -194,6 +195,55 @@ class TestRefusal:
         assert client.returncode == FAILED
         assert "performing SASL negotiation: authentication failure\n" in client.stderr
         assert "the certificate is not signed by a key that example.test publishes" in complained
+
+    @pytest.mark.parametrize(
+        ("arguments", "says_everybody"),
+        [
+            ((), True),
+            (("--allow", "*"), True),
+            (("--allow", "example.org", "--allow", DOMAIN), False),
+            (("--allow", ALICE), False),
+        ],
+    )
+    def test_who_may_log_in(
+        self, realm: Realm, arguments: tuple[str, ...], says_everybody: bool
+    ) -> None:
+        with realm.server(*arguments) as server:
+            assert realm.run_client(port=server.port).returncode == 0
+        everybody = "everybody may log in, of any domain: --allow names those who may\n"
+        assert (everybody in str(server.err)) == says_everybody
+
+    def test_who_may_not_log_in(self, realm: Realm) -> None:
+        with realm.server("--allow", "example.org") as server:
+            client = realm.run_client(port=server.port)
+            server.err.wait_for(f"{ALICE} may not log in to this service: .*")
+        assert client.returncode == FAILED
+        assert "performing SASL negotiation: authorization failure\n" in client.stderr
+        assert "whoever runs the server decides that" in client.stderr
+
+    @pytest.mark.parametrize(
+        ("section", "admitted"),
+        [
+            ('allow = ["example.org"]', False),
+            (f'allow = ["{DOMAIN}"]', True),
+            ('strip_domain = "example.org"', False),
+            (f'strip_domain = "{DOMAIN}"', True),
+        ],
+    )
+    def test_who_may_log_in_by_the_configuration(
+        self, tmp_path: Path, provider_key: PrivateKey, section: str, admitted: bool
+    ) -> None:
+        realm = Realm(tmp_path, provider_key, f"[server]\n{section}\n")
+        realm.sign_in()
+        with realm.server() as server:
+            client = realm.run_client(port=server.port)
+        assert (client.returncode == 0) == admitted
+        assert "everybody" not in str(server.err)
+
+    def test_a_pattern_for_who_may_log_in(self) -> None:
+        ended = run_program("sample_server.py", ["--allow", "*.example.org"])
+        assert ended.returncode == os.EX_CONFIG
+        assert "never a pattern" in ended.stderr
 
     def test_acting_for_somebody_else(self, realm: Realm) -> None:
         with realm.server() as server:

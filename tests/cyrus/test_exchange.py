@@ -13,8 +13,9 @@ import pytest
 
 from browserid_sasl import cyrus
 from browserid_sasl.cyrus import ClientExchange, Outcome, ServerExchange
-from browserid_sasl.cyrus.codes import Disposition, LogLevel, Sasl
+from browserid_sasl.cyrus.codes import Disposition
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.sasl.results import LogLevel, Sasl
 from tests.support.sample_programs import ALICE, DOMAIN, Realm
 
 AES128 = "BROWSERID-AES128"
@@ -89,6 +90,20 @@ class TestSuccess:
         outcome = log_in(new_client(authzid=f"bob@{DOMAIN}"), server)[1]
         assert (outcome.identity, outcome.authzid) == ("alice", "bob")
 
+    def test_a_file_says_who_may_log_in(self, realm: Realm, tmp_path: Path) -> None:
+        people = tmp_path / "people"
+        people.write_text("bob@example.test\n")
+        options: dict[str, Any] = {"allow": "", "allow_file": str(people)}
+        assert log_in(new_client(), new_server(realm, **options))[0].code == Sasl.NOAUTHZ
+        people.write_text("bob@example.test\nalice@example.test\n")
+        assert log_in(new_client(), new_server(realm, **options))[1].code == Sasl.OK
+        people.write_text("bob@example.test\nalice\n")
+        server = log_in(new_client(), new_server(realm, **options))[1]
+        assert server.code == Sasl.BADPARAM
+        assert f"{people}:2: " in (server.message or "")
+        people.unlink()
+        assert new_server(realm, **options).step(b"").code == Sasl.BADPARAM
+
     def test_other_domains_stay(self, realm: Realm) -> None:
         outcome = log_in(new_client(), new_server(realm, strip_domain="example.org"))[1]
         assert outcome.identity == ALICE
@@ -151,6 +166,37 @@ class TestFailure:
         assert refused.message is None, "it was logged before"
         assert refused.detail is not None
         assert refused.detail in told.message
+
+    @pytest.mark.parametrize(
+        ("options", "level"),
+        [
+            ({"allow": ""}, LogLevel.ERR),
+            ({"allow": "example.org, bob@example.test"}, LogLevel.FAIL),
+            ({"allow": "", "strip_domain": "example.org"}, LogLevel.FAIL),
+        ],
+    )
+    def test_somebody_who_may_not_log_in(
+        self, realm: Realm, options: dict[str, Any], level: LogLevel
+    ) -> None:
+        for authzid in ("", "bob"):
+            server = new_server(realm, **options)
+            told = server.step(new_client(authzid=authzid).step(b"").output or b"")
+            assert (told.code, told.level) == (Sasl.CONTINUE, level)
+            assert ("`allow`" in (told.message or "")) and told.output
+            outcome = server.step(b"")
+            assert (outcome.code, outcome.message) == (Sasl.NOAUTHZ, None)
+
+    def test_what_is_no_domain_and_no_address(self, realm: Realm) -> None:
+        outcome = new_server(realm, allow="*.example.test").step(b"")
+        assert (outcome.code, outcome.level) == (Sasl.BADPARAM, LogLevel.ERR)
+        assert "browserid_allow" in (outcome.message or "")
+        assert "never a pattern" in (outcome.message or "")
+
+    def test_a_ticket_of_somebody_who_may_log_in_no_more(self, realm: Realm) -> None:
+        assert log_in(new_client(), new_server(realm))[1].code == Sasl.OK
+        server = new_server(realm, allow="bob@example.test")
+        server.step(new_client().step(b"").output or b"")
+        assert server.step(b"").code == Sasl.NOAUTHZ
 
     def test_a_replay(self, realm: Realm) -> None:
         assertion = new_client().step(b"").output or b""

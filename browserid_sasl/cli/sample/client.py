@@ -158,7 +158,7 @@ def _authenticate(
         login = Login(library, _wishes(settings, connection), connection, console)
         return os.EX_OK if login.run() else options.NOT_AUTHENTICATED
     except LocalProtocolError as error:
-        console.fail("starting SASL negotiation", error)
+        console.fail("starting SASL negotiation", error, is_client=True)
         return options.NOT_AUTHENTICATED
     except ssl.SSLError as error:
         console.complain(f"TLS: {error.strerror or error}")

@@ -14,55 +14,19 @@ import sys
 from typing import Final, TextIO
 
 from browserid_sasl.cli.sample.library import LibraryError
-from browserid_sasl.errors import (
-    BrowserIDError,
-    Code,
-    ConfigurationError,
-    CredentialError,
-    DiscoveryError,
-    LocalProtocolError,
-    Major,
-    StoreError,
-)
+from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.printer import describe, lines
+from browserid_sasl.sasl.results import sasl_result
 from browserid_sasl.store.base import system_clock
 
 _LONGEST_WORD: Final = 40
 
-_BY_CODE: Final = {
-    Code.WRONG_MECH: "no mechanism available",
-    Code.NO_MEMORY: "no memory available",
-    Code.INTERACT_REQUIRED: "needs user interaction",
-    Code.UNTRUSTED_X509_CERT: "server failed mutual authentication step",
-    Code.BAD_SUBJECT: "server failed mutual authentication step",
-}
-_BY_MAJOR: Final[dict[int, str]] = {
-    Major.BAD_MECH: "no mechanism available",
-    Major.BAD_BINDINGS: "channel binding failure",
-    Major.DEFECTIVE_TOKEN: "bad protocol / cancel",
-    Major.UNAUTHORIZED: "authorization failure",
-}
-_BY_FAMILY: Final[list[tuple[type[BrowserIDError], str]]] = [
-    (ConfigurationError, "error when parsing configuration file"),
-    (CredentialError, "needs user interaction"),
-    (DiscoveryError, "remote authentication server unavailable"),
-    (LocalProtocolError, "invalid parameter supplied"),
-    (StoreError, "generic failure"),
-]
 
-
-def sasl_text(error: BrowserIDError) -> str:
+def sasl_text(error: BrowserIDError, *, is_client: bool = False) -> str:
     """What SASL calls the kind of this failure: a text of Cyrus's ``sasl_errstring``."""
     if isinstance(error, LibraryError):
         return error.kind
-    if error.code in _BY_CODE:
-        return _BY_CODE[error.code]
-    if error.major in _BY_MAJOR:
-        return _BY_MAJOR[error.major]
-    for family, text in _BY_FAMILY:
-        if isinstance(error, family):
-            return text
-    return "authentication failure"
+    return sasl_result(error, is_client=is_client).text
 
 
 class Console:
@@ -114,9 +78,9 @@ class Console:
         """Write lines to standard error."""
         self._write(sys.stderr, lines)
 
-    def fail(self, what: str, error: BrowserIDError) -> None:
+    def fail(self, what: str, error: BrowserIDError, *, is_client: bool = False) -> None:
         """Write to standard error what failed, what SASL calls it, and the reason."""
-        self.complain(f"{what}: {sasl_text(error)}", str(error))
+        self.complain(f"{what}: {sasl_text(error, is_client=is_client)}", str(error))
 
     def sent(self, string: bytes) -> None:
         """Show a string that was sent."""

@@ -52,7 +52,7 @@ class Login:
         try:
             exchange, initial = self._library.start(offered, self._wishes)
         except BrowserIDError as error:
-            self._console.fail("starting SASL negotiation", error)
+            self._console.fail("starting SASL negotiation", error, is_client=True)
             return None
         self._console.trace(f"using mechanism {exchange.name}")
         self._send(exchange.name.encode("ascii"), b"Y", initial)
@@ -71,7 +71,7 @@ class Login:
                 self._console.received(challenge)
                 response = exchange.step(challenge)
             except BrowserIDError as error:
-                self._console.fail("performing SASL negotiation", error)
+                self._console.fail("performing SASL negotiation", error, is_client=True)
                 return False
             self._send(response)
 
