@@ -9,10 +9,10 @@ from typing import Final
 from browserid_sasl.agent.service import protocol
 from browserid_sasl.agent.service.clients import Clients, Target
 from browserid_sasl.agent.service.protocol import Request, answer, decode, encode
-from browserid_sasl.cyrus.codes import code_of, describe_surprise, level_of
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
+from browserid_sasl.sasl.results import describe_surprise, level_of, sasl_result
 
 _MOST_LOGINS: Final = 64
 _BINDING: Final = "cb."
@@ -119,7 +119,7 @@ class Session:
 def failure(number: int, error: Exception) -> bytes:
     """The line that tells why a request failed."""
     if isinstance(error, BrowserIDError):
-        sasl, detail, kind = code_of(error, is_client=True), str(error), type(error).__name__
+        sasl, detail, kind = sasl_result(error, is_client=True), str(error), type(error).__name__
         code, reason, remedy = error.code, error.message, error.remedy
     else:
         sasl, detail = describe_surprise(error)
@@ -128,8 +128,8 @@ def failure(number: int, error: Exception) -> bytes:
         "FAIL",
         number,
         code=code.text,
-        sasl=str(int(sasl)),
-        level=str(int(level_of(sasl, is_client=True))),
+        sasl=str(int(sasl.of_mechanism)),
+        level=str(int(level_of(error, is_client=True))),
         detail=detail,
         kind=kind,
         reason=reason,
