@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.agent.naming import acting_as
-from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
+from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.config import Config, load
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
@@ -139,6 +139,7 @@ def initiator_stores(config: Config) -> InitiatorStores:
     """A person's keys and tickets, where the configuration says.
 
     :raises StoreError: when they can not be opened.
+    :raises ConfigurationError: the same, for want of a home folder.
     """
     if config.store.backend == "memory":
         from browserid_sasl.store.memory import memory_initiator  # noqa: PLC0415
@@ -147,7 +148,8 @@ def initiator_stores(config: Config) -> InitiatorStores:
     path = config.store.directory / CLIENT_DATABASE
     from browserid_sasl.store.sqlite import open_initiator  # noqa: PLC0415
 
-    return open_initiator(path, durability=config.store.durability)
+    with stores_in(config, "store.directory"):
+        return open_initiator(path, durability=config.store.durability)
 
 
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:

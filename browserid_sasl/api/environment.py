@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from browserid_sasl.config import Config
-from browserid_sasl.errors import LocalProtocolError
+from browserid_sasl.errors import DamagedStoreError, LocalProtocolError, StoreError
 from browserid_sasl.gss.agreement import EphemeralKey
 from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
@@ -22,6 +23,27 @@ def _ephemeral(curve: Curve) -> EphemeralKey:
 
 SYSTEM: Final = Environment(clock=system_clock, random=os.urandom, ephemeral=_ephemeral)
 """The machine's own time and randomness."""
+
+
+@contextmanager
+def stores_in(config: Config, option: str) -> Iterator[None]:
+    """Open stores in the block.
+
+    :param option: that says in which folder, for example ``store.directory``.
+    :raises ConfigurationError: they cannot be opened, and are where they are for want of a home.
+    :raises StoreError: they cannot be opened.
+    """
+    try:
+        yield
+    except StoreError as error:
+        if isinstance(error, DamagedStoreError) or not config.lacks_home(option):
+            raise
+        raise config.error(
+            option,
+            f"this account has no home folder, and {error.message}",
+            f"set HOME to a folder of its own, or give {option} in a configuration file that"
+            " --config or BROWSERID_CONFIG names",
+        ) from None
 
 
 def configured_mechanisms(config: Config, section: str, names: Sequence[str]) -> list[Mechanism]:

@@ -7,7 +7,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.api.allowed import Allowed, anybody
-from browserid_sasl.api.environment import SYSTEM, configured_mechanisms
+from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.extras import not_installed
@@ -207,6 +207,7 @@ def acceptor_stores(config: Config) -> AcceptorStores:
     """What a server remembers, where the configuration says.
 
     :raises StoreError: when it can not be opened.
+    :raises ConfigurationError: the same, for want of a home folder.
     """
     grace = max(REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
     if config.store.backend == "memory":
@@ -216,7 +217,8 @@ def acceptor_stores(config: Config) -> AcceptorStores:
     path = config.store.server_directory / SERVER_DATABASE
     from browserid_sasl.store.sqlite import open_acceptor  # noqa: PLC0415
 
-    return open_acceptor(path, durability=config.store.durability, grace=grace)
+    with stores_in(config, "store.server_directory"):
+        return open_acceptor(path, durability=config.store.durability, grace=grace)
 
 
 class _AuthorityOnDemand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -105,7 +106,7 @@ def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None
     """
     if token is not None and file is not None:
         raise click.UsageError("give the token or --file, not both")
-    written = token.encode() if token is not None else _read(file)
+    written = os.fsencode(token) if token is not None else _read(file)
     node = describe(decode(written, Encoding(encoding)), at)
     if node is None:
         raise LocalProtocolError(
@@ -115,6 +116,8 @@ def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None
 
 
 def _read(file: IO[bytes] | None) -> bytes:
+    if file is None and sys.stdin is None:
+        raise click.UsageError("there is no standard input: give the token, or --file")
     return (file or sys.stdin.buffer).read()
 
 

@@ -6,7 +6,7 @@
 | 1 | refused: what was asked for is not possible as things are |
 | 64 | the command line is wrong |
 | 69 | an identity provider can not be reached, or its document is not usable |
-| 74 | a store, or a file of keys, can not be read or written |
+| 74 | a store, a file of keys, or the output can not be read or written |
 | 77 | a sign-in was refused, or is needed |
 | 78 | the configuration is wrong |
 | 130 | interrupted from the keyboard |
@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -26,6 +27,7 @@ import click
 
 from browserid_sasl.errors import (
     BrowserIDError,
+    Code,
     ConfigurationError,
     CredentialError,
     DiscoveryError,
@@ -58,7 +60,8 @@ def fail(name: str, error: BrowserIDError) -> int:
     :param name: of the program.
     :returns: the exit status.
     """
-    click.echo(f"{name}: {error}", err=True)
+    with suppress(OSError):  # where nobody can be told, the status still says it
+        click.echo(f"{name}: {error}", err=True)
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 
@@ -80,6 +83,8 @@ def execute(
             stream.reconfigure(errors="backslashreplace")
     try:
         status = command.main(args=arguments, prog_name=name, standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(status or 0)
     except click.ClickException as error:
         error.show()
@@ -88,3 +93,15 @@ def execute(
         return _INTERRUPTED
     except BrowserIDError as error:
         return failed(error)
+    except OSError as error:
+        return failed(_unwritten(error))
+
+
+def _unwritten(error: OSError) -> BrowserIDError:
+    """What is told of a file that no command expects trouble from: mostly the output."""
+    subject = ascii(error.filename) if error.filename else "what this prints, or a folder,"
+    return StoreError(
+        Code.UNAVAILABLE,
+        f"{subject} cannot be read or written: {error.strerror or error}",
+        "see that there is room on the disk, and that the current folder exists",
+    )

@@ -31,6 +31,7 @@ class Config(Record):
     :param listeners: by path.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
+    :param personal: whether it is for a person, and not for a daemon.
     """
 
     store: StoreConfig = field(default_factory=StoreConfig)
@@ -43,6 +44,7 @@ class Config(Record):
     listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    personal: bool = field(default=True, compare=False, repr=False)
 
     def with_options(
         self, given: Mapping[str, str], *, section: str = "server", prefix: str = ""
@@ -100,6 +102,16 @@ class Config(Record):
         """
         origin = self.origins.get(option, NOWHERE)
         return ConfigurationError(message, remedy, file=origin.file, line=origin.line)
+
+    def lacks_home(self, option: str) -> bool:
+        """Whether a folder is where a daemon has it because there is no home to have it in.
+
+        :param option: its name with its section, for example ``store.directory``.
+        """
+        section, _, name = option.partition(".")
+        values = getattr(self, section)
+        usual = options_of(type(values))[name].daemon
+        return self.personal and option not in self.origins and getattr(values, name) == usual
 
     def checked(self) -> Config:
         """The configuration itself, if options that need each other are both there.

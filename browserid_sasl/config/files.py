@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
+from browserid_sasl.config.home import in_home
 from browserid_sasl.config.options import NOWHERE, SECTION_ITSELF, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.config.trusted import read_trusted, unreadable
+from browserid_sasl.errors import ConfigurationError
 
 FILE_NAME: Final = "browserid.toml"
 SYSTEM_FILE: Final = Path("/etc") / APPLICATION / FILE_NAME
@@ -36,7 +38,8 @@ def load(
         False in a process that runs with a file's set-user-ID or set-group-ID bit.
     :raises ConfigurationError: if a file is not valid, can not be read or is not to be trusted.
     """
-    settings = {} if _is_personal(user) else _daemon_defaults()
+    personal = _is_personal(user)
+    settings = {} if personal else _daemon_defaults()
     for file, required in _files(path, environ, user):
         data = _read(file, required)
         if data is not None:
@@ -44,7 +47,7 @@ def load(
             from browserid_sasl.config.document import read_settings  # noqa: PLC0415
 
             settings |= read_settings(data, file)
-    return _configuration(settings)
+    return _configuration(settings, personal)
 
 
 def candidate_files(
@@ -65,17 +68,27 @@ def _files(
     if path is None and user and environ.get(VARIABLE):
         path = Path(environ[VARIABLE])
     if path is not None:
-        yield path.absolute(), True
+        yield _absolute(path), True
         return
     yield SYSTEM_FILE, False
     if not user:
         return
     import platformdirs  # noqa: PLC0415 - a daemon has no folders of its own
 
-    own = platformdirs.user_config_path(APPLICATION) / FILE_NAME
-    # Relative where the process has no home: that is anybody's folder.
-    if own.is_absolute():
-        yield own, False
+    own = in_home(lambda: platformdirs.user_config_path(APPLICATION))
+    if own is not None:
+        yield own / FILE_NAME, False
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except OSError as error:
+        raise ConfigurationError(
+            f"there is no current folder for it to be relative to: {error.strerror}",
+            "give the configuration file's absolute path",
+            file=str(path),
+        ) from None
 
 
 def _read(file: Path, required: bool) -> bytes | None:
@@ -96,7 +109,7 @@ def _daemon_defaults() -> dict[Key, Setting]:
     }
 
 
-def _configuration(settings: Mapping[Key, Setting]) -> Config:
+def _configuration(settings: Mapping[Key, Setting], personal: bool) -> Config:
     values: dict[Key, dict[str, Any]] = {}
     for (*section, name), setting in settings.items():
         given = values.setdefault(tuple(section), {})
@@ -118,7 +131,7 @@ def _configuration(settings: Mapping[Key, Setting]) -> Config:
         for key, setting in settings.items()
         if setting.origin is not NOWHERE
     }
-    return Config(**sections, origins=origins).checked()
+    return Config(**sections, origins=origins, personal=personal).checked()
 
 
 def _section_class(name: str) -> type[Any]:

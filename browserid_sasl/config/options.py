@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from browserid_sasl.config import kinds
+from browserid_sasl.config.home import in_home
 from browserid_sasl.config.kinds import Kind
 from browserid_sasl.config.syntax import Unfit, shown
 from browserid_sasl.errors import ConfigurationError
@@ -186,16 +187,14 @@ def path(doc: str, *, absent: str = "", together: str = "") -> Path | None:
 def folder(user: Callable[[], Path], spelled: str, daemon: str, doc: str) -> Path:
     """A field with a folder whose default depends on who runs the program.
 
-    :param user: gives a person's default; `daemon` is used where it is not an absolute path,
-        which it is not in a process that has no home.
+    :param user: gives a person's default; `daemon` is used where there is no home.
     :param spelled: how the reference page writes the person's default.
     :param daemon: a daemon's default.
     """
     for_daemon = Path(daemon)
 
     def default() -> Path:
-        own = user()
-        return own if own.is_absolute() else for_daemon
+        return in_home(user) or for_daemon
 
     words = f'`"{spelled}"`, in a daemon `"{daemon}"`'
     option = Option(kinds.FilePath(), doc, words, daemon=for_daemon)
