@@ -25,7 +25,7 @@ from typing import Final
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.private_files import PRIVATE_FILE, make_folders
-from browserid_sasl.records import Record
+from browserid_sasl.records import Record, replace
 
 DEFAULT_PATH: Final = "/run/browserid/acceptor"
 BACKLOG: Final = 4096
@@ -57,11 +57,13 @@ class Listener(Record):
     :param path: where it is.
     :param socket: it.
     :param options: what it is for.
+    :param file: device and inode of the file that was made for it, None if we have made none.
     """
 
     path: str
     socket: socket.socket
     options: ListenerConfig
+    file: tuple[int, int] | None = None
 
 
 def account_of(config: Config) -> Account:
@@ -161,7 +163,15 @@ def bind(config: Config, path: str, options: ListenerConfig, account: Account) -
             "its folder has to be there, and writable for who starts the service",
         ) from None
     listening.setblocking(False)
-    return Listener(path, listening, options)
+    return Listener(path, listening, options, _file_at(path))
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def change(
@@ -185,7 +195,7 @@ def change(
             f"owner, group and mode of {listener.path} cannot be changed: {error.strerror}",
             "restart the service",
         ) from None
-    return Listener(listener.path, listener.socket, options)
+    return replace(listener, options=options)
 
 
 def _provide_folder(folder: Path, account: Account) -> None:
@@ -236,10 +246,10 @@ def _is_alive(path: str) -> bool:
 
 
 def remove(listener: Listener) -> None:
-    """Remove a socket's file, if it is still this socket's and can be removed."""
+    """Close a socket, and remove its file if it is ours still and we may."""
     listener.socket.close()
-    with suppress(OSError):
-        if not _is_alive(listener.path):
+    if listener.file is not None and listener.file == _file_at(listener.path):
+        with suppress(OSError):
             os.unlink(listener.path)
 
 

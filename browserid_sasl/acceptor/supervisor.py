@@ -58,10 +58,10 @@ class _Child:
         self.control = control
         self.started = self.heard = time.monotonic()
         self.ready = False
+        self.leaving = False
 
     def tell(self, order: dict[str, object], descriptors: list[int] | None = None) -> None:
         """Send an order."""
-        self.ready = False
         with suppress(OSError):
             socket.send_fds(self.control, [json.dumps(order).encode()], descriptors or [])
 
@@ -227,10 +227,11 @@ class Supervisor:
             self._tell_when_all_are_ready()
 
     def _tell_when_all_are_ready(self) -> None:
-        if self._told_ready or not all(child.ready for child in self._children.values()):
+        staying = [child for child in self._children.values() if not child.leaving]
+        if self._told_ready or self._stopping or not all(child.ready for child in staying):
             return
         self._told_ready = True
-        count = len(self._children)
+        count = len(staying)
         self._log(
             Priority.INFO,
             f"ready, with {count} worker{'s' * (count != 1)}, on " + ", ".join(self._listeners),
@@ -250,11 +251,12 @@ class Supervisor:
                 self._bury(child, os.waitstatus_to_exitcode(status))
 
     def _bury(self, child: _Child, status: int) -> None:
-        self._board.gone(child.number)
+        if child.number not in {other.number for other in self._children.values()}:
+            self._board.gone(child.number)
         with suppress(KeyError, ValueError):
             self._selector.unregister(child.control)
         child.control.close()
-        if self._stopping is not None or child.number >= _workers(self._config):
+        if self._stopping is not None or child.leaving:
             return
         lived = time.monotonic() - child.started
         pause = 0.0 if lived > SETTLED_AFTER else self._longer_pause(child.number)
@@ -310,7 +312,9 @@ class Supervisor:
         order: dict[str, object] = {"do": "reload", "paths": list(self._listeners)}
         descriptors = [listener.socket.fileno() for listener in self._listeners.values()]
         for child in self._children.values():
-            child.tell(order, descriptors)
+            if not child.leaving:
+                child.ready = False
+                child.tell(order, descriptors)
 
     def _change_listeners(self) -> None:
         named = sockets.wanted(self._config)
@@ -330,11 +334,13 @@ class Supervisor:
 
     def _change_workers(self) -> None:
         wanted = _workers(self._config)
-        there = {child.number for child in self._children.values()} | self._due.keys()
+        staying = (child for child in self._children.values() if not child.leaving)
+        there = {child.number for child in staying} | self._due.keys()
         for number in set(range(wanted)) - there:
             self._start(number)
         for child in self._children.values():
-            if child.number >= wanted:
+            if child.number >= wanted and not child.leaving:
+                child.leaving = True
                 child.tell({"do": "drain"})
 
     def _stop(self) -> None:
@@ -351,9 +357,8 @@ class Supervisor:
             child.tell({"do": "drain"})
 
     def _end(self) -> None:
-        for path, listener in self._listeners.items():
-            if path not in self._inherited:
-                sockets.remove(listener)
+        for listener in self._listeners.values():
+            sockets.remove(listener)
         self._log(Priority.INFO, "stopped")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.acceptor import Daemon, Host, running
-from tests.support.services import folder_for_all
+from tests.support.services import Syslog, folder_for_all
 
 HERE = Path(__file__).parent
 
@@ -26,6 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def provider_key() -> PrivateKey:
     """The identity provider's key."""
     return PrivateKey.generate("ES256")
+
+
+@pytest.fixture(scope="session")
+def syslog() -> Iterator[Syslog]:
+    """What is sent to /dev/log."""
+    syslog = Syslog()
+    yield syslog
+    syslog.close()
 
 
 @pytest.fixture
