@@ -9,11 +9,10 @@ from typing import Final
 from browserid_sasl.acceptor.documents import ArrivedDocuments, DocumentName
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.api import Server
-from browserid_sasl.api.authorities import resolver
+from browserid_sasl.api.authorities import https_fetcher, resolver
 from browserid_sasl.api.environment import configured_mechanisms
 from browserid_sasl.api.server import acceptor_stores
 from browserid_sasl.config import Config, ListenerConfig
-from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Mechanism
 from browserid_sasl.gss.names import ServiceName
@@ -72,7 +71,7 @@ class Servers:
             config, "server", config.server.mechanisms
         )
         self._hostname = hostname
-        self._fetcher = HttpsFetcher(config.discovery, config.authorities)
+        self._fetcher = https_fetcher(config)
         self._kept: OrderedDict[tuple[object, ...], Served] = OrderedDict()
         self._stores: AcceptorStores | None = None
         self._authority: AuthorityResolver | None = None
@@ -97,7 +96,7 @@ class Servers:
         host = begin.host or listener.hostname or self._hostname
         options = begin.options
         demands = begin.binding_critical, begin.mutual
-        key = (service, host, *demands, *sorted(options.items()))
+        key = (service, host, listener.allow, *demands, *sorted(options.items()))
         if key not in self._kept:
             config = self._configure(options, listener, *demands)
             self._keep(key, self._make(config, service, host))
@@ -139,7 +138,8 @@ class Servers:
                     f"a program may not set {_PREFIX}{name}",
                     "it may set " + ", ".join(_PREFIX + each for each in _CALLERS_OPTIONS),
                 )
-        config = self.config.with_options(options, prefix=_PREFIX)
+        config = self.config.allowing(listener.allow) if listener.allow else self.config
+        config = config.with_options(options, prefix=_PREFIX)
         section = config.server
         if "audiences" in options and listener.services:
             _check_audiences(section.audiences, listener)

@@ -26,6 +26,15 @@ def resolver(
     )
 
 
+def https_fetcher(config: Config) -> Fetcher:
+    """Gets documents over HTTPS."""
+    from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415 - not for pinned documents
+
+    return HttpsFetcher(
+        config.discovery, config.authorities, known=config.server.secondary_authorities
+    )
+
+
 class _FetcherOnDemand:
     """Reads pinned documents, and fetches others; what does that is made with the first of them."""
 
@@ -40,9 +49,5 @@ class _FetcherOnDemand:
         if pinned is not None:
             return pinned
         if self._fetcher is None:
-            from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415
-
-            self._fetcher = HttpsFetcher(
-                config.discovery, config.authorities, known=config.server.secondary_authorities
-            )
+            self._fetcher = https_fetcher(config)
         return self._fetcher.fetch(domain, principal_domain)

@@ -388,6 +388,13 @@ class ListenerConfig(Record):
         _SERVICE,
         "SASL services that logins are accepted for on this socket; empty: any.",
     )
+    allow: tuple[str, ...] = options.listing(
+        [],
+        _ALLOWED,
+        "Who may log in through this socket, in place of `allow` and `allow_file` in [server];"
+        " empty: whom those name.",
+        alone=EVERYONE,
+    )
     hostname: str = options.text(
         _HOST_OR_NONE,
         "Name that clients know the host by, for programs that do not say it.",

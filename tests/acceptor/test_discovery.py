@@ -16,7 +16,7 @@ import trustme
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.acceptor import Daemon, Host, Program
 from tests.support.https import ScriptedServer, answer, scripted_server, write_ca
-from tests.support.sample_programs import Person
+from tests.support.sample_programs import DOMAIN, Person
 from tests.support.services import AES128, wait_until
 from tests.support.world import support_document
 
@@ -31,11 +31,13 @@ class Provider:
     :param key: its.
     :param server: publishes it.
     :param document: what that says now.
+    :param section: of the configuration that says how to reach it.
     """
 
     key: PrivateKey
     server: ScriptedServer
     document: list[bytes]
+    section: str
 
     def person(self, name: str = "carol") -> Person:
         return Person(f"{name}@{FAR}", self.key, FAR)
@@ -56,15 +58,13 @@ def far(host: Host) -> Iterator[Provider]:
         answer(document[0])(wire)
 
     with scripted_server(certificate, respond) as server:
-        host.configure(
-            f"""
+        section = f"""
             [authorities."{FAR}"]
             url = "https://127.0.0.1:{server.port}"
             ca_file = "{write_ca(authority, host.folder)}"
-            """,
-            workers=1,
-        )
-        yield Provider(key, server, document)
+            """
+        host.configure(section, allow=(DOMAIN, FAR), workers=1)
+        yield Provider(key, server, document, section)
 
 
 @dataclass
@@ -157,7 +157,7 @@ def test_a_certificate_asked_for_after_a_ticket_may_need_a_document_too(
 def test_the_rest_do_not_wait_for_a_provider_that_says_nothing(
     host: Host, silence: Silence, start: Start
 ) -> None:
-    host.configure("[discovery]\ntimeout = 20\n" + silence.sections(50), workers=1)
+    host.configure("[discovery]\ntimeout = 20\n" + silence.sections(50), allow=("*",), workers=1)
     start(host)
     person = host.realm.person()
     with Program(host.socket) as slow, Program(host.socket) as program:
@@ -176,7 +176,7 @@ def test_the_rest_do_not_wait_for_a_provider_that_says_nothing(
 def test_a_provider_that_says_nothing_is_a_temporary_failure(
     host: Host, silence: Silence, start: Start
 ) -> None:
-    host.configure("[discovery]\ntimeout = 1\n" + silence.sections(1), workers=1)
+    host.configure("[discovery]\ntimeout = 1\n" + silence.sections(1), allow=("*",), workers=1)
     daemon = start(host)
     with Program(host.socket) as program:
         mechanism = host.mechanism(person=silence.person(0))
@@ -191,7 +191,7 @@ def test_a_provider_that_says_nothing_is_a_temporary_failure(
 def test_who_goes_while_a_document_is_fetched_is_forgotten(
     host: Host, silence: Silence, start: Start
 ) -> None:
-    host.configure("[discovery]\ntimeout = 2\n" + silence.sections(1), workers=1)
+    host.configure("[discovery]\ntimeout = 2\n" + silence.sections(1), allow=("*",), workers=1)
     daemon = start(host)
     with Program(host.socket) as program:
         program.begin(1, AES128, host.mechanism(person=silence.person(0)).step(None))
@@ -205,7 +205,7 @@ def test_who_goes_while_a_document_is_fetched_is_forgotten(
 def test_who_speaks_out_of_turn_while_a_document_is_fetched_is_refused(
     host: Host, silence: Silence, start: Start
 ) -> None:
-    host.configure("[discovery]\ntimeout = 5\n" + silence.sections(1), workers=1)
+    host.configure("[discovery]\ntimeout = 5\n" + silence.sections(1), allow=("*",), workers=1)
     start(host)
     with Program(host.socket) as program:
         program.begin(1, AES128, host.mechanism(person=silence.person(0)).step(None), bid="1")
@@ -217,7 +217,9 @@ def test_who_speaks_out_of_turn_while_a_document_is_fetched_is_refused(
 def test_so_many_documents_are_fetched_at_the_same_time(
     host: Host, silence: Silence, start: Start
 ) -> None:
-    host.configure("[discovery]\ntimeout = 20\n" + silence.sections(10), workers=1, lookups=3)
+    host.configure(
+        "[discovery]\ntimeout = 20\n" + silence.sections(10), allow=("*",), workers=1, lookups=3
+    )
     start(host)
     silence.listener.settimeout(5)
     with Program(host.socket) as program, ExitStack() as taken:
@@ -229,3 +231,16 @@ def test_so_many_documents_are_fetched_at_the_same_time(
         silence.listener.settimeout(1)
         with pytest.raises(TimeoutError):
             silence.listener.accept()
+
+
+def test_a_strangers_provider_is_asked_nothing(host: Host, far: Provider, start: Start) -> None:
+    host.configure(far.section, workers=1)
+    daemon = start(host)
+    with Program(host.socket) as program:
+        mechanism = host.mechanism(person=far.person("stranger"))
+        program.begin(1, AES128, mechanism.step(None), bid="1", rip="192.0.2.1")
+        reply = program.reply()
+    assert reply.parameters["bid_code"] == "no-local-mapping"
+    assert "temp" not in reply.parameters
+    assert far.server.requests == []
+    assert f"code=no-local-mapping claimed=<stranger@{FAR}>" in daemon.log

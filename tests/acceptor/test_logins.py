@@ -178,7 +178,7 @@ def test_a_short_name_is_ones_own_where_domains_are_stripped(host: Host, daemon:
     option = {"bid_opt.strip_domain": DOMAIN}
     assert act_as(host, "alice", **option)["user"] == "alice"
     assert act_as(host, "bob", **option)["verb"] == "FAIL"
-    assert act_as(host, "alice")["verb"] == "FAIL"
+    assert act_as(host, "bob")["verb"] == "FAIL"
 
 
 # Channel binding

@@ -101,6 +101,43 @@ def test_audiences_that_a_program_sets_are_of_the_sockets_services(
         assert program.log_in(elsewhere, 2, "imap", **option).verb == "OK"
 
 
+@pytest.mark.option("listeners.allow")
+def test_a_socket_may_be_for_other_people(host: Host, start: Start) -> None:
+    other = host.folder / "other"
+    host.configure(
+        f"""
+        [listeners."{host.socket}"]
+        [listeners."{other}"]
+        allow = ["bob@{DOMAIN}"]
+        """
+    )
+    daemon = start(host)
+    bob = host.realm.person(f"bob@{DOMAIN}")
+    for path, person, admitted in (
+        (host.socket, None, True),
+        (host.socket, bob, True),
+        (other, None, False),
+        (other, bob, True),
+    ):
+        with Program(path) as program:
+            reply = program.log_in(host.mechanism(person=person), bid="1")
+            assert (reply.verb == "OK") is admitted
+    assert f"code=no-local-mapping claimed=<{ALICE}>" in daemon.log
+
+
+def test_where_it_is_not_said_who_may_log_in_nobody_may(host: Host, start: Start) -> None:
+    host.configure(allow=())
+    daemon = start(host)
+    with Program(host.socket) as program:
+        program.begin(1, AES128, host.mechanism().step(None), bid="1")
+        reply = program.reply()
+        assert (reply.verb, reply.parameters["bid_code"]) == ("FAIL", "no-local-mapping")
+        option = {"bid": "1", "bid_opt.allow": ALICE}
+        program.begin(2, AES128, host.mechanism().step(None), **option)
+        assert program.reply().verb == "OK"
+    assert "set `allow` in [server]" in daemon.log
+
+
 @pytest.mark.option("listeners.hostname")
 def test_a_sockets_host_name_is_for_programs_that_say_none(host: Host, start: Start) -> None:
     host.configure(f'[listeners."{host.socket}"]\nhostname = "mx.example.org"\n')

@@ -182,21 +182,24 @@ class Host:
         """The acceptor's configuration."""
         return self.realm.config_file
 
-    def configure(self, further: str = "", **acceptor: object) -> None:
-        """Write the configuration. The people of the domain may log in.
+    def configure(
+        self, further: str = "", allow: tuple[str, ...] = (DOMAIN,), **acceptor: object
+    ) -> None:
+        """Write the configuration.
 
         :param further: sections, listeners among them; one listener if there is none.
+        :param allow: who may log in.
         :param acceptor: options of [acceptor].
         """
         options = {"hostname": HOST} | acceptor
         lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
         if "[listeners." not in further:
             further += f'\n[listeners."{self.socket}"]\n'
-        allow = f'[server]\nallow = ["{DOMAIN}"]\n'
+        allowed = f"[server]\nallow = {json.dumps(allow)}\n"
         if "[server]\n" in further:
-            further = further.replace("[server]\n", allow)
+            further = further.replace("[server]\n", allowed)
         else:
-            further += f"\n{allow}"
+            further += f"\n{allowed}"
         text = "\n".join([self._basis, "[acceptor]", *lines, further])
         self.config_file.write_text(text)
 
