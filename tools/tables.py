@@ -95,7 +95,7 @@ MESSAGES: Final = (
     Amount("a number in it", "jose.json.MAX_NUMBER_LENGTH", "digits"),
     Amount("GS2 header", "sasl.gs2.MAX_LENGTH", "octets"),
     Amount("`cb` of an assertion", "gss.claims.MAX_BINDING", "octets"),
-    Amount("`nonce`, `jti`", "gss.claims.MAX_NONCE", "octets"),
+    Amount("`nonce`, `jti`, `req`", "gss.claims.MAX_NONCE", "octets"),
     Amount("`opts` of an assertion", "gss.claims.MAX_OPTIONS", "entries"),
     Amount("service principal name", "gss.names.MAX_LENGTH", "characters"),
     Amount("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError, StoreError
 from browserid_sasl.gss import keys
@@ -18,7 +19,8 @@ from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import b64, jwt
-from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.jose.algorithms import algorithm_for
+from browserid_sasl.jose.keys import PrivateKey, PublicKey, Spelling
 from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import AcceptorTicket
@@ -32,7 +34,16 @@ from tests.support.exchanges import (
 )
 from tests.support.forging import certificate_in, claims_of, last_token, resigned
 from tests.support.refusal import refused
-from tests.support.world import ALICE, HOUR, IMAP, START, World, exchange, key
+from tests.support.world import (
+    ALICE,
+    HOUR,
+    IMAP,
+    START,
+    World,
+    exchange,
+    key,
+    support_document,
+)
 
 MINUTE = 60_000
 DAY = 24 * HOUR
@@ -113,6 +124,21 @@ class TestAnInitialLogin:
         world = World()
         world.person.user_key = key("alice", algorithm)
         log_in(world)
+
+    @pytest.mark.parametrize("spelling", get_args(Spelling))
+    def test_keys_of_provider_and_person_may_be_one_bit_short(self, spelling: Spelling) -> None:
+        # A widely used implementation makes a third of its keys so.
+        short = PrivateKey(
+            algorithm_for("RS", 2047, 0, allow_legacy=False),
+            rsa.generate_private_key(65537, 2047),
+        )
+        world = World()
+        written = short.public_key.to_json(spelling)
+        document = support_document(short) | {"public-key": written}
+        world.provider.documents["idp.test"] = document
+        world.person.signing_key = world.person.user_key = short
+        world.person.claims = {"public-key": written}
+        assert log_in(world)[1].context.identity == ALICE
 
     @each_dialect
     def test_it_answers_in_the_dialect_it_is_addressed_in(self, dialect: Dialect) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.support import SupportDocument, parse_support_document
 from browserid_sasl.idp.app import Settings
 from browserid_sasl.idp.signing_keys import Algorithm
-from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.jose.keys import PrivateKey, public_key_from
 from tests.support.provider import (
     ALICE,
     DOMAIN,
@@ -174,6 +175,14 @@ class TestCertificate:
         issued = certificate(certify(running, **{"public-key": key.to_json(spelling)}))
         assert issued.public_key == key
 
+    def test_a_key_one_bit_short_is_certified_as_what_it_was_meant_to_be(
+        self, running: RunningProvider
+    ) -> None:
+        key = public_key_from(rsa.generate_private_key(65537, 2047).public_key())
+        issued = certificate(certify(running, **{"public-key": key.to_json()}))
+        assert issued.public_key == key
+        assert key.algorithm.name == "RS256"
+
 
 class TestRefusal:
     @pytest.mark.parametrize(
@@ -196,6 +205,8 @@ class TestRefusal:
             ({"public-key": {}}, "invalid-key"),
             ({"public-key": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}}, "invalid-key"),
             ({"public-key": {"kty": "EC", "crv": "P-521", "x": "", "y": ""}}, "unknown-ec-curve"),
+            ({"public-key": GOOD["public-key"] | {"use": "enc"}}, "invalid-key"),
+            ({"public-key": GOOD["public-key"] | {"key_ops": ["sign"]}}, "invalid-key"),
             ({"duration": 0}, "invalid-duration"),
             ({"duration": -1}, "invalid-duration"),
             ({"duration": 86_401}, "invalid-duration"),
