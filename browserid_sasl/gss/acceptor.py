@@ -196,6 +196,14 @@ class Acceptor:
         """
         return established(self._context)
 
+    def check_running(self) -> None:
+        """Check that the established context has not ended before the program begins to use it.
+
+        :raises RemoteProtocolError: cred-expired.
+        :raises LocalProtocolError: context-incomplete.
+        """
+        self._check_running(self.context.expires, self.context.identity)
+
     def step(self, token: bytes) -> bytes | None:
         """Take the initiator's token.
 
@@ -398,14 +406,17 @@ class Acceptor:
         By the clock of this moment: a provider that was slow to answer, or the extra round trip,
         can have taken longer than what was left.
         """
-        if grant.expires <= self._environment.clock():
+        self._check_running(grant.expires, grant.subject)
+        if self._authorize is not None:
+            self._authorize(grant.subject)
+
+    def _check_running(self, expires: int, subject: str) -> None:
+        if expires <= self._environment.clock():
             raise RemoteProtocolError(
                 Code.CRED_EXPIRED,
                 "the login would end before it begins: what it is by has just expired",
-                f"sign in again: browserid login {grant.subject}",
+                f"sign in again: browserid login {subject}",
             )
-        if self._authorize is not None:
-            self._authorize(grant.subject)
 
     def _ask_for_proof(
         self, grant: _Grant, master_key: bytes, ticket: AcceptorTicket | None

@@ -105,7 +105,7 @@ class ServerMechanism:
         if acceptor is None:
             return self._finish(self._begin(message))
         if acceptor.state is AcceptorState.ESTABLISHED:
-            self._expect_empty(message)
+            self._finish_after(acceptor, message)
             return None
         return self._finish(acceptor.step(message))
 
@@ -171,12 +171,17 @@ class ServerMechanism:
         self._complete = established and (self._success_data or challenge is None)
         return challenge
 
-    def _expect_empty(self, message: bytes) -> None:
-        if message:
-            self._failure = RemoteProtocolError(
-                Code.BAD_CONTEXT_TOKEN, "the client sent more after the exchange was over"
-            )
-            raise self._failure
+    def _finish_after(self, acceptor: Acceptor, message: bytes) -> None:
+        """Succeed on the client's empty message, which may come as late as the client likes."""
+        try:
+            if message:
+                raise RemoteProtocolError(
+                    Code.BAD_CONTEXT_TOKEN, "the client sent more after the exchange was over"
+                )
+            acceptor.check_running()
+        except BrowserIDError as error:
+            self._failure = error
+            raise
         self._complete = True
 
 

@@ -359,6 +359,21 @@ class TestRefusals:
         assert server.failure is not None
         assert_failed(server, Code.BAD_CONTEXT_TOKEN)
 
+    @pytest.mark.parametrize(
+        ("later", "good"), [(HOUR - 1, True), (HOUR, False), (9 * HOUR, False)]
+    )
+    def test_and_has_to_come_before_the_login_is_over(self, later: int, good: bool) -> None:
+        world = World()
+        client, server = make_client(world), make_server(world)
+        answer = client.step(server.step(client.step()))
+        world.clock.now += later
+        if good:
+            assert server.step(answer) is None and server.complete
+            return
+        with refused(Code.CRED_EXPIRED, kind=RemoteProtocolError):
+            server.step(answer)
+        assert_failed(server, Code.CRED_EXPIRED)
+
     def test_nothing_comes_after_success(self) -> None:
         world = World()
         client, server = make_client(world), make_server(world)
