@@ -24,7 +24,7 @@ import re
 import time
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64, crc32
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -665,13 +665,9 @@ def _unsealed(database: SqliteDatabase, row: Sequence[Any]) -> Row:
     return tuple(values)
 
 
-def _checksum(values: Iterable[object]) -> int:
-    result = 0
-    for value in values:
-        # With its type: what was a number may come back as text, and text as octets.
-        octets = b"x" + value if isinstance(value, bytes) else repr(value).encode()
-        result = crc32(octets, result)
-    return result
+def _checksum(values: Sequence[object]) -> int:
+    # With their types: what was a number may come back as text, and text as octets.
+    return crc32(repr(tuple(values)).encode())
 
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode

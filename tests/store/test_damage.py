@@ -282,6 +282,25 @@ class TestRowsOfOthers:
             reads[table]()
         stores.close()
 
+    @pytest.mark.parametrize(
+        "entries", ["DELETE FROM replay_size", "UPDATE replay_size SET entries = 'many'"]
+    )
+    def test_the_number_of_assertions(self, server_file: Path, entries: str) -> None:
+        with closing(sqlite3.connect(server_file)) as connection:
+            connection.execute(entries)
+            connection.commit()
+        assert "how many assertions" in refusal(server_file)
+
+    def test_a_schema_that_is_not_text(self, server_file: Path) -> None:
+        with closing(sqlite3.connect(server_file)) as connection:
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(
+                "UPDATE sqlite_schema SET sql = CAST(sql AS TEXT) || CAST(X'c4' AS TEXT)"
+                " WHERE name = 'authority'"
+            )
+            connection.commit()
+        assert "its schema is not text" in refusal(server_file)
+
     @pytest.mark.parametrize("domain", ["X'ff'", "CAST(X'ff' AS TEXT)", "7"])
     def test_a_full_cache_with_a_name_that_is_none(self, client_file: Path, domain: str) -> None:
         database = SqliteDatabase(client_file, INITIATOR_SCHEMA)
@@ -349,6 +368,10 @@ class TestLog:
         for chance, path in copies(left_behind, 40):
             flip(beside(path, INDEX), chance)
             use_server(path)
+
+    def test_an_index_that_is_cut_short_says_nothing(self, left_behind: Path) -> None:
+        beside(left_behind, INDEX).write_bytes(b"short")
+        use_server(left_behind)
 
     def test_one_that_another_process_writes_to(self, left_behind: Path) -> None:
         """Whose log it is shows in the locks: nothing is missed of one that is used."""

@@ -250,6 +250,16 @@ class TestFilesThatCanNotBeUsed:
             assert texts(notes) == [*before, "room again"]
             notes.close()
 
+    def test_a_process_without_memory(self, notes: SqliteDatabase) -> None:
+        def use() -> str:
+            add(notes)
+            notes.rows("PRAGMA hard_heap_limit = 1000000")  # of the whole process, for good
+            with pytest.raises(StoreError, match="could not get memory .*: raise the memory limit"):
+                add(notes, "x" * 10_000_000)
+            return "told"
+
+        assert in_child(use) == "told"
+
     def test_a_folder_that_can_not_be_written(self) -> None:
         with open_house() as house:
             folder = house / "stores"
