@@ -22,19 +22,26 @@ def read_pinned(
 ) -> FetchedDocument | None:
     """The document of a domain, None if it is not pinned.
 
-    :param max_size: octets a document may have. A longer one is cut off, which breaks it.
-    :raises DiscoveryError: http-error when the file can not be read.
+    :param max_size: octets a document may have.
+    :raises DiscoveryError: http-error when the file cannot be read, or is longer.
     """
     override = authorities.get(domain)
     if override is None or override.keys_file is None:
         return None
     try:
         with override.keys_file.open("rb") as file:
-            return FetchedDocument(file.read(max_size + 1), lifetime=None)
+            body = file.read(max_size + 1)
     except OSError as error:
         raise DiscoveryError(
             Code.HTTP_ERROR,
-            f"the document of {domain} can not be read from {override.keys_file}"
-            f" ({error.strerror})",
+            f"the document of {domain} cannot be read from {override.keys_file} ({error.strerror})",
             f'correct `keys_file` in [authorities."{domain}"]',
         ) from None
+    if len(body) > max_size:
+        raise DiscoveryError(
+            Code.HTTP_ERROR,
+            f"the document of {domain} in {override.keys_file} has more than the {max_size} octets"
+            " permitted",
+            f'correct `keys_file` in [authorities."{domain}"], or `max_size` in [discovery]',
+        )
+    return FetchedDocument(body, lifetime=None)
