@@ -23,8 +23,9 @@ import json
 import re
 import time
 from base64 import urlsafe_b64encode
-from binascii import a2b_base64, crc32
+from binascii import a2b_base64
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,7 @@ _COUNT_STEP: Final = 64
 _COUNTED_EXACTLY: Final = 100_000
 
 _DIGEST_SIZE: Final = 32
+_CHECKSUM_SIZE: Final = 6
 _FROM_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
 #: The last character has four bits of the digest and two that are zero.
 _spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullmatch
@@ -666,8 +668,9 @@ def _unsealed(database: SqliteDatabase, row: Sequence[Any]) -> Row:
 
 
 def _checksum(values: Sequence[object]) -> int:
-    # With their types: what was a number may come back as text, and text as octets.
-    return crc32(repr(tuple(values)).encode())
+    # With their types: what was a number may come back as text, and text as octets. Not a CRC:
+    # slapd has a function called crc32 of its own, and a Python inside of it would call that one.
+    return int.from_bytes(sha256(repr(tuple(values)).encode()).digest()[:_CHECKSUM_SIZE])
 
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
