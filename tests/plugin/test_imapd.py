@@ -58,6 +58,23 @@ def test_imtest_logs_in_and_the_log_names_the_user(imapd: Imapd, syslog: Syslog)
     syslog.wait_for(rf"login: localhost \[127\.0\.0\.1\] alice {AES128} User logged in", mark)
 
 
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_stranger_is_refused(
+    new_site: Callable[[str], Site], syslog: Syslog, virtual: bool
+) -> None:
+    """Signed in with the identity provider of their own domain, whose key imapd knows."""
+    site = new_site("cyrus")
+    site.pin("stranger.test")
+    eve = "eve@stranger.test"
+    site.realm.sign_in(eve)
+    virtdomains = {"virtdomains": "userid", "defaultdomain": DOMAIN}
+    with Imapd(site, options=virtdomains if virtual else {}).running() as imapd:
+        mark = syslog.mark()
+        said = imtest(imapd, "-a", eve)
+    assert "Authenticated." not in said
+    syslog.wait_for(f"{eve} may not log in to this service", mark)
+
+
 def test_the_name_of_the_account_means_the_default_identity(imapd: Imapd) -> None:
     imapd.site.realm.sign_in()
     assert "Authenticated." in imtest(imapd, "-a", "root")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from browserid_sasl.errors import Code, PeerRefusedError
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.sample_programs import ALICE, DOMAIN
 from tests.support.services import (
@@ -90,6 +91,24 @@ def test_a_message_is_submitted_and_arrives(mail: MailServer, syslog: Syslog) ->
     mark = syslog.mark()
     deliver(mail, "greetings")
     syslog.wait_for(rf"sasl_method={AES128}, sasl_username={ALICE}", mark)
+
+
+def test_a_stranger_is_refused_and_their_mail_is_not_relayed(
+    mail: MailServer, syslog: Syslog
+) -> None:
+    """Signed in with the identity provider of their own domain, whose key Postfix knows."""
+    mail.site.pin("stranger.test")
+    eve = mail.site.realm.person("eve@stranger.test")
+    mark = syslog.mark()
+    with smtplib.SMTP("127.0.0.1", mail.postfix.port, timeout=20) as connection:
+        connection.ehlo()
+        with pytest.raises(PeerRefusedError) as told:
+            log_in(connection, mail.site.mechanism("smtp", person=eve))
+        assert told.value.code is Code.NO_LOCAL_MAPPING
+        assert connection.docmd("")[0] == 535
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            connection.sendmail(eve.identity, [ALICE], "Subject: no\r\n\r\n")
+    syslog.wait_for("eve@stranger.test may not log in to this service", mark)
 
 
 def test_without_login_nothing_is_relayed(mail: MailServer) -> None:

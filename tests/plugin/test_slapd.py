@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import AES128, Site, Slapd
+from tests.support.services import AES128, Site, Slapd, Syslog
 
 ALICE_DN = f"dn:uid=alice,ou=people,{Slapd.BASE}"
 
@@ -46,6 +46,37 @@ def test_an_empty_answer_to_the_prompt_means_the_default_identity(slapd: Slapd) 
 def test_a_missing_sign_in_names_the_command(slapd: Slapd) -> None:
     said = whoami(slapd, "-Q", "-U", f"bob@{DOMAIN}")
     assert f"bob@{DOMAIN} is not signed in: sign in first: browserid login bob@{DOMAIN}" in said
+
+
+def test_a_stranger_is_refused(new_site: Callable[[str], Site], syslog: Syslog) -> None:
+    """Signed in with the identity provider of their own domain, whose key slapd knows."""
+    site = new_site("root")
+    site.pin("stranger.test")
+    eve = "eve@stranger.test"
+    site.realm.sign_in(eve)
+    with Slapd(site).running() as slapd:
+        mark = syslog.mark()
+        said = whoami(slapd, "-Q", "-U", eve)
+    assert "authorization failure" in said
+    assert "dn:" not in said
+    syslog.wait_for(f"{eve} may not log in to this service", mark)
+
+
+def test_a_domain_that_looks_like_the_mapped_one_is_not_mapped(
+    new_site: Callable[[str], Site],
+) -> None:
+    domain = "uni.example.test"
+    lookalikes = ("unixexample.test", "uni.examplextest.test", "my-uni.example.test")
+    site = new_site("root")
+    site.allow = "*"
+    for each in (domain, *lookalikes):
+        site.pin(each)
+        site.realm.sign_in(f"bob@{each}")
+    with Slapd(site, domain=domain).running() as slapd:
+        assert f"dn:uid=bob,ou=people,{Slapd.BASE}\n" in whoami(slapd, "-Q", "-U", f"bob@{domain}")
+        for each in lookalikes:
+            expected = f"dn:uid=bob@{each},cn={AES128.lower()},cn=auth\n"
+            assert expected in whoami(slapd, "-Q", "-U", f"bob@{each}")
 
 
 def test_acting_as_somebody_else_is_refused(slapd: Slapd) -> None:

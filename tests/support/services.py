@@ -153,6 +153,7 @@ class Site:
         self.installation = installation
         self.folder = folder
         self.user = user
+        self.allow = DOMAIN
         self.realm = Realm(folder, key or PrivateKey.generate("RS256"))
         self.config_file = self.realm.config_file
         self.server_folder = folder / "server"
@@ -168,9 +169,15 @@ class Site:
 
     def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
         """Write a program's SASL configuration, into a folder other than usual if need be."""
-        lines = {"browserid_config": str(self.config_file), "browserid_allow": DOMAIN} | options
+        lines = {"browserid_config": str(self.config_file), "browserid_allow": self.allow} | options
         text = "".join(f"{name}: {value}\n" for name, value in lines.items())
         ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
+
+    def pin(self, domain: str) -> None:
+        """Know the key of another domain's identity provider, which is the same as ours."""
+        with self.config_file.open("a") as config:
+            document = self.folder / "support.json"
+            config.write(f'\n[authorities."{domain}"]\nkeys_file = "{document}"\n')
 
     def publish(self, key: PrivateKey) -> None:
         """Replace the key in the identity provider's document."""
@@ -400,7 +407,7 @@ class Imapd:
             "lmtp_admins": "postman",
             "sasl_mech_list": f"{AES128} {PADDING}",
             "sasl_browserid_config": str(self.site.config_file),
-            "sasl_browserid_allow": DOMAIN,
+            "sasl_browserid_allow": self.site.allow,
             "sasl_browserid_strip_domain": DOMAIN,
         }
         if tls:
@@ -471,8 +478,15 @@ class Slapd:
     """OpenLDAP's server, which runs its operations in threads."""
 
     BASE: Final = "dc=example,dc=test"
+    PAGE: Final = ROOT / "docs" / "openldap.md"
 
-    def __init__(self, site: Site, tls: tuple[Path, Path] | None = None) -> None:
+    def __init__(
+        self, site: Site, tls: tuple[Path, Path] | None = None, domain: str = DOMAIN
+    ) -> None:
+        """Write its configuration.
+
+        :param domain: whose people are entries of the directory.
+        """
         self.site = site
         self.port = free_port()
         self.url = f"ldap://{HOST}:{self.port}"
@@ -487,13 +501,25 @@ moduleload back_mdb
 pidfile {self.folder}/pid
 sasl-host {HOST}
 {self._tls(tls)}
-authz-regexp "uid=([^@,]+)@{DOMAIN},cn=[^,]+,cn=auth" "uid=$1,ou=people,{self.BASE}"
+{self._mapping(domain)}
 database mdb
 suffix "{self.BASE}"
 directory {self.folder}/db
 maxsize 10485760
 """
         )
+
+    def _mapping(self, domain: str) -> str:
+        """The rule of the page, for another domain and directory."""
+        rule: str
+        [rule] = re.findall(r"^    (authz-regexp .*)$", self.PAGE.read_text(), re.MULTILINE)
+        for ours, theirs in (
+            ("@example[.]org", f"@{domain.replace('.', '[.]')}"),
+            ("dc=example,dc=org", self.BASE),
+        ):
+            assert ours in rule
+            rule = rule.replace(ours, theirs)
+        return rule
 
     @staticmethod
     def _tls(files: tuple[Path, Path] | None) -> str:
