@@ -2,14 +2,18 @@
 
 One JSON object on a line, with `time` (UTC), `event`, and what the event is about. Passwords and
 private keys are never in it. The file is opened for each line: after a log rotation the next line
-goes to the new file. Lines of several processes do not mix, each is one write at the file's end.
+goes to the new file. A line is there whole or not at all, on a full disk too, and begins where
+another has ended: writers wait for each other, and take back what they cannot complete.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from datetime import UTC, datetime
 from enum import Enum
+from io import FileIO
 from pathlib import Path
 
 from browserid_sasl.errors import Code, StoreError
@@ -50,17 +54,12 @@ class AuditLog:
         moment = datetime.fromtimestamp(now / 1000, UTC)
         time = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = strict_json.dumps({"time": time, "event": event.value} | details) + b"\n"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            descriptor = os.open(self._path, flags, PRIVATE_FILE)
-            try:
-                written = os.write(descriptor, line)
-            finally:
-                os.close(descriptor)
+            with open(self._path, "r+b", buffering=0, opener=_open_or_make) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                _append(file, line)
         except OSError as error:
             raise self._failed(error.strerror) from None
-        if written != len(line):
-            raise self._failed("the disk is full")
 
     def _failed(self, why: str | None) -> StoreError:
         return StoreError(
@@ -68,3 +67,23 @@ class AuditLog:
             f"the audit log {self._path} can not be written ({why})",
             "nothing is certified that can not be recorded",
         )
+
+
+def _open_or_make(path: str, _flags: int) -> int:
+    # Not through a link: somebody else's file is not added to.
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def _append(file: FileIO, line: bytes) -> None:
+    end = file.seek(0, os.SEEK_END)
+    # The start of a line whose writer was killed is nobody's line, and does not become part of one.
+    if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+        line = b"\n" + line
+    try:
+        written = file.write(line)
+        if written != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        file.truncate(end)
+        raise
