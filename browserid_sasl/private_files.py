@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import Final
+
+from browserid_sasl.errors import Code, StoreError
 
 PRIVATE_FILE: Final = 0o600
 PUBLIC_FILE: Final = 0o644
 PRIVATE_FOLDER: Final = 0o700
+_OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_folders(path: Path) -> None:
@@ -28,6 +32,38 @@ def make_private_folder(path: Path) -> None:
     """
     make_folders(path)
     path.chmod(PRIVATE_FOLDER)
+
+
+def require_private(path: Path, status: os.stat_result, mode: str) -> None:
+    """See that a file or folder is this process's user's and nobody else's.
+
+    :param status: of what is at `path`.
+    :param mode: what it ought to have, for `chmod`.
+    :raises StoreError: cache-error: others have access, or it is another user's.
+    """
+    if os.geteuid() not in (0, status.st_uid):
+        raise StoreError(
+            Code.CACHE_ERROR,
+            f"{path} belongs to another user (number {status.st_uid})",
+            "run this as that user, or configure a folder of your own",
+        )
+    if status.st_mode & _OF_OTHERS:
+        raise StoreError(
+            Code.CACHE_ERROR,
+            f"{path} is accessible to other users (mode {stat.S_IMODE(status.st_mode):o})",
+            f"run: chmod {mode} {path}",
+        )
+
+
+def read_private(path: Path) -> bytes:
+    """What is in a file that only its owner can read.
+
+    :raises OSError: it can not be read.
+    :raises StoreError: cache-error: others have access to it, or it is another user's.
+    """
+    with path.open("rb") as file:
+        require_private(path, os.fstat(file.fileno()), "600")
+        return file.read()
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:

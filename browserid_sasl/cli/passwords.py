@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from browserid_sasl.errors import Code, CredentialError
-from browserid_sasl.records import Record
+from browserid_sasl.records import Record, field, replace
 
 _MAX_LENGTH: Final = 4096
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -29,10 +29,19 @@ class PasswordSource(Record):
 
     :param file: whose first line it is.
     :param descriptor: an open one; what is read from it up to the end of the line.
+    :param known: what was read before, secret.
     """
 
     file: Path | None = None
     descriptor: int | None = None
+    known: str | None = field(default=None, repr=False)
+
+    def opened(self) -> PasswordSource:
+        """The same with its file read, for a process that is about to become another user.
+
+        :raises CredentialError: interact-failure when there is no password in the file.
+        """
+        return replace(self, known=self.read("")) if self.file is not None else self
 
     def read(self, prompt: str, *, confirm: bool = False) -> str:
         """The password.
@@ -42,6 +51,8 @@ class PasswordSource(Record):
         :raises CredentialError: interact-unavailable when there is no terminal to ask at,
             interact-failure when what was given is no password.
         """
+        if self.known is not None:
+            return self.known
         if self.file is not None:
             return _text(_read_file(self.file), str(self.file))
         if self.descriptor is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -22,16 +23,19 @@ from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
-from browserid_sasl.idp.server import Listener
+from browserid_sasl.idp.ownership import become_owner_of
+from browserid_sasl.idp.server import Listener, Terms
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
-from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
 from browserid_sasl.records import replace
 from browserid_sasl.store.base import system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DAY_S: Final = 86_400
+_OPERATOR: Final = f"uid {os.getuid()}"
+"""Who runs the command, before it may go on as the owner of the provider's folder."""
 
 
 @click.group()
@@ -45,7 +49,8 @@ def place_options(function: F) -> F:
     directory = click.option(
         "--directory",
         metavar="DIR",
-        type=click.Path(file_okay=False, path_type=Path),
+        # Whether this user may read it is found out later, by a better message.
+        type=click.Path(readable=False, path_type=Path),
         help="Folder of the provider, in place of the configured one.",
     )
     return directory(config_option(function))
@@ -86,11 +91,19 @@ def init(
             f"{name!r} is not a domain" if name else "no domain is given",
             "name one with --domain example.org",
         )
-    folder = ProviderFolder(options.directory)
-    if folder.create(name, key_type, system_clock(), local_tls=local_tls):
+    folder = _folder(options)
+    now = system_clock()
+    made = folder.create(name, key_type, now, local_tls=local_tls)
+    if made.provider:
         click.echo(f"made an identity provider for {name} in {folder.path}")
     else:
         click.echo(f"there is an identity provider for {name} in {folder.path}")
+    if made.key and not made.provider:
+        _record_key(folder, made.key, now)
+        click.echo(
+            f"made the signing key {made.key.name}, since the one that signed was missing: what"
+            " that one has signed is void"
+        )
     if local_tls:
         click.echo(f"who is to believe its server needs {folder.tls.anchor}")
 
@@ -107,7 +120,7 @@ def add_user(
     address: str,
 ) -> None:
     """Make an account for ADDRESS."""
-    source = password_source(password_file, password_fd)
+    source = password_source(password_file, password_fd).opened()
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
     password = source.read(f"Password for {email}", confirm=True)
@@ -136,7 +149,7 @@ def set_password(
 
     Certificates it has got are good until they expire.
     """
-    source = password_source(password_file, password_fd)
+    source = password_source(password_file, password_fd).opened()
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
     password = source.read(f"New password for {email}", confirm=True)
@@ -201,13 +214,12 @@ def rotate_key(
     if after and withdraw_old:
         raise click.UsageError("--after and --withdraw-old exclude each other")
     options = _configuration(directory, config_file)
-    provider = ProviderFolder(options.directory).open()
+    folder = _folder(options)
+    provider = folder.open()
     now = system_clock()
     _check_spelling(options, key_type or provider.keys.active(now).algorithm)
     key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
-    provider.audit.write(
-        Event.KEY_CREATED, now, key=key.name, by=_operator(), withdrawn=withdraw_old
-    )
+    _record_key(folder, key, now, withdrawn=withdraw_old)
     click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
 
 
@@ -265,24 +277,30 @@ def serve(
         _configuration(directory, config_file),
         **{name: value for name, value in given.items() if value is not None},
     )
-    folder = ProviderFolder(options.directory)
+    with Listener(options.listen, options.port).open() as listening:
+        _serve(options, listening)
+
+
+def _serve(options: IdpConfig, listening: socket.socket) -> None:
+    # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
+    configured = _configured_certificate(options)
+    folder = _folder(options)
     provider = folder.open(Policy(options.failed_sign_ins, options.failed_sign_in_window_ms))
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
-    certificate, private_key = _tls_files(options, folder)
     proxies = Proxies(options.proxies)
     settings = Settings(
         options.certificate_life_ms, options.document_life_ms, options.key_spelling, proxies
     )
+    terms = Terms(
+        configured or _local_certificate(folder),
+        Capacity(options.max_connections, options.max_connections_per_client),
+        proxies,
+    )
     run_server(
         create_app(provider, settings),
-        Listener(
-            options.listen,
-            options.port,
-            ServerCertificate(certificate, private_key),
-            Capacity(options.max_connections, options.max_connections_per_client),
-            proxies,
-        ),
+        listening,
+        terms,
         lambda url: click.echo(f"serving {provider.domain} at {url}"),
     )
 
@@ -297,16 +315,21 @@ def _check_spelling(options: IdpConfig, algorithm: str) -> None:
         )
 
 
-def _tls_files(options: IdpConfig, folder: ProviderFolder) -> tuple[Path, Path]:
-    """The configured certificate and key, or those that `init --local-tls` has made."""
+def _configured_certificate(options: IdpConfig) -> ServerCertificate | None:
     if options.tls_certificate and options.tls_key:
-        return options.tls_certificate, options.tls_key
+        return ServerCertificate(options.tls_certificate, options.tls_key)
+    return None
+
+
+def _local_certificate(folder: ProviderFolder) -> ServerCertificate:
+    """What `init --local-tls` has made."""
     if not folder.tls.server.exists():
         raise ConfigurationError(
-            "there is no TLS certificate to serve with",
+            f"there is no TLS certificate to serve with: none is configured, and there is no"
+            f" {folder.tls.server}",
             "give --tls-certificate and --tls-key, or make one with `init --local-tls`",
         )
-    return folder.tls.server, folder.tls.server
+    return ServerCertificate(folder.tls.server, folder.tls.server)
 
 
 def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
@@ -315,12 +338,19 @@ def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
 
 
 def _open(directory: Path | None, file: Path | None) -> Provider:
-    return ProviderFolder(_configuration(directory, file).directory).open()
+    return _folder(_configuration(directory, file)).open()
+
+
+def _folder(options: IdpConfig) -> ProviderFolder:
+    become_owner_of(options.directory)
+    return ProviderFolder(options.directory)
 
 
 def _record(provider: Provider, event: Event, email: str) -> None:
-    provider.audit.write(event, system_clock(), email=email, by=_operator())
+    provider.audit.write(event, system_clock(), email=email, by=_OPERATOR)
 
 
-def _operator() -> str:
-    return f"uid {os.getuid()}"
+def _record_key(
+    folder: ProviderFolder, key: SigningKey, now: int, *, withdrawn: bool = False
+) -> None:
+    folder.audit.write(Event.KEY_CREATED, now, key=key.name, by=_OPERATOR, withdrawn=withdrawn)

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +22,27 @@ from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.limits import Policy, SignInLimits
-from browserid_sasl.idp.signing_keys import Algorithm, SigningKeys
+from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
-from browserid_sasl.private_files import make_private_folder
+from browserid_sasl.private_files import make_private_folder, require_private
 from browserid_sasl.records import Record
 
 _DATABASE: Final = "provider.sqlite"
 _KEYS: Final = "keys"
 _TLS: Final = "tls"
+_AUDIT: Final = "audit.log"
+_PRIVATE: Final = (
+    _DATABASE,
+    f"{_DATABASE}-wal",
+    f"{_DATABASE}-shm",
+    _KEYS,
+    _TLS,
+    f"{_TLS}/authority.pem",
+    f"{_TLS}/server.pem",
+    _AUDIT,
+)
+"""What nobody but the folder's owner may have access to. Each key is looked at when it is read."""
+
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
 
 
@@ -48,6 +63,17 @@ class Provider(Record):
     audit: AuditLog
 
 
+class Creation(Record):
+    """What was made in a folder.
+
+    :param provider: whether there was none before.
+    :param key: the signing key that was made, None if there was one that signs.
+    """
+
+    provider: bool
+    key: SigningKey | None
+
+
 class ProviderFolder:
     """The folder at a path, whether or not it is there.
 
@@ -58,32 +84,34 @@ class ProviderFolder:
         self.path = path
         self.keys = SigningKeys(path / _KEYS)
         self.tls = LocalTls(path / _TLS)
-        self.audit = AuditLog(path / "audit.log")
+        self.audit = AuditLog(path / _AUDIT)
 
-    def create(self, domain: str, algorithm: Algorithm, now: int, *, local_tls: bool) -> bool:
+    def create(self, domain: str, algorithm: Algorithm, now: int, *, local_tls: bool) -> Creation:
         """Make what is missing. What an interruption left can be completed by the next try.
 
         :param domain: whose addresses are to be certified, in lower case.
         :param algorithm: of the first signing key.
         :param now: ms.
         :param local_tls: whether to make a private authority for the server, too.
-        :returns: False if it was a provider's folder already.
+        :returns: what had to be made.
         :raises ConfigurationError: the folder is another domain's, has something else in it, or
             can not be written.
-        :raises StoreError: the database or the log can not be written.
+        :raises StoreError: the database or the log can not be written, what is there can not be
+            read, or others than the folder's owner can.
         """
         self._make()
+        self._check_private()
         present = self._domain()
         if present not in ("", domain):
             raise ConfigurationError(
                 f"{self.path} is the folder of an identity provider for {present}",
                 f"choose another folder for {domain}",
             )
-        self.keys.create(algorithm, now)
+        key = self.keys.create(algorithm, now)
         if local_tls:
             self.tls.create(domain, now)
         if present:
-            return False
+            return Creation(provider=False, key=key)
         # Last, because it is what makes the folder a provider's.
         self.audit.write(Event.PROVIDER_CREATED, now, domain=domain)
         database = self._database()
@@ -91,21 +119,19 @@ class ProviderFolder:
         with database.transaction() as session:
             session.add(Domain(name=domain, created=now))
         database.close()
-        return True
+        return Creation(provider=True, key=key)
 
     def open(self, policy: Policy | None = None) -> Provider:
         """The provider in the folder.
 
         :param policy: limits on failed sign-ins.
         :raises ConfigurationError: there is none.
-        :raises StoreError: its database can not be read.
+        :raises StoreError: its database can not be read, or others than its owner have access.
         """
+        self._check_private()
         domain = self._domain()
         if not domain:
-            raise ConfigurationError(
-                f"there is no identity provider in {self.path}",
-                "make one with `browserid-idp init`, or name another folder with --directory",
-            )
+            raise self._no_provider()
         database = self._database()
         return Provider(
             domain,
@@ -124,12 +150,42 @@ class ProviderFolder:
                         f"{self.path} has something else in it",
                         "choose an empty folder, or one that is not there yet",
                     )
+                if present:
+                    # Who had access to it may have read the keys: that is not mended in silence.
+                    return
             make_private_folder(self.path)
         except OSError as error:
             raise ConfigurationError(
                 f"the folder {self.path} can not be made ({error.strerror})",
                 "run this as the user the provider runs as",
             ) from None
+
+    def _check_private(self) -> None:
+        for path in (self.path, *map(self.path.joinpath, _PRIVATE)):
+            try:
+                status = os.stat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise self._unreadable(error) from None
+            require_private(path, status, "700" if stat.S_ISDIR(status.st_mode) else "600")
+
+    def _no_provider(self) -> ConfigurationError:
+        if (self.path / _KEYS).exists():
+            return ConfigurationError(
+                f"the provider's database {self.path / _DATABASE} is missing",
+                "put it back from the backup; `browserid-idp init` makes one without accounts",
+            )
+        return ConfigurationError(
+            f"there is no identity provider in {self.path}",
+            "make one with `browserid-idp init`, or name another folder with --directory",
+        )
+
+    def _unreadable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"the folder {self.path} can not be read ({error.strerror})",
+            "run this as the user the provider runs as",
+        )
 
     def _database(self) -> Database:
         return Database(self.path / _DATABASE)
@@ -140,10 +196,7 @@ class ProviderFolder:
             if not (self.path / _DATABASE).exists():
                 return ""
         except OSError as error:
-            raise ConfigurationError(
-                f"the folder {self.path} can not be read ({error.strerror})",
-                "run this as the user the provider runs as",
-            ) from None
+            raise self._unreadable(error) from None
         database = self._database()
         database.create_tables()
         with database.transaction() as session:

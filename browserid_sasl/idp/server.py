@@ -18,27 +18,21 @@ from browserid_sasl.idp.connection import Connection
 from browserid_sasl.idp.door import Capacity, Door
 from browserid_sasl.idp.quiet import QuietHandler
 from browserid_sasl.idp.server_certificate import ServerCertificate
-from browserid_sasl.records import Record
+from browserid_sasl.records import Record, field
 
 _SHUTDOWN_S: Final = 5
 _BACKLOG: Final = 512
 
 
 class Listener(Record):
-    """Where and as whom to serve.
+    """Where to serve.
 
     :param host: IP address or name to listen on.
     :param port: TCP port; 0 for one that is free.
-    :param certificate: what it presents.
-    :param capacity: how many connections there may be.
-    :param proxies: those before it, which have more of them.
     """
 
     host: str
     port: int
-    certificate: ServerCertificate
-    capacity: Capacity
-    proxies: Proxies
 
     def open(self) -> socket.socket:
         """Start listening.
@@ -60,29 +54,44 @@ class Listener(Record):
             ) from None
 
 
-def serve(app: ASGIApp, listener: Listener, ready: Callable[[str], None]) -> None:
+class Terms(Record):
+    """Whom to serve, and as whom.
+
+    :param certificate: what the server presents.
+    :param capacity: how many connections there may be.
+    :param proxies: those before it, which have more of them.
+    """
+
+    certificate: ServerCertificate
+    capacity: Capacity = field(default_factory=Capacity)
+    proxies: Proxies = field(default_factory=Proxies)
+
+
+def serve(
+    app: ASGIApp, listening: socket.socket, terms: Terms, ready: Callable[[str], None]
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
+    :param listening: as `Listener.open` makes it.
     :param ready: called with the server's URL once it accepts connections.
-    :raises ConfigurationError: the socket can not be used, or there can not be so many files.
+    :raises ConfigurationError: there can not be so many files.
     """
-    listener.capacity.reserve()
+    terms.capacity.reserve()
     logging.basicConfig(handlers=[QuietHandler()])
-    with listener.open() as listening:
-        server = make_server(app, listener, lambda: ready(url_of(listening)))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn puts its own handlers over these and, when it has stopped, raises the signal
-            # again: then it has nothing left to do.
-            signal.signal(number, server.stop)
-        server.run(sockets=[listening])
+    server = make_server(app, terms, lambda: ready(url_of(listening)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn puts its own handlers over these and, when it has stopped, raises the signal
+        # again: then it has nothing left to do.
+        signal.signal(number, server.stop)
+    server.run(sockets=[listening])
 
 
-def make_server(app: ASGIApp, listener: Listener, ready: Callable[[], None]) -> Server:
+def make_server(app: ASGIApp, terms: Terms, ready: Callable[[], None]) -> Server:
     """A server that is not running yet.
 
     :param ready: called once it accepts connections.
     """
-    return Server(_config(app), listener, ready)
+    return Server(_config(app), terms, ready)
 
 
 def url_of(listening: socket.socket) -> str:
@@ -94,11 +103,9 @@ def url_of(listening: socket.socket) -> str:
 class Server(uvicorn.Server):
     """uvicorn's server with a door of its own, which says when it is ready and can be stopped."""
 
-    def __init__(
-        self, config: uvicorn.Config, listener: Listener, ready: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, terms: Terms, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._listener = listener
+        self._terms = terms
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -123,10 +130,10 @@ class Server(uvicorn.Server):
     def _door(self, listening: socket.socket) -> Door:
         return Door(
             listening,
-            self._listener.certificate.context,
+            self._terms.certificate.context,
             partial(Connection, config=self.config, server_state=self.server_state),
-            self._listener.capacity,
-            self._listener.proxies,
+            self._terms.capacity,
+            self._terms.proxies,
         )
 
 

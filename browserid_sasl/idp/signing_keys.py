@@ -14,19 +14,24 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from browserid_sasl.errors import (
-    BrowserIDError,
     Code,
     ConfigurationError,
     LocalProtocolError,
+    RemoteProtocolError,
     StoreError,
 )
 from browserid_sasl.identity.support import MAX_KEYS
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PrivateKey, PublicKey
-from browserid_sasl.private_files import create_private, make_private_folder, write_atomically
+from browserid_sasl.private_files import (
+    create_private,
+    make_private_folder,
+    read_private,
+    write_atomically,
+)
 from browserid_sasl.records import Record, field, replace
 
 Algorithm = Literal["RS256", "ES256"]
@@ -65,6 +70,14 @@ class SigningKey(Record):
         return self.published_until is None or now < self.published_until
 
 
+class _Entry(Record):
+    """What the manifest has of a key, see `SigningKey`."""
+
+    name: str
+    signs_from: int
+    published_until: int | None = None
+
+
 class SigningKeys:
     """The keys in a folder.
 
@@ -73,18 +86,29 @@ class SigningKeys:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._manifest = folder / _MANIFEST
         # Keys with the version of the manifest they were read by, set together for threads' sake.
         self._loaded: tuple[tuple[int, ...], tuple[SigningKey, ...]] = ((), ())
 
-    def create(self, algorithm: Algorithm, now: int) -> None:
-        """Make the first key, unless there is one.
+    def create(self, algorithm: Algorithm, now: int) -> SigningKey | None:
+        """Make a key, unless there is one that signs. Keys whose files are missing are given up.
 
         :param now: ms.
+        :returns: the key that was made, None if none had to be.
         :raises ConfigurationError: the folder can not be written.
+        :raises StoreError: what is there can not be read.
         """
         with self._locked():
-            if not (self._folder / _MANIFEST).exists():
-                self._write([self._generate(algorithm, now)])
+            listed = self._listed_or_found(now)
+            present = [each for each in listed if self._path(each.name).exists()]
+            keys = list(map(self._signing_key, present))
+            made = None
+            if not listed or _active(listed, now) not in present:
+                made = self._generate(algorithm, now)
+                keys.append(made)
+            if made or len(present) < len(listed) or not self._manifest.exists():
+                self._write(keys)
+            return made
 
     def rotate(
         self, algorithm: Algorithm | None, now: int, *, lead: int = 0, withdraw: bool = False
@@ -141,7 +165,7 @@ class SigningKeys:
             path = self._path(key.name)
             if not path.exists():
                 write_atomically(path, key.private_key.to_pem())
-        write_atomically(self._folder / _MANIFEST, _manifest(keys))
+        write_atomically(self._manifest, _manifest(keys))
         kept = {self._path(key.name) for key in keys}
         for path in self._folder.glob("*.pem"):
             if path not in kept:
@@ -149,29 +173,42 @@ class SigningKeys:
 
     def _load(self) -> tuple[SigningKey, ...]:
         try:
-            status = os.stat(self._folder / _MANIFEST)
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if self._loaded[0] != version:
-                self._loaded = (version, tuple(self._read()))
+            status = os.stat(self._manifest)
         except OSError as error:
-            raise _unreadable(self._folder, error.strerror) from None
-        except BrowserIDError as error:
-            raise _unreadable(self._folder, error.message) from None
+            raise _unreadable(self._manifest, error) from None
+        version = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._loaded[0] != version:
+            self._loaded = (version, tuple(map(self._signing_key, self._listed())))
         return self._loaded[1]
 
-    def _read(self) -> Iterator[SigningKey]:
-        octets = (self._folder / _MANIFEST).read_bytes()
-        entries = strict_json.parse_object(octets, _MANIFEST).get("keys")
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise StoreError(Code.INVALID_KEYSET, f"{_MANIFEST} has no list of keys")
-        for entry in entries:
-            name = strict_json.string(entry, "name", _MANIFEST)
-            yield SigningKey(
-                name,
-                PrivateKey.from_pem(self._path(name).read_bytes()),
-                strict_json.time(entry, "signs-from", _MANIFEST),
-                strict_json.optional_time(entry, "published-until", _MANIFEST),
-            )
+    def _listed(self) -> list[_Entry]:
+        """What the manifest lists."""
+        try:
+            members = strict_json.parse_object(read_private(self._manifest), _MANIFEST)
+            return _entries(members)
+        except OSError as error:
+            raise _unreadable(self._manifest, error) from None
+        except RemoteProtocolError as error:
+            raise _damaged(self._manifest, error.message) from None
+
+    def _listed_or_found(self, now: int) -> list[_Entry]:
+        if self._manifest.exists():
+            return self._listed()
+        # Whoever has lost the manifest has not lost the keys: the last one made signs.
+        found = sorted(self._folder.glob("*.pem"), key=lambda path: path.stat().st_mtime_ns)
+        until = now + MAX_CERTIFICATE_LIFE_MS + _GRACE_MS
+        entries = [_Entry(path.stem, now, until) for path in found]
+        return [*entries[:-1], replace(entries[-1], published_until=None)] if entries else []
+
+    def _signing_key(self, entry: _Entry) -> SigningKey:
+        path = self._path(entry.name)
+        try:
+            key = PrivateKey.from_pem(read_private(path))
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        except LocalProtocolError as error:
+            raise _damaged(path, error.message) from None
+        return SigningKey(entry.name, key, entry.signs_from, entry.published_until)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.pem"
@@ -193,7 +230,10 @@ class SigningKeys:
             ) from None
 
 
-def _active(keys: Sequence[SigningKey], now: int) -> SigningKey:
+_T = TypeVar("_T", "_Entry", SigningKey)
+
+
+def _active(keys: Sequence[_T], now: int) -> _T:
     if not keys:
         raise StoreError(Code.NO_KEY, "the provider has no signing key")
     begun = [key for key in keys if key.signs_from <= now]
@@ -201,7 +241,7 @@ def _active(keys: Sequence[SigningKey], now: int) -> SigningKey:
     return max(reversed(begun), key=_signs_from) if begun else min(keys, key=_signs_from)
 
 
-def _signs_from(key: SigningKey) -> int:
+def _signs_from(key: _Entry | SigningKey) -> int:
     return key.signs_from
 
 
@@ -230,9 +270,34 @@ def _manifest(keys: Sequence[SigningKey]) -> bytes:
     return strict_json.dumps({"keys": entries}) + b"\n"
 
 
-def _unreadable(folder: Path, why: str | None) -> StoreError:
+def _entries(members: strict_json.Object) -> list[_Entry]:
+    listed = members.get("keys")
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise RemoteProtocolError(Code.INVALID_KEYSET, f"{_MANIFEST} has no list of keys")
+    return [
+        _Entry(
+            strict_json.string(entry, "name", _MANIFEST),
+            strict_json.time(entry, "signs-from", _MANIFEST),
+            strict_json.optional_time(entry, "published-until", _MANIFEST),
+        )
+        for entry in listed
+    ]
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    missing = isinstance(error, FileNotFoundError)
     return StoreError(
         Code.KEY_FILE_UNREADABLE,
-        f"the signing keys in {folder} can not be read ({why})",
-        "run `browserid-idp init`, or this as the user the provider runs as",
+        f"the provider's signing keys can not be read: {path} ({error.strerror})",
+        "put it back from the backup, or have `browserid-idp init` make what is missing"
+        if missing
+        else "run this as the user the provider runs as",
+    )
+
+
+def _damaged(path: Path, why: str) -> StoreError:
+    return StoreError(
+        Code.KEY_FILE_UNREADABLE,
+        f"the provider's signing keys can not be read: {path} is damaged ({why})",
+        "put it back from the backup, or move it away and run `browserid-idp init`",
     )

@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.private_files import PUBLIC_FILE, make_private_folder, write_atomically
+from browserid_sasl.private_files import (
+    PUBLIC_FILE,
+    make_private_folder,
+    read_private,
+    write_atomically,
+)
 from browserid_sasl.records import Record, field
 
 _AUTHORITY_LIFE: Final = timedelta(days=3650)
@@ -85,7 +91,7 @@ class LocalTls:
         try:
             make_private_folder(self._folder)
             issuer = self._issuer(domain, moment)
-            if not self._is_current(moment):
+            if not self._is_current(issuer, moment):
                 write_atomically(self.server, _server_pem(issuer, domain, moment))
         except OSError as error:
             raise self._unusable(error.strerror) from None
@@ -95,7 +101,7 @@ class LocalTls:
     def _issuer(self, domain: str, moment: datetime) -> Issuer:
         path = self._folder / "authority.pem"
         if path.exists():
-            issuer = Issuer.from_pem(path.read_bytes())
+            issuer = Issuer.from_pem(read_private(path))
         else:
             issuer = _new_issuer(domain, moment)
             write_atomically(path, issuer.to_pem())
@@ -104,10 +110,15 @@ class LocalTls:
             write_atomically(self.anchor, public, PUBLIC_FILE)
         return issuer
 
-    def _is_current(self, moment: datetime) -> bool:
+    def _is_current(self, issuer: Issuer, moment: datetime) -> bool:
         if not self.server.exists():
             return False
-        certificate = x509.load_pem_x509_certificate(self.server.read_bytes())
+        certificate = x509.load_pem_x509_certificate(read_private(self.server))
+        try:
+            certificate.verify_directly_issued_by(issuer.certificate)
+        except (InvalidSignature, ValueError, TypeError):
+            # The authority's file was missing, and there is another one now.
+            return False
         return certificate.not_valid_after_utc > moment + _RENEW_BEFORE
 
     def _unusable(self, why: str | None) -> ConfigurationError:

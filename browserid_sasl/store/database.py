@@ -42,7 +42,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from browserid_sasl.errors import Code, ConfigurationError, DamagedStoreError, StoreError
-from browserid_sasl.private_files import PRIVATE_FILE, create_private, flush_folder, make_folders
+from browserid_sasl.private_files import (
+    PRIVATE_FILE,
+    create_private,
+    flush_folder,
+    make_folders,
+    require_private,
+)
 from browserid_sasl.records import Record
 from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside, frames_left, turn
 
@@ -300,7 +306,7 @@ class SqliteDatabase:
 
     def _provide_file(self) -> None:
         make_folders(self.path.parent)
-        _require_private(self.path.parent, os.stat(self.path.parent), "700")
+        require_private(self.path.parent, os.stat(self.path.parent), "700")
         # Looked for first: a file that is made meanwhile comes before its log and its mark.
         remains = [each for each in (LOG, MADE) if os.path.lexists(beside(self.path, each))]
         if not os.path.lexists(self.path):
@@ -316,7 +322,7 @@ class SqliteDatabase:
             raise StoreError(
                 Code.CACHE_ERROR, f"{self.path} is not a regular file", "move it out of the way"
             )
-        _require_private(self.path, status, "600")
+        require_private(self.path, status, "600")
 
     def _create_file(self) -> None:
         import tempfile  # noqa: PLC0415 - the file is made once, and opened by many a process
@@ -565,21 +571,6 @@ def _file_identity(path: Path) -> _Identity:
     except FileNotFoundError:
         return (0, 0)
     return (status.st_dev, status.st_ino)
-
-
-def _require_private(path: Path, status: os.stat_result, mode: str) -> None:
-    if os.geteuid() not in (0, status.st_uid):
-        raise StoreError(
-            Code.CACHE_ERROR,
-            f"{path} belongs to another user (number {status.st_uid})",
-            "run this as that user, or configure a folder of your own",
-        )
-    if status.st_mode & 0o077:
-        raise StoreError(
-            Code.CACHE_ERROR,
-            f"{path} is accessible to other users (mode {stat.S_IMODE(status.st_mode):o})",
-            f"run: chmod {mode} {path}",
-        )
 
 
 def _before_fork() -> None:

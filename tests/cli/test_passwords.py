@@ -71,6 +71,14 @@ class TestFile:
         assert "chmod 600" in error.remedy
         assert "secret" not in str(error)
 
+    def test_it_can_be_read_before_the_process_becomes_another_user(
+        self, write: Callable[[bytes], Path]
+    ) -> None:
+        source = PasswordSource(file=write(b"secret\n")).opened()
+        write(b"another\n")
+        assert source.read("Password", confirm=True) == "secret"
+        assert "secret" not in repr(source)
+
     def test_it_has_to_be_there(self, tmp_path: Path) -> None:
         assert "No such file" in refused(PasswordSource(file=tmp_path / "none")).message
 

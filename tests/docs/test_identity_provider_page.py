@@ -120,6 +120,8 @@ def test_a_backup_can_be_restored(running: RunningProvider, tmp_path: Path) -> N
         sqlite3.connect(copy / "provider.sqlite") as restored,
     ):
         database.backup(restored)
+    assert "`chmod -R go= ` the folder" in PAGE
+    subprocess.run(["chmod", "-R", "go=", copy], check=True)
     provider = ProviderFolder(copy).open()
     now = running.clock.now
     assert provider.accounts.verify(ALICE, PASSWORD, now)

@@ -305,10 +305,34 @@ class TestServe:
         with self.served(folder) as (_, url), pytest.raises(requests.ConnectionError):
             requests.get(url.replace("https", "http"), timeout=10)
 
+    @pytest.mark.parametrize("missing", ["keys.json", "*.pem"])
+    def test_needs_its_signing_key_which_init_makes(
+        self, folder: Path, missing: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run(folder, "rotate-key", "--key-type", "RS256")
+        for path in (folder / "keys").glob(missing):
+            path.unlink()
+        capsys.readouterr()
+        assert run(folder, "serve", "--port", 0) == os.EX_IOERR
+        said = capsys.readouterr().err
+        assert f"{folder / 'keys'}/" in said
+        assert "No such file" in said
+        assert "browserid-idp init" in said
+        assert run(folder, "init", "--domain", DOMAIN) == 0
+        made = "made the signing key" in capsys.readouterr().out
+        assert made == (missing == "*.pem")
+        assert (events(folder)[-2:] == ["key-created", "key-created"]) == made
+        with self.served(folder) as (_, url):
+            assert requests.get(
+                f"{url}/.well-known/browserid", verify=str(folder / "tls" / "ca.pem"), timeout=10
+            ).ok
+
     def test_needs_a_certificate(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (folder / "tls" / "server.pem").unlink()
         assert run(folder, "serve", "--port", 0) == os.EX_CONFIG
-        assert "--local-tls" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert "--local-tls" in said
+        assert str(folder / "tls" / "server.pem") in said
 
     def test_needs_one_that_fits_the_key(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

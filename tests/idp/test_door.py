@@ -25,7 +25,7 @@ from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.connection import Connection
 from browserid_sasl.idp.door import Capacity
-from browserid_sasl.idp.server import Listener, make_server
+from browserid_sasl.idp.server import Listener, Terms, make_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.tls import LocalTls
 from tests.support.provider import DOMAIN
@@ -94,10 +94,10 @@ def serving(
     proxies: tuple[str, ...] = (),
 ) -> Iterator[Running]:
     certificate = ServerCertificate(tls.server, tls.server)
-    listener = Listener("127.0.0.1", 0, certificate, capacity or Capacity(), Proxies(proxies))
+    terms = Terms(certificate, capacity or Capacity(), Proxies(proxies))
     ready = threading.Event()
-    server = make_server(app, listener, ready.set)
-    with listener.open() as listening:
+    server = make_server(app, terms, ready.set)
+    with Listener("127.0.0.1", 0).open() as listening:
         port = listening.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from multiprocessing import get_context
 from pathlib import Path
@@ -163,6 +164,74 @@ def test_no_keys_at_all_are_an_error(folder: Path) -> None:
     with pytest.raises(StoreError) as raised:
         SigningKeys(folder).active(0)
     assert "browserid-idp init" in raised.value.remedy
+
+
+class TestWhatIsMissing:
+    """`create` mends it, and says what it made."""
+
+    def test_is_named(self, folder: Path, keys: SigningKeys) -> None:
+        [key] = folder.glob("*.pem")
+        key.rename(folder / "elsewhere")
+        with pytest.raises(StoreError, match=f"{key} .No such file or directory.") as raised:
+            SigningKeys(folder).active(0)
+        assert "browserid-idp init" in raised.value.remedy
+        (folder / "elsewhere").rename(key)
+        (folder / "keys.json").unlink()
+        with pytest.raises(StoreError, match=r"keys\.json .No such file or directory."):
+            SigningKeys(folder).active(0)
+
+    def test_is_named_when_it_is_damaged(self, folder: Path, keys: SigningKeys) -> None:
+        [key] = folder.glob("*.pem")
+        key.write_bytes(b"not a key")
+        with pytest.raises(StoreError, match=f"{key} is damaged"):
+            SigningKeys(folder).active(0)
+        with pytest.raises(StoreError, match=f"{key} is damaged"):
+            keys.create("ES256", 1)
+
+    def test_nothing(self, folder: Path, keys: SigningKeys) -> None:
+        before = (folder / "keys.json").read_bytes()
+        assert keys.create("RS256", 1) is None
+        assert (folder / "keys.json").read_bytes() == before
+
+    def test_the_key_that_signs(self, folder: Path, keys: SigningKeys) -> None:
+        old = keys.active(0)
+        lost = keys.rotate(None, HOUR)
+        (folder / f"{lost.name}.pem").unlink()
+        made = keys.create("ES256", 2 * HOUR)
+        assert made is not None
+        again = SigningKeys(folder)
+        assert again.active(2 * HOUR).name == made.name
+        assert again.published(2 * HOUR) == (
+            made.private_key.public_key,
+            old.private_key.public_key,
+        )
+
+    def test_a_key_that_has_signed(self, folder: Path, keys: SigningKeys) -> None:
+        old = keys.active(0)
+        present = keys.rotate(None, HOUR)
+        (folder / f"{old.name}.pem").unlink()
+        assert keys.create("ES256", 2 * HOUR) is None
+        assert SigningKeys(folder).published(2 * HOUR) == (present.private_key.public_key,)
+
+    def test_the_manifest(self, folder: Path, keys: SigningKeys) -> None:
+        old = keys.active(0)
+        present = keys.rotate(None, HOUR)
+        os.utime(folder / f"{old.name}.pem", (1, 1))
+        (folder / "keys.json").unlink()
+        assert SigningKeys(folder).create("RS256", 2 * HOUR) is None
+        again = SigningKeys(folder)
+        assert again.active(2 * HOUR).name == present.name
+        assert again.published(2 * HOUR + DAY) == (
+            present.private_key.public_key,
+            old.private_key.public_key,
+        )
+        assert len(again.published(3 * HOUR + DAY)) == 1
+
+    def test_everything(self, folder: Path, keys: SigningKeys) -> None:
+        for path in folder.iterdir():
+            path.unlink()
+        assert keys.create("RS256", 1) is not None
+        assert SigningKeys(folder).active(1).algorithm == "RS256"
 
 
 def test_a_private_key_is_in_no_representation(keys: SigningKeys) -> None:

@@ -25,6 +25,12 @@ def tls(tmp_path: Path) -> LocalTls:
     return tls
 
 
+def test_a_new_authority_certifies_the_server_anew(tls: LocalTls) -> None:
+    (tls.anchor.parent / "authority.pem").unlink()
+    tls.create("example.test", NOW)
+    load(tls.server).verify_directly_issued_by(load(tls.anchor))
+
+
 def load(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(path.read_bytes())
 

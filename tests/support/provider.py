@@ -21,7 +21,7 @@ from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
-from browserid_sasl.idp.server import Listener, make_server, url_of
+from browserid_sasl.idp.server import Listener, Terms, make_server, url_of
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.records import replace
@@ -105,10 +105,10 @@ def running_provider(
     trusted = Proxies(proxies)
     app = create_app(provider, replace(settings or Settings(), proxies=trusted), clock)
     certificate = ServerCertificate(folder.tls.server, folder.tls.server)
-    listener = Listener("127.0.0.1", 0, certificate, capacity or Capacity(), trusted)
+    terms = Terms(certificate, capacity or Capacity(), trusted)
     ready = threading.Event()
-    server = make_server(app, listener, ready.set)
-    with listener.open() as listening:
+    server = make_server(app, terms, ready.set)
+    with Listener("127.0.0.1", 0).open() as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
