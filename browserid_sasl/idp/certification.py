@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
@@ -16,6 +16,7 @@ from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
+from browserid_sasl.idp.weak_keys import check_strength
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
@@ -84,6 +85,8 @@ class Certifier:
         request = _parse(body)
         email = self._address(request.email)
         self._authenticate(email, request.password, client, now)
+        # Not before: it takes a while, and nobody but the provider's people may cause that.
+        _check_strength(request.public_key)
         expires = now + min(request.duration or self._life, self._life)
         signing_key = self._provider.keys.active(now).private_key
         text = certificate.issue(
@@ -139,6 +142,13 @@ def _parse(body: bytes) -> Request:
     except RefusedError:
         raise
     except BrowserIDError as error:
+        raise RefusedError(400, error.code.text, str(error), error.code) from None
+
+
+def _check_strength(key: PublicKey) -> None:
+    try:
+        check_strength(key)
+    except RemoteProtocolError as error:
         raise RefusedError(400, error.code.text, str(error), error.code) from None
 
 
