@@ -2,23 +2,65 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Index, String, create_engine, event
+from sqlalchemy import Index, Integer, String, TypeDecorator, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.errors import Code, DamagedStoreError, StoreError
 from browserid_sasl.private_files import create_private
 
 _BUSY_S = 10
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+_T = TypeVar("_T")
+
+
+class _NotAsWritten(Exception):
+    """A value in the database that is none of ours."""
+
+
+class _Number(TypeDecorator[int]):
+    """An integer, which SQLite does not insist on."""
+
+    impl = Integer
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: object) -> int | None:
+        return _expect(value, int)
+
+
+class _Text(TypeDecorator[str]):
+    """A text, likewise."""
+
+    impl = String
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: object) -> str | None:
+        text = _expect(value, str)
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            raise _NotAsWritten("a text is not UTF-8") from None
+        return text
+
+
+def _expect(value: object, wanted: type[_T]) -> _T | None:
+    if value is None or isinstance(value, wanted):
+        return value
+    raise _NotAsWritten(f"a value is of another type than {wanted.__name__}")
 
 
 class Base(DeclarativeBase):
     """The tables."""
+
+    type_annotation_map: ClassVar = {int: _Number, str: _Text}
 
 
 class Domain(Base):
@@ -29,7 +71,7 @@ class Domain(Base):
 
     __tablename__ = "domain"
 
-    name: Mapped[str] = mapped_column(String(253), primary_key=True)
+    name: Mapped[str] = mapped_column(_Text(253), primary_key=True)
     created: Mapped[int]
 
 
@@ -41,7 +83,7 @@ class Account(Base):
 
     __tablename__ = "accounts"
 
-    email: Mapped[str] = mapped_column(String(254), primary_key=True)
+    email: Mapped[str] = mapped_column(_Text(254), primary_key=True)
     password: Mapped[str]
     created: Mapped[int]
     changed: Mapped[int]
@@ -61,8 +103,8 @@ class Failure(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254))
-    network: Mapped[str] = mapped_column(String(64))
+    email: Mapped[str] = mapped_column(_Text(254))
+    network: Mapped[str] = mapped_column(_Text(64))
     time: Mapped[int]
 
 
@@ -94,8 +136,15 @@ class Database:
             with self._sessions.begin() as session:
                 yield session
         except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or type(error).__name__
-            raise _failed(self._path, str(cause)) from None
+            cause = getattr(error, "orig", None) or error
+            if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+                raise _damaged(self._path, str(cause)) from None
+            reason = type(error).__name__ if cause is error else str(cause)
+            raise _failed(self._path, reason) from None
+        except UnicodeDecodeError:
+            raise _damaged(self._path, "its schema is not text") from None
+        except _NotAsWritten as error:
+            raise _damaged(self._path, str(error)) from None
 
     def create_tables(self) -> None:
         """Make the tables that are not there.
@@ -113,6 +162,8 @@ class Database:
 def _prepare(connection: Any, _record: object) -> None:
     # The driver's own idea of when to begin is switched off: see _begin.
     connection.isolation_level = None
+    # An error of the driver's would quote the text, which may be a password's hash.
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
 
@@ -120,6 +171,14 @@ def _prepare(connection: Any, _record: object) -> None:
 def _begin(connection: Any) -> None:
     # What a transaction reads decides what it writes, so it has the write lock from its start.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _damaged(path: Path, why: str) -> DamagedStoreError:
+    return DamagedStoreError(
+        Code.CACHE_ERROR,
+        f"the database {path} is damaged ({ascii(why)[1:-1]})",
+        "stop the provider, keep the file aside with its companions, and restore a backup",
+    )
 
 
 def _failed(path: Path, why: str) -> StoreError:

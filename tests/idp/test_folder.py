@@ -89,7 +89,7 @@ def test_there_has_to_be_a_provider_to_open(folder: ProviderFolder) -> None:
 def test_a_damaged_database_is_an_error(folder: ProviderFolder) -> None:
     create(folder)
     (folder.path / "provider.sqlite").write_bytes(b"not a database, not a database" * 100)
-    with pytest.raises(StoreError, match=r"provider\.sqlite can not be used"):
+    with pytest.raises(StoreError, match=r"provider\.sqlite is damaged"):
         folder.open()
 
 
