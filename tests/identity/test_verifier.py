@@ -386,6 +386,16 @@ class TestReplays:
         proof, assertion = self.presented()
         assert self.digest(f"{proof}~{assertion}") == self.digest(f"{proof}~{assertion}==")
 
+    def test_without_the_leading_zeros_of_its_signature(self) -> None:
+        signed = (jwt.sign({"aud": "x", "n": number}, key("alice")) for number in range(10_000))
+        assertion = next(text for text in signed if Jwt.parse(text).signature[0] == 0)
+        signature = Jwt.parse(assertion).signature.lstrip(b"\0")
+        shorter = f"{assertion.rpartition('.')[0]}.{b64.encode(signature)}"
+        assert len(shorter) < len(assertion)
+        assert self.digest(f"{certificate()}~{assertion}") == self.digest(
+            f"{certificate()}~{shorter}"
+        )
+
     def test_under_another_certificate_for_the_same_key(self) -> None:
         proof, assertion = self.presented()
         renewed = certificate(user=self.USER, issued_at=NOW - 1)
