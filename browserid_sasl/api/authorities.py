@@ -27,12 +27,12 @@ def resolver(
 
 
 def https_fetcher(config: Config) -> Fetcher:
-    """Gets documents over HTTPS."""
+    """Gets documents over HTTPS. Those whose people are let in by name are no strangers to it."""
     from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415 - not for pinned documents
 
-    return HttpsFetcher(
-        config.discovery, config.authorities, known=config.server.secondary_authorities
-    )
+    allowed = (entry.rpartition("@")[2] for entry in config.server.allow)
+    known = (*config.server.secondary_authorities, *allowed)
+    return HttpsFetcher(config.discovery, config.authorities, known=known)
 
 
 class _FetcherOnDemand:

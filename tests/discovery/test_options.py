@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import trustme
 
+from browserid_sasl.api.authorities import https_fetcher
 from browserid_sasl.errors import Code, DiscoveryError
 from tests.support.configured import ConfiguredSite, configured_site
 from tests.support.https import Respond, ScriptedServer, answer, scripted_server
+from tests.support.refusal import refused
 from tests.support.site import DOMAIN
 from tests.support.world import key, support_document
 
@@ -153,3 +155,37 @@ def test_so_many_documents_are_fetched_at_once(
             released.set()
         failures = [server.failure for server, _ in logins]
         assert [failure and failure.code for failure in failures] == [Code.HTTP_ERROR, second]
+
+
+@pytest.mark.option("discovery.max_lookups", "server.allow", "server.secondary_authorities")
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"server.allow": ["known.test"]},
+        {"server.allow": ["bob@known.test"]},
+        {"server.secondary_authorities": ["known.test"]},
+        {"discovery.private_hosts": ["known.test"]},
+        {'authorities."known.test".url': "https://known.test:8443"},
+    ],
+    ids=lambda named: next(iter(named)),
+)
+def test_what_the_configuration_names_is_not_behind_what_it_does_not(
+    machine: ConfiguredSite, monkeypatch: pytest.MonkeyPatch, named: dict[str, Any]
+) -> None:
+    released = threading.Event()
+
+    def look_up(host: str, *_: object, **__: object) -> Sequence[tuple[Any, ...]]:
+        if host != "known.test":
+            released.wait(20)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    fetcher = https_fetcher(machine.load(named | {"discovery.max_lookups": 1}))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(fetcher.fetch, "stranger.test", "stranger.test")
+        time.sleep(0.3)
+        with refused(Code.UNAVAILABLE):
+            fetcher.fetch("other.test", "other.test")
+        with refused(Code.HTTP_ERROR, "known.test cannot be resolved"):
+            fetcher.fetch("known.test", "known.test")
+        released.set()

@@ -506,6 +506,26 @@ class TestKeyRotation:
         landscape.resolver.refreshed_keys_for("idp.test", "mallory@evil.test", START)
         assert landscape.refreshed() == (NEW.public_key,)
 
+    def test_who_breaks_off_to_get_the_document_elsewhere_may_come_again(self) -> None:
+        class Elsewhere(Exception):
+            pass
+
+        class AtHand(Provider):
+            def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
+                if domain not in self.documents:
+                    raise Elsewhere
+                return super().fetch(domain, principal_domain)
+
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        provider = AtHand({})
+        resolver = AuthorityResolver(provider, landscape.cache)
+        for _ in range(2):
+            with pytest.raises(Elsewhere):
+                resolver.refreshed_keys_for("idp.test", ALICE, START)
+        provider.documents["idp.test"] = support_document(NEW)
+        assert resolver.refreshed_keys_for("idp.test", ALICE, START) == (NEW.public_key,)
+
     def test_one_provider_does_not_pay_for_another(self) -> None:
         landscape = one_domain()
         landscape.publish(OLD, domain="b.test")
