@@ -134,6 +134,7 @@ STORES: Final = (
 )
 PROVIDER: Final = (
     Amount("size of a request", "idp.certification.MAX_SIZE", "octets"),
+    Amount("size of an RSA key", "idp.weak_keys.MAX_RSA_BITS", "bits"),
     Amount("time until its body is there", "idp.app._BODY_TIME_S", "s"),
     Amount("sign-ins waiting for a processor", "idp.app._MAX_WAITING"),
     Amount("connections", "[idp] max_connections"),

@@ -6,6 +6,7 @@ import base64
 import re
 import secrets
 import unicodedata
+from collections.abc import Callable
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -23,6 +24,10 @@ MAX_PASSWORD: Final = 1024
 # What RFC 5322 section 3.2.3 permits without quotes, in lower case.
 _LOCAL_PART: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL_PART: Final = 64
+
+
+def _no_record() -> None:
+    pass
 
 
 class Accounts:
@@ -62,10 +67,13 @@ class Accounts:
             )
         return address
 
-    def add(self, address: str, password: str, now: int) -> bool:
+    def add(
+        self, address: str, password: str, now: int, record: Callable[[], object] = _no_record
+    ) -> bool:
         """Make an account.
 
         :param now: ms.
+        :param record: writes down that it is made; if it raises, none is.
         :returns: False, and nothing changed, if there is one with this address.
         :raises LocalProtocolError: invalid-parameter: address or password can not be used.
         """
@@ -75,12 +83,17 @@ class Accounts:
             if session.get(Account, email) is not None:
                 return False
             session.add(Account(email=email, password=hashed, created=now, changed=now))
+            session.flush()
+            record()
             return True
 
-    def set_password(self, address: str, password: str, now: int) -> None:
+    def set_password(
+        self, address: str, password: str, now: int, record: Callable[[], object] = _no_record
+    ) -> None:
         """Give an account another password.
 
         :param now: ms.
+        :param record: writes down that it is changed; if it raises, it is not.
         :raises LocalProtocolError: invalid-parameter: no such account, or no usable password.
         """
         email = self.address(address)
@@ -95,15 +108,22 @@ class Accounts:
                 )
             account.password = hashed
             account.changed = now
+            session.flush()
+            record()
 
-    def remove(self, address: str) -> bool:
-        """Remove an account; whether there was one."""
+    def remove(self, address: str, record: Callable[[], object] = _no_record) -> bool:
+        """Remove an account; whether there was one.
+
+        :param record: writes down that it is removed; if it raises, it is not.
+        """
         email = self.address(address)
         with self._database.transaction() as session:
             account = session.get(Account, email)
             if account is None:
                 return False
             session.delete(account)
+            session.flush()
+            record()
             return True
 
     def all(self) -> list[Account]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -124,13 +125,13 @@ def add_user(
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
     password = source.read(f"Password for {email}", confirm=True)
-    if not provider.accounts.add(email, password, system_clock()):
+    record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
+    if not provider.accounts.add(email, password, system_clock(), record):
         raise LocalProtocolError(
             Code.INVALID_PARAMETER,
             f"there is an account {email} already",
             f"change its password with `browserid-idp set-password {email}`",
         )
-    _record(provider, Event.ACCOUNT_ADDED, email)
     click.echo(f"added {email}")
 
 
@@ -153,9 +154,9 @@ def set_password(
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
     password = source.read(f"New password for {email}", confirm=True)
-    provider.accounts.set_password(email, password, system_clock())
+    record = partial(_record, provider, Event.PASSWORD_CHANGED, email)
+    provider.accounts.set_password(email, password, system_clock(), record)
     provider.limits.succeeded(email)
-    _record(provider, Event.PASSWORD_CHANGED, email)
     click.echo(f"changed the password of {email}")
 
 
@@ -169,9 +170,9 @@ def remove_user(directory: Path | None, config_file: Path | None, address: str) 
     """
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
-    if not provider.accounts.remove(email):
+    record = partial(_record, provider, Event.ACCOUNT_REMOVED, email)
+    if not provider.accounts.remove(email, record):
         raise LocalProtocolError(Code.INVALID_PARAMETER, f"there is no account {email}")
-    _record(provider, Event.ACCOUNT_REMOVED, email)
     click.echo(f"removed {email}")
 
 

@@ -162,6 +162,23 @@ class TestUsers:
         assert "set-password" in capsys.readouterr().err
         assert events(folder)[1:] == ["account-added"]
 
+    @pytest.mark.parametrize("command", ["add-user", "remove-user", "set-password"])
+    def test_do_not_change_when_that_can_not_be_recorded(
+        self, folder: Path, password_file: Path, tmp_path: Path, command: str
+    ) -> None:
+        other = tmp_path / "other"
+        other.write_text("another password")
+        other.chmod(0o600)
+        if command != "add-user":
+            run(folder, "add-user", ALICE, "--password-file", password_file)
+        (folder / "audit.log").unlink()
+        (folder / "audit.log").mkdir(mode=0o700)
+        options = [] if command == "remove-user" else ["--password-file", other]
+        assert run(folder, command, ALICE, *options) == os.EX_IOERR
+        accounts = ProviderFolder(folder).open().accounts
+        assert [account.email for account in accounts.all()] == [ALICE] * (command != "add-user")
+        assert accounts.verify(ALICE, PASSWORD, 0) == (command != "add-user")
+
     @pytest.mark.parametrize("command", ["remove-user", "set-password"])
     def test_have_to_be_there(
         self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str], command: str

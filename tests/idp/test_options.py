@@ -162,12 +162,13 @@ def test_wrong_passwords_count_for_the_client_that_a_proxy_of_the_file_names(
         "failed_sign_ins = 2",
         "failed_sign_in_window = 2",
         'proxies = ["127.0.0.0/8"]',
+        "max_connections_per_client = 1",
     )
 
     def guess(email: str, client: str) -> int:
         return served.certify({"X-Forwarded-For": client}, email=email, password="x").status_code
 
-    with site.served() as served:
+    with site.served() as served, served.connect("127.0.0.1"), served.connect("127.0.0.1"):
         guesses = [guess(f"{name}@{DOMAIN}", "198.51.100.7") for name in "abc"]
         assert guesses == [401, 401, 429]
         assert guess(f"d@{DOMAIN}", "198.51.100.8") == 401
