@@ -7,6 +7,7 @@ remembered, and what one thread is at no second one begins.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -50,12 +51,16 @@ class Fetcher(Protocol):
 class _Recent(Record):
     """The last document used: on a busy server it is the one that the next login needs.
 
-    Not for long, because another process may have put a newer one into the cache.
+    Not for long, because another process may have put a newer one into the cache; and not when this
+    one has, be it between the look into the cache and this note of what was there.
+
+    :param fetches: how many had ended before that look.
     """
 
     document: Document
     since: int
     until: int
+    fetches: int
 
 
 class Documents:
@@ -87,6 +92,8 @@ class Documents:
         self._attempts = Attempts()
         self._flights: Flights[Document] = Flights(wait)
         self._recent: dict[str, _Recent] = {}
+        self._count = itertools.count(1)
+        self._fetches = 0
 
     def get(self, domain: str, principal_domain: str, now: int) -> Document:
         """The document that `domain` publishes about `principal_domain`.
@@ -121,13 +128,15 @@ class Documents:
 
     def _kept(self, place: str, now: int) -> Document | None:
         recent = self._recent.get(place)
-        if recent is not None and recent.until > now >= recent.since:
+        fetches = self._fetches
+        if recent is not None and recent.fetches == fetches and recent.until > now >= recent.since:
             return recent.document
         cached = self._cache.get(place, now)
         if cached is None:
             return None
         document = self._parse(cached.body)
-        self._recent = {place: _Recent(document, now, min(cached.expires, now + RECENT_MS))}
+        until = min(cached.expires, now + RECENT_MS)
+        self._recent = {place: _Recent(document, now, until, fetches)}
         return document
 
     def _asked_for(self, domain: str, principal_domain: str, now: int) -> Document:
@@ -162,7 +171,7 @@ class Documents:
         if fetched.lifetime is not None:
             lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
             self._cache.put(place, CachedDocument(fetched.body, now + lifetime))
-            self._recent = {}
+            self._fetches = next(self._count)
         return document
 
     def _parse(self, body: bytes) -> Document:

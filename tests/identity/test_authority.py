@@ -277,6 +277,22 @@ class TestCaching:
         assert landscape.keys("idp.test", now=START + 10 + RECENT_MS) == (NEW.public_key,)
         assert landscape.asked == ["idp.test"]
 
+    def test_a_thread_that_is_slow_does_not_bring_back_what_was_replaced(self) -> None:
+        landscape = one_domain()
+        landscape.keys("idp.test")
+        get = landscape.cache.get
+
+        def slow(domain: str, now: int) -> CachedDocument | None:
+            found = get(domain, now)
+            landscape.cache.get = get  # type: ignore[method-assign]
+            landscape.publish(NEW)
+            landscape.refreshed()
+            return found
+
+        landscape.cache.get = slow  # type: ignore[method-assign]
+        assert landscape.keys("idp.test") == (OLD.public_key,)
+        assert landscape.keys("idp.test") == (NEW.public_key,)
+
     def test_a_document_is_not_used_after_its_time_however_recently_it_was(self) -> None:
         landscape = one_domain()
         ends = START + 1000
