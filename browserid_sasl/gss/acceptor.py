@@ -147,7 +147,8 @@ class Acceptor:
         without channel binding.
     :param credential: X.509 key for mutual authentication, None without.
     :param authorize: called with the initiator's address once that is proven and before anything
-        is stored; raises `BrowserIDError` to refuse. None takes everybody whom `allow` takes.
+        is stored, and again when the proof of an extra round trip has come; raises
+        `BrowserIDError` to refuse. None takes everybody whom `allow` takes.
     """
 
     def __init__(

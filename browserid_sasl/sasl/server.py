@@ -45,7 +45,8 @@ class ServerMechanism:
     :param require_binding: whether a client that uses none is refused.
     :param success_data: whether the application's protocol sends data along with success. If
         not, the last challenge is answered by an empty message.
-    :param authorize: whether an identity may log in, and act as another. Asked for every login.
+    :param authorize: whether an identity may log in, and act as another. Asked for every login,
+        and once more when the proof of an extra round trip has come.
     """
 
     def __init__(

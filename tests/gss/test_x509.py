@@ -13,7 +13,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
+from browserid_sasl.errors import (
+    BrowserIDError,
+    Code,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.x509 import X509Trust
 from tests.support import vectors
@@ -27,7 +32,9 @@ from tests.support.certificates import (
     issue,
     names,
     oddly_named,
+    resign,
     srv_name,
+    tags_in,
     usage,
 )
 from tests.support.world import IMAP, START
@@ -220,6 +227,34 @@ class TestOddNames:
 
     def test_a_common_name_of_octets_is_none_of_our_business(self) -> None:
         assert verify([oddly_named(ROOT, self.OCTET_STRING)])
+
+
+class TestOddTypes:
+    """Every value of a certificate in turn is of another type than it should be."""
+
+    SERVER = issue(
+        "leaf",
+        ROOT,
+        names([HOST], [f"_imap.{HOST}"]),
+        usage("digital_signature"),
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+    )
+    TBS = SERVER.certificate.tbs_certificate_bytes
+
+    @pytest.mark.parametrize("tag", [*range(1, 7), 0x0C, 0x13, 0x16, 0x17, 0x18, 0x1E, 0x30, 0xA0])
+    def test_it_is_for_this_server_or_it_is_refused(self, tag: int) -> None:
+        refused = 0
+        for place in tags_in(self.TBS):
+            altered = resign(self.TBS[:place] + bytes([tag]) + self.TBS[place + 1 :], ROOT)
+            try:
+                verify([altered])
+            except RemoteProtocolError as error:
+                refused += 1
+                assert error.code in (Code.UNTRUSTED_X509_CERT, Code.BAD_SUBJECT)
+        assert refused > 20
+
+    def test_the_one_that_was_not_altered_is_believed(self) -> None:
+        assert verify([resign(self.TBS, ROOT)])
 
 
 class TestValidity:

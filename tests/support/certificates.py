@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -103,6 +103,34 @@ def forge(issued: Issued, issuer: Issued, old: bytes, new: bytes) -> bytes:
     signature = issuer.key.sign(altered, ec.ECDSA(hashes.SHA256()))
     parts[2] = BitString(hexValue=signature.hex())
     return bytes(encoder.encode(parts))
+
+
+def resign(tbs: bytes, issuer: Issued) -> bytes:
+    """A certificate of these octets, whatever they are, that its issuer has signed."""
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    signature = b"\0" + issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    return _tlv(0x30, tbs + _ECDSA_WITH_SHA256 + _tlv(0x03, signature))
+
+
+def _tlv(tag: int, content: bytes) -> bytes:
+    length = len(content).to_bytes(2, "big")
+    return bytes([tag]) + (b"\x82" + length if len(content) > 127 else length[1:]) + content
+
+
+_ECDSA_WITH_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+
+
+def tags_in(der: bytes, start: int = 0, end: int | None = None) -> Iterator[int]:
+    """Where the tags are in some DER, outside of strings."""
+    end = len(der) if end is None else end
+    while start < end:
+        yield start
+        size = der[start + 1] & 0x7F if der[start + 1] & 0x80 else 0
+        content = start + 2 + size
+        length = int.from_bytes(der[start + 2 : content], "big") if size else der[start + 1]
+        if der[start] & 0x20:
+            yield from tags_in(der, content, content + length)
+        start = content + length
 
 
 def oddly_named(issuer: Issued, tag: int) -> bytes:
