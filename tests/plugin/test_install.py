@@ -7,9 +7,13 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+import browserid_sasl
 from browserid_sasl.cyrus import OPTIONS
 from browserid_sasl.cyrus.facades import PREFIX
 from tests.support.sample_programs import ROOT
@@ -86,6 +90,88 @@ def test_uninstall_removes_everything(installation: Installation) -> None:
             link.symlink_to(copy.environment / "bin" / link.name)
         copy.make("uninstall")
         assert files_in(folder) == []
+
+
+class TestOrdinaryUser:
+    """Somebody who is not root, in a checkout and with a home that have spaces in their paths."""
+
+    @pytest.fixture
+    def home(self) -> Iterator[Path]:
+        with folder_for_all() as folder:
+            home = folder / "ho me"
+            home.mkdir()
+            shutil.chown(home, "nobody", "nogroup")
+            yield home
+
+    @pytest.fixture
+    def checkout(self, home: Path) -> Path:
+        top = home / "check out"
+        made = shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info")
+        shutil.copytree(ROOT, top, ignore=made)
+        for path in (top, *top.rglob("*")):
+            shutil.chown(path, "nobody", "nogroup")
+        return top
+
+    def run(
+        self, checkout: Path, *command: str | Path, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        account = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
+        environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(checkout.parent)} | variables
+        return run((*account, *command), cwd=checkout, env=environment, timeout=250)
+
+    def test_is_told_at_the_start_what_it_takes(self, checkout: Path) -> None:
+        before = sorted(checkout.rglob("*"))
+        done = self.run(checkout, "make", "install")
+        assert done.returncode != 0
+        assert "may not write to /usr/local/lib/browserid-sasl" in done.stdout
+        assert 'PREFIX="$HOME/.local"' in done.stdout
+        assert sorted(checkout.rglob("*")) == before
+
+    def test_has_all_of_it_under_a_prefix_of_their_own(self, checkout: Path) -> None:
+        prefix = checkout.parent / ".local"
+        done = self.run(checkout, "make", "install", f"PREFIX={prefix}")
+        assert done.returncode == 0, done.stdout
+        [path] = re.findall(r'^    export SASL_PATH="(.*)"$', done.stdout, re.MULTILINE)
+        assert path.startswith(f"{prefix}/lib/sasl2:/usr/lib/")
+        assert AES128 in self.run(checkout, "saslpluginviewer", "-s", SASL_PATH=path).stdout
+        commands = sorted((prefix / "bin").iterdir())
+        assert "browserid-sample-server" in [command.name for command in commands]
+        for command in commands:
+            told = self.run(checkout, command, "--version").stdout
+            assert told == f"{command.name} {browserid_sasl.__version__}\n"
+        done = self.run(checkout, "make", "uninstall", f"PREFIX={prefix}")
+        assert done.returncode == 0, done.stdout
+        assert files_in(prefix) == []
+
+    @pytest.mark.parametrize("target", ["demo", "install"])
+    def test_is_told_in_a_sentence_that_there_is_no_network(
+        self, checkout: Path, target: str
+    ) -> None:
+        nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "https://127.0.0.1:1/simple"}
+        prefix = checkout.parent / ".local"
+        done = self.run(checkout, "make", target, f"PREFIX={prefix}", **nowhere)
+        assert done.returncode != 0
+        said = [line for line in done.stdout.splitlines() if not line.startswith(("==>", "make"))]
+        assert len(said) == 1, done.stdout
+        assert said[0].startswith("The Python packages could not be installed: see that")
+        assert files_in(prefix) == []
+
+
+def test_packages_that_apt_can_not_get_are_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lists" / "partial").mkdir(parents=True)
+    (tmp_path / "sources.list").write_text("deb http://127.0.0.1:1/debian bookworm main\n")
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{tmp_path}/sources.list";\nDir::Etc::sourceparts "-";\n'
+        f'Dir::State::lists "{tmp_path}/lists";\nAPT::Sandbox::User "root";\n'
+    )
+    (tmp_path / "packages.txt").write_text("browserid-nowhere\n")
+    command = (ROOT / "tools" / "debian-packages.sh", tmp_path / "packages.txt")
+    done = run(command, env={"PATH": os.environ["PATH"], "APT_CONFIG": str(tmp_path / "apt.conf")})
+    assert done.returncode == 1
+    first, second = done.stdout.splitlines()
+    assert first == "==> Debian packages: browserid-nowhere"
+    assert second.startswith("They could not be installed: see that this machine reaches")
+    assert "E: Unable to locate package browserid-nowhere" in second
 
 
 def files_in(folder: Path) -> list[str]:
