@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from browserid_sasl.errors import PeerRefusedError
-from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.channel_binding import ChannelBinding, tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.sample_programs import ALICE, DOMAIN
 from tests.support.services import ADMIN, AES128, HOST, PADDING, Imapd, Site, Syslog
@@ -192,13 +192,28 @@ class TestTls:
     def test_imtest_logs_in_after_starttls(self, imapd: Imapd) -> None:
         assert "Authenticated." in imtest(imapd, "-t", "", "-a", ALICE)
 
-    def test_imaplib_binds_to_the_channel(self, imapd: Imapd, authority: trustme.CA) -> None:
-        """imapd knows tls-unique, which TLS 1.3 does not have."""
-        with self.starttls(imapd, authority) as (connection, binding):
+    @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+    def test_imaplib_binds_to_the_channel(
+        self, imapd: Imapd, authority: trustme.CA, version: ssl.TLSVersion
+    ) -> None:
+        """imapd has tls-unique for every version, though it is not defined for TLS 1.3."""
+        with self.starttls(imapd, authority, version) as (connection, binding):
             assert f"AUTH={AES128}-PLUS".encode() in connection.capability()[1][0]
             mechanism = imapd.site.mechanism("imap", binding=binding)
             connection.authenticate(AES128, mechanism.step)
             assert connection.noop()[0] == "OK"
+
+    def test_imapd_knows_no_other_binding_under_tls_1_3(
+        self, imapd: Imapd, authority: trustme.CA, syslog: Syslog
+    ) -> None:
+        mark = syslog.mark()
+        with self.starttls(imapd, authority, ssl.TLSVersion.TLSv1_3) as (connection, _):
+            certificate = connection.socket().getpeercert(binary_form=True)  # type: ignore[attr-defined]
+            binding = tls_server_end_point(certificate)
+            mechanism = imapd.site.mechanism("imap", binding=binding)
+            with pytest.raises(PeerRefusedError, match="channel-bindings"):
+                connection.authenticate(AES128, mechanism.step)
+        syslog.wait_for("tls-server-end-point", mark)
 
     def test_a_login_bound_to_another_channel_is_refused(
         self, imapd: Imapd, authority: trustme.CA, syslog: Syslog
@@ -232,10 +247,13 @@ class TestTls:
 
     @contextmanager
     def starttls(
-        self, imapd: Imapd, authority: trustme.CA
+        self,
+        imapd: Imapd,
+        authority: trustme.CA,
+        version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
     ) -> Iterator[tuple[imaplib.IMAP4, ChannelBinding]]:
         context = ssl.create_default_context()
-        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = context.maximum_version = version
         authority.configure_trust(context)
         connection = imaplib.IMAP4(HOST, imapd.port, 20)
         try:

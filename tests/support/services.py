@@ -361,7 +361,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class Imapd:
-    """Cyrus imapd: its master, imapd, pop3d and lmtpd.
+    """Cyrus imapd: its master, imapd, pop3d, lmtpd, timsieved and sync_server.
 
     :param tls: files of a certificate and its key.
     :param options: lines of imapd.conf, on top of the usual.
@@ -383,6 +383,7 @@ class Imapd:
         self.pop3_port = free_port()
         self.launcher = launcher
         self.sieve_port = free_port()
+        self.sync_port = free_port()
         self.folder = site.folder / "imapd"
         self.lmtp = self.folder / "conf" / "socket" / "lmtp"
         site.give(self.folder)
@@ -431,6 +432,7 @@ class Imapd:
               pop3 {command("pop3d")} listen="127.0.0.1:{self.pop3_port}"
               lmtp {command("lmtpd", "-a")} listen="{self.lmtp}"
               sieve {command("timsieved")} listen="localhost:{self.sieve_port}"
+              sync {command("sync_server")} listen="localhost:{self.sync_port}"
             }}
             EVENTS {{
             }}
