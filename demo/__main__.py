@@ -37,7 +37,7 @@ MALLORY: Final = f"mallory@{STRANGERS_DOMAIN}"
 MECHANISM: Final = "BROWSERID-AES128"
 PORT: Final = 5556
 HOUR_MS: Final = 3_600_000
-WELCOME: Final = f"successful authentication '{re.escape(ALICE)}'"
+WELCOME: Final = f"^successful authentication '{re.escape(ALICE)}'$"
 
 CONFIGURATION_FILE: Final = "browserid.toml"
 STRANGERS_FILE: Final = "stranger.toml"
@@ -134,7 +134,7 @@ class Demonstration:
             *("./sample_server.py", "-h", "localhost", "--listen", "127.0.0.1"),
             *("-p", str(port), "--quiet"),
         )
-        server.wait_for(f"listening on .* port {port}")
+        server.wait_for(f"^listening on .* port {port}$")
         server.show()
         return server, port
 
@@ -200,7 +200,7 @@ class Demonstration:
         server, port = self._serve()
         arguments = (*with_hers, "-p", str(port), "-m", MECHANISM, "localhost")
         self._stage.run("./sample_client.py", *arguments, status=NOT_AUTHENTICATED)
-        server.wait_for(f"{re.escape(MALLORY)} may not log in")
+        server.wait_for(f"^{re.escape(MALLORY)} may not log in")
         _show_connection(server)
         explain("Everybody can have a domain. Who may log in, the server has to be told.")
 

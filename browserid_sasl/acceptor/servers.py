@@ -16,6 +16,7 @@ from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Mechanism
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.identity.addresses import user_name
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.records import Record, replace
 from browserid_sasl.store.base import AcceptorStores
@@ -50,9 +51,7 @@ class Served(Record):
 
     def user_name(self, address: str) -> str:
         """The name that an address has for the program."""
-        local, at, domain = address.rpartition("@")
-        stripped = at and self.strip_domain and domain.lower() == self.strip_domain.lower()
-        return local if stripped else address
+        return user_name(address, self.strip_domain)
 
 
 class Servers:

@@ -10,6 +10,8 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from browserid_sasl.errors import RemoteProtocolError
+from browserid_sasl.gss.names import ServiceName, is_service
 from browserid_sasl.identity.addresses import is_domain, is_host_name
 from browserid_sasl.identity.allow_list import EVERYONE
 
@@ -23,8 +25,6 @@ _MAX_SOCKET_PATH: Final = 107
 # Compiled when they are used, as most are not in most processes.
 _LOCAL_PART: Final = r"[^\s@]{1,64}"
 _NEVER_LITERAL: Final = r'[*?%^$|(){}[\]<>\\",;:]'
-_SERVICE_PRINCIPAL: Final = r"([A-Za-z0-9][A-Za-z0-9_.-]{0,62})/([^/]+)(/[!-~]{1,128})?"
-_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}"
 _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
@@ -121,11 +121,11 @@ def service_principal(text: str) -> str:
     """
     if text.startswith("urn:"):
         raise Unfit(f"is {shown(text)}, which has a dialect's prefix before its service")
-    match = re.fullmatch(_SERVICE_PRINCIPAL, text)
-    if not match:
-        raise Unfit(f"is {shown(text)}, which is not of the form service/host")
-    service, of_host, specific = match.groups(default="")
-    return f"{service}/{host(of_host)}{specific}"
+    try:
+        name = ServiceName.parse(text)
+    except RemoteProtocolError:
+        raise Unfit(f"is {shown(text)}, which is not of the form service/host") from None
+    return str(ServiceName(name.service, host(name.host), name.specific))
 
 
 def mechanism(text: str) -> str:
@@ -142,7 +142,7 @@ def mechanism(text: str) -> str:
 
 def service(text: str) -> str:
     """A service's SASL name (RFC 4422 section 5)."""
-    if not re.fullmatch(_SERVICE, text):
+    if not is_service(text):
         raise Unfit(f"is {shown(text)}, which is not the name of a service")
     return text
 

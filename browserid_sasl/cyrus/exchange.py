@@ -12,6 +12,7 @@ from browserid_sasl.cyrus import facades
 from browserid_sasl.cyrus.codes import Disposition
 from browserid_sasl.cyrus.interface import Connection, Outcome, as_tuple
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.identity.addresses import user_name
 from browserid_sasl.records import replace
 from browserid_sasl.sasl.results import Sasl, describe_surprise, level_of, sasl_result
 
@@ -125,20 +126,17 @@ class ServerExchange(Exchange["ServerMechanism"]):
         if mechanism.complete:
             result = mechanism.result
             self._demand_mutual(result)
-            return self._success(
-                output, result, self._user_name(result.identity), self._user_name(result.authzid)
+            stripped = self._strip_domain
+            identity, authzid = (
+                user_name(name, stripped) for name in (result.identity, result.authzid)
             )
+            return self._success(output, result, identity, authzid)
         if mechanism.failure is None:
             return Outcome(Sasl.CONTINUE, output)
         # Many clients hang up on an error token: this may be the last that is heard of it.
         failure = self._failed(mechanism.failure)
         self._told = mechanism.failure
         return replace(failure, code=Sasl.CONTINUE, output=output)
-
-    def _user_name(self, address: str) -> str:
-        local, at, domain = address.rpartition("@")
-        stripped = at and self._strip_domain and domain.lower() == self._strip_domain.lower()
-        return local if stripped else address
 
 
 class ClientExchange(Exchange["ClientMechanism"]):

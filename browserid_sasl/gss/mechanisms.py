@@ -72,7 +72,8 @@ def mechanism_by_name(name: str) -> Mechanism:
 
     :raises LocalProtocolError: wrong-mech.
     """
-    row = _BY_NAME.get(name.upper().removesuffix(PLUS))
+    # `str.upper` makes letters of ASCII of others, and so a mechanism's name of what is none.
+    row = _BY_NAME.get(name.upper().removesuffix(PLUS)) if name.isascii() else None
     if row is None:
         raise LocalProtocolError(
             Code.WRONG_MECH,

@@ -21,7 +21,7 @@ from browserid_sasl.records import Record
 MAX_LENGTH: Final = 512
 HOST_SERVICE: Final = "host"
 
-_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+_SERVICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 _SPECIFIC: Final = re.compile(r"[!-~]+", re.ASCII)
 
@@ -103,6 +103,11 @@ class UserName(Record):
         return self.email
 
 
+def is_service(text: str) -> bool:
+    """Whether `text` can be the first component of a `ServiceName` (RFC 4422 section 5)."""
+    return _SERVICE.fullmatch(text) is not None
+
+
 Name = ServiceName | UserName
 
 
@@ -182,7 +187,7 @@ def _escape(text: str, separators: str) -> str:
 
 
 def _problem(service: str, host: str, specific: str = "") -> str:
-    if not _SERVICE.fullmatch(service):
+    if not is_service(service):
         return "the service has characters that are not permitted"
     if not _HOST.fullmatch(host) or not host.strip("."):
         return "the host is not a host name"

@@ -52,6 +52,18 @@ def _domain_of(address: str) -> str | None:
     return read_domain(domain)
 
 
-def in_lower_case(address: str) -> str:
-    """An address with its ASCII letters in lower case, and no other character changed."""
-    return address.translate(_LOWER_CASE)
+def in_lower_case(text: str) -> str:
+    """Text with its ASCII letters in lower case, and no other character changed."""
+    return text.translate(_LOWER_CASE)
+
+
+def user_name(address: str, stripped: str) -> str:
+    """What a program calls somebody whose address loses its domain if that is a certain one.
+
+    :param address: an address, or whatever else somebody asks to act as, which stays as it is.
+    :param stripped: the domain, in lower case; empty for none.
+    """
+    domain = domain_of(address)
+    if domain is None or domain != stripped:
+        return address
+    return address[: -len(domain) - 1]

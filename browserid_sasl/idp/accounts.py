@@ -15,7 +15,7 @@ from argon2.low_level import ARGON2_VERSION
 from sqlalchemy import select
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.identity.addresses import MAX_ADDRESS
+from browserid_sasl.identity.addresses import MAX_ADDRESS, in_lower_case
 from browserid_sasl.idp.database import Account, Database
 
 MAX_PASSWORD: Final = 1024
@@ -51,7 +51,7 @@ class Accounts:
 
         :raises LocalProtocolError: invalid-parameter: no account can have this address.
         """
-        address = text.lower()
+        address = in_lower_case(text)
         local, _, domain = address.rpartition("@")
         if domain != self._domain:
             raise LocalProtocolError(

@@ -17,7 +17,7 @@ from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
-from browserid_sasl.identity.addresses import is_domain
+from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import Settings, create_app
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.clients import Proxies
@@ -86,7 +86,7 @@ def init(
     """Make a provider's folder, with its signing key. What is there already is kept."""
     options = _configuration(directory, config_file)
     _check_spelling(options, key_type)
-    name = (domain or options.domain).lower()
+    name = in_lower_case(domain or options.domain)
     if not is_domain(name):
         raise ConfigurationError(
             f"{name!r} is not a domain" if name else "no domain is given",

@@ -53,7 +53,10 @@ def test_the_names_are_within_the_limit_of_rfc_4422() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "-PLUS", "GSSAPI", "BROWSERID-", "BROWSERID-AES512", "BROWSERID-PLUS-PLUS", "x" * 99],
+    [
+        *("", "-PLUS", "GSSAPI", "BROWSERID-", "BROWSERID-AES512", "BROWSERID-PLUS-PLUS"),
+        *("x" * 99, "BROW\u017fERID-AES128", "BROWSER\u0131D", " BROWSERID", "BROWSERID\n"),
+    ],
 )
 def test_other_names_are_not_known(name: str) -> None:
     with refused(Code.WRONG_MECH, "BROWSERID-AES128", LocalProtocolError) as refusal:

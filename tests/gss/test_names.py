@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browserid_sasl.config import syntax
+from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
@@ -59,12 +61,33 @@ class TestServiceName:
             "imap/.",
             "imap/a/\n",
             "imap/" + 600 * "a",
+            64 * "a" + "/host",
+            "imap/host\n",
+            "imap\n/host",
+            "\u0131map/host",
+            "imap/\u212aelvin.test",
+            "urn:x-gss:imap/host",
         ],
     )
     def test_what_is_none(self, text: str) -> None:
         with pytest.raises(RemoteProtocolError) as caught:
             ServiceName.parse(text)
         assert caught.value.code is Code.BAD_SERVICE_NAME
+
+    @given(services, hosts, specifics)
+    def test_the_configuration_takes_what_it_is_written_as(
+        self, service: str, host: str, specific: str
+    ) -> None:
+        text = str(ServiceName.make(service, host, specific))
+        assert syntax.service_principal(text) == text
+
+    @given(st.text("aZ9./-_@: \n", max_size=12))
+    def test_the_configuration_takes_no_other(self, text: str) -> None:
+        try:
+            taken = syntax.service_principal(text)
+        except Unfit:
+            return
+        assert taken == str(ServiceName.parse(text))
 
     def test_a_host_name_stands_for_its_services_only_where_that_is_permitted(self) -> None:
         claimed = ServiceName("host", IMAP.host)

@@ -7,7 +7,13 @@ import socket
 import pytest
 
 from browserid_sasl.config import syntax
-from browserid_sasl.identity.addresses import domain_of, is_domain, is_host_name, read_domain
+from browserid_sasl.identity.addresses import (
+    domain_of,
+    is_domain,
+    is_host_name,
+    read_domain,
+    user_name,
+)
 
 LONGEST_LABEL = "a" * 63
 
@@ -145,3 +151,24 @@ NOT_ADDRESSES = [
 @pytest.mark.parametrize("address", NOT_ADDRESSES, ids=ascii)
 def test_what_is_no_address_has_none(address: str) -> None:
     assert domain_of(address) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "name"),
+    [
+        ("alice@kelvin.example", "alice"),
+        ("Alice@KELVIN.example", "Alice"),
+        ("alice@kelvin.example.evil.test", "alice@kelvin.example.evil.test"),
+        ("alice@sub.kelvin.example", "alice@sub.kelvin.example"),
+        ("alice@my-kelvin.example", "alice@my-kelvin.example"),
+        ("root@\u212aelvin.example", "root@\u212aelvin.example"),
+        ("root@evil.test@kelvin.example", "root@evil.test@kelvin.example"),
+        ("@kelvin.example", "@kelvin.example"),
+        ("kelvin.example", "kelvin.example"),
+        ("alice", "alice"),
+        ("", ""),
+    ],
+)
+def test_only_an_address_of_exactly_the_domain_loses_it(address: str, name: str) -> None:
+    assert user_name(address, "kelvin.example") == name
+    assert user_name(address, "") == address

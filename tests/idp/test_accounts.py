@@ -133,6 +133,7 @@ def test_addresses_are_kept_in_lower_case(accounts: Accounts, text: str, address
         '"alice"@example.test',
         "alice\n@example.test",
         "\u0131@example.test",
+        "\u212aate@example.test",
         "a" * 65 + "@example.test",
     ],
 )
