@@ -34,13 +34,16 @@ class Challenge(Record):
     """A message for the person's program, to be answered.
 
     :param data: its octets.
+    :param shows_nothing: whether an empty one is written as `=`. Prosody fails without, and Exim
+        passes it on to the client as it is.
     """
 
     data: bytes = field(repr=False)
+    shows_nothing: bool = False
 
     def fields(self, *, extended: bool) -> Iterator[str]:
         """The line's fields behind the login's number."""
-        yield b64encode(self.data).decode()
+        yield b64encode(self.data).decode() or ("=" if self.shows_nothing else "")
 
 
 class BindingWanted(Record):

@@ -141,8 +141,8 @@ class Conversation:
             if running.waits_for_document and waited > LOOKUP_PATIENCE:
                 self._refuse(running, _busy("the identity provider has not answered in time"))
             elif waited > LOGIN_PATIENCE:
+                # In silence: there are programs that take each line for the answer they wait for.
                 self._abandon(running, "no answer came from the person's program")
-                self._send(running.begin, _refusal_of(_late()))
 
     def _end(self, reason: str) -> None:
         self._host.send(farewell(reason))

@@ -201,8 +201,9 @@ def change(
 def _provide_folder(folder: Path, account: Account) -> None:
     # Only what lies below /run is gone with each start of the machine; others are a mistake.
     if folder.parent == Path("/run") and not folder.exists():
-        folder.mkdir(mode=0o755)
+        folder.mkdir()
         os.chown(folder, account.uid, account.gid)
+        folder.chmod(0o755)
 
 
 def _owner(config: Config, path: str, options: ListenerConfig, account: Account) -> tuple[int, int]:

@@ -49,7 +49,7 @@ class Login:
     def start(self) -> Answer:
         """Answer the request with which it began."""
         if self._begin.initial is None:
-            return Challenge(b"")
+            return Challenge(b"", shows_nothing=self._begin.shows_nothing)
         return self._take(self._begin.initial)
 
     def proceed(self, request: Continue) -> Answer:

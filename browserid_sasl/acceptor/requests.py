@@ -20,7 +20,8 @@ OUT_OF_BAND: Final = "#"
 _EXTENDED: Final = "bid"
 _OPTION: Final = "bid_opt."
 _BINDING: Final = "bid_cb."
-_EMPTY: Final = ("", "=")
+_NOTHING: Final = "="
+_EMPTY: Final = ("", _NOTHING)
 
 
 class Version(Record):
@@ -40,6 +41,7 @@ class Begin(Record):
     :param service: the program's name for what it serves.
     :param parameters: the other parameters, unescaped; empty text where one has no value.
     :param initial: the client's first message, None if it is not there yet.
+    :param shows_nothing: whether the program writes `=` for an empty message, and has to read it.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Begin(Record):
     service: str
     parameters: Mapping[str, str] = field(repr=False)
     initial: bytes | None = field(repr=False)
+    shows_nothing: bool = False
 
     @property
     def extended(self) -> bool:
@@ -199,8 +202,9 @@ def _read_begin(id: int, fields: list[str]) -> Begin:
     if not fields or not fields[0] or not service:
         raise _bad("it has to name a mechanism and a service")
     # Exim writes it empty where there is none. No mechanism of ours begins with an empty message.
-    initial = decode(parameters.pop("resp", "")) or None
-    return Begin(id, unescape(fields[0]), service, parameters, initial)
+    resp = parameters.pop("resp", "")
+    initial = decode(resp) or None
+    return Begin(id, unescape(fields[0]), service, parameters, initial, resp == _NOTHING)
 
 
 def _continue(fields: list[str]) -> Continue | Malformed:

@@ -95,7 +95,7 @@ class Servers:
         host = begin.host or listener.hostname or self._hostname
         options = begin.options
         demands = begin.binding_critical, begin.mutual
-        key = (service, host, listener.allow, *demands, *sorted(options.items()))
+        key = (service, host, listener, *demands, *sorted(options.items()))
         if key not in self._kept:
             config = self._configure(options, listener, *demands)
             self._keep(key, self._make(config, service, host))
@@ -124,6 +124,14 @@ class Servers:
         server = Server(config, service, host, stores=self._stores, authority=self._authority)
         return Served(server, config.server.strip_domain)
 
+    def _for_listener(self, listener: ListenerConfig) -> Config:
+        """The configuration with what the listener says in place of [server]."""
+        config = self.config.allowing(listener.allow) if listener.allow else self.config
+        if not listener.strip_domain:
+            return config
+        section = replace(config.server, strip_domain=listener.strip_domain)
+        return replace(config, server=section)
+
     def _configure(
         self,
         options: Mapping[str, str],
@@ -137,8 +145,7 @@ class Servers:
                     f"a program may not set {_PREFIX}{name}",
                     "it may set " + ", ".join(_PREFIX + each for each in _CALLERS_OPTIONS),
                 )
-        config = self.config.allowing(listener.allow) if listener.allow else self.config
-        config = config.with_options(options, prefix=_PREFIX)
+        config = self._for_listener(listener).with_options(options, prefix=_PREFIX)
         section = config.server
         if "audiences" in options and listener.services:
             _check_audiences(section.audiences, listener)

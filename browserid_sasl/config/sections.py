@@ -395,6 +395,11 @@ class ListenerConfig(Record):
         " empty: whom those name.",
         alone=EVERYONE,
     )
+    strip_domain: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain whose addresses become user names by losing it for programs that ask through this"
+        " socket, in place of `strip_domain` in [server].",
+    )
     hostname: str = options.text(
         _HOST_OR_NONE,
         "Name that clients know the host by, for programs that do not say it.",

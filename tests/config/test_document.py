@@ -134,6 +134,7 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("listeners.mode", '"660"', "660"),
     ("listeners.services", '["smtp", "imap"]', ("smtp", "imap")),
     ("listeners.allow", '["Example.org"]', ("example.org",)),
+    ("listeners.strip_domain", '"Example.org"', "example.org"),
     ("listeners.hostname", '"MX.example.org"', "mx.example.org"),
 ]
 

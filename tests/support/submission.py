@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import base64
+import grp
 import os
 import pwd
 import smtplib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.sample_programs import ROOT
 from tests.support.services import free_port, run, service
 
 POSTFIX_DAEMONS: Final = Path("/usr/lib/postfix/sbin")
 
 
-def log_in(connection: smtplib.SMTP, mechanism: ClientMechanism) -> tuple[int, str]:
-    """SMTP AUTH (RFC 4954); the last reply."""
+def log_in(
+    connection: smtplib.SMTP,
+    mechanism: ClientMechanism,
+    *,
+    initial: bool = True,
+    before_answer: Callable[[], None] | None = None,
+) -> tuple[int, str]:
+    """SMTP AUTH (RFC 4954); the last reply.
+
+    :param initial: whether the first message comes with the command.
+    :param before_answer: called before the last message, which is empty.
+    """
     response = base64.b64encode(mechanism.step(None)).decode()
-    code, text = connection.docmd("AUTH", f"{mechanism.name} {response}")
+    if initial:
+        code, text = connection.docmd("AUTH", f"{mechanism.name} {response}")
+    else:
+        code, text = connection.docmd("AUTH", mechanism.name)
+        assert (code, text) == (334, b"")
+        code, text = connection.docmd(response)
     while code == 334:
-        answer = mechanism.step(base64.b64decode(text))
-        code, text = connection.docmd(base64.b64encode(answer).decode() or "=")
+        try:
+            answer = mechanism.step(base64.b64decode(text))
+        except PeerRefusedError:
+            answer = b""
+        if before_answer is not None:
+            before_answer()
+        code, text = connection.docmd(base64.b64encode(answer).decode())
     return code, text.decode()
 
 
@@ -35,7 +58,25 @@ def relays(connection: smtplib.SMTP, recipient: str = "somebody@elsewhere.test")
     return code == 250
 
 
-class Postfix:
+class Submission:
+    """A server that takes messages.
+
+    :param port: where it listens.
+    :param output: what it and its kin write.
+    """
+
+    port: int
+    output: Path
+
+    @contextmanager
+    def connection(self) -> Iterator[smtplib.SMTP]:
+        """A connection to it, greeted."""
+        with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as connection:
+            connection.ehlo()
+            yield connection
+
+
+class Postfix(Submission):
     """Postfix, its smtpd chrooted in the queue's folder as Debian has it.
 
     :param folder: for its files.
@@ -59,6 +100,7 @@ class Postfix:
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
         self.folder = folder / "postfix"
+        self.output = self.folder / "output"
         for name in ("etc", "queue", "data"):
             (self.folder / name).mkdir(parents=True)
         account = pwd.getpwnam("postfix")
@@ -107,12 +149,73 @@ class Postfix:
         etc = self.folder / "etc"
         variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAIL_CONFIG": str(etc)}
         command = (POSTFIX_DAEMONS / "master", "-c", etc, "-d")
-        with service(command, self.port, variables, self.folder / "output"):
+        with service(command, self.port, variables, self.output):
             yield self
 
+
+class Exim(Submission):
+    """Exim, which is not installed: it would take Postfix's place.
+
+    :param folder: for its files.
+    """
+
+    PROGRAM: Final = ROOT / ".unpacked" / "exim4" / "usr" / "sbin" / "exim4"
+    ACCOUNT: Final = "Debian-exim"
+    GROUP: Final = "nogroup"
+    """A group with the number that the account's own has here."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._uid, self._gid = pwd.getpwnam("nobody").pw_uid, grp.getgrnam(self.GROUP).gr_gid
+        self.folder = folder / "exim"
+        self.output = self.folder / "output"
+        for name in ("spool", "log"):
+            (self.folder / name).mkdir(parents=True)
+            os.chown(self.folder / name, self._uid, self._gid)
+
+    def configure(self, authenticators: str) -> None:
+        """Write the configuration.
+
+        :param authenticators: that section of it.
+        """
+        (self.folder / "exim.conf").write_text(
+            f"""
+primary_hostname = localhost
+spool_directory = {self.folder}/spool
+log_file_path = {self.folder}/log/%slog
+pid_file_path = {self.folder}/pid
+daemon_smtp_ports = {self.port}
+local_interfaces = 127.0.0.1
+tls_advertise_hosts =
+keep_environment =
+queue_only
+acl_smtp_rcpt = check_rcpt
+
+begin acl
+check_rcpt:
+  accept authenticated = *
+  deny message = relay not permitted
+
+begin authenticators
+{authenticators}
+"""
+        )
+
     @contextmanager
-    def connection(self) -> Iterator[smtplib.SMTP]:
-        """A connection to it, greeted."""
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=20) as connection:
-            connection.ehlo()
-            yield connection
+    def running(self) -> Iterator[Exim]:
+        """The service, from when it listens until the end of the block."""
+        # The account that Debian's package makes is there for this process alone.
+        for name, line in (
+            ("passwd", f"{self.ACCOUNT}:x:{self._uid}:{self._gid}::/:/bin/false"),
+            ("group", f"{self.ACCOUNT}:x:{self._gid}:"),
+        ):
+            text = Path("/etc", name).read_text()
+            (self.folder / name).write_text(f"{text.rstrip()}\n{line}\n")
+        mounts = "; ".join(
+            f"mount --bind {self.folder}/{name} /etc/{name}" for name in ("passwd", "group")
+        )
+        own_view = ("unshare", "--mount", "sh", "-c", f'set -e; {mounts}; exec "$@"', "sh")
+        command = (*own_view, self.PROGRAM, "-C", self.folder / "exim.conf", "-bdf")
+        variables = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        with service(command, self.port, variables, self.output):
+            yield self

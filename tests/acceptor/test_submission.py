@@ -1,0 +1,254 @@
+"""Postfix, smtpd in its chroot as Debian has it, and Exim: without any plugin, as the pages say."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import smtplib
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from browserid_sasl.sasl.client import ClientMechanism
+from tests.support import pages
+from tests.support.acceptor import Daemon, Host
+from tests.support.sample_programs import ALICE, ROOT
+from tests.support.services import AES128
+from tests.support.submission import Exim, Postfix, Submission, log_in, relays
+
+ACCOUNT = "nobody"
+ELSEWHERE = "elsewhere.test"
+
+Start = Callable[[Host], Daemon]
+
+
+@dataclass
+class Site:
+    """A submission server, its acceptor, and what each says of a temporary failure.
+
+    :param server: the submission server.
+    :param host: the acceptor's.
+    :param start: starts the acceptor.
+    :param temporary: the reply's code.
+    """
+
+    server: Submission
+    host: Host
+    start: Callable[[], Daemon]
+    temporary: int
+
+    def log_in(self, mechanism: ClientMechanism | None = None) -> int:
+        """One login; the last reply's code."""
+        with self.server.connection() as connection:
+            return log_in(connection, mechanism or self.host.mechanism("smtp"))[0]
+
+
+def section(page: str, title: str) -> str:
+    """A section of a page, or all of it."""
+    text = (ROOT / "docs" / page).read_text()
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] if title else text
+
+
+def configure(host: Host, page: str, title: str, replaced: dict[str, str]) -> str:
+    """Write the acceptor's configuration in the page's words; the program's, in those too.
+
+    :param replaced: names that are others here.
+    """
+    text = section(page, title)
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    [listener] = pages.blocks(text, "toml")
+    [program] = pages.blocks(text, "conf")
+    account = pwd.getpwnam(ACCOUNT)
+    (host.folder / "server").mkdir(mode=0o700)
+    os.chown(host.folder / "server", account.pw_uid, account.pw_gid)
+    # People of another domain have a provider that this host knows, too.
+    pinned = f'[authorities."{ELSEWHERE}"]\nkeys_file = "{host.folder}/support.json"\n'
+    host.configure(f"{listener}\n{pinned}", user=ACCOUNT)
+    return program
+
+
+@pytest.fixture(params=["postfix", "exim"])
+def site(request: pytest.FixtureRequest, host: Host, start: Start) -> Iterator[Site]:
+    """The submission server is running, the acceptor is not yet."""
+    if request.param == "postfix":
+        postfix = Postfix(host.folder)
+        queue = {"/var/spool/postfix": str(postfix.folder / "queue")}
+        postfix.configure(configure(host, "acceptor.md", "Postfix", queue))
+        with postfix.running():
+            yield Site(postfix, host, lambda: start(host), 454)
+        return
+    exim = Exim(host.folder)
+    names = {"/run/browserid/exim": str(host.folder / "exim-socket"), "Debian-exim": Exim.GROUP}
+    exim.configure(configure(host, "exim.md", "", names))
+    with exim.running():
+        yield Site(exim, host, lambda: start(host), 435)
+
+
+def test_a_person_logs_in_with_a_key_and_then_by_ticket(site: Site) -> None:
+    daemon = site.start()
+    client = site.host.client("smtp")
+    for how in ("certificate", "ticket"):
+        with site.server.connection() as connection:
+            assert log_in(connection, client.start(AES128))[0] == 235
+            assert relays(connection)
+        assert f"by={how} user=<{ALICE}>" in daemon.log
+    assert "login succeeded: rip=127.0.0.1 service=smtp" in daemon.log
+
+
+def test_a_client_that_waits_to_be_asked(site: Site) -> None:
+    site.start()
+    with site.server.connection() as connection:
+        assert log_in(connection, site.host.mechanism("smtp"), initial=False)[0] == 235
+
+
+def test_without_a_login_nothing_is_relayed(site: Site) -> None:
+    site.start()
+    with site.server.connection() as connection:
+        assert not relays(connection)
+
+
+def test_a_stranger_is_refused_and_relays_nothing(site: Site) -> None:
+    daemon = site.start()
+    stranger = site.host.realm.person(f"eve@{ELSEWHERE}")
+    with site.server.connection() as connection:
+        assert log_in(connection, site.host.mechanism("smtp", stranger))[0] == 535
+        assert not relays(connection)
+    line = "login refused: rip=127.0.0.1 service=smtp"
+    assert line in daemon.log
+    assert f"code=no-local-mapping claimed=<eve@{ELSEWHERE}>" in daemon.log
+
+
+def test_of_many_replays_one_is_admitted(site: Site) -> None:
+    site.start()
+    mechanism = site.host.mechanism("smtp")
+    message = mechanism.step(None)
+
+    def replay(_: int) -> int:
+        with site.server.connection() as connection:
+            return log_in(connection, Parrot(mechanism, message))[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(replay, range(8)))
+    assert sorted(codes) == [235] + [535] * 7
+
+
+class Parrot(ClientMechanism):
+    """Says what somebody else has said.
+
+    :param mechanism: its name is that of this one.
+    :param message: what was said.
+    """
+
+    def __init__(self, mechanism: ClientMechanism, message: bytes) -> None:
+        self.__name = mechanism.name
+        self.__message = message
+
+    @property
+    def name(self) -> str:
+        return self.__name
+
+    def step(self, challenge: bytes | None = None) -> bytes:
+        return self.__message if challenge is None else b""
+
+
+@pytest.mark.parametrize("said", [b"\0alice\0secret", b"n,,c,", b"n,,c,x~y", b"\xff" * 900])
+def test_whoever_says_something_else_is_refused(site: Site, said: bytes) -> None:
+    daemon = site.start()
+    assert site.log_in(Parrot(site.host.mechanism("smtp"), said)) == 535
+    assert "login refused: rip=127.0.0.1" in daemon.log
+
+
+def test_a_store_that_is_gone_is_a_temporary_failure(site: Site) -> None:
+    daemon = site.start()
+    store = site.host.folder / "server"
+    assert site.log_in() == 235
+    store.rename(store.with_name("away"))
+    store.write_text("no folder")
+    time.sleep(1.2)
+    assert site.log_in() == site.temporary
+    assert "login undecided: rip=127.0.0.1" in daemon.log
+    assert "login refused" not in daemon.log
+    store.unlink()
+    store.with_name("away").rename(store)
+    assert site.log_in() == 235
+
+
+def test_without_an_acceptor_it_is_one_too_and_over_when_that_is_there(site: Site) -> None:
+    assert first_word(site) in (site.temporary, 503)
+    daemon = site.start()
+    assert site.log_in() == 235
+    daemon.kill()
+    assert first_word(site) in (site.temporary, 503)
+    site.start()
+    assert site.log_in() == 235
+
+
+def first_word(site: Site) -> int:
+    """What a login comes to; Postfix without an acceptor hangs up, or offers none."""
+    try:
+        return site.log_in()
+    except (smtplib.SMTPServerDisconnected, smtplib.SMTPConnectError):
+        return site.temporary
+
+
+def test_an_acceptor_that_dies_during_a_login(site: Site) -> None:
+    daemon = site.start()
+
+    def die() -> None:
+        daemon.kill()
+
+    with site.server.connection() as connection:
+        code, _ = log_in(connection, site.host.mechanism("smtp"), before_answer=die)
+        assert code == site.temporary
+    site.start()
+    assert site.log_in() == 235
+
+
+def test_an_acceptor_that_hangs(site: Site) -> None:
+    daemon = site.start()
+
+    def stop() -> None:
+        for worker in daemon.workers():
+            os.kill(worker, signal.SIGSTOP)
+
+    with site.server.connection() as connection:
+        begun = time.monotonic()
+        code, _ = log_in(connection, site.host.mechanism("smtp"), before_answer=stop)
+        assert code == site.temporary
+        assert time.monotonic() - begun < 25
+    # The next begins with workers that are new, or about to be.
+    assert site.log_in() in (235, site.temporary)
+    assert site.log_in() == 235
+
+
+def test_many_at_the_same_time(site: Site) -> None:
+    site.start()
+    person = site.host.realm.person()
+    mechanisms = [site.host.mechanism("smtp", person) for _ in range(40)]
+    with ThreadPoolExecutor(15) as pool:
+        codes = list(pool.map(site.log_in, mechanisms))
+    assert codes == [235] * 40
+
+
+def test_a_reload_and_a_restart_in_between(site: Site) -> None:
+    daemon = site.start()
+    with site.server.connection() as connection:
+        daemon.signal(signal.SIGHUP)
+        assert log_in(connection, site.host.mechanism("smtp"))[0] == 235
+    daemon.signal(signal.SIGTERM)
+    assert daemon.wait() == 0
+    site.start()
+    assert site.log_in() == 235
+
+
+def test_the_unit_and_the_filter_are_where_the_page_says() -> None:
+    page = (ROOT / "docs" / "acceptor.md").read_text()
+    for name in ("systemd/browserid-acceptor.service", "fail2ban/browserid-acceptor.conf"):
+        assert f"contrib/{name}" in page
+        assert (ROOT / "contrib" / name).exists()
