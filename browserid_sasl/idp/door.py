@@ -222,8 +222,10 @@ class Door:
                 ssl_handshake_timeout=_HANDSHAKE_S,
                 ssl_shutdown_timeout=_GOODBYE_S,
             )
-        except OSError:
-            # What a client does in the handshake is its own business.
+        except OSError as error:
+            # What a client does in the handshake is its own business. The frames in the traceback
+            # hold the exception and the connection's buffers: that would wait for the collector.
+            error.__traceback__ = None
             guest.left()
 
 

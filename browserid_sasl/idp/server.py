@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -22,6 +23,7 @@ from browserid_sasl.records import Record, field
 
 _SHUTDOWN_S: Final = 5
 _BACKLOG: Final = 512
+_TLS_BUFFER: Final = 16_384
 
 
 class Listener(Record):
@@ -77,6 +79,9 @@ def serve(
     :raises ConfigurationError: there can not be so many files.
     """
     terms.capacity.reserve()
+    # asyncio has a buffer of 256 KiB for each connection, which a crowd of silent clients would
+    # fill the memory with. A TLS record has no more than this (RFC 8446, section 5.1).
+    SSLProtocol.max_size = _TLS_BUFFER
     logging.basicConfig(handlers=[QuietHandler()])
     server = make_server(app, terms, lambda: ready(url_of(listening)))
     for number in (signal.SIGTERM, signal.SIGINT):
