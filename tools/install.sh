@@ -4,7 +4,7 @@
 # usage: tools/install.sh check PREFIX FOLDER...
 #        tools/install.sh install|uninstall PREFIX [EXTRAS]
 #
-# `check` says, before anything is done, which of the folders can not be written to.
+# `check` says, before anything is done, which of the folders cannot be written to.
 # PREFIX/lib/browserid-sasl/env is a symbolic link to a virtual environment made by Debian's
 # python3, which every user can read and only this one can write; PREFIX/bin gets a link to each
 # command. A new install makes a new environment and moves the link, so that a program that runs on

@@ -31,7 +31,7 @@ def tell(identities: IdentityStore, file: Path, place: Path | None = None) -> No
 
     :param file: of the store.
     :param place: the folder to tell it in; None for where programs look.
-    :raises StoreError: it can not be told, or the store can not be read.
+    :raises StoreError: it cannot be told, or the store cannot be read.
     """
     link = (place or _folder()) / hashlib.sha256(os.fsencode(file.absolute())).hexdigest()[:16]
     try:
@@ -46,7 +46,7 @@ def tell(identities: IdentityStore, file: Path, place: Path | None = None) -> No
     except OSError as error:
         raise StoreError(
             Code.CACHE_ERROR,
-            f"programs with the plugin can not be told who is signed in: {link}: {error.strerror}",
+            f"programs with the plugin cannot be told who is signed in: {link}: {error.strerror}",
             "make this folder one that you can write to, or set XDG_DATA_HOME to one",
         ) from None
 
@@ -59,7 +59,7 @@ def _folder() -> Path:
             return data / FOLDER
     raise StoreError(
         Code.CACHE_ERROR,
-        "programs with the plugin can not be told who is signed in: there is no home folder",
+        "programs with the plugin cannot be told who is signed in: there is no home folder",
         "set HOME or XDG_DATA_HOME to a folder of yours",
     )
 
