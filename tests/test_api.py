@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss.mechanisms import MECHANISMS
+from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import ServerMechanism
 from tests.support.refusal import refused
@@ -195,6 +197,11 @@ def test_a_configured_mechanism_that_does_not_exist_is_a_configuration_error(
     kind = Server if config.server.mechanisms == ("BROWSERID-AES512",) else Client
     with pytest.raises(ConfigurationError, match="BROWSERID-AES512"):
         kind(config, "imap", HOST)
+
+
+def test_a_server_has_the_name_of_its_machine_unless_told(site: Site) -> None:
+    name = Server(site.config, "imap").name
+    assert name == ServiceName.make("imap", socket.getfqdn())
 
 
 def test_stores_in_memory_leave_nothing_on_disk(site: Site) -> None:

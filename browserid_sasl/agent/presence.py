@@ -18,6 +18,7 @@ from typing import Final
 
 import platformdirs
 
+from browserid_sasl.config.home import in_home
 from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.private_files import make_folders
@@ -30,10 +31,13 @@ def tell(identities: IdentityStore, file: Path, place: Path | None = None) -> No
     """Tell whether somebody in a store has signed in. To be called when that may have changed.
 
     :param file: of the store.
-    :param place: the folder to tell it in; None for where programs look.
+    :param place: the folder to tell it in; None for where programs look, if there is a home.
     :raises StoreError: it cannot be told, or the store cannot be read.
     """
-    link = (place or _folder()) / hashlib.sha256(os.fsencode(file.absolute())).hexdigest()[:16]
+    folder = place or in_home(lambda: platformdirs.user_data_path(APPLICATION) / FOLDER)
+    if folder is None:
+        return  # the plugin finds no folder either, and offers nothing
+    link = folder / hashlib.sha256(os.fsencode(file.absolute())).hexdigest()[:16]
     try:
         if not _anybody(identities):
             link.unlink(missing_ok=True)
@@ -49,19 +53,6 @@ def tell(identities: IdentityStore, file: Path, place: Path | None = None) -> No
             f"programs with the plugin cannot be told who is signed in: {link}: {error.strerror}",
             "make this folder one that you can write to, or set XDG_DATA_HOME to one",
         ) from None
-
-
-def _folder() -> Path:
-    """Where programs look: known without a configuration, of which there may be many."""
-    with suppress(RuntimeError):
-        data = platformdirs.user_data_path(APPLICATION)
-        if data.is_absolute():
-            return data / FOLDER
-    raise StoreError(
-        Code.CACHE_ERROR,
-        "programs with the plugin cannot be told who is signed in: there is no home folder",
-        "set HOME or XDG_DATA_HOME to a folder of yours",
-    )
 
 
 def _anybody(identities: IdentityStore) -> bool:

@@ -11,8 +11,8 @@ def in_home(find: Callable[[], Path]) -> Path | None:
 
     An account has none that has no entry in the system's list and no HOME, as in many a container.
 
-    :param find: one of the functions of `platformdirs`. Some versions raise where there is no home,
-        others return a path that is relative, and so anybody's.
+    :param find: one of the functions of `platformdirs`, or `Path.home`. Where there is no home they
+        raise, or return a path that is relative, and so anybody's.
     :returns: None if there is no home.
     """
     try:

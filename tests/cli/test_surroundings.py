@@ -44,22 +44,34 @@ def start(command: str, arguments: str, shell: str = "", **environment: str) -> 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "BROWSERID_CONFIG"):
+    for variable in (
+        *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"),
+        *("BROWSERID_CONFIG", "BROWSERID_AGENT"),
+    ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir(mode=0o700)
     return tmp_path / "home"
 
 
+@pytest.fixture
+def configuration(home: Path) -> Path:
+    """A file: who names one does without the agent."""
+    file = home / "explicit.toml"
+    file.write_text('[store]\ndirectory = "client"\n')
+    file.chmod(0o600)
+    return file
+
+
 @pytest.mark.usefixtures("home")
 class TestNoHome:
     @pytest.fixture(autouse=True)
-    def loaded(self, home: Path) -> None:
+    def loaded(self, home: Path, configuration: Path) -> None:
         """Everything is imported before the account changes, to one that may not read it here."""
         if os.geteuid() != 0:
             pytest.skip("needs root to be another user")
         for main, arguments in (
-            (browserid.main, ["list"]),
+            (browserid.main, ["list", "--config", str(configuration)]),
             (bidtool.main, ["list", "--server"]),
         ):
             assert main(arguments) == 0
@@ -68,8 +80,6 @@ class TestNoHome:
     @pytest.mark.parametrize(
         ("main", "arguments", "option"),
         [
-            (browserid.main, ["list"], "store.directory"),
-            (browserid.main, ["logout", "alice@example.org"], "store.directory"),
             (bidtool.main, ["list"], "store.directory"),
             (bidtool.main, ["list", "--server"], "store.server_directory"),
         ],
@@ -86,6 +96,16 @@ class TestNoHome:
         assert "this account has no home folder" in said
         assert f"set HOME to a folder of its own, or give {option} in a configuration file" in said
 
+    @pytest.mark.parametrize("variable", [None, "", "relative/home"])
+    def test_so_it_is_of_the_agent_s_socket(self, variable: str | None) -> None:
+        def run() -> str:
+            set_home(variable)
+            return outcome(browserid.main, ["list"])
+
+        said = in_child(run, NOBODY_AT_ALL)
+        assert said.startswith(f"{os.EX_CONFIG} ")
+        assert "this account has no home folder: set HOME, XDG_RUNTIME_DIR or BROWSERID" in said
+
     def test_what_needs_no_home_works(self) -> None:
         def run() -> str:
             set_home(None)
@@ -100,11 +120,13 @@ class TestNoHome:
             folder = Path(tempfile.mkdtemp())
             (folder / "browserid.toml").write_text('[store]\ndirectory = "client"\n')
             try:
-                return outcome(browserid.main, ["list", "--config", f"{folder}/browserid.toml"])
+                config = ["--config", f"{folder}/browserid.toml"]
+                begun = outcome(bidtool.main, ["reset", *config])
+                return begun[:2] + outcome(browserid.main, ["list", *config])
             finally:
                 shutil.rmtree(folder)
 
-        assert in_child(run, NOBODY_AT_ALL) == "0 nobody is signed in\n"
+        assert in_child(run, NOBODY_AT_ALL) == "0 0 nobody is signed in\n"
 
 
 def set_home(variable: str | None) -> None:
@@ -137,8 +159,10 @@ class TestStreams:
         ],
     )
     def test_one_that_is_closed_or_full(
-        self, command: str, arguments: str, shell: str, status: int
+        self, configuration: Path, command: str, arguments: str, shell: str, status: int
     ) -> None:
+        if "alice" in arguments:
+            arguments += f" --config {configuration}"
         found, said = start(command, arguments, shell)
         assert "Traceback" not in said
         assert found == status
@@ -156,9 +180,11 @@ class TestLocale:
         ids=["C", "ASCII", "output"],
     )
     @pytest.mark.parametrize("name", ["j\N{LATIN SMALL LETTER U WITH DIAERESIS}rgen", "\udcff"])
-    def test_characters_that_it_lacks(self, environment: dict[str, str], name: str) -> None:
+    def test_characters_that_it_lacks(
+        self, configuration: Path, environment: dict[str, str], name: str
+    ) -> None:
         for command, arguments in (
-            ("browserid", f"logout {name}@example.org"),
+            ("browserid", f"logout --config {configuration} {name}@example.org"),
             ("bidtool", f"token {name}"),
             ("bidtool", f"tickets delete {name}"),
             ("bidtool", f"cache delete {name}"),

@@ -56,7 +56,7 @@ class Caller:
         named = (f"{name}={escape(value)}" for name, value in values.items())
         line = "\t".join((verb, str(self._last), *map(escape, words), *named))
         self._socket.settimeout(_ANSWER_S)
-        self._send(f"{line}\n".encode())
+        self._send(_encoded(f"{line}\n"))
         answers: list[Mapping[str, str]] = []
         while True:
             word, *fields = self._line().split("\t")
@@ -121,6 +121,17 @@ def _try(path: Path) -> socket.socket | None:
         return connection
     connection.close()
     return None
+
+
+def _encoded(line: str) -> bytes:
+    try:
+        return line.encode()
+    except UnicodeEncodeError:
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            "what the agent is asked is not text in the encoding of this terminal",
+            "see how the terminal and LC_ALL are set",
+        ) from None
 
 
 def _start() -> None:

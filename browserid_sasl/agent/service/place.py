@@ -10,7 +10,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.config.home import in_home
+from browserid_sasl.errors import ConfigurationError
 
 VARIABLE: Final = "BROWSERID_AGENT"
 """Names the socket, for example one that was forwarded from elsewhere."""
@@ -25,7 +26,7 @@ def named_socket() -> Path | None:
 def socket_path() -> Path:
     """The socket of this person's agent.
 
-    :raises LocalProtocolError: there is no folder for it.
+    :raises ConfigurationError: there is no folder for it.
     """
     return named_socket() or _folder() / "browserid" / "agent"
 
@@ -37,14 +38,11 @@ def _folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME", "")
     if state.startswith("/"):
         return Path(state)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path()
-    if not home.is_absolute():
-        raise LocalProtocolError(
-            Code.INVALID_PARAMETER,
-            "there is no folder for the agent's socket",
+    # One that is empty would be the root folder.
+    home = None if os.environ.get("HOME") == "" else in_home(Path.home)
+    if home is None:
+        raise ConfigurationError(
+            "there is no folder for the agent's socket: this account has no home folder",
             f"set HOME, XDG_RUNTIME_DIR or {VARIABLE}",
         )
     return home / ".local" / "state"
