@@ -105,6 +105,8 @@ def init(
             f"made the signing key {made.key.name}, since the one that signed was missing: what"
             " that one has signed is void"
         )
+    if made.authority and not made.provider:
+        click.echo("made a private TLS authority: nobody believes what one before it has signed")
     if local_tls:
         click.echo(f"who is to believe its server needs {folder.tls.anchor}")
 

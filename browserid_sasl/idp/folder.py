@@ -68,10 +68,12 @@ class Creation(Record):
 
     :param provider: whether there was none before.
     :param key: the signing key that was made, None if there was one that signs.
+    :param authority: whether a private authority was.
     """
 
     provider: bool
     key: SigningKey | None
+    authority: bool
 
 
 class ProviderFolder:
@@ -108,10 +110,9 @@ class ProviderFolder:
                 f"choose another folder for {domain}",
             )
         key = self.keys.create(algorithm, now)
-        if local_tls:
-            self.tls.create(domain, now)
+        authority = local_tls and self.tls.create(domain, now)
         if present:
-            return Creation(provider=False, key=key)
+            return Creation(provider=False, key=key, authority=authority)
         # Last, because it is what makes the folder a provider's.
         self.audit.write(Event.PROVIDER_CREATED, now, domain=domain)
         database = self._database()
@@ -119,7 +120,7 @@ class ProviderFolder:
         with database.transaction() as session:
             session.add(Domain(name=domain, created=now))
         database.close()
-        return Creation(provider=True, key=key)
+        return Creation(provider=True, key=key, authority=authority)
 
     def open(self, policy: Policy | None = None) -> Provider:
         """The provider in the folder.
@@ -173,7 +174,7 @@ class ProviderFolder:
     def _no_provider(self) -> ConfigurationError:
         if (self.path / _KEYS).exists():
             return ConfigurationError(
-                f"the provider's database {self.path / _DATABASE} is missing",
+                f"the provider's database {self.path / _DATABASE} is missing, or empty",
                 "put it back from the backup; `browserid-idp init` makes one without accounts",
             )
         return ConfigurationError(

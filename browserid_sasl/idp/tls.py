@@ -7,9 +7,10 @@ can vouch for nothing but the provider's domain and this machine (RFC 5280 secti
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -61,6 +62,9 @@ class Issuer(Record):
         return cls(x509.load_pem_x509_certificate(pem), key)
 
 
+_T = TypeVar("_T")
+
+
 class LocalTls:
     """The files of the private authority and of the server's certificate.
 
@@ -69,6 +73,7 @@ class LocalTls:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._authority = folder / "authority.pem"
 
     @property
     def anchor(self) -> Path:
@@ -80,31 +85,31 @@ class LocalTls:
         """The server's certificate and its private key."""
         return self._folder / "server.pem"
 
-    def create(self, domain: str, now: int) -> None:
+    def create(self, domain: str, now: int) -> bool:
         """Make what is not there; a server certificate about to expire is made anew.
 
         :param domain: DNS name of the server.
         :param now: ms.
+        :returns: whether the authority is a new one.
         :raises ConfigurationError: the files can not be read or written.
         """
         moment = datetime.fromtimestamp(now // 1000, UTC)
         try:
             make_private_folder(self._folder)
+            made = not self._authority.exists()
             issuer = self._issuer(domain, moment)
             if not self._is_current(issuer, moment):
                 write_atomically(self.server, _server_pem(issuer, domain, moment))
+            return made
         except OSError as error:
             raise self._unusable(error.strerror) from None
-        except ValueError as error:
-            raise self._unusable(str(error)) from None
 
     def _issuer(self, domain: str, moment: datetime) -> Issuer:
-        path = self._folder / "authority.pem"
-        if path.exists():
-            issuer = Issuer.from_pem(read_private(path))
+        if self._authority.exists():
+            issuer = self._read(self._authority, Issuer.from_pem)
         else:
             issuer = _new_issuer(domain, moment)
-            write_atomically(path, issuer.to_pem())
+            write_atomically(self._authority, issuer.to_pem())
         public = issuer.certificate.public_bytes(serialization.Encoding.PEM)
         if not self.anchor.exists() or self.anchor.read_bytes() != public:
             write_atomically(self.anchor, public, PUBLIC_FILE)
@@ -113,13 +118,22 @@ class LocalTls:
     def _is_current(self, issuer: Issuer, moment: datetime) -> bool:
         if not self.server.exists():
             return False
-        certificate = x509.load_pem_x509_certificate(read_private(self.server))
+        certificate = self._read(self.server, x509.load_pem_x509_certificate)
         try:
             certificate.verify_directly_issued_by(issuer.certificate)
         except (InvalidSignature, ValueError, TypeError):
             # The authority's file was missing, and there is another one now.
             return False
         return certificate.not_valid_after_utc > moment + _RENEW_BEFORE
+
+    def _read(self, file: Path, parse: Callable[[bytes], _T]) -> _T:
+        try:
+            return parse(read_private(file))
+        except ValueError:
+            raise ConfigurationError(
+                f"the file {file} is damaged: it has not what was written to it",
+                "put it back from the backup, or remove it to have another one made",
+            ) from None
 
     def _unusable(self, why: str | None) -> ConfigurationError:
         return ConfigurationError(

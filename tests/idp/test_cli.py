@@ -131,6 +131,17 @@ class TestInit:
         assert main(["init", "--config", str(file)]) == 0
         assert ProviderFolder(path).open().domain == DOMAIN
 
+    def test_says_that_it_has_made_another_authority(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (folder / "tls" / "authority.pem").unlink()
+        capsys.readouterr()
+        options = ["--domain", DOMAIN, "--local-tls"]
+        assert run(folder, "init", *options) == 0
+        assert "made a private TLS authority" in capsys.readouterr().out
+        assert run(folder, "init", *options) == 0
+        assert "made a private TLS authority" not in capsys.readouterr().out
+
     def test_leaves_other_folders_alone(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -27,7 +27,8 @@ def tls(tmp_path: Path) -> LocalTls:
 
 def test_a_new_authority_certifies_the_server_anew(tls: LocalTls) -> None:
     (tls.anchor.parent / "authority.pem").unlink()
-    tls.create("example.test", NOW)
+    assert tls.create("example.test", NOW)
+    assert not tls.create("example.test", NOW)
     load(tls.server).verify_directly_issued_by(load(tls.anchor))
 
 
@@ -95,9 +96,9 @@ def test_what_an_interruption_left_out_is_made(tls: LocalTls, missing: str) -> N
 
 def test_a_damaged_authority_is_not_replaced_in_silence(tls: LocalTls) -> None:
     (tls.anchor.parent / "authority.pem").write_bytes(b"not PEM")
-    with pytest.raises(ConfigurationError, match="can not be used") as raised:
+    with pytest.raises(ConfigurationError, match=r"authority\.pem is damaged") as raised:
         tls.create("example.test", NOW)
-    assert "remove the folder" in raised.value.remedy
+    assert "remove it" in raised.value.remedy
 
 
 def test_a_long_domain_fits(tmp_path: Path) -> None:
