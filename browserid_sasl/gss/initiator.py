@@ -525,5 +525,6 @@ _ADVICE: Final = {
     Code.NO_LOCAL_MAPPING: "you may not log in there, or not act as the one asked for; "
     "whoever runs the server decides that",
     Code.HTTP_ERROR: "the server could not reach your identity provider; try again later",
+    Code.UNAVAILABLE: "the server has too much to do just now; try again later",
     Code.REAUTH_FAILED: "the server knows neither the ticket nor the certificate that was sent",
 }
