@@ -88,9 +88,7 @@ class Dialer(Record):
         for tried, address in enumerate(addresses):
             try:
                 share = deadline.remaining() / (len(addresses) - tried)
-                connection = self.connector((str(address), port), share)
-                connection.settimeout(deadline.remaining())
-                return connection
+                return self.connector((str(address), port), share)
             except OSError as error:
                 failure = error
         raise DiscoveryError(

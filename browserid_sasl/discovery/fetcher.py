@@ -43,8 +43,9 @@ class HttpsFetcher:
         self._authorities = authorities
         self._known = frozenset((*known, *authorities, *discovery.private_hosts))
         dialer = dialer or Dialer()
-        self._strangers = _client(discovery, dialer, rooms_for_strangers(discovery.max_lookups))
-        self._configured = _client(discovery, dialer, rooms_for_configured(discovery.max_lookups))
+        most = discovery.max_lookups
+        self._strangers = _make_client(discovery, dialer, rooms_for_strangers(most))
+        self._configured = _make_client(discovery, dialer, rooms_for_configured(most))
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         """The document that `domain` publishes about `principal_domain`.
@@ -92,7 +93,7 @@ class HttpsFetcher:
         return Origin(f"https://{domain}", ca_file, private=private)
 
 
-def _client(discovery: DiscoveryConfig, dialer: Dialer, rooms: Rooms) -> HttpsClient:
+def _make_client(discovery: DiscoveryConfig, dialer: Dialer, rooms: Rooms) -> HttpsClient:
     dialer = replace(dialer, names=rooms.names)
     return HttpsClient(discovery.timeout_ms / 1000, discovery.max_size, dialer, rooms.documents)
 

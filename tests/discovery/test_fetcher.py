@@ -271,6 +271,21 @@ class TestTime:
         assert time.monotonic() - started < 2
         released.set()
 
+    def test_a_connection_that_comes_too_late_is_closed(self, ca_file: Path) -> None:
+        opened = []
+
+        class Late(Network):
+            def connect(self, address: tuple[str, int], timeout: float) -> socket.socket:
+                time.sleep(0.4)
+                opened.append(super().connect(address, timeout))
+                return opened[-1]
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            network = Late(listening.getsockname()[1], {DOMAIN: [PUBLIC]})
+            with pytest.raises(DiscoveryError, match="did not answer within"):
+                fetcher(ca_file, network, timeout_ms=200).fetch(DOMAIN, DOMAIN)
+        assert [connection.fileno() for connection in opened] == [-1]
+
     def test_an_address_that_does_not_answer_leaves_time_for_the_next(self) -> None:
         given = []
 
