@@ -107,7 +107,7 @@ class TestPostfix:
 
     def test_takes_more_with_the_setting_of_the_page(self, site: Site) -> None:
         guide = (ROOT / "docs" / "postfix.md").read_text()
-        [most] = re.findall(r"^    line_length_limit = (\d+)$", guide, re.MULTILINE)
+        [most] = re.findall(r"^postconf line_length_limit=(\d+)$", guide, re.MULTILINE)
         assert f"`line_length_limit = {most}`" in limits_page()
         assert self.log_in(site, "RS256", line_length_limit=most) == 235
 

@@ -263,16 +263,19 @@ def _is_in_use(place: str) -> bool:
 
 
 class Syslog:
-    """What the services log: they know no other place than /dev/log."""
+    """What the services log: they know no other place than /dev/log.
 
-    def __init__(self) -> None:
+    :param place: where that is seen from here.
+    """
+
+    def __init__(self, place: str = DEV_LOG) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._remove: Callable[[], object] = functools.partial(os.unlink, DEV_LOG)
-        if _is_in_use(DEV_LOG):
+        self._remove: Callable[[], object] = functools.partial(os.unlink, place)
+        if _is_in_use(place):
             self._cover_with_ours()
         else:
-            Path(DEV_LOG).unlink(missing_ok=True)  # left behind by a run that was killed
-            self._listen(DEV_LOG)
+            Path(place).unlink(missing_ok=True)  # left behind by a run that was killed
+            self._listen(place)
         self._lines: list[str] = []
         self._news = threading.Condition()
         threading.Thread(target=self._collect, daemon=True).start()
@@ -514,14 +517,14 @@ maxsize 10485760
     def _mapping(self, domain: str) -> str:
         """The rule of the page, for another domain and directory."""
         rule: str
-        [rule] = re.findall(r"^    (authz-regexp .*)$", self.PAGE.read_text(), re.MULTILINE)
+        [rule] = re.findall(r"^olcAuthzRegexp: (.*)$", self.PAGE.read_text(), re.MULTILINE)
         for ours, theirs in (
             ("@example[.]org", f"@{domain.replace('.', '[.]')}"),
             ("dc=example,dc=org", self.BASE),
         ):
             assert ours in rule
             rule = rule.replace(ours, theirs)
-        return rule
+        return f"authz-regexp {rule}"
 
     @staticmethod
     def _tls(files: tuple[Path, Path] | None) -> str:

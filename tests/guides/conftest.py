@@ -1,0 +1,159 @@
+"""One machine, on which the guides are followed one after another, and two identity providers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.support.guide import PASSWORD_FILE, Guide
+from tests.support.machine import HOME, Machine, machine
+from tests.support.sample_programs import ROOT
+from tests.support.services import Syslog
+
+HERE = Path(__file__).parent
+PEOPLE = {
+    "example.org": ("admin", "alice", "bob"),
+    "stranger.example": ("eve",),
+}
+HOSTS = ("localhost", "mail.example.org", "ldap.example.org", *PEOPLE)
+SERVERS = ("mail.example.org", "ldap.example.org")
+OUTSIDE = "198.51.100.7"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests in one process, with those of the plugin: they share /dev/log."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("plugin"))
+            # The first of them waits for the machine.
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture(scope="session")
+def computer() -> Iterator[Machine]:
+    """A machine with what Debian's packages have made of it, and the project installed.
+
+    As with the plugin's tests, those who may not make one skip these, but never a CI.
+    """
+    if os.geteuid() != 0 and os.environ.get("CI") != "true":
+        pytest.skip("a machine of one's own needs root")
+    with machine("mail.example.org", dict.fromkeys(HOSTS, "127.0.0.1")) as computer:
+        computer.do(f"ip address add {OUTSIDE}/32 dev lo")
+        issue_certificates(computer)
+        configure_as_shipped(computer)
+        computer.do("make install", network=True, folder=str(ROOT), timeout=400)
+        computer.write(PASSWORD_FILE, "correct horse battery staple\n", mode=0o600)
+        for port, domain in enumerate(PEOPLE, 8443):
+            provide(computer, domain, port)
+        computer.write("/etc/browserid/browserid.toml", providers())
+        yield computer
+
+
+def issue_certificates(computer: Machine) -> None:
+    """Give the servers certificates that every program on the machine believes."""
+    authority = trustme.CA()
+    root = authority.cert_pem.bytes().decode()
+    computer.write("/usr/local/share/ca-certificates/test.crt", root)
+    computer.do("update-ca-certificates")
+    for name in SERVERS:
+        issued = authority.issue_cert(name)
+        chain = "".join(pem.bytes().decode() for pem in issued.cert_chain_pems)
+        computer.write(f"/etc/ssl/certs/{name}.pem", chain)
+        key = f"/etc/ssl/private/{name}.key"
+        computer.write(key, issued.private_key_pem.bytes().decode(), mode=0o640)
+        computer.do(f"chgrp ssl-cert {key}")
+
+
+def configure_as_shipped(computer: Machine) -> None:
+    """Undo what this machine's administrator may have done to the packages' configuration."""
+    changed = computer.do("dpkg --verify cyrus-common || true")
+    assert "/etc/imapd.conf" not in changed and "/etc/cyrus.conf" not in changed, changed
+    computer.do("find /var/lib/cyrus /var/spool/cyrus -type f -delete")
+    computer.do("rm -rf /etc/postfix/main.cf /etc/postfix/master.cf /etc/postfix/sasl/*")
+    computer.do("rm -rf /etc/ldap/slapd.d /etc/ldap/sasl2/* /var/lib/ldap/*")
+    computer.write(f"{HOME}/answers", ANSWERS)
+    computer.do("debconf-set-selections answers")
+    for package in ("cyrus-common", "postfix", "slapd"):
+        computer.do(f"dpkg-reconfigure --frontend noninteractive {package}")
+
+
+ANSWERS = """\
+postfix postfix/main_mailer_type select Internet Site
+postfix postfix/mailname string mail.example.org
+slapd slapd/no_configuration boolean false
+slapd slapd/domain string example.org
+slapd shared/organization string example
+slapd slapd/password1 password secret
+slapd slapd/password2 password secret
+"""
+
+
+def provide(computer: Machine, domain: str, port: int) -> None:
+    """Run the identity provider of a domain."""
+    folder = f"{HOME}/{domain}"
+    computer.do(f"browserid-idp init --directory {folder} --domain {domain} --local-tls")
+    for name in PEOPLE[domain]:
+        account = f"--directory {folder} {name}@{domain} --password-file {PASSWORD_FILE}"
+        computer.do(f"browserid-idp add-user {account}")
+    ca_file = f"/etc/browserid/{domain}.pem"
+    computer.do(f"install -D -m 644 {folder}/tls/ca.pem {ca_file}")
+    serve = f"browserid-idp serve --directory {folder} --port {port}"
+    computer.do(f"setsid {serve} >{folder}/said 2>&1 </dev/null &")
+    computer.wait_for_port(port)
+
+
+def providers() -> str:
+    """Where the identity providers are, for any configuration file."""
+    sections = (
+        f"""
+[authorities."{domain}"]
+url = "https://localhost:{port}"
+ca_file = "/etc/browserid/{domain}.pem"
+"""
+        for port, domain in enumerate(PEOPLE, 8443)
+    )
+    return "".join(sections)
+
+
+@pytest.fixture(scope="session")
+def log(computer: Machine) -> Iterator[Syslog]:
+    """What the services log."""
+    syslog = Syslog(str(computer.path("/dev/log")))
+    yield syslog
+    syslog.close()
+
+
+def follow(computer: Machine, page: str) -> Guide:
+    """A page, with everything on it done by somebody who had not signed in before."""
+    computer.do("rm -rf .local/share/browserid")
+    guide = Guide(computer, ROOT / "docs" / page, providers())
+    guide.follow({"python": f"{ROOT}/.venv/bin/python"})
+    return guide
+
+
+@pytest.fixture(scope="session")
+def cyrus_imapd(computer: Machine, log: Syslog) -> Guide:
+    """docs/cyrus-imapd.md."""
+    return follow(computer, "cyrus-imapd.md")
+
+
+@pytest.fixture(scope="session")
+def postfix(computer: Machine, log: Syslog) -> Guide:
+    """docs/postfix.md."""
+    return follow(computer, "postfix.md")
+
+
+@pytest.fixture(scope="session")
+def openldap(computer: Machine, log: Syslog) -> Guide:
+    """docs/openldap.md."""
+    return follow(computer, "openldap.md")
+
+
+@pytest.fixture(scope="session")
+def mail_clients(computer: Machine, cyrus_imapd: Guide, postfix: Guide) -> Guide:
+    """docs/mail-clients.md, with the servers of two other pages."""
+    return follow(computer, "mail-clients.md")

@@ -1,0 +1,160 @@
+"""A page of docs/, followed on a machine to the letter.
+
+A fenced block of such a page says in its first line what it is::
+
+    ```sh                      commands, for root
+    ```text                    what the last of them prints, among other things
+    ```conf /etc/imapd.conf    lines to add to a file; so with toml, ldif and others
+    ```log                     what is logged, which the tests of the page look for
+    ```muttrc                  for a program that Debian does not have, only to be read
+
+Four things are done otherwise than a page says, since the test has no terminal and no internet:
+passwords come from a file, `apt install` only looks whether the packages are there, `make install`
+was done once for all pages, and the configuration of a server tells it where the identity providers
+of the test are.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.support.machine import HOME, Machine
+
+PASSWORD_FILE: Final = f"{HOME}/password"
+_FENCE: Final = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OURS: Final = "/usr/local/"
+_PORTS: Final = {"cyrus-imapd": 143, "postfix": 587, "slapd": 389}
+"""Where each service listens once it has started."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block.
+
+    :param kind: the first word of its first line.
+    :param file: the second one, empty for none.
+    :param text: its lines.
+    """
+
+    kind: str
+    file: str
+    text: str
+
+
+def blocks_of(page: Path) -> list[Block]:
+    """The fenced blocks of a page, in their order."""
+    found = _FENCE.findall(page.read_text(encoding="utf-8"))
+    return [Block(kind, file, text) for kind, file, text in found]
+
+
+class Guide:
+    """A page that is being followed.
+
+    :param machine: where.
+    :param page: the page.
+    :param providers: what to add to the configuration of a server.
+    """
+
+    def __init__(self, machine: Machine, page: Path, providers: str) -> None:
+        self._machine = machine
+        self._providers = providers
+        self.blocks = blocks_of(page)
+        self._printed = ""
+
+    def follow(self, kinds: Mapping[str, str] | None = None) -> None:
+        """Do all that the page says, from its first block to its last.
+
+        :param kinds: programs by kind of block, each given the block's text as a file.
+        """
+        for block in self.blocks:
+            if block.kind == "sh":
+                self._printed = "".join(map(self._do, _commands(block.text)))
+            elif block.kind == "text":
+                self._expect(block.text)
+            elif block.kind in ("log", "muttrc"):
+                continue
+            elif kinds and block.kind in kinds:
+                self._machine.write(f"{HOME}/example", block.text)
+                self._printed = self._machine.do(f"{kinds[block.kind]} {HOME}/example")
+            else:
+                self._add(block)
+
+    def _do(self, command: str) -> str:
+        if command.startswith("apt install "):
+            packages = command.removeprefix("apt install ")
+            return self._machine.do(f"dpkg --status {packages} | grep -c 'Status: install ok'")
+        if command == "make install":
+            return ""
+        if command.startswith("browserid login "):
+            command += f" --password-file {PASSWORD_FILE}"
+        if "/imtest " in command:  # whose status says nothing: what it prints does
+            return self._machine.run(command).stdout
+        printed = self._machine.do(command)
+        if command.startswith("service "):
+            self._machine.wait_for_port(_PORTS[command.split()[1]])
+        return printed
+
+    def _add(self, block: Block) -> None:
+        assert block.file, f"nobody knows what to do with:\n{block.text}"
+        name = str(Path(HOME) / block.file.replace("~/", ""))
+        file = self._machine.path(name)
+        before = file.read_text() if file.exists() else ""
+        further = self._providers if re.match(r"/etc/browserid/\w+\.toml", name) else ""
+        self._machine.write(name, before + block.text + further)
+
+    def _expect(self, text: str) -> None:
+        for line in text.splitlines():
+            assert line in self._printed, f"not {line!r}, but:\n{self._printed}"
+
+    def commands_without_a_package(self) -> list[str]:
+        """The programs of the page's commands that no package named on it provides."""
+        named = {
+            package
+            for command in self._all_commands()
+            if command.startswith("apt install ")
+            for package in command.split()[2:]
+        }
+        return [name for name in self._programs() if not self._is_provided(name, named)]
+
+    def _all_commands(self) -> Iterator[str]:
+        for block in self.blocks:
+            if block.kind == "sh":
+                yield from _commands(block.text)
+
+    def _programs(self) -> set[str]:
+        return {shlex.split(command)[0] for command in self._all_commands()}
+
+    def _is_provided(self, program: str, named: set[str]) -> bool:
+        place = self._machine.do(f"readlink -e $(command -v {program})").strip()
+        if place.startswith(_OURS):
+            return True
+        place = place.removeprefix("/usr") if place.startswith("/usr") else place
+        found = self._machine.do(f"dpkg --search /usr{place} {place} 2>/dev/null || true")
+        owners = {line.partition(":")[0] for line in found.splitlines()}
+        shown = "dpkg-query --show --showformat '${Priority}' "
+        return any(
+            owner in named or self._machine.do(shown + owner) in ("required", "important")
+            for owner in owners
+        )
+
+
+def _commands(text: str) -> list[str]:
+    """The commands of a block: each with what goes on in further lines, or is its input."""
+    commands: list[str] = []
+    goes_on, end = False, ""
+    for line in text.splitlines():
+        if goes_on or end:
+            commands[-1] += f"\n{line}"
+        else:
+            commands.append(line)
+        if end:
+            end = "" if line == end else end
+        elif heredoc := re.search(r"<<'?(\w+)'?$", line):
+            end = heredoc[1]
+        goes_on = line.endswith("\\")
+    return commands
