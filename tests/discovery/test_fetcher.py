@@ -78,6 +78,19 @@ class TestRequest:
         assert network.dialled == [(PUBLIC, 443)]
         assert server.server_names == [DOMAIN]
 
+    def test_it_speaks_http_1_1_and_says_so(
+        self, ca_file: Path, certificate: trustme.LeafCert
+    ) -> None:
+        spoken = []
+
+        def respond(connection: ssl.SSLSocket) -> None:
+            spoken.append(connection.selected_alpn_protocol())
+            answer()(connection)
+
+        with provider(certificate, respond) as (_, network):
+            fetcher(ca_file, network).fetch(DOMAIN, DOMAIN)
+        assert spoken == ["http/1.1"]
+
     def test_the_environment_says_nothing_about_proxies_passwords_and_trust(
         self,
         ca_file: Path,

@@ -80,6 +80,7 @@ def write_ca(authority: trustme.CA, folder: Path) -> Path:
 def _context(certificate: trustme.LeafCert, server: ScriptedServer) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
+    context.set_alpn_protocols(["h2", "http/1.1"])
 
     def note(_connection: object, name: str | None, _context: object) -> None:
         server.server_names.append(name)
