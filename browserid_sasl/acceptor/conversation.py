@@ -66,6 +66,9 @@ class Host(Protocol):
     def count(self, change: int) -> None:
         """Logins have begun, or ended if it is less than 0."""
 
+    def stepped(self, servers: Servers) -> None:
+        """A login has made a step, and may have written to the stores of these servers."""
+
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """Have a document fetched, then call `proceed` with it at hand; False if that is too much.
 
@@ -209,6 +212,7 @@ class Conversation:
     def _run(self, running: _Running, step: Callable[[], Answer]) -> None:
         """Make a step, or have it made when the document that it needs is there."""
         running.waits_for_document = False
+        self._host.stepped(running.servers)
         try:
             answer = step()
         except DocumentNeeded as needed:

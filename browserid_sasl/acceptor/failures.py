@@ -37,5 +37,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def printable(text: str) -> str:
     """Text that cannot forge a line of a log, and is not too long for one."""
+    if text.isprintable() and len(text) <= _LONGEST_TEXT:
+        return text
     shown = "".join(char if char.isprintable() else " " for char in text)
     return shown if len(shown) <= _LONGEST_TEXT else shown[: _LONGEST_TEXT - 3] + "..."

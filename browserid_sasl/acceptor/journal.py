@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.acceptor.answers import Failure
@@ -67,6 +68,7 @@ def _place(begin: Begin, peer: Peer) -> str:
     return f"rip={rip} service={service} mechanism={mechanism} program={peer}"
 
 
+@lru_cache(maxsize=256)
 def _word(text: str) -> str:
     return re.sub(_NO_WORD, "", text[:_LONGEST_WORD]) or "?"
 

@@ -22,6 +22,7 @@ from browserid_sasl.sasl.gs2 import BindingFlag
 from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism
 
+_COULD_BIND: Final = f"{BindingFlag.NOT_OFFERED.value},".encode()
 _OUT_OF_BAND: Final = "channel_binding"
 
 
@@ -41,7 +42,6 @@ class Login:
         self._asks_for_bindings = asks_for_bindings
         self._mechanism: ServerMechanism | None = None
         self._waiting_for_binding: tuple[str, bytes] | None = None
-        self._binding_wanted = False
         self.claimed = b""
         self.failure: Failure | None = None
         self.result: Result | None = None
@@ -81,12 +81,13 @@ class Login:
 
     def _binding_to_ask_for(self, message: bytes) -> str:
         """The type of the channel binding whose data is to be asked for, or nothing."""
+        if not self._asks_for_bindings:
+            return ""
         try:
             header, _, _ = gs2.split(message)
         except BrowserIDError:
             return ""  # the mechanism tells the client
-        self._binding_wanted = header.flag is BindingFlag.NOT_OFFERED
-        return header.binding_type if self._asks_for_bindings else ""
+        return header.binding_type
 
     def _step(self, message: bytes, bindings: dict[str, bytes]) -> Answer:
         mechanism = self._mechanism or self._start_mechanism(bindings)
@@ -131,7 +132,7 @@ class Login:
             authzid=self._served.user_name(result.authzid),
             data=output,
             binding=result.channel_binding,
-            binding_wanted=self._binding_wanted,
+            binding_wanted=self.claimed.startswith(_COULD_BIND),
             mutual=result.mutual,
             properties=_properties(result),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.acceptor.lines import unescape
@@ -98,10 +99,7 @@ class Begin(Record):
     @property
     def remote(self) -> str:
         """The address of the person's program, empty if it is not given or is none."""
-        try:
-            return str(ipaddress.ip_address(self.parameters.get("rip", "")))
-        except ValueError:
-            return ""
+        return _address(self.parameters.get("rip", ""))
 
     def _own(self, name: str) -> str:
         return self.parameters.get(name, "") if self.extended else ""
@@ -174,6 +172,14 @@ def decode(text: str) -> bytes:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise RemoteProtocolError(Code.INVALID_BASE64, "the data is not base64") from None
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
 
 
 def _version(fields: list[str]) -> Version:

@@ -6,12 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
+from browserid_sasl.acceptor import disk
 from browserid_sasl.acceptor.documents import ArrivedDocuments, DocumentName
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.api import Server
 from browserid_sasl.api.authorities import https_fetcher, resolver
 from browserid_sasl.api.environment import configured_mechanisms
-from browserid_sasl.api.server import acceptor_stores
+from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import Mechanism
@@ -102,6 +103,15 @@ class Servers:
         self._kept.move_to_end(key)
         return self._kept[key]
 
+    def wait_for_disk(self) -> None:
+        """Have on the disk what logins have written, if the configuration asks for that.
+
+        :raises StoreError: it cannot be known to be there.
+        """
+        store = self.config.store
+        if store.durability == "power" and store.backend == "sqlite" and self._stores is not None:
+            disk.wait_for(store.server_directory / SERVER_DATABASE)
+
     def fetch(self, name: DocumentName) -> FetchedDocument:
         """Get a document over HTTPS, which takes its time. For other threads than the worker's.
 
@@ -116,7 +126,9 @@ class Servers:
 
     def _make(self, config: Config, service: str, host: str) -> Served:
         if self._stores is None:
-            self._stores = acceptor_stores(config)
+            # It is this worker that waits for the disk, see `disk`.
+            store = replace(config.store, durability="process")
+            self._stores = acceptor_stores(replace(config, store=store))
         if self._authority is None:
             self._authority = resolver(
                 self.config, self._stores.authorities, fetcher=self.documents

@@ -23,6 +23,7 @@ from browserid_sasl.acceptor import notify
 from browserid_sasl.acceptor.balance import Balance, Board
 from browserid_sasl.acceptor.listeners import Account, Listener
 from browserid_sasl.acceptor.log import Log, Priority
+from browserid_sasl.acceptor.preload import load_all
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import READY, Worker, work
 from browserid_sasl.config import Config
@@ -115,6 +116,7 @@ class Supervisor:
         _allow_descriptors(self._config)
         sockets.become(self._account)
         self._watch_signals()
+        load_all()
         # What is here stays: forked processes share it, and the collector need not look at it.
         gc.collect()
         gc.freeze()

@@ -23,7 +23,7 @@ from browserid_sasl.acceptor.lookups import Lookups
 from browserid_sasl.acceptor.peer import Peer, peer_of
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
-from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.errors import BrowserIDError, StoreError
 
 MAX_LOGINS: Final = 10_000
 """Logins under way in one worker."""
@@ -90,6 +90,10 @@ class Link:
     def count(self, change: int) -> None:
         """Logins have begun, or ended if it is less than 0."""
         self._worker.logins += change
+
+    def stepped(self, servers: Servers) -> None:
+        """See `Host.stepped`."""
+        self._worker.stepped(servers)
 
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """See `Host.wait_for`."""
@@ -176,6 +180,7 @@ class Worker:
         self.journal = Journal(log)
         self.to_flush: list[Link] = []
         self.logins = 0
+        self._stepped: set[Servers] = set()
         self._load = load
         self._hostname = hostname
         self._log = log
@@ -226,6 +231,10 @@ class Worker:
             return False
         self._waiting.setdefault(name, []).append((servers, proceed))
         return True
+
+    def stepped(self, servers: Servers) -> None:
+        """See `Host.stepped`."""
+        self._stepped.add(servers)
 
     def drop(self, link: Link) -> None:
         """Close a connection."""
@@ -306,12 +315,26 @@ class Worker:
                     self._listen(listener)
 
     def _flush(self) -> None:
+        if self._stepped:
+            self._wait_for_disk()
         while self.to_flush:
             links, self.to_flush = dict.fromkeys(self.to_flush), []
             for link in links:
                 link.flush()
                 if link in self._links:
                     self._adjust(link)
+
+    def _wait_for_disk(self) -> None:
+        """Nobody hears of what is not on the disk, where that is asked for."""
+        stepped, self._stepped = self._stepped, set()
+        try:
+            for servers in stepped:
+                servers.wait_for_disk()
+        except StoreError as error:
+            self._log(Priority.ERROR, f"what has been decided is not told: {error}")
+            for link in self.to_flush:
+                link.output.clear()
+                link.conversation.close()
 
     def _adjust(self, link: Link) -> None:
         if self._drain_until is not None and not link.conversation.logins and not link.output:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import resource
 import select
 import socket
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,14 @@ def test_who_does_not_read_is_not_listened_to(host: Host, start: Start) -> None:
         assert time.monotonic() < end, f"{sent} octets were taken"
         assert memory(daemon.workers()[0]) - before < 8192
         assert log_in(host) < 5
+        # Nor is it waited for without end.
+        wait_until(lambda: _is_closed(program.socket), "closing the connection", timeout=60)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(connection, 0)
+    return bool(poll.poll(100))
 
 
 def test_programs_that_end_in_the_middle(host: Host, daemon: Daemon) -> None:
@@ -245,3 +255,74 @@ def test_it_begins_without_its_store(host: Host, start: Start) -> None:
         store.chmod(0o700)
         program.begin(2, AES128, host.mechanism().step(None), bid="1")
         assert program.reply().verb == "OK"
+
+
+def test_logins_that_wait_for_the_disk_wait_together(host: Host, start: Start) -> None:
+    """Nobody hears of what is not on the disk; those who come together wait once."""
+    _make_durable(host)
+    daemon = start(host)
+    [worker] = daemon.workers()
+    assert log_in(host) < 5
+    client = host.client()
+    messages = [client.start(AES128).step(None) for _ in range(60)]
+    with Program(host.socket) as program, _traced(worker, host.folder / "trace") as trace:
+        for id, message in enumerate(messages[:10]):
+            program.begin(id, AES128, message, bid="1")
+            assert program.reply().verb == "OK"
+        alone = trace.read_text()
+        program.send(*(_begin(id, message) for id, message in enumerate(messages[10:])))
+        for _ in messages[10:]:
+            assert program.reply().verb == "OK"
+        together = trace.read_text()[len(alone) :]
+    calls = re.findall(r'fdatasync|"OK', alone)
+    assert calls == ["fdatasync", '"OK'] * 10
+    assert 1 <= together.count("fdatasync") <= 25
+
+
+def _begin(id: int, message: bytes) -> str:
+    text = base64.b64encode(message).decode()
+    return f"AUTH\t{id}\t{AES128}\tservice=imap\tbid=1\tresp={text}"
+
+
+def _make_durable(host: Host) -> None:
+    host.configure(workers=1)
+    text = host.config_file.read_text()
+    host.config_file.write_text(text.replace("[store]", '[store]\ndurability = "power"'))
+
+
+@contextmanager
+def _traced(process: int, file: Path) -> Iterator[Path]:
+    """What a process has written to the disk, and what it has sent to programs."""
+    calls = "trace=fdatasync,fsync,sendto"
+    tracer = subprocess.Popen(("strace", "-e", calls, "-s", "3", "-o", file, "-p", str(process)))
+    try:
+        wait_until(lambda: "TracerPid:\t0" not in _status(process), "tracing")
+        yield file
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+
+
+def _status(process: int) -> str:
+    return Path(f"/proc/{process}/status").read_text()
+
+
+def test_a_disk_that_fails_is_not_believed(host: Host, start: Start) -> None:
+    _make_durable(host)
+    daemon = start(host)
+    assert log_in(host) < 5
+    [worker] = daemon.workers()
+    tracer = subprocess.Popen(
+        ("strace", "-e", "inject=fdatasync:error=EIO", "-o", "/dev/null", "-p", str(worker))
+    )
+    try:
+        wait_until(lambda: "TracerPid:\t0" not in _status(worker), "tracing")
+        with Program(host.socket) as program:
+            program.begin(1, AES128, host.mechanism().step(None), bid="1")
+            with pytest.raises(ConnectionError):
+                program.reply()
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+    assert "cannot be written to the disk: Input/output error" in daemon.log
+    assert log_in(host) < 5
