@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -62,6 +63,31 @@ def test_a_stranger_is_refused(new_site: Callable[[str], Site], syslog: Syslog) 
     syslog.wait_for(f"{eve} may not log in to this service", mark)
 
 
+def test_strangers_with_silent_providers_hold_up_nobody(new_site: Callable[[str], Site]) -> None:
+    """Nobody connects to their providers, so no thread of slapd waits for an answer."""
+    site = new_site("root")
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        silent.setblocking(False)
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        with site.config_file.open("a") as config:
+            config.write(f'\n[authorities."stranger.test"]\nurl = "{url}"\n')
+        with Slapd(site).running() as slapd, ExitStack() as stack:
+            strangers = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", slapd.port), 20))
+                for _ in range(12)
+            ]
+            for number, connection in enumerate(strangers):
+                eve = site.realm.person(f"eve{number}@stranger.test")
+                send_bind(connection, 1, AES128, site.mechanism("ldap", person=eve).step(None))
+            with socket.create_connection(("127.0.0.1", slapd.port), 20) as connection:
+                assert bind(connection, 1, site.mechanism("ldap")) == SUCCESS
+            for connection in strangers:
+                code, challenge = read_bind_response(connection)
+                assert (code, b"C,~" in challenge) == (IN_PROGRESS, True)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
 def test_a_domain_that_looks_like_the_mapped_one_is_not_mapped(
     new_site: Callable[[str], Site],
 ) -> None:
@@ -104,10 +130,7 @@ def bind(connection: socket.socket, message_id: int, mechanism: ClientMechanism)
     """Authenticate an LDAP connection (RFC 4511 section 4.2); the result code."""
     response = mechanism.step(None)
     while True:
-        sasl = tlv(0x04, mechanism.name.encode()) + tlv(0x04, response)
-        request = tlv(0x02, b"\3") + tlv(0x04, b"") + tlv(0xA3, sasl)
-        number = tlv(0x02, message_id.to_bytes(2, "big"))
-        connection.sendall(tlv(0x30, number + tlv(0x60, request)))
+        send_bind(connection, message_id, mechanism.name, response)
         code, challenge = read_bind_response(connection)
         if code == SUCCESS:
             assert mechanism.step(challenge) == b""
@@ -116,6 +139,13 @@ def bind(connection: socket.socket, message_id: int, mechanism: ClientMechanism)
             return code
         response = mechanism.step(challenge)
         message_id += 1
+
+
+def send_bind(connection: socket.socket, message_id: int, mechanism: str, octets: bytes) -> None:
+    sasl = tlv(0x04, mechanism.encode()) + tlv(0x04, octets)
+    request = tlv(0x02, b"\3") + tlv(0x04, b"") + tlv(0xA3, sasl)
+    number = tlv(0x02, message_id.to_bytes(2, "big"))
+    connection.sendall(tlv(0x30, number + tlv(0x60, request)))
 
 
 def tlv(tag: int, value: bytes) -> bytes:
