@@ -85,6 +85,14 @@ def test_the_web_server_passes_on_every_path_of_the_provider(running: RunningPro
     for path in ("/.well-known/browserid", *members):
         assert re.search(pattern, path)
         assert running.get(path).status_code != 404
+    for path in (
+        "/xwell-known/browserid",
+        "/.well-known/browserids",
+        "/certifyx",
+        "/x/certify",
+        "/",
+    ):
+        assert not re.search(pattern, path)
 
 
 # What it keeps
