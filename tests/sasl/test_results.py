@@ -66,6 +66,11 @@ def test_texts_are_those_of_libsasl2() -> None:
         (PeerRefusedError(Code.HTTP_ERROR, "x"), Sasl.UNAVAIL, Sasl.UNAVAIL),
         (LocalProtocolError(Code.WRONG_MECH, "x"), Sasl.NOMECH, Sasl.NOMECH),
         (LocalProtocolError(Code.INVALID_PARAMETER, "x"), Sasl.BADPARAM, Sasl.BADPARAM),
+        (
+            LocalProtocolError(Code.MISSING_CHANNEL_BINDINGS, "x"),
+            Sasl.BADBINDING,
+            Sasl.BADBINDING,
+        ),
         (ConfigurationError("x"), Sasl.CONFIGERR, Sasl.CONFIGERR),
         (ConfigurationError("x", code=Code.NO_LOCAL_MAPPING), Sasl.NOAUTHZ, Sasl.NOAUTHZ),
         (StoreError(Code.CACHE_ERROR, "x"), Sasl.UNAVAIL, Sasl.UNAVAIL),
