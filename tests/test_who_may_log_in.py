@@ -187,6 +187,16 @@ class TestAServerThatSaysWho:
         with refused(Code.NO_LOCAL_MAPPING):
             by_sasl(server, client(config, EVE))
 
+    def test_nobody_in_its_program_admits_nobody(self, config: Config) -> None:
+        server = Server(
+            config.with_options({"strip_domain": "example.org"}), "imap", HOST, allow=[]
+        )
+        for authorize in (None, lambda *_: True):
+            mechanism = server.start(AES128, authorize=authorize)
+            mechanism.step(client(config, ALICE).start(AES128).step())
+            assert mechanism.failure is not None
+            assert mechanism.failure.code is Code.NO_LOCAL_MAPPING
+
     def test_admits_everybody_if_it_says_so(self, config: Config) -> None:
         server = Server(config, "imap", HOST, allow=["*"])
         assert by_sasl(server, client(config, EVE)).identity == EVE

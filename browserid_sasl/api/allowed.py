@@ -21,12 +21,14 @@ _NOT_SAID: Final = (
 class Allowed:
     """What `allow`, `allow_file` and `strip_domain` come to.
 
+    :param config: the configuration.
+    :param said: whether the program has given `allow`, so that an empty one means nobody.
     :raises ConfigurationError: when `allow_file` can not be put to use.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, said: bool = False) -> None:
         server = config.server
-        self.is_said: Final = bool(server.allow) or server.allow_file is not None
+        self.is_said: Final = said or bool(server.allow) or server.allow_file is not None
         """Whether `allow` or `allow_file` is given."""
         self._file: AllowFile | None = None
         if server.allow_file is not None:

@@ -45,7 +45,7 @@ class Server:
     :param service: the service's SASL name, for example ``imap``.
     :param hostname: the name clients know the host by; this machine's when None.
     :param allow: who may log in, in place of `allow` and `allow_file` of the configuration:
-        domains, addresses, or ``["*"]`` for everybody.
+        domains, addresses, or ``["*"]`` for everybody. An empty list is nobody.
     :param stores: what to remember logins in, for servers that share it; where the configuration
         says when None.
     :param authority: whose certificates to believe, likewise.
@@ -87,7 +87,7 @@ class Server:
             cap_ticket=options.cap_ticket_at_certificate,
             extra_round_trip=options.extra_round_trip,
         )
-        self._allowed = Allowed(config)
+        self._allowed = Allowed(config, said=allow is not None)
         self._credential = _server_credential(config.server)
         self._saml_verifier = cache(partial(_saml_verifier, config))
 
