@@ -19,8 +19,8 @@ PEOPLE = {
     "example.org": ("admin", "alice", "bob"),
     "stranger.example": ("eve",),
 }
-HOSTS = ("localhost", "mail.example.org", "ldap.example.org", *PEOPLE)
-SERVERS = ("mail.example.org", "ldap.example.org")
+SERVERS = ("mail.example.org", "ldap.example.org", "example.org")
+HOSTS = ("localhost", *SERVERS, *PEOPLE)
 OUTSIDE = "198.51.100.7"
 
 
@@ -47,7 +47,7 @@ def computer() -> Iterator[Machine]:
         configure_as_shipped(computer)
         computer.do("make install", network=True, folder=str(ROOT), timeout=400)
         computer.write(PASSWORD_FILE, "correct horse battery staple\n", mode=0o600)
-        for port, domain in enumerate(PEOPLE, 8443):
+        for port, domain in enumerate(PEOPLE, 9443):
             provide(computer, domain, port)
         computer.write("/etc/browserid/browserid.toml", providers())
         yield computer
@@ -114,7 +114,7 @@ def providers() -> str:
 url = "https://localhost:{port}"
 ca_file = "/etc/browserid/{domain}.pem"
 """
-        for port, domain in enumerate(PEOPLE, 8443)
+        for port, domain in enumerate(PEOPLE, 9443)
     )
     return "".join(sections)
 

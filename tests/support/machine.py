@@ -80,17 +80,20 @@ class Machine:
         input: str = "",
         network: bool = False,
         folder: str = HOME,
+        home: str = HOME,
         timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
         """Run a line of shell as root, to its end.
 
+        :param folder: where.
+        :param home: whose home folder it has.
         :param network: whether on the network of the tests, to fetch packages, in place of its own.
         """
         spaces = ["--mount", "--uts", "--pid", *([] if network else ["--net"])]
         enter = ["nsenter", "--target", str(self._pid), *spaces, "--root", "--wd=/"]
         return subprocess.run(
             [*enter, "env", f"--chdir={folder}", "bash", "-ec", command],
-            env=(dict(os.environ) if network else {}) | _ENVIRONMENT,
+            env=(dict(os.environ) if network else {}) | _ENVIRONMENT | {"HOME": home},
             input=input,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

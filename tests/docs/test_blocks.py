@@ -1,0 +1,139 @@
+"""Every block of every page is claimed: by a test that runs it, or by a reason why none does.
+
+A new block that nobody claims fails here. It is claimed by its page and its first line, or, where a
+test takes all blocks of a kind, by that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.support.guide import blocks_of
+from tests.support.sample_programs import ROOT
+
+PAGES: Final = [
+    ROOT / "README.md",
+    ROOT / "plugin" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+GUIDES: Final = {
+    "docs/cyrus-imapd.md": "tests/guides/test_cyrus_imapd.py",
+    "docs/mail-clients.md": "tests/guides/test_mail_clients.py",
+    "docs/openldap.md": "tests/guides/test_openldap.py",
+    "docs/postfix.md": "tests/guides/test_postfix.py",
+}
+"""The pages that are followed from their first fenced block to their last."""
+
+KINDS: Final = {
+    ("README.md", "python"): "tests/test_readme.py",
+    ("README.md", "toml"): "tests/guides/test_readme.py",
+    ("docs/library.md", "python"): "tests/docs/test_library_page.py",
+    ("docs/library.md", "toml"): "tests/docs/test_library_page.py",
+    ("docs/login.md", "mermaid"): "tests/docs/test_pages.py",
+    ("docs/identity-provider.md", "json"): "tests/docs/test_identity_provider_page.py",
+    ("docs/identity-provider.md", "toml"): "tests/docs/test_identity_provider_page.py",
+    ("docs/identity-provider.md", "ini"): "tests/docs/test_identity_provider_page.py",
+    ("docs/identity-provider.md", "nginx"): "tests/docs/test_identity_provider_page.py",
+    ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
+    ("docs/acceptor.md", "toml"): "tests/acceptor/test_submission.py",
+    ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
+    ("docs/exim.md", "toml"): "tests/acceptor/test_submission.py",
+    ("docs/exim.md", "conf"): "tests/acceptor/test_submission.py",
+    ("plugin/README.md", "sh"): "tests/plugin/conftest.py",
+}
+"""Tests that take all blocks of a kind on a page."""
+
+SINGLY: Final = {
+    ("README.md", "make demo"): "tests/test_demo.py",
+    ("README.md", "browserid-idp init --domain example.org"): "tests/guides/test_readme.py",
+    ("README.md", "browserid login alice@example.org"): "tests/guides/test_readme.py",
+    ("README.md", "make install"): "tests/guides/test_readme.py",
+    ("README.md", "browserid-idp init --domain example.test --local-tls"): (
+        "tests/guides/test_readme.py"
+    ),
+    ("README.md", "./sample_server.py -h localhost"): "tests/guides/test_readme.py",
+    ("docs/identity-provider.md", 'sqlite3 provider.sqlite ".backup copy.sqlite"'): (
+        "tests/docs/test_identity_provider_page.py"
+    ),
+    ("docs/acceptor.md", "adduser"): "tests/guides/test_acceptor.py",
+    ("docs/acceptor.md", "install"): "tests/guides/test_acceptor.py",
+    ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
+    ("docs/agent.md", "    ssh -R "): "it takes another host",
+    ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
+    ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
+    ("docs/login.md", ""): "a picture of the layers",
+    ("docs/troubleshooting.md", "    d /var/lib/browserid-imapd"): "it takes systemd-tmpfiles",
+    ("docs/wire.md", "    "): "a grammar",
+}
+"""Blocks by the beginning of their first line."""
+
+COMMANDS: Final = {"docs/identity-provider.md": "tests/docs/test_identity_provider_page.py"}
+"""Tests that run all commands of the project that a page shows."""
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page: Path) -> Iterator[tuple[str, str]]:
+    """The kind and the first line of each block; the kind is `indented` where it has no fence."""
+    kind, before, inside, first, indented = "", "", False, False, False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            inside, kind, first = not inside, line[3:].partition(" ")[0], True
+        elif inside and first:
+            yield kind, line
+            first = False
+        elif not inside:
+            begins = line.startswith("    ") and not before.strip()
+            if begins and not indented:
+                yield "indented", line
+            indented = line.startswith("    ") or (indented and not line)
+        before = line
+
+
+def claim(page: str, kind: str, line: str) -> str:
+    """Who claims a block, empty if nobody does."""
+    if page in GUIDES and kind != "indented":
+        return GUIDES[page]
+    if (page, kind) in KINDS:
+        return KINDS[page, kind]
+    if kind == "sh" and page in COMMANDS and line.startswith("browserid"):
+        return COMMANDS[page]
+    return next(
+        (why for (where, begin), why in SINGLY.items() if where == page and line.startswith(begin)),
+        "",
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_is_claimed(page: Path) -> None:
+    name = name_of(page)
+    assert [line for kind, line in blocks(page) if not claim(name, kind, line)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_claim_is_for_nothing(page: Path) -> None:
+    name = name_of(page)
+    found = list(blocks(page))
+    for where, begin in SINGLY:
+        assert where != name or any(line.startswith(begin) for _, line in found), begin
+    for where, kind in KINDS:
+        assert where != name or kind in {kind for kind, _ in found}, kind
+
+
+@pytest.mark.parametrize(
+    "why", sorted({*GUIDES.values(), *KINDS.values(), *SINGLY.values(), *COMMANDS.values()})
+)
+def test_what_claims_a_block_is_there(why: str) -> None:
+    assert not why.startswith("tests/") or (ROOT / why).exists()
+
+
+def test_the_runner_of_guides_sees_all_fenced_blocks() -> None:
+    for page in GUIDES:
+        fenced = [line for kind, line in blocks(ROOT / page) if kind != "indented"]
+        assert [block.text.splitlines()[0] for block in blocks_of(ROOT / page)] == fenced
