@@ -148,6 +148,7 @@ class Conversation:
                 self._abandon(running, "no answer came from the person's program")
 
     def _end(self, reason: str) -> None:
+        self._host.journal.misunderstood(self._peer, reason)
         self._host.send(farewell(reason))
         self.close()
 
@@ -176,7 +177,7 @@ class Conversation:
         self._logins[begin.id] = running
         self._host.count(1)
         if full:
-            self._refuse(running, _busy("there are too many logins under way"))
+            self._refuse(running, _busy("no further login can begin now"))
         else:
             self._run(running, lambda: self._start(running))
 

@@ -57,6 +57,10 @@ class Journal:
         place = _place(begin, peer)
         self._log(priority, f"login {what}: {place} code={failure.code}{who}: {failure.detail}")
 
+    def misunderstood(self, peer: Peer, reason: str) -> None:
+        """A program speaks something else than the protocol."""
+        self._log(Priority.WARNING, f"program {peer} is not understood: {reason}")
+
     def abandoned(self, begin: Begin, peer: Peer, why: str) -> None:
         """A login has ended without an outcome."""
         self._log(Priority.INFO, f"login abandoned: {_place(begin, peer)}: {why}")

@@ -38,6 +38,10 @@ class Lookups:
         self.signal.setblocking(False)
         self._sender.setblocking(False)
 
+    def permit(self, threads: int) -> None:
+        """Have more threads than before. Those that there are stay."""
+        self._threads = threads
+
     def ask(self, name: DocumentName, fetch: Fetch) -> bool:
         """Have a document fetched, unless it is already being; False if there are too many.
 

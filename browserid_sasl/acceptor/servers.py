@@ -59,18 +59,18 @@ class Servers:
     """The servers of one configuration.
 
     :param config: the configuration.
-    :param hostname: the name of the host where neither program nor listener says it.
+    :param machine: the host's own name, where nobody says another.
     :param previous: those of the configuration before, whose stores are used on if they are the
         same.
     """
 
-    def __init__(self, config: Config, hostname: str, previous: Servers | None = None) -> None:
+    def __init__(self, config: Config, machine: str, previous: Servers | None = None) -> None:
         self.config = config
         self.documents = ArrivedDocuments()
         self.mechanisms: list[Mechanism] = configured_mechanisms(
             config, "server", config.server.mechanisms
         )
-        self._hostname = hostname
+        self._hostname = config.acceptor.hostname or machine
         self._fetcher = https_fetcher(config)
         self._kept: OrderedDict[tuple[object, ...], Served] = OrderedDict()
         self._stores: AcceptorStores | None = None

@@ -20,14 +20,17 @@ from typing import Final
 
 from browserid_sasl.acceptor import listeners as sockets
 from browserid_sasl.acceptor import notify
+from browserid_sasl.acceptor.accounts import account_of, become
 from browserid_sasl.acceptor.balance import Balance, Board
-from browserid_sasl.acceptor.listeners import Account, Listener
+from browserid_sasl.acceptor.claims import PATIENCE, claim
+from browserid_sasl.acceptor.listeners import Listener
 from browserid_sasl.acceptor.log import Log, Priority
 from browserid_sasl.acceptor.preload import load_all
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import READY, Worker, work
 from browserid_sasl.config import Config
 from browserid_sasl.errors import BrowserIDError, ConfigurationError
+from browserid_sasl.sasl.results import describe_surprise
 
 MAX_WORKERS: Final = 256
 HUNG_AFTER: Final = 15.0
@@ -78,16 +81,16 @@ class Supervisor:
         self._load = load
         self._log = log
         self._config = load()
-        self._account: Account = sockets.account_of(self._config)
-        self._hostname = _machine_name(self._config)
+        self._account = account_of(self._config)
+        self._machine = _machine_name()
         self._listeners: dict[str, Listener] = {}
         self._inherited: set[str] = set()
-        self._locks: dict[str, int] = {}
+        self._claims: dict[str, int] = {}
         self._children: dict[int, _Child] = {}
         self._due: dict[int, float] = {}
         self._pauses: dict[int, float] = {}
         self._board = Board(MAX_WORKERS)
-        self._servers = Servers(self._config, self._hostname)
+        self._servers = Servers(self._config, self._machine)
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
         self._stopping: float | None = None
@@ -112,9 +115,11 @@ class Supervisor:
             self._inherited.add(listener.path)
         if not self._inherited:
             for path in sockets.wanted(self._config):
-                self._bind(self._config, path)
+                self._bind(self._config, path, PATIENCE)
         _allow_descriptors(self._config)
-        sockets.become(self._account)
+        become(self._account)
+        if os.geteuid() == 0:
+            self._log(Priority.WARNING, "it stays root: `user` in [acceptor] names an account")
         self._watch_signals()
         load_all()
         # What is here stays: forked processes share it, and the collector need not look at it.
@@ -123,11 +128,19 @@ class Supervisor:
         for number in range(_workers(self._config)):
             self._start(number)
 
-    def _bind(self, config: Config, path: str) -> None:
-        if path not in self._locks:
-            self._locks[path] = sockets.lock(config, path, self._account)
+    def _bind(self, config: Config, path: str, patience: float) -> None:
+        if path not in self._claims:
+            claimed = claim(config, path, self._account, patience)
+            if claimed is None:
+                raise sockets.section_error(
+                    config,
+                    path,
+                    f"another browserid-acceptor has the socket {path}",
+                    "stop it first, or name another path",
+                )
+            self._claims[path] = claimed
         options = sockets.wanted(config)[path]
-        self._listeners[path] = sockets.bind(config, path, options, self._account)
+        self._listeners[path] = sockets.bind(config, path, options, self._account, patience)
 
     def _watch_signals(self) -> None:
         receiver, sender = socket.socketpair()
@@ -189,13 +202,13 @@ class Supervisor:
                     control,
                     self._load,
                     self._servers,
-                    self._hostname,
+                    self._machine,
                     self._log,
                     Balance(self._board, number),
                 )
             )
         except BaseException as error:
-            self._log(Priority.ERROR, f"a worker fails: {type(error).__name__}: {error}")
+            self._log(Priority.ERROR, f"a worker fails: {describe_surprise(error)[1]}")
         os._exit(1)
 
     def _let_go(self) -> None:
@@ -211,6 +224,9 @@ class Supervisor:
             end.close()
         for child in self._children.values():
             child.control.close()
+        # What is claimed ends with the parent: a worker that outlives it listens no more.
+        for descriptor in self._claims.values():
+            os.close(descriptor)
 
     def _hear(self, child: _Child) -> None:
         try:
@@ -299,15 +315,16 @@ class Supervisor:
         if self._stopping is not None:
             return
         notify.reloading()
-        self._told_ready = False
         try:
             config = self._load()
             _check_backend(config)
-            self._servers = Servers(config, self._hostname, self._servers)
-            self._config = config
-            self._log(Priority.INFO, "the configuration has been read again")
+            self._servers = Servers(config, self._machine)
         except BrowserIDError as error:
             self._log(Priority.ERROR, f"the configuration stays as it is: {error}")
+            notify.notify("READY=1")
+            return
+        self._config = config
+        self._told_ready = False
         if not self._inherited:
             self._change_listeners()
         self._change_workers()
@@ -322,11 +339,11 @@ class Supervisor:
         named = sockets.wanted(self._config)
         for path in [path for path in self._listeners if path not in named]:
             sockets.remove(self._listeners.pop(path))
-            os.close(self._locks.pop(path))
+            os.close(self._claims.pop(path))
         for path in named:
             try:
                 if path not in self._listeners:
-                    self._bind(self._config, path)
+                    self._bind(self._config, path, 0)
                 elif named[path] != self._listeners[path].options:
                     self._listeners[path] = sockets.change(
                         self._config, self._listeners[path], named[path], self._account
@@ -392,10 +409,10 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _machine_name(config: Config) -> str:
+def _machine_name() -> str:
     """The host's name, without waiting long for a name server that may be down."""
-    name = config.acceptor.hostname or socket.gethostname()
-    if "." in name or config.acceptor.hostname:
+    name = socket.gethostname()
+    if "." in name:
         return name
     try:
         done = subprocess.run(

@@ -24,6 +24,7 @@ from browserid_sasl.acceptor.peer import Peer, peer_of
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import BrowserIDError, StoreError
+from browserid_sasl.sasl.results import describe_surprise
 
 MAX_LOGINS: Final = 10_000
 """Logins under way in one worker."""
@@ -41,6 +42,9 @@ _HIGH_WATER: Final = 262_144
 
 _WRITE_PATIENCE: Final = 30.0
 """Seconds for which a program may take nothing of what is sent to it."""
+
+_FULL_PERIOD: Final = 10.0
+"""Seconds between two complaints about the number of connections."""
 
 _MAX_DESCRIPTORS: Final = 253
 READY: Final = b"ready"
@@ -97,7 +101,7 @@ class Link:
 
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """See `Host.wait_for`."""
-        return self._worker.wait_for(servers, name, proceed)
+        return self._worker.wait_for(servers, name, lambda: self.guarded(proceed))
 
     def send(self, data: bytes) -> None:
         """Send octets with the end of this turn of the loop."""
@@ -119,10 +123,20 @@ class Link:
         except OSError:
             data = b""
         if data:
-            self.conversation.receive(data)
+            self.guarded(lambda: self.conversation.receive(data))
         else:
             self.conversation.close()
         if self.conversation.over:
+            self._worker.to_flush.append(self)
+
+    def guarded(self, action: Callable[[], None]) -> None:
+        """Do something whose mistakes end this connection, and no other."""
+        try:
+            action()
+        except Exception as error:
+            self._worker.complain(describe_surprise(error)[1])
+            self.output.clear()
+            self.conversation.close()
             self._worker.to_flush.append(self)
 
     def flush(self) -> None:
@@ -161,7 +175,7 @@ class Worker:
     :param control: connects it to its parent.
     :param load: reads the configuration.
     :param servers: those of the configuration that is in force now.
-    :param hostname: the machine's name.
+    :param machine: the host's own name.
     :param log: where its words go.
     :param balance: the number of connections of all workers.
     """
@@ -172,7 +186,7 @@ class Worker:
         control: socket.socket,
         load: Callable[[], Config],
         servers: Servers,
-        hostname: str,
+        machine: str,
         log: Log,
         balance: Balance,
     ) -> None:
@@ -182,7 +196,7 @@ class Worker:
         self.logins = 0
         self._stepped: set[Servers] = set()
         self._load = load
-        self._hostname = hostname
+        self._machine = machine
         self._log = log
         self._balance = balance
         self._control = control
@@ -190,6 +204,7 @@ class Worker:
         self._listeners = list(listeners)
         self._held_back: list[Listener] = []
         self._paused = False
+        self._said_full = -_FULL_PERIOD
         self._connections = 0
         self._lookups = Lookups(servers.config.acceptor.lookups)
         self._waiting: dict[DocumentName, list[tuple[Servers, Callable[[], None]]]] = {}
@@ -235,6 +250,10 @@ class Worker:
     def stepped(self, servers: Servers) -> None:
         """See `Host.stepped`."""
         self._stepped.add(servers)
+
+    def complain(self, text: str) -> None:
+        """Log what is for somebody to see to."""
+        self._log(Priority.ERROR, text)
 
     def drop(self, link: Link) -> None:
         """Close a connection."""
@@ -297,8 +316,14 @@ class Worker:
         self._selector.register(connection, selectors.EVENT_READ, link.handle)
         link.send(greeting(self.servers.mechanisms, self._connections))
         if len(self._links) >= self.servers.config.acceptor.connections:
-            self._log(Priority.WARNING, f"{len(self._links)} connections: further ones wait")
+            self._say_full()
             self._pause()
+
+    def _say_full(self) -> None:
+        now = time.monotonic()
+        if now - self._said_full > _FULL_PERIOD:
+            self._said_full = now
+            self._log(Priority.WARNING, f"{len(self._links)} connections: further ones wait")
 
     def _pause(self) -> None:
         """Accept nothing until the next tick, or until a connection has ended."""
@@ -380,16 +405,20 @@ class Worker:
         order = json.loads(message)
         if order["do"] == "drain":
             self._drain()
-        else:
+        elif self._drain_until is None:
             self._reload(dict(zip(order["paths"], descriptors, strict=True)))
 
     def _reload(self, descriptors: Mapping[str, int]) -> None:
         try:
-            self.servers = Servers(self._load(), self._hostname, self.servers)
+            self.servers = Servers(self._load(), self._machine, self.servers)
         except BrowserIDError as error:
-            self._log(Priority.ERROR, f"the configuration stays as it is: {error}")
-        self._replace_listeners(descriptors)
-        self._tell_parent(READY)
+            # The parent could read it just now. What it starts in place of this one knows more.
+            self._log(Priority.ERROR, f"a worker ends: {error}")
+            self._drain()
+        else:
+            self._lookups.permit(self.servers.config.acceptor.lookups)
+            self._replace_listeners(descriptors)
+            self._tell_parent(READY)
 
     def _replace_listeners(self, descriptors: Mapping[str, int]) -> None:
         for listener in self._listeners:

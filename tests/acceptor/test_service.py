@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import hashlib
 import os
 import pwd
 import signal
@@ -444,11 +445,46 @@ def test_a_reload_changes_modes_and_the_number_of_workers(host: Host, daemon: Da
 def test_a_configuration_that_is_broken_leaves_the_old_one_in_force(
     host: Host, daemon: Daemon
 ) -> None:
+    workers = daemon.workers()
     host.config_file.write_text("[acceptor\n")
-    reload(daemon)
-    assert "the configuration stays as it is" in daemon.log
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "the configuration stays as it is" in daemon.log, "the complaint")
     host.configure()
     assert admits(host)
+    assert daemon.workers() == workers
+
+
+def test_a_reload_changes_the_hosts_name(host: Host, daemon: Daemon) -> None:
+    host.configure(hostname="mail.example.org")
+    reload(daemon)
+    with Program(host.socket) as program:
+        named = host.client(host="mail.example.org").start(AES128)
+        assert program.log_in(named).verb == "OK"
+
+
+def test_what_others_put_in_a_sockets_place_is_left_alone(host: Host, daemon: Daemon) -> None:
+    """Its folder may be another account's, and the service root."""
+    precious = host.folder / "precious"
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    host.socket.unlink()
+    host.socket.symlink_to(precious)
+    host.configure(f'[listeners."{host.socket}"]\nmode = "0660"\nowner = "{ACCOUNT}"\n')
+    daemon.signal(signal.SIGHUP)
+    wait_until(lambda: "cannot be changed" in daemon.log, "the complaint")
+    assert stat.S_IMODE(precious.stat().st_mode) == 0o600
+    assert precious.stat().st_uid == 0
+
+
+def test_what_the_service_puts_in_a_locks_place_gains_it_nothing(host: Host) -> None:
+    precious = host.folder / "precious"
+    precious.write_text("precious")
+    give_to(host.folder / "server", ACCOUNT)
+    name = hashlib.sha256(str(host.socket).encode()).hexdigest()[:16]
+    (host.folder / "server" / f"acceptor-{name}.lock").symlink_to(precious)
+    host.configure(user=ACCOUNT)
+    assert "cannot be made" in refused_start(host)
+    assert precious.stat().st_uid == 0
 
 
 # End

@@ -8,7 +8,7 @@ import sys
 
 from tests.support.acceptor import Daemon, Host, Program
 from tests.support.sample_programs import ROOT
-from tests.support.services import AES128
+from tests.support.services import AES128, wait_until
 
 
 def test_it_needs_nothing_more_of_its_files(host: Host) -> None:
@@ -44,8 +44,7 @@ def test_it_needs_nothing_more_of_its_files(host: Host) -> None:
             assert "temp" in program.reply().parameters
         host.config_file.write_text("[acceptor]\nworkers = x\n")
         daemon.signal(signal.SIGHUP)
-        daemon.wait_ready(3)
-        assert "the configuration stays as it is" in daemon.log
+        wait_until(lambda: "the configuration stays as it is" in daemon.log, "the complaint")
         assert "internal error" not in daemon.log
         assert "installation is damaged" not in daemon.log
         daemon.signal(signal.SIGTERM)
