@@ -486,9 +486,15 @@ class Slapd:
     PAGE: Final = ROOT / "docs" / "openldap.md"
 
     def __init__(
-        self, site: Site, tls: tuple[Path, Path] | None = None, domain: str = DOMAIN
+        self,
+        site: Site,
+        tls: tuple[Path, Path] | None = None,
+        domain: str = DOMAIN,
+        binding: str = "none",
     ) -> None:
         """Write its configuration.
+
+        :param binding: the channel binding it has.
 
         :param domain: whose people are entries of the directory.
         """
@@ -505,6 +511,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/pid
 sasl-host {HOST}
+sasl-cbinding {binding}
 {self._tls(tls)}
 {self._mapping(domain)}
 database mdb
