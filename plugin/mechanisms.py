@@ -1,19 +1,25 @@
-"""Write the package's table of mechanisms as C, so that a new row needs no change of the plugin."""
+"""Write what the plugins need of the package's tables as C: a new row needs no change of them."""
 
 from __future__ import annotations
 
+from browserid_sasl.config import ServerConfig, options_of
 from browserid_sasl.gss.mechanisms import MECHANISMS
 
 
 def main() -> None:
     """Print mechanisms.h."""
-    print("/* Written by mechanisms.py from browserid_sasl/gss/mechanisms.py. */")
+    print("/* Written by mechanisms.py from the package's tables of mechanisms and options. */")
     print("static const struct {")
     print("    const char *name;")
     print("    bool key_exchange;")
     print("} mechanisms[] = {")
     for row in MECHANISMS:
         print(f'    {{"{row.name}", {"false" if row.curve is None else "true"}}},')
+    print("};")
+    print("static const char *const options[] = {")
+    # Those that a program may not set, or not any more, are told to the acceptor, which says so.
+    for name in ("config", *options_of(ServerConfig)):
+        print(f'    "browserid_{name}",')
     print("};")
 
 

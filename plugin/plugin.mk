@@ -1,13 +1,13 @@
 # The targets of the Cyrus SASL plugin, included by the Makefile of the folder above.
 
-ENVIRONMENT := $(PREFIX)/lib/browserid-sasl/env
 # Only root may write to libsasl2's own folder. Others have one which SASL_PATH names.
 SYSTEM_PLUGIN_DIR = $(shell pkg-config --variable=libdir libsasl2)/sasl2
 PLUGIN_DIR ?= $(if $(filter 0,$(shell id -u)),$(SYSTEM_PLUGIN_DIR),$(PREFIX)/lib/sasl2)
 MAN_DIR ?= $(PREFIX)/share/man
 PLUGIN_BUILD ?= $(CURDIR)/plugin/build
 
-build_plugin = $(MAKE) --no-print-directory -C plugin BUILD='$(PLUGIN_BUILD)' ENVIRONMENT='$(ENVIRONMENT)'
+build_plugin = $(MAKE) --no-print-directory -C plugin BUILD='$(PLUGIN_BUILD)' \
+	AGENT='$(PREFIX)/bin/browserid-agent'
 
 INSTALL_PACKAGES += plugin/debian-build.txt
 INSTALL_FOLDERS = '$(PLUGIN_DIR)' '$(MAN_DIR)' '$(PLUGIN_BUILD)'
@@ -28,7 +28,7 @@ clean: clean-plugin
 
 # A daemon that has the old file open keeps it: the new one takes its name, not its place.
 install-plugin: install-commands
-	@+$(build_plugin) PYTHON='$(ENVIRONMENT)/bin/python3'
+	@+$(build_plugin) PYTHON='$(PREFIX)/lib/browserid-sasl/env/bin/python3'
 	install -D -m 644 '$(PLUGIN_BUILD)/libbrowserid.so' '$(PLUGIN_DIR)/libbrowserid.so.new'
 	mv -f '$(PLUGIN_DIR)/libbrowserid.so.new' '$(PLUGIN_DIR)/libbrowserid.so'
 	install -D -m 644 plugin/browserid-sasl.8 '$(MAN_DIR)/man8/browserid-sasl.8'

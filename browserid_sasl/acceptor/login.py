@@ -107,6 +107,7 @@ class Login:
             return self._served.server.start(
                 begin.mechanism,
                 channel_bindings=bindings,
+                plus_listed=begin.plus_listed,
                 success_data=begin.takes_final_data,
                 may_act_as=self._may_act_as,
             )

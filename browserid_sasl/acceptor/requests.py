@@ -92,6 +92,11 @@ class Begin(Record):
         return self.extended and "bid_mutual" in self.parameters
 
     @property
+    def plus_listed(self) -> bool:
+        """Whether the program lists the mechanism's name with ``-PLUS`` where it can bind."""
+        return not (self.extended and "bid_plus_unlisted" in self.parameters)
+
+    @property
     def decides_proxies(self) -> bool:
         """Whether the program itself decides who may act as whom."""
         return self.extended and "bid_authz" in self.parameters

@@ -15,7 +15,7 @@ from browserid_sasl.api.environment import configured_mechanisms
 from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
-from browserid_sasl.gss.mechanisms import Mechanism
+from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.addresses import user_name
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
@@ -28,7 +28,7 @@ MAX_SERVERS: Final = 64
 _SASL_NAMES: Final = {"pop3": "pop", "submission": "smtp", "managesieve": "sieve"}
 """Services that programs of Dovecot's call otherwise than SASL does (RFC 4422 section 5)."""
 
-_CALLERS_OPTIONS: Final = (
+CALLERS_OPTIONS: Final = (
     "allow",
     "audiences",
     "mechanisms",
@@ -37,6 +37,9 @@ _CALLERS_OPTIONS: Final = (
 )
 """Options of [server] that a program may set for its own logins: none names a file."""
 
+_EVERY_MECHANISM: Final = {
+    "mechanisms": " ".join(row.name for row in MECHANISMS if row.curve is not None)
+}
 _PREFIX: Final = "browserid_"
 
 
@@ -94,7 +97,7 @@ class Servers:
                 "`services` in its [listeners] section says for which it is",
             )
         host = begin.host or listener.hostname or self._hostname
-        options = begin.options
+        options = self._options(begin)
         demands = begin.binding_critical, begin.mutual
         key = (service, host, listener, *demands, *sorted(options.items()))
         if key not in self._kept:
@@ -111,6 +114,15 @@ class Servers:
         store = self.config.store
         if store.durability == "power" and store.backend == "sqlite" and self._stores is not None:
             disk.wait_for(store.server_directory / SERVER_DATABASE)
+
+    def _options(self, begin: Begin) -> Mapping[str, str]:
+        """The program's own options, and its list of mechanisms where nobody has made one.
+
+        libsasl2 and Dovecot have lists of their own, and a mechanism that they offer is accepted.
+        Only what nobody asked for, the mechanism without key exchange, has to be named here too.
+        """
+        named = "mechanisms" in begin.options or "server.mechanisms" in self.config.origins
+        return begin.options if named or not begin.extended else begin.options | _EVERY_MECHANISM
 
     def fetch(self, name: DocumentName) -> FetchedDocument:
         """Get a document over HTTPS, which takes its time. For other threads than the worker's.
@@ -152,10 +164,10 @@ class Servers:
         mutual: bool,
     ) -> Config:
         for name in options:
-            if name not in _CALLERS_OPTIONS:
+            if name not in CALLERS_OPTIONS:
                 raise ConfigurationError(
                     f"a program may not set {_PREFIX}{name}",
-                    "it may set " + ", ".join(_PREFIX + each for each in _CALLERS_OPTIONS),
+                    "it may set " + ", ".join(_PREFIX + each for each in CALLERS_OPTIONS),
                 )
         config = self._for_listener(listener).with_options(options, prefix=_PREFIX)
         section = config.server

@@ -16,16 +16,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from browserid_sasl import ChannelBinding, Server, cyrus
+from browserid_sasl import ChannelBinding, Server
+from browserid_sasl.acceptor.answers import Success
+from browserid_sasl.acceptor.login import Login
+from browserid_sasl.acceptor.requests import Begin
+from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import acceptor_stores, initiator_stores
-from browserid_sasl.config import Config
+from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, CredentialError, RemoteProtocolError
 from browserid_sasl.gss.saml import ASSERTION_NAME
 from browserid_sasl.gss.tokens import TokenId, unframe
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl import gs2
-from browserid_sasl.sasl.results import Sasl
 from browserid_sasl.store.base import AcceptorTicket, system_clock
 from browserid_sasl.x509_files import load_server_credential
 from tests.support.certificates import DAY, Issued, authority, issue, names
@@ -148,11 +151,12 @@ class TestNames:
     def test_addresses_that_become_user_names(self, site: ConfiguredSite) -> None:
         for domain, user in (("idp.test", "alice"), ("other.test", ALICE)):
             config = site.load({"server.strip_domain": domain, "server.tickets": False})
-            given = {"browserid_config": str(site.folder / "browserid.toml")}
-            server = cyrus.server(AES128, given, "imap", HOST, None, b"", 0, 1, 0)
-            outcome = server.step(site.client(config).step())
-            assert outcome.code == Sasl.OK
-            assert outcome.identity == user
+            first = site.client(config).step()
+            begin = Begin(1, AES128, "imap", {"bid": "1", "bid_host": HOST}, first)
+            served = Servers(config, HOST).find(begin, ListenerConfig())
+            outcome = Login(begin, served).start()
+            assert isinstance(outcome, Success)
+            assert outcome.user == user
 
 
 class TestMechanisms:

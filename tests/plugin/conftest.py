@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -65,12 +66,12 @@ def new_site(
     installation: Installation, provider_key: PrivateKey
 ) -> Iterator[Callable[[str], Site]]:
     """Makes sites whose service runs as a given account."""
-    with folder_for_all() as folder:
+    with folder_for_all() as folder, ExitStack() as stack:
 
         def make(user: str = "root") -> Site:
             own = folder / f"{user}-{len(list(folder.iterdir()))}"
             own.mkdir()
-            return Site(installation, own, user, provider_key)
+            return stack.enter_context(Site(installation, own, user, provider_key).accepting())
 
         yield make
 

@@ -13,11 +13,10 @@
  *
  * Each thread does its exchanges twice, before and after the forks in between. Prints one line for
  * each failure, then "ok N failed N" and what has grown between the end of the warm-up and the end:
- * resident memory in KiB, and the blocks that Python has allocated.
+ * resident memory in KiB.
  */
 
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <sasl/prop.h>
@@ -242,36 +241,6 @@ static long resident_kib(void) {
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-/* A function of the Python that the plugin has loaded. */
-static void *of_python(const char *name) {
-    void *function = dlsym(RTLD_DEFAULT, name);
-
-    if (!function) {
-        printf("no %s: the plugin has not loaded Python\n", name);
-        exit(2);
-    }
-    return function;
-}
-
-/* What sys.getallocatedblocks() says after gc.collect(). */
-static long python_blocks(void) {
-    int (*ensure)(void);
-    void (*release)(int);
-    ssize_t (*collect)(void), (*blocks)(void);
-    long result;
-    int state;
-
-    *(void **)&ensure = of_python("PyGILState_Ensure");
-    *(void **)&release = of_python("PyGILState_Release");
-    *(void **)&collect = of_python("PyGC_Collect");
-    *(void **)&blocks = of_python("_Py_GetAllocatedBlocks");
-    state = ensure();
-    collect();
-    result = blocks();
-    release(state);
-    return result;
-}
-
 /* Children that each run the whole thing, whose failures count here. */
 static void fork_children(int count) {
     fflush(stdout);
@@ -338,7 +307,7 @@ static void read_arguments(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    long resident, blocks;
+    long resident;
 
     read_arguments(argc, argv);
     initialise();
@@ -348,7 +317,6 @@ int main(int argc, char **argv) {
     wait_for_children(forks_before);
     run(warm_up);
     resident = resident_kib();
-    blocks = warm_up > 0 ? python_blocks() : 0;
     for (int i = 0; i < inits; i++) {
         if (i > 0)
             initialise();
@@ -359,7 +327,6 @@ int main(int argc, char **argv) {
         sasl_client_done();
         sasl_server_done();
     }
-    printf("ok %d failed %d grown %ld KiB %ld blocks\n", succeeded, failed,
-           resident_kib() - resident, warm_up > 0 ? python_blocks() - blocks : 0);
+    printf("ok %d failed %d grown %ld KiB\n", succeeded, failed, resident_kib() - resident);
     return failed ? 1 : 0;
 }

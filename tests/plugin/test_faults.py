@@ -6,17 +6,27 @@ from __future__ import annotations
 import imaplib
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from browserid_sasl import api
+from browserid_sasl import Client, api
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
-from tests.support.services import AES128, Imapd, Installation, Site, Syslog, free_port, run
+from tests.support.services import (
+    AES128,
+    HOST,
+    Imapd,
+    Site,
+    Syslog,
+    free_port,
+    run,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -53,107 +63,108 @@ def test_the_identity_provider_does_not_answer(imapd: Imapd, syslog: Syslog) -> 
     url = f"https://127.0.0.1:{free_port()}"
     pinned = next(line for line in good.splitlines() if "keys_file" in line)
     config.write_text(good.replace(pinned, f'url = "{url}"'))
+    imapd.site.reload_acceptor()
     with refused(imapd, syslog, "identity provider is running"):
         config.write_text(good)
+        imapd.site.reload_acceptor()
 
 
-def test_the_store_is_read_only(imapd: Imapd, syslog: Syslog) -> None:
+def test_the_store_is_closed_to_the_acceptor(imapd: Imapd, syslog: Syslog) -> None:
     log_in(imapd)
     folder = imapd.site.server_folder
-    # The process that has the store open is left alone; the next one finds it closed to it.
-    imapd.end_processes()
+    # The one that has the store open is left alone; the next one finds it closed to it.
+    imapd.site.kill_acceptor()
     shutil.chown(folder, "root", "root")
+    imapd.site.acceptor = imapd.site.start_acceptor()
     with refused(imapd, syslog, f"BROWSERID: .*{folder}"):
-        shutil.chown(folder, "cyrus", "mail")
+        shutil.chown(folder, Site.ACCEPTOR_ACCOUNT, Site.ACCEPTOR_ACCOUNT)
 
 
 def test_the_store_is_full(imapd: Imapd, syslog: Syslog) -> None:
-    folder = imapd.site.server_folder
+    folder, site = imapd.site.server_folder, imapd.site
     owner = folder.stat()
-    options = f"size=16k,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    options = f"size=48k,mode=700,uid={owner.st_uid},gid={owner.st_gid}"
+    site.kill_acceptor()
     assert run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)).returncode == 0
     try:
+        site.acceptor = site.start_acceptor()
         with refused(imapd, syslog, "BROWSERID: .*full"):
             assert run(("mount", "-o", "remount,size=16m", folder)).returncode == 0
     finally:
-        imapd.end_processes()
+        site.kill_acceptor()
         assert run(("umount", folder)).returncode == 0
 
 
-def test_the_configuration_file_is_corrupt(imapd: Imapd, syslog: Syslog) -> None:
+def test_a_corrupt_configuration_is_refused_and_the_one_before_kept(
+    imapd: Imapd, syslog: Syslog
+) -> None:
     log_in(imapd)
-    config = imapd.site.config_file
+    site, config = imapd.site, imapd.site.config_file
     good = config.read_text()
-    mechanism = imapd.site.mechanism("imap")
+    mechanism = site.mechanism("imap")
     config.write_text(good + "\n[server\n")
     line = len(good.splitlines()) + 1
-    with refused(imapd, syslog, f"BROWSERID: .*{config}:{line}", mechanism):
-        config.write_text(good)
+    site.acceptor.send_signal(signal.SIGHUP)
+    wait_until(lambda: f"{config}:{line}" in site.output.read_text(), "the complaint")
+    log_in(imapd, mechanism)
 
 
 def test_an_option_has_a_value_that_is_not_allowed(imapd: Imapd, syslog: Syslog) -> None:
     good = imapd.config.read_text()
     imapd.end_processes()
-    imapd.config.write_text(good + "sasl_browserid_clock_skew: five\n")
-    with refused(imapd, syslog, "BROWSERID: .*browserid_clock_skew"):
+    imapd.config.write_text(good + "sasl_browserid_audiences: five\n")
+    with refused(imapd, syslog, "BROWSERID: .*browserid_audiences"):
         imapd.config.write_text(good)
         imapd.end_processes()
 
 
-@contextmanager
-def hidden(path: Path) -> Iterator[Callable[[], object]]:
-    """Moves something away; what the block is given puts it back, or else its end does."""
-    away = path.with_name("away")
-    path.rename(away)
-    try:
-        yield lambda: away.rename(path)
-    finally:
-        if os.path.lexists(away):
-            away.rename(path)
+def test_the_acceptor_is_killed_in_the_middle_of_an_exchange(imapd: Imapd, syslog: Syslog) -> None:
+    site = imapd.site
+    config = site.config.with_options({"extra_round_trip": "yes"}, section="client")
+    mechanism = Client(config, "imap", HOST, credentials=site.realm.person()).start(AES128)
+    with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
+
+        def respond(challenge: bytes) -> bytes:
+            if challenge:
+                site.kill_acceptor()
+            return mechanism.step(challenge or None)
+
+        mark = syslog.mark()
+        with pytest.raises(imaplib.IMAP4.error):
+            connection.authenticate(AES128, respond)
+        syslog.wait_for("BROWSERID: the acceptor at .*: the connection ended", mark)
+        site.acceptor = site.start_acceptor()
+        again = site.mechanism("imap")
+        connection.authenticate(AES128, again.step)
 
 
-def test_the_environment_is_deleted_under_a_running_service(
-    imapd: Imapd, syslog: Syslog, installation: Installation
-) -> None:
-    imapd.end_processes()
-    python = installation.environment / "bin" / "python3"
-    with hidden(python) as put_back:
-        with refused(imapd, syslog, f"{python.name}: No such file.*run `make install` again"):
-            put_back()
+def test_a_replay_is_refused_after_the_acceptor_was_killed(imapd: Imapd, syslog: Syslog) -> None:
+    site = imapd.site
+    mechanism = site.mechanism("imap")
+    first = mechanism.step(None)
+    with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
+        connection.authenticate(AES128, lambda data: mechanism.step(data) if data else first)
+    site.kill_acceptor()
+    site.acceptor = site.start_acceptor()
+    mark = syslog.mark()
+    with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
+        with pytest.raises(imaplib.IMAP4.error):
+            connection.authenticate(AES128, lambda data: b"" if data else first)
+    syslog.wait_for("BROWSERID: .*replay", mark)
 
 
-def test_the_package_is_deleted_under_a_running_service(
-    imapd: Imapd, syslog: Syslog, installation: Installation
-) -> None:
-    imapd.end_processes()
-    [packages] = installation.environment.glob("lib/python3*/site-packages")
-    with hidden(packages / "browserid_sasl") as put_back:
-        with refused(imapd, syslog, "No module named 'browserid_sasl'.*run `make install` again"):
-            put_back()
-
-
-def test_a_process_that_has_started_needs_the_files_no_more(
-    imapd: Imapd, installation: Installation
-) -> None:
+def test_the_acceptor_hangs(imapd: Imapd, syslog: Syslog) -> None:
+    site = imapd.site
     log_in(imapd)
-    imapd.wait_until_idle()
-    with hidden(installation.environment.resolve()):
-        log_in(imapd)
-
-
-def test_a_process_that_has_seen_tickets_only_needs_them_for_an_assertion(
-    imapd: Imapd, syslog: Syslog, installation: Installation
-) -> None:
-    client = imapd.site.client("imap")
-    log_in(imapd, client.start(AES128))
+    processes = (site.acceptor.pid, *site.workers())
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
     imapd.end_processes()
-    log_in(imapd, client.start(AES128))
-    imapd.wait_until_idle()
-    with hidden(installation.environment.resolve()) as put_back:
-        log_in(imapd, client.start(AES128))
-        imapd.wait_until_idle()
-        with refused(imapd, syslog, "the installation is damaged, run `make install` again"):
-            put_back()
+    began = time.monotonic()
+    with refused(imapd, syslog, "the acceptor at .*: it does not answer in time"):
+        assert time.monotonic() - began < 5
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_client_whose_clock_is_ten_minutes_slow(

@@ -61,6 +61,11 @@ class Programs:
         with site.config_file.open("a") as config:
             names = ", ".join(f'"{name}"' for name in ALL)
             config.write(f"[server]\nmechanisms = [{names}]\n[client]\nmechanisms = [{names}]\n")
+        site.reload_acceptor()
+        # Our own server has its own store, since it is no other account's.
+        text = site.config_file.read_text()
+        self.config_file = site.folder / "ours.toml"
+        self.config_file.write_text(text.replace(f"{site.folder}/server", f"{site.folder}/ours"))
 
     @contextmanager
     def server(self, kind: str, *flags: str) -> Iterator[int]:
@@ -75,7 +80,7 @@ class Programs:
             with service((*lines, *command), port, variables, self.log):
                 yield port
             return
-        options = ("--config", str(self.site.config_file), "-p", "0", "--listen", "127.0.0.1")
+        options = ("--config", str(self.config_file), "-p", "0", "--listen", "127.0.0.1")
         with RunningServer((*options, "-h", HOST, *flags)) as server:
             yield server.port
             self.log.write_text(str(server.out) + str(server.err))

@@ -39,9 +39,8 @@ ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 ip link set lo up
 hostname "$3"
-# The first process takes leave of those that nobody waits for, as scripts that look for a daemon
-# expect. It ends, and all others with it, when the test does, however that comes about.
-exec chroot . bash -c 'echo ready; while read -r -t 5 || [ $? -gt 128 ]; do :; done'
+# Takes leave of processes that nobody waits for, as scripts that look for a daemon expect.
+exec chroot . bash -c 'echo ready; while :; do sleep 5; done'
 """
 HOME: Final = "/srv/home"
 """Of the person at the machine, who is root: nothing that is in root's own is there."""
@@ -131,8 +130,7 @@ def machine(name: str, hosts: Mapping[str, str]) -> Iterator[Machine]:
     folder = tempfile.mkdtemp(prefix="browserid-machine-")
     spaces = ("--mount", "--net", "--uts", "--pid", "--fork", "--kill-child")
     command = ("unshare", *spaces, "sh", "-euc", _BEGIN, "sh", folder, str(ROOT), name)
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

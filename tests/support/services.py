@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -143,6 +144,9 @@ class Site:
     :param user: the account the service runs as.
     """
 
+    ACCEPTOR_ACCOUNT: Final = "daemon"
+    """Who the acceptor runs as: somebody without rights, and not the service."""
+
     def __init__(
         self,
         installation: Installation,
@@ -154,22 +158,115 @@ class Site:
         self.folder = folder
         self.user = user
         self.allow = DOMAIN
-        self.realm = Realm(folder, key or PrivateKey.generate("RS256"))
+        self.socket = folder / "acceptor"
+        self.realm = Realm(folder, key or PrivateKey.generate("RS256"), self._acceptor_sections())
         self.config_file = self.realm.config_file
         self.server_folder = folder / "server"
-        self.give(self.server_folder, 0o700)
+        self.give(self.server_folder, 0o700, self.ACCEPTOR_ACCOUNT)
         self.sasl_folder = folder / "sasl"
         self.sasl_folder.mkdir()
+        self.output = folder / "acceptor.log"
 
-    def give(self, folder: Path, mode: int = 0o755) -> None:
-        """Make a folder that belongs to the service's account."""
+    def _acceptor_sections(self) -> str:
+        return f"""
+            [acceptor]
+            user = "{self.ACCEPTOR_ACCOUNT}"
+            [listeners."{self.socket}"]
+            owner = "{self.user}"
+            """
+
+    def give(self, folder: Path, mode: int = 0o755, user: str = "") -> None:
+        """Make a folder that belongs to an account, the service's if none is named."""
         folder.mkdir(mode=mode)
-        account = pwd.getpwnam(self.user)
+        account = pwd.getpwnam(user or self.user)
         os.chown(folder, account.pw_uid, account.pw_gid)
+
+    @contextmanager
+    def accepting(self) -> Iterator[Site]:
+        """The site with its acceptor, until the end of the block; then nobody's agent is left."""
+        self.acceptor = self.start_acceptor()
+        try:
+            yield self
+        finally:
+            self.stop_agent()
+            self.acceptor.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.acceptor.wait(5)
+            self.kill_acceptor()
+
+    def start_acceptor(self) -> subprocess.Popen[bytes]:
+        """Start the acceptor that is installed, and wait until it is ready."""
+        ready = self._times_ready()
+        with self.output.open("ab") as output:
+            process = subprocess.Popen(
+                (
+                    self.installation.prefix / "bin" / "browserid-acceptor",
+                    "--config",
+                    self.config_file,
+                ),
+                env=self.installation.variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        wait_until(
+            lambda: self._times_ready() > ready or process.poll() is not None, "the acceptor"
+        )
+        assert process.poll() is None, self.output.read_text()
+        return process
+
+    def kill_acceptor(self) -> None:
+        """End the acceptor and its workers without a word."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.acceptor.pid, signal.SIGKILL)
+        self.acceptor.wait(5)
+        wait_until(lambda: not _is_group(self.acceptor.pid), "the end of the workers")
+
+    def workers(self) -> list[int]:
+        """The acceptor's workers."""
+        pid = self.acceptor.pid
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def agent_pid(self) -> int:
+        """The agent that a program has started."""
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(self.agent_socket))
+            option = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        pid: int = struct.unpack("iII", option)[0]
+        return pid
+
+    def kill_agent(self) -> None:
+        """End the agent without a word."""
+        pid = self.agent_pid()
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the agent")
+
+    def reload_acceptor(self) -> None:
+        """Have the acceptor read its configuration again."""
+        ready = self._times_ready()
+        self.acceptor.send_signal(signal.SIGHUP)
+        wait_until(lambda: self._times_ready() > ready, "the acceptor's reload")
+
+    def _times_ready(self) -> int:
+        return self.output.read_text().count(": ready, ") if self.output.exists() else 0
+
+    @property
+    def agent_socket(self) -> Path:
+        """Where the agent of the site's people is, who have no other folder for it."""
+        return self.folder / ".local" / "state" / "browserid" / "agent"
+
+    def stop_agent(self) -> None:
+        """End the agent that a program has started, if one has."""
+        with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
+            caller.connect(str(self.agent_socket))
+            caller.sendall(b"STOP\t1\n")
+            while caller.recv(4096):
+                pass
 
     def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
         """Write a program's SASL configuration, into a folder other than usual if need be."""
-        lines = {"browserid_config": str(self.config_file), "browserid_allow": self.allow} | options
+        lines = {"browserid_socket": str(self.socket), "browserid_allow": self.allow} | options
         text = "".join(f"{name}: {value}\n" for name, value in lines.items())
         ((folder or self.sasl_folder) / f"{program}.conf").write_text(text)
 
@@ -250,7 +347,8 @@ def installed_site(user: str = "root") -> Iterator[Site]:
             (folder / name).mkdir()
         installation = Installation(folder / "installation")
         installation.make("install")
-        yield Site(installation, folder / "site", user)
+        with Site(installation, folder / "site", user).accepting() as site:
+            yield site
 
 
 def _is_in_use(place: str) -> bool:
@@ -260,6 +358,14 @@ def _is_in_use(place: str) -> bool:
         except (FileNotFoundError, ConnectionRefusedError):
             return False
         return True
+
+
+def _is_group(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 class Syslog:
@@ -410,7 +516,7 @@ class Imapd:
             "delete_mode": "immediate",
             "lmtp_admins": "postman",
             "sasl_mech_list": f"{AES128} {PADDING}",
-            "sasl_browserid_config": str(self.site.config_file),
+            "sasl_browserid_socket": str(self.site.socket),
             "sasl_browserid_allow": self.site.allow,
             "sasl_browserid_strip_domain": DOMAIN,
         }
@@ -486,15 +592,9 @@ class Slapd:
     PAGE: Final = ROOT / "docs" / "openldap.md"
 
     def __init__(
-        self,
-        site: Site,
-        tls: tuple[Path, Path] | None = None,
-        domain: str = DOMAIN,
-        binding: str = "none",
+        self, site: Site, tls: tuple[Path, Path] | None = None, domain: str = DOMAIN
     ) -> None:
         """Write its configuration.
-
-        :param binding: the channel binding it has.
 
         :param domain: whose people are entries of the directory.
         """
@@ -511,7 +611,6 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/pid
 sasl-host {HOST}
-sasl-cbinding {binding}
 {self._tls(tls)}
 {self._mapping(domain)}
 database mdb

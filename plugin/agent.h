@@ -1,0 +1,17 @@
+/* The person's agent, which logs in for their programs. */
+
+#ifndef BROWSERID_AGENT_H
+#define BROWSERID_AGENT_H
+
+#include "wire.h"
+
+/* Whether there is a reason to ask it: it runs, is at home elsewhere, or somebody has signed in. */
+bool agent_is_of_use(void);
+
+/*
+ * A connection to it, see wire_take. It is started if it does not run, unless BROWSERID_AGENT says
+ * where it is. `path` is set to where that was.
+ */
+struct wire *agent_take(char path[], size_t size, enum wire_status *status);
+
+#endif
