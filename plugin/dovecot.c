@@ -1,0 +1,297 @@
+/*
+ * BROWSERID for Dovecot 2.3: mechanisms that ask the host's acceptor.
+ *
+ * Dovecot's auth process serves everybody in one event loop: nothing here waits. A message of the
+ * client goes to the acceptor as one line, and what comes back is taken up when the loop says that it
+ * is there. A client that goes away meanwhile is not noticed here: what ends a request without an
+ * answer is its own time limit.
+ *
+ * Dovecot asks nothing else of its databases: who the acceptor says has logged in has done so. The
+ * name it gives is looked up in the user database like any other.
+ */
+
+#include "lib.h"
+#include "ioloop.h"
+
+#include "auth-request.h"
+#include "auth-request-handler.h"
+#include "mech.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "wire.h"
+
+#include "mechanisms.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { TRY_AGAIN_MS = 50, MOST_TRIES = 20 };
+
+/* One login. */
+struct browserid_request {
+    struct auth_request auth_request; /* first: Dovecot knows the whole by this part */
+    struct wire *wire;                /* while an answer is due, or another message */
+    struct io *io;                    /* waits for the answer */
+    struct timeout *timeout;          /* and how long, or until connecting is tried again */
+    unsigned id;                      /* of the request on the wire */
+    unsigned tries;                   /* to connect */
+    bool begun;                       /* the acceptor has been asked */
+    bool told;                        /* the client has been told why, and is refused next */
+    const unsigned char *initial;     /* what the client began with, until it is sent */
+    size_t initial_size;
+};
+
+const char *browserid_version = DOVECOT_ABI_VERSION;
+
+void browserid_init(void);
+void browserid_deinit(void);
+
+static const struct wire_service acceptor = {
+    .greeting = "VERSION\t1\t",
+    .ours = "VERSION\t1\t2\n",
+    .says_process = true,
+};
+
+/* Dovecot gives its processes the variables that import_environment lists. */
+static const char *acceptor_path(void) {
+    const char *path = getenv("BROWSERID_SOCKET");
+
+    return path && *path ? path : ACCEPTOR;
+}
+
+static void stop_waiting(struct browserid_request *request) {
+    io_remove(&request->io);
+    timeout_remove(&request->timeout);
+}
+
+/* The acceptor did not answer as it should: it is no refusal, and nobody's password was wrong. */
+static void lose(struct browserid_request *request, enum wire_status status) {
+    e_error(request->auth_request.mech_event, "browserid: the acceptor at %s: %s", acceptor_path(),
+            wire_words(status));
+    stop_waiting(request);
+    wire_close(request->wire);
+    request->wire = NULL;
+    auth_request_internal_failure(&request->auth_request);
+}
+
+static void give_back(struct browserid_request *request) {
+    stop_waiting(request);
+    wire_give_back(request->wire);
+    request->wire = NULL;
+}
+
+/* Answers */
+
+static void succeed(struct browserid_request *request, const struct wire_line *line) {
+    struct auth_request *auth_request = &request->auth_request;
+    const char *user = wire_value(line, "user"), *response = wire_value(line, "resp");
+    char *data = p_strdup(auth_request->pool, response ? response : "");
+    const char *name = p_strdup(auth_request->pool, user), *error;
+    size_t size;
+
+    if (!user || !wire_decode(data, &size)) {
+        lose(request, WIRE_STRANGE);
+        return;
+    }
+    give_back(request);
+    if (!auth_request_set_username(auth_request, name, &error)) {
+        e_info(auth_request->mech_event, "browserid: %s", error);
+        auth_request_fail(auth_request);
+        return;
+    }
+    /* No database is asked for a password: without this Dovecot takes that for a failure. */
+    auth_request->passdb_success = TRUE;
+    auth_request_success(auth_request, data, size);
+}
+
+static void challenge(struct browserid_request *request, const char *base64) {
+    char *data = p_strdup(request->auth_request.pool, base64);
+    size_t size;
+
+    if (!wire_decode(data, &size)) {
+        lose(request, WIRE_STRANGE);
+        return;
+    }
+    if (request->told)
+        give_back(request);
+    else
+        stop_waiting(request);
+    auth_request_handler_reply_continue(&request->auth_request, data, size);
+}
+
+static void refuse(struct browserid_request *request, const struct wire_line *line) {
+    const char *detail = wire_value(line, "bid_detail"), *token = wire_value(line, "resp");
+
+    e_info(request->auth_request.mech_event, "browserid: %s", detail ? detail : "refused");
+    if (wire_value(line, "temp")) {
+        give_back(request);
+        auth_request_internal_failure(&request->auth_request);
+    } else if (token) {
+        request->told = true;
+        challenge(request, token);
+    } else {
+        give_back(request);
+        auth_request_fail(&request->auth_request);
+    }
+}
+
+static void take_answer(struct browserid_request *request, const struct wire_line *line) {
+    const char *verb = line->fields[0];
+
+    if (strcmp(verb, "OK") == 0)
+        succeed(request, line);
+    else if (strcmp(verb, "FAIL") == 0)
+        refuse(request, line);
+    else if (strcmp(verb, "CONT") == 0 && line->count > 2)
+        challenge(request, line->fields[2]);
+    else
+        lose(request, WIRE_STRANGE);
+}
+
+/* Waiting */
+
+static void send_begin(struct browserid_request *request);
+
+static void on_late(struct browserid_request *request) { lose(request, WIRE_LATE); }
+
+static void on_readable(struct browserid_request *request) {
+    struct wire_line answer;
+    enum wire_status status;
+
+    status = wire_look(request->wire, request->id, request->begun ? &answer : NULL);
+    if (status == WIRE_WAIT)
+        return;
+    if (status != WIRE_OK)
+        lose(request, status);
+    else if (request->begun)
+        take_answer(request, &answer);
+    else
+        send_begin(request);
+}
+
+static void wait_for_answer(struct browserid_request *request, unsigned limit) {
+    if (!request->io)
+        request->io = io_add(request->wire->descriptor, IO_READ, on_readable, request);
+    timeout_remove(&request->timeout);
+    request->timeout = timeout_add(limit, on_late, request);
+}
+
+static void send_line(struct browserid_request *request) {
+    enum wire_status status = wire_send(request->wire, 0);
+
+    if (status == WIRE_OK)
+        wait_for_answer(request, WIRE_ANSWER_MS);
+    else
+        lose(request, status);
+}
+
+/* Asking */
+
+static void tell_address(struct wire *wire, const char *ip, const char *port,
+                         const struct ip_addr *address, in_port_t number) {
+    char text[16];
+
+    if (address->family == 0)
+        return;
+    wire_text(wire, "", ip, net_ip2addr(address));
+    snprintf(text, sizeof text, "%u", (unsigned)number);
+    wire_text(wire, "", port, text);
+}
+
+static void send_begin(struct browserid_request *request) {
+    const struct auth_request_fields *fields = &request->auth_request.fields;
+    struct wire *wire = request->wire;
+
+    request->begun = true;
+    request->id = ++wire->last_id;
+    wire_begin(wire, "AUTH", request->id);
+    wire_word(wire, request->auth_request.mech->mech_name);
+    wire_text(wire, "", "service", fields->service);
+    tell_address(wire, "lip", "lport", &fields->local_ip, fields->local_port);
+    tell_address(wire, "rip", "rport", &fields->remote_ip, fields->remote_port);
+    if (fields->secured == AUTH_REQUEST_SECURED_TLS)
+        wire_text(wire, "", "secured", "tls");
+    /* Not local_name: it is the client's to choose, and the host's name is what its login is for. */
+    wire_text(wire, "", "bid", "1");
+    wire_octets(wire, "", "resp", request->initial, request->initial_size);
+    send_line(request);
+}
+
+static void begin(struct browserid_request *request) {
+    enum wire_status status;
+
+    timeout_remove(&request->timeout);
+    request->wire = wire_begin_taking(acceptor_path(), &acceptor, &status);
+    if (!request->wire) {
+        if (status != WIRE_LATE || ++request->tries > MOST_TRIES)
+            lose(request, status);
+        else /* its queue is full: a moment later it may not be */
+            request->timeout = timeout_add_short(TRY_AGAIN_MS, begin, request);
+        return;
+    }
+    wait_for_answer(request, WIRE_HANDSHAKE_MS);
+    on_readable(request); /* an idle connection has been greeted long ago */
+}
+
+/* What Dovecot calls */
+
+static struct auth_request *browserid_auth_new(void) {
+    pool_t pool = pool_alloconly_create("browserid_auth_request", 2048);
+    struct browserid_request *request = p_new(pool, struct browserid_request, 1);
+
+    request->auth_request.pool = pool;
+    return &request->auth_request;
+}
+
+/* The first message too: for a client that sends none at once, Dovecot asks for it. */
+static void browserid_auth_continue(struct auth_request *auth_request, const unsigned char *data,
+                                    size_t size) {
+    struct browserid_request *request = (struct browserid_request *)auth_request;
+
+    if (size == 0 && !request->begun) {
+        e_info(auth_request->mech_event, "browserid: the client sent nothing");
+        auth_request_fail(auth_request);
+    } else if (!request->begun) {
+        request->initial = p_memdup(auth_request->pool, data, size);
+        request->initial_size = size;
+        begin(request);
+    } else if (request->told || !request->wire) {
+        auth_request_fail(auth_request);
+    } else {
+        wire_begin(request->wire, "CONT", request->id);
+        wire_octets(request->wire, "", "", data, size);
+        send_line(request);
+    }
+}
+
+static void browserid_auth_free(struct auth_request *auth_request) {
+    struct browserid_request *request = (struct browserid_request *)auth_request;
+
+    stop_waiting(request);
+    wire_close(request->wire);
+    pool_unref(&auth_request->pool);
+}
+
+static struct mech_module modules[COUNT(mechanisms)];
+
+void browserid_init(void) {
+    for (size_t i = 0; i < COUNT(mechanisms); i++) {
+        modules[i] = (struct mech_module){
+            .mech_name = mechanisms[i].name,
+            .flags = mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE,
+            .passdb_need = MECH_PASSDB_NEED_NOTHING,
+            .auth_new = browserid_auth_new,
+            .auth_initial = mech_generic_auth_initial,
+            .auth_continue = browserid_auth_continue,
+            .auth_free = browserid_auth_free,
+        };
+        mech_register_module(&modules[i]);
+    }
+}
+
+void browserid_deinit(void) {
+    for (size_t i = 0; i < COUNT(mechanisms); i++)
+        mech_unregister_module(&modules[i]);
+}
