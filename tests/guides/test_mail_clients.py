@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.guide import Guide
 from tests.support.machine import HOME, Machine
+from tests.support.services import Syslog
 
 MESSAGE = "From: bob@example.org\nSubject: for alice\n\nthe body of it\n"
 
@@ -27,7 +28,9 @@ class TestWhatItMakes:
         computer.do("TERM=vt100 script -qec 'sh read.sh' /dev/null </dev/null")
         assert "the body of it" in computer.do("cat read")
 
-    def test_bobs_mail_is_not_fetched_by_alice(self, computer: Machine) -> None:
+    def test_bobs_mail_is_not_fetched_by_alice(self, computer: Machine, log: Syslog) -> None:
         computer.do("sed 's/^User .*/User bob/' .mbsyncrc >bobs")
+        mark = log.mark()
         tried = computer.run("mbsync -c bobs work")
         assert tried.returncode != 0
+        assert "bob is nobody who is signed in" in tried.stdout + log.text(mark)

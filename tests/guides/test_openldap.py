@@ -22,9 +22,11 @@ def test_the_packages_that_it_names_have_its_commands(openldap: Guide) -> None:
 class TestWhatItMakes:
     def test_a_stranger_is_refused(self, computer: Machine, log: Syslog) -> None:
         computer.do(f"browserid login {EVE} --password-file {PASSWORD_FILE}")
+        mark = log.mark()
         tried = computer.run(f"{WHOAMI} -U {EVE}")
         assert tried.returncode != 0
         assert "dn:" not in tried.stdout
+        assert "no-local-mapping" in tried.stdout + log.text(mark)
 
     def test_its_store_is_slapds_alone(self, computer: Machine) -> None:
         assert computer.do("stat -c '%U %a' /var/lib/browserid-slapd") == "openldap 700\n"

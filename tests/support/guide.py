@@ -86,8 +86,9 @@ class Guide:
 
     def _do(self, command: str) -> str:
         if command.startswith("apt install "):
-            packages = command.removeprefix("apt install ")
-            return self._machine.do(f"dpkg --status {packages} | grep -c 'Status: install ok'")
+            for package in command.split()[2:]:
+                self._machine.do(f"dpkg --status {package} | grep 'Status: install ok installed'")
+            return ""
         if command == "make install":
             return ""
         if command.startswith("browserid login "):
@@ -133,7 +134,7 @@ class Guide:
         place = self._machine.do(f"readlink -e $(command -v {program})").strip()
         if place.startswith(_OURS):
             return True
-        place = place.removeprefix("/usr") if place.startswith("/usr") else place
+        place = place.removeprefix("/usr")
         found = self._machine.do(f"dpkg --search /usr{place} {place} 2>/dev/null || true")
         owners = {line.partition(":")[0] for line in found.splitlines()}
         shown = "dpkg-query --show --showformat '${Priority}' "
