@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from browserid_sasl.acceptor.accounts import Account, acting_as
-from browserid_sasl.config import Config
 from browserid_sasl.private_files import PRIVATE_FILE, make_folders
 
 PATIENCE: Final = 10.0
@@ -19,28 +18,20 @@ PATIENCE: Final = 10.0
 _PAUSE: Final = 0.05
 
 
-def claim(config: Config, path: str, account: Account, patience: float) -> int | None:
+def claim(folder: Path, path: str, account: Account, patience: float) -> int | None:
     """Claim a socket, by a lock on a file in the folder of the stores.
 
     :param path: the socket's.
     :param patience: s to wait for another acceptor to let go of it.
     :returns: a descriptor to keep open as long as the claim holds; None if another has it.
-    :raises ConfigurationError: if the folder cannot be used.
+    :raises OSError: if the folder cannot be used.
     """
-    folder = config.store.server_directory
     name = hashlib.sha256(path.encode()).hexdigest()[:16]
-    file = folder / f"acceptor-{name}.lock"
-    try:
-        _provide(folder, account)
-        with acting_as(account):
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            descriptor = os.open(file, flags, PRIVATE_FILE)
-    except OSError as error:
-        raise config.error(
-            "store.server_directory",
-            f"{file} cannot be made: {error.strerror}",
-            "the folder has to belong to the account that the service runs as",
-        ) from None
+    _provide(folder, account)
+    with acting_as(account):
+        # Not for writing: a claim is possible on a file system that is full or read-only now.
+        flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(folder / f"acceptor-{name}.lock", flags, PRIVATE_FILE)
     if _lock(descriptor, patience):
         return descriptor
     os.close(descriptor)

@@ -28,8 +28,9 @@ from browserid_sasl.acceptor.log import Log, Priority
 from browserid_sasl.acceptor.preload import load_all
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import READY, Worker, work
-from browserid_sasl.config import Config
+from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import BrowserIDError, ConfigurationError
+from browserid_sasl.records import replace
 from browserid_sasl.sasl.results import describe_surprise
 
 MAX_WORKERS: Final = 256
@@ -130,17 +131,30 @@ class Supervisor:
 
     def _bind(self, config: Config, path: str, patience: float) -> None:
         if path not in self._claims:
-            claimed = claim(config, path, self._account, patience)
-            if claimed is None:
-                raise sockets.section_error(
-                    config,
-                    path,
-                    f"another browserid-acceptor has the socket {path}",
-                    "stop it first, or name another path",
-                )
-            self._claims[path] = claimed
+            self._claim(config, path, patience)
         options = sockets.wanted(config)[path]
         self._listeners[path] = sockets.bind(config, path, options, self._account, patience)
+
+    def _claim(self, config: Config, path: str, patience: float) -> None:
+        folder = config.store.server_directory
+        try:
+            claimed = claim(folder, path, self._account, patience)
+        except OSError as error:
+            # As with everything that is down: logins will say so, and the service is there.
+            self._log(
+                Priority.ERROR,
+                f"{error.strerror}: {error.filename}: {folder} has to be a folder of the account"
+                f" {self._account.name}",
+            )
+            return
+        if claimed is None:
+            raise sockets.section_error(
+                config,
+                path,
+                f"another browserid-acceptor has the socket {path}",
+                "stop it first, or name another path",
+            )
+        self._claims[path] = claimed
 
     def _watch_signals(self) -> None:
         receiver, sender = socket.socketpair()
@@ -292,8 +306,11 @@ class Supervisor:
         now = time.monotonic()
         for number in [number for number, when in self._due.items() if when <= now]:
             del self._due[number]
-            if self._stopping is None:
+            try:
                 self._start(number)
+            except OSError as error:
+                self._log(Priority.ERROR, f"a worker cannot be started: {error.strerror}")
+                self._due[number] = now + LONGEST_PAUSE
 
     def _end_what_hangs(self) -> None:
         now = time.monotonic()
@@ -325,7 +342,12 @@ class Supervisor:
             return
         self._config = config
         self._told_ready = False
-        if not self._inherited:
+        if self._inherited:
+            self._listeners = {
+                path: replace(listener, options=config.listeners.get(path, ListenerConfig()))
+                for path, listener in self._listeners.items()
+            }
+        else:
             self._change_listeners()
         self._change_workers()
         order: dict[str, object] = {"do": "reload", "paths": list(self._listeners)}
@@ -339,7 +361,8 @@ class Supervisor:
         named = sockets.wanted(self._config)
         for path in [path for path in self._listeners if path not in named]:
             sockets.remove(self._listeners.pop(path))
-            os.close(self._claims.pop(path))
+            if path in self._claims:
+                os.close(self._claims.pop(path))
         for path in named:
             try:
                 if path not in self._listeners:

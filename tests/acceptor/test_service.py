@@ -476,15 +476,26 @@ def test_what_others_put_in_a_sockets_place_is_left_alone(host: Host, daemon: Da
     assert precious.stat().st_uid == 0
 
 
-def test_what_the_service_puts_in_a_locks_place_gains_it_nothing(host: Host) -> None:
+def test_what_the_service_puts_in_a_locks_place_gains_it_nothing(host: Host, start: Start) -> None:
     precious = host.folder / "precious"
     precious.write_text("precious")
     give_to(host.folder / "server", ACCOUNT)
     name = hashlib.sha256(str(host.socket).encode()).hexdigest()[:16]
     (host.folder / "server" / f"acceptor-{name}.lock").symlink_to(precious)
     host.configure(user=ACCOUNT)
-    assert "cannot be made" in refused_start(host)
+    assert "Too many levels of symbolic links" in start(host).log
     assert precious.stat().st_uid == 0
+
+
+def test_it_begins_whatever_is_the_matter_with_its_store(host: Host, start: Start) -> None:
+    (host.folder / "server").write_text("no folder")
+    daemon = start(host)
+    assert "has to be a folder of the account" in daemon.log
+    with Program(host.socket) as program:
+        program.begin(1, AES128, host.mechanism().step(None), bid="1")
+        assert "temp" in program.reply().parameters
+    (host.folder / "server").unlink()
+    assert admits(host)
 
 
 # End
