@@ -71,7 +71,8 @@ def issue_certificates(computer: Machine) -> None:
 def configure_as_shipped(computer: Machine) -> None:
     """Undo what this machine's administrator may have done to the packages' configuration."""
     changed = computer.do("dpkg --verify cyrus-common || true")
-    assert "/etc/imapd.conf" not in changed and "/etc/cyrus.conf" not in changed, changed
+    for file in ("/etc/imapd.conf", "/etc/cyrus.conf"):
+        assert file not in changed, f"{file} is not as Debian's package brought it"
     computer.do("find /var/lib/cyrus /var/spool/cyrus -type f -delete")
     computer.do("rm -rf /etc/postfix/main.cf /etc/postfix/master.cf /etc/postfix/sasl/*")
     computer.do("rm -rf /etc/ldap/slapd.d /etc/ldap/sasl2/* /var/lib/ldap/*")

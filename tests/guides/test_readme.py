@@ -7,11 +7,12 @@ from tests.support.machine import Machine
 from tests.support.sample_programs import ROOT
 
 SYSTEM_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+ASKING = ("browserid login", "browserid-idp add-user", "browserid-idp set-password")
 BLOCKS = blocks_of(ROOT / "README.md")
 
 
 def with_passwords(command: str) -> str:
-    asks = command.startswith(("browserid login", "browserid-idp add-user"))
+    asks = command.startswith(ASKING)
     return f"{command} --password-file {PASSWORD_FILE}" if asks else command
 
 
@@ -35,7 +36,9 @@ class Reader:
 
     def end(self) -> None:
         """End what goes on running."""
-        self.computer.do(f"kill $(cat {self.home}/pids)")
+        pids = f"{self.home}/pids"
+        self.computer.do(f"kill $(cat {pids})")
+        self.computer.wait_for(f"! kill -0 $(cat {pids}) && rm {pids}")
 
 
 def block_with(command: str) -> Block:

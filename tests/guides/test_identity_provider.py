@@ -1,0 +1,44 @@
+"""The commands of docs/identity-provider.md, run in its order; those that serve, too."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.guides.test_readme import Reader
+from tests.support.guide import blocks_of
+from tests.support.machine import Machine
+from tests.support.sample_programs import ROOT
+
+PORT = 8443
+COMMANDS = [
+    line
+    for block in blocks_of(ROOT / "docs" / "identity-provider.md")
+    if block.kind == "sh"
+    for line in block.text.splitlines()
+]
+
+
+@pytest.fixture
+def reader(computer: Machine) -> Reader:
+    reader = Reader(computer, "provider")
+    reader.do("browserid-idp init --domain example.org --local-tls")
+    return reader
+
+
+def test_they_work_in_the_order_of_the_page(reader: Reader) -> None:
+    kept = f"{reader.home}/.local/share/browserid/idp"
+    for command in COMMANDS:
+        reader.do(command, folder=kept)
+        if command.startswith("browserid-idp serve"):
+            reader.computer.wait_for_port(PORT)
+            document = f"https://localhost:{PORT}/.well-known/browserid"
+            shown = reader.do(f'/usr/bin/python3 -c "{FETCH}" {document} {kept}/tls/ca.pem')
+            assert "public-key" in shown
+            reader.end()
+    assert "copy.sqlite" in reader.do(f"ls {kept}")
+
+
+FETCH = (
+    "import ssl, sys, urllib.request as r; "
+    "print(r.urlopen(sys.argv[1], context=ssl.create_default_context(cafile=sys.argv[2])).read())"
+)
