@@ -8,7 +8,6 @@ come back with what the server says.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -100,7 +99,7 @@ def decode(text: str) -> bytes:
     """
     try:
         return b"" if text == "=" else base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise RemoteProtocolError(Code.INVALID_BASE64, "a field is not base64") from None
 
 

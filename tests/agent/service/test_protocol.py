@@ -54,8 +54,9 @@ def test_too_many_fields() -> None:
         read_request("INIT\t1" + "\tx" * protocol.MAX_FIELDS)
 
 
-def test_octets_that_are_not_base64() -> None:
-    request = read_request("CONT\t1\t***")
+@pytest.mark.parametrize("text", ["***", "QQ=", "QUJ\u0444", "\ufffd"])
+def test_octets_that_are_not_base64(text: str) -> None:
+    request = read_request(f"CONT\t1\t{text}")
     assert request is not None
     with pytest.raises(RemoteProtocolError) as refused:
         _ = request.octets
