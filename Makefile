@@ -15,13 +15,13 @@ PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
 TEST_EXTRAS := adapters,idp,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-test.txt plugin/debian-packages.txt)
-SOURCES := browserid_sasl bench demo tests tools $(wildcard *.py plugin)
+SOURCES := browserid_sasl bench demo fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format bench install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 oldest bench install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile $(wildcard plugin/plugin.mk) | sort -u | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' Makefile $(wildcard plugin/plugin.mk) | sort -u | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
 demo: ## an identity provider, one sign-in, logins, a replay and a forgery, live
 	@tools/debian-packages.sh tools/debian-base.txt
@@ -40,6 +40,29 @@ check: test-environment ## format, lint and types, without changing anything
 format: test-environment ## put the sources into the form that check wants
 	@$(PYTHON) -m ruff check --fix $(SOURCES)
 	@$(PYTHON) -m ruff format $(SOURCES)
+
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?=
+
+fuzz: test-environment ## look for inputs that break a parser, FUZZ_SECONDS=30 for each target
+	@tools/environment.sh $(TEST_EXTRAS),fuzz
+	@$(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# The tests that start other people's programs as Debian 12 packages them, or need files of its own.
+PEER_TESTS := tests/plugin tests/guides tests/acceptor/test_contrib.py tests/acceptor/test_prosody.py \
+	tests/acceptor/test_submission.py
+WITHOUT_PEERS := -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
+
+debian13: test-environment ## as root, the tests without other people's programs, with Debian 13's Python
+	@tools/debian-packages.sh tools/debian13-host.txt
+	@tools/debian13.sh tools/environment.sh $(TEST_EXTRAS)
+	@tools/debian13.sh $(PYTHON) $(WITHOUT_PEERS)
+
+oldest: test-environment ## the same tests with the oldest dependencies that setup.cfg allows
+	@mkdir -p build
+	@$(PYTHON) -m tools.oldest >build/oldest.txt
+	@tools/environment.sh $(TEST_EXTRAS) build/oldest build/oldest.txt
+	@build/oldest/bin/python $(WITHOUT_PEERS)
 
 bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench

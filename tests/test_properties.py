@@ -4,7 +4,6 @@ this package's errors, and nothing that was altered on the way lets anybody in a
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from browserid_sasl.cli.sample.framing import FrameReader
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, ExchangeStores
@@ -29,20 +27,13 @@ from browserid_sasl.gss.claims import (
     ReportedError,
     Response,
 )
-from browserid_sasl.gss.context import ContextFlag, SecurityContext
 from browserid_sasl.gss.dialects import DIALECTS, read_audience
 from browserid_sasl.gss.ecdh import EcdhKey
-from browserid_sasl.gss.export import import_context
-from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
-from browserid_sasl.gss.interfaces import Environment
-from browserid_sasl.gss.mechanisms import CURVES, P256, Curve, mechanism_by_name
-from browserid_sasl.gss.names import ServiceName, UserName
-from browserid_sasl.gss.negoex import acceptor_metadata, read_acceptor_metadata
-from browserid_sasl.gss.saml import saml_attributes
+from browserid_sasl.gss.mechanisms import CURVES, P256, Curve
+from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
 from browserid_sasl.gss.tokens import TokenId
-from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate, issue
 from browserid_sasl.identity.support import parse_support_document
@@ -58,24 +49,26 @@ from browserid_sasl.jose.keys import (
     public_key_from,
 )
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.printer import decode as decode_written
-from browserid_sasl.printer import describe, lines
 from browserid_sasl.records import replace
 from browserid_sasl.sasl import gs2
-from browserid_sasl.sasl.channel_binding import tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
 from browserid_sasl.store import memory_acceptor, memory_initiator
+from fuzz.mutations import LONG_LENGTHS
 from tests.support.exchanges import (
-    first_token,
     log_in,
-    server_certificate,
-    server_credential,
-    server_trust,
 )
-from tests.support.forging import dump
 from tests.support.sasl import make_client, make_server
-from tests.support.world import AES128, ALICE, HOUR, IMAP, START, World, key, support_document
+from tests.support.world import (
+    ALICE,
+    IMAP,
+    START,
+    World,
+    fixed_environment,
+    fixed_key,
+    key,
+    support_document,
+)
 
 SECRET = SecretKey(bytes(32))
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -302,108 +295,6 @@ def settle(parse: Callable[..., object], *arguments: Any) -> None:
         assert error.code.text
 
 
-def read_frames(data: bytes) -> None:
-    for read in (FrameReader.read_string, FrameReader.read_reply):
-        frames = FrameReader()
-        frames.feed(data)
-        frames.feed(b"")
-        while read(frames) is not None:
-            pass
-
-
-def described(data: bytes) -> None:
-    node = describe(data, START)
-    assert node is None or all(line.isprintable() for line in lines(node))
-
-
-def context_with_saml(data: bytes) -> SecurityContext:
-    claim = base64.b64encode(data).decode()
-    return SecurityContext(
-        mechanism=AES128,
-        is_initiator=False,
-        identity=ALICE,
-        target=IMAP,
-        issuer="idp.test",
-        expires=START + HOUR,
-        flags=ContextFlag.TRANSFERABLE,
-        ticket_used=False,
-        extra_round_trip=False,
-        attributes={"saml": claim},
-        root_key=None,
-    )
-
-
-PARSERS_OF_OCTETS: dict[str, Callable[[bytes], object]] = {
-    "JSON": lambda data: strict_json.parse_object(data, "it"),
-    "backed assertion": BackedAssertion.parse,
-    "support document": parse_support_document,
-    "GS2 header": gs2.split,
-    "frame": tokens.unwrap_initial,
-    "token identifier": lambda data: tokens.unframe(data, TokenId.INITIATOR),
-    "private key": PrivateKey.from_pem,
-    "TLS certificate": tls_server_end_point,
-    "server's certificate": lambda data: server_trust().verify((data,), IMAP, START),
-    "exported name": import_exported_name,
-    "exported context": lambda data: import_context(data, bytes(32), START),
-    "SAML assertion": lambda data: saml_attributes(context_with_saml(data), START),
-    "server's metadata": lambda data: read_acceptor_metadata(data, server_trust(), IMAP, START),
-    "frames of the sample programs": read_frames,
-    "description": described,
-    "written token": decode_written,
-}
-PARSERS_OF_TEXT: dict[str, Callable[[str], object]] = {
-    "base64url": lambda text: b64.decode(text, "it"),
-    "JSON": lambda text: strict_json.parse_object(text, "it"),
-    "token": Jwt.parse,
-    "certificate": Certificate.parse,
-    "service name": ServiceName.parse,
-    "audience": read_audience,
-    "address": domain_of,
-    "mechanism": mechanism_by_name,
-}
-
-
-@cache
-def valid_octets(name: str) -> bytes:
-    """Something that the parser of this name takes."""
-    world = World()
-    return {
-        "JSON": b'{"a":[1,2.5e3,"\\u00e9\\n",{"b":null,"c":true}]}',
-        "backed assertion": first_token(world)[2:],
-        "support document": dump(support_document(key("idp"), key("new", "ES256"))),
-        "GS2 header": b"p=tls-exporter,a=a=2Cb=3Dc,c,token",
-        "frame": tokens.wrap_initial(P256_OID, b"c,token"),
-        "token identifier": b"c,token",
-        "private key": key("alice", "ES256").to_pem(),
-        "TLS certificate": server_certificate().der,
-        "server's certificate": server_certificate().der,
-        "exported name": export_name(UserName.make(ALICE), AES128),
-        "exported context": b"BIDX\1" + bytes(40),
-        "SAML assertion": b'<Assertion xmlns="urn:oasis:names:tc:SAML:2.0:assertion">'
-        b'<Issuer>x</Issuer><Conditions NotBefore="2020-01-01T00:00:00Z"/><AttributeStatement>'
-        b'<Attribute Name="n"><AttributeValue>v</AttributeValue></Attribute>'
-        b"</AttributeStatement></Assertion>",
-        "server's metadata": acceptor_metadata(server_credential(), START),
-        "frames of the sample programs": b"C{5}\r\nhelloC{0}\r\nO",
-        "description": tokens.wrap_initial(P256_OID, first_token(world)),
-        "written token": acceptor_metadata(server_credential(), START),
-        "base64url": b"Zm9vYg==",
-        "token": jwt.sign({"a": 1}, SECRET, x5c=[b"certificate"]).encode(),
-        "certificate": world.person.certificate().encode(),
-        "service name": b"imap/mail.example.com/specific",
-        "audience": b"urn:x-gss:imap/mail.example.com",
-        "address": b"alice@idp.test",
-        "mechanism": b"BROWSERID-AES128-PLUS",
-    }[name]
-
-
-P256_OID = (1, 3, 6, 1, 4, 1, 5322, 24, 1, 17)
-
-
-LONG_LENGTHS = (b"\x80", b"\x81\xff", b"\x84" + b"\xff" * 4, b"\x88" + b"\xff" * 8, b"\xff" * 128)
-"""Of BER: without an end, or longer than anything."""
-
-
 @st.composite
 def mutations(draw: st.DrawFn, original: bytes) -> bytes:
     """The octets with a few places overwritten, cut out, doubled or filled in."""
@@ -426,18 +317,6 @@ def mutations(draw: st.DrawFn, original: bytes) -> bytes:
 
 
 class TestParsersNeverBreak:
-    @pytest.mark.parametrize("name", PARSERS_OF_OCTETS)
-    @given(data=st.data())
-    def test_whatever_octets_come(self, name: str, data: st.DataObject) -> None:
-        strategy = junk_octets | mutations(valid_octets(name))
-        settle(PARSERS_OF_OCTETS[name], data.draw(strategy))
-
-    @pytest.mark.parametrize("name", PARSERS_OF_TEXT)
-    @given(data=st.data())
-    def test_whatever_text_comes(self, name: str, data: st.DataObject) -> None:
-        mutated = mutations(valid_octets(name)).map(lambda octets: octets.decode("latin-1"))
-        settle(PARSERS_OF_TEXT[name], data.draw(junk_texts | mutated))
-
     @given(junk_values)
     def test_whatever_is_said_to_be_a_key(self, value: Any) -> None:
         settle(parse_public_key, value)
@@ -457,7 +336,7 @@ class TestParsersNeverBreak:
 
     @given(st.data())
     def test_whatever_is_in_a_certificate(self, data: st.DataObject) -> None:
-        claims = Jwt.parse(valid_octets("certificate").decode()).claims
+        claims = Jwt.parse(World().person.certificate()).claims
         settle(Certificate.parse, jwt.sign(dump_junk(changed(data, claims)), SECRET))
 
     @given(st.data())
@@ -520,17 +399,6 @@ def changed(data: st.DataObject, value: Any) -> Any:
 def dump_junk(value: Any) -> bytes:
     """JSON with NaN and halves of surrogate pairs in it, if there are any."""
     return json.dumps(value).encode()
-
-
-@cache
-def fixed_key(curve: Curve, owner: str = "") -> EcdhKey:
-    """The same key pair for the same owner every time."""
-    return EcdhKey.generate(curve)
-
-
-def fixed_environment(owner: str) -> Environment:
-    """No time passes, and nothing is random."""
-    return Environment(lambda: START, bytes, lambda curve: fixed_key(curve, owner))
 
 
 # Exchanges

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Make the virtual environment .venv with this package installed in place. Does nothing, quickly,
-# when it is there and made from the same things.
+# Make a virtual environment with this package installed in place. Does nothing, quickly, when it is
+# there and made from the same things.
 #
-# usage: tools/environment.sh EXTRAS
-#   EXTRAS: extras of setup.cfg, separated by commas
+# usage: tools/environment.sh EXTRAS [FOLDER [CONSTRAINTS]]
+#   EXTRAS       extras of setup.cfg, separated by commas
+#   FOLDER       of the environment, .venv by default
+#   CONSTRAINTS  file of the versions that pip may take
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 readonly extras=$1
-readonly venv=.venv
+readonly venv=${2:-.venv}
+readonly constraints=${3:-}
 
 # Not the first python3 of PATH, which may be anybody's: Debian's, for which its packages are made.
 readonly python=/usr/bin/python3
@@ -21,7 +24,7 @@ fi
 # The interpreter and the folder are written all over a virtual environment: with another of either
 # it is made anew. Other requirements only need another run of pip.
 made_by() { "$python" -c 'import sys; print(sys.version)' && echo "$PWD"; }
-made_for() { sha256sum setup.cfg pyproject.toml && echo "$extras"; }
+made_for() { sha256sum setup.cfg pyproject.toml ${constraints:+"$constraints"} && echo "$extras"; }
 
 # One at a time, when several makes run in the same checkout.
 exec 9<setup.cfg
@@ -36,6 +39,6 @@ fi
 stamp=$venv/.made-for-${extras//,/-}
 if [ "$(cat "$stamp" 2>/dev/null)" != "$(made_for)" ]; then
     echo "==> Python packages: .[$extras]"
-    tools/pip-install.sh "$venv/bin/python" --editable ".[$extras]"
+    tools/pip-install.sh "$venv/bin/python" ${constraints:+--constraint "$constraints"} --editable ".[$extras]"
     made_for >"$stamp"
 fi

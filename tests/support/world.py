@@ -13,7 +13,7 @@ from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStore
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.interfaces import Environment
-from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
+from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
@@ -44,6 +44,17 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now
+
+
+@cache
+def fixed_key(curve: Curve, owner: str = "") -> EcdhKey:
+    """The same key pair for the same owner every time."""
+    return EcdhKey.generate(curve)
+
+
+def fixed_environment(owner: str) -> Environment:
+    """No time passes, and nothing is random."""
+    return Environment(lambda: START, bytes, lambda curve: fixed_key(curve, owner))
 
 
 @dataclass

@@ -1,0 +1,51 @@
+"""Every target of `make fuzz`, on some hundreds of inputs that are the same every time."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import fuzz
+from browserid_sasl.errors import BrowserIDError
+from fuzz.mutations import mutations
+from fuzz.target import Target
+from fuzz.targets import TARGETS
+
+FOLDER = Path(fuzz.__file__).parent
+INPUTS = 300
+
+each_target = pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+
+
+@each_target
+def test_only_errors_of_this_package_leave(target: Target) -> None:
+    seeds = list(target.seeds())
+    for octets in (*seeds, *islice(mutations(seeds, Random(target.name)), INPUTS)):
+        try:
+            target.check(octets)
+        except Exception as error:
+            error.add_note(f"of {octets!r}")
+            raise
+
+
+@each_target
+def test_a_target_takes_some_of_its_seeds(target: Target) -> None:
+    """Where none got through, mutations of them would not get far either."""
+    assert any(takes(target, octets) for octets in target.seeds())
+
+
+def takes(target: Target, octets: bytes) -> bool:
+    try:
+        target.read(octets)
+    except BrowserIDError:
+        return False
+    return True
+
+
+def test_no_area_is_left_out() -> None:
+    areas = [path.stem for path in FOLDER.glob("*.py") if "\nTARGETS" in path.read_text()]
+    found = {name.partition("-")[0] for name in TARGETS}
+    assert found == set(areas) - {"targets"}

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Run a command in a copy of this checkout inside Debian 13, which debootstrap makes once in a folder
+# outside of it. Only root may do that. .venv has to be there: its pip tells what it is configured
+# to, and the pip inside uses that too.
+#
+# usage: tools/debian13.sh COMMAND...
+#   DEBIAN13         the folder, by default browserid-sasl/debian13 in the user's cache
+#   DEBIAN13_MIRROR  the archive to use, by default the one that debootstrap prefers
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly root=${DEBIAN13:-${XDG_CACHE_HOME:-$HOME/.cache}/browserid-sasl/debian13}
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "debian13: run this as root: nobody else may make a system in a folder and enter it" >&2
+    exit 1
+fi
+
+packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' tools/debian13-packages.txt | paste -sd,; }
+
+# Made anew when the list of packages has changed, and never used when it is half made.
+make_system() {
+    [ "$(cat "$root/.packages" 2>/dev/null)" != "$(packages)" ] || return 0
+    echo "==> Debian 13 in $root"
+    rm -rf "$root"
+    mkdir -p "$root"
+    debootstrap --variant=minbase --include="$(packages)" trixie "$root" \
+        ${DEBIAN13_MIRROR:+"$DEBIAN13_MIRROR"} >"$root.log" 2>&1 || {
+        echo "debootstrap failed, and says why in $root.log: $(tail -n 1 "$root.log")" >&2
+        exit 1
+    }
+    packages >"$root/.packages"
+}
+
+# What is here, committed or not. The virtual environment of the last run stays.
+copy_sources() {
+    mkdir -p "$root/src"
+    find "$root/src" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
+    git ls-files -z --cached --others --exclude-standard | xargs -0 -I{} find {} -maxdepth 0 -print0 |
+        tar --create --null --files-from=- | tar --extract -C "$root/src"
+}
+
+# Whatever file of settings it is from, as the environment variables that mean the same.
+export_settings_of_pip() {
+    local name value
+    while IFS='=' read -r name value; do
+        name=${name#*.}
+        name=PIP_${name//-/_}
+        value=${value#\'}
+        export "${name^^}=${value%\'}"
+    done < <(.venv/bin/python -m pip config list)
+}
+
+# The files and folders that pip's settings name, and how names of hosts are looked up. The pages of
+# an index in a folder point to files beside it.
+files_to_share() {
+    { env | grep '^PIP_' || true; echo /etc/resolv.conf /etc/hosts; } | tr " ='" '\n' |
+        sed -n -E -e 's,^file://(/.*)/[^/]+/?$,\1,p' -e '\,^/,p' | sort -u | while read -r path; do
+            [ ! -e "$path" ] || echo "$path"
+        done
+}
+
+share() {
+    { env | grep '^PIP_' || true; echo /etc/resolv.conf /etc/hosts; } | tr " ='" '\n' |
+        sed -n -E 's,^(file://)?(/.*),\2,p' | sort -u | while read -r path; do
+            [ ! -e "$path" ] || echo "$path"
+        done
+}
+
+share() {
+    if [ -d "$1" ]; then mkdir -p "$root$1"; else mkdir -p "$(dirname "$root$1")" && touch "$root$1"; fi
+    mount --rbind "$1" "$root$1"
+}
+
+# In a mount and process namespace of its own: nothing stays mounted or running.
+enter() {
+    mount --make-rprivate /
+    share /dev
+    mount -t proc proc "$root/proc"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+    files_to_share | while read -r path; do share "$path"; done
+    export HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+    unset TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME
+    # shellcheck disable=SC2016  # it is the inner shell that expands these
+    exec chroot "$root" /bin/bash -c 'cd /src && exec "$@"' bash "$@"
+}
+
+if [ "${1:-}" = --inside ]; then
+    shift
+    enter "$@"
+fi
+make_system
+copy_sources
+export_settings_of_pip
+exec unshare --mount --pid --fork --kill-child "$PWD/tools/debian13.sh" --inside "$@"
