@@ -141,12 +141,20 @@ def change(
     return replace(listener, options=options)
 
 
+def is_in_place(listener: Listener) -> bool:
+    """Whether the file that was made for a socket is where it was made."""
+    try:
+        status = os.lstat(listener.path)
+    except OSError:
+        return False
+    return listener.file == (status.st_dev, status.st_ino)
+
+
 def remove(listener: Listener) -> None:
     """Close a socket, and remove its file if it is ours still and we may."""
     listener.socket.close()
-    with suppress(OSError):
-        status = os.lstat(listener.path)
-        if listener.file == (status.st_dev, status.st_ino):
+    if is_in_place(listener):
+        with suppress(OSError):
             os.unlink(listener.path)
 
 

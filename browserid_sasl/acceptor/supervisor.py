@@ -365,11 +365,14 @@ class Supervisor:
                 os.close(self._claims.pop(path))
         for path in named:
             try:
-                if path not in self._listeners:
+                old = self._listeners.get(path)
+                if old is None or not sockets.is_in_place(old):
                     self._bind(self._config, path, 0)
-                elif named[path] != self._listeners[path].options:
+                    if old is not None:
+                        old.socket.close()
+                elif named[path] != old.options:
                     self._listeners[path] = sockets.change(
-                        self._config, self._listeners[path], named[path], self._account
+                        self._config, old, named[path], self._account
                     )
             except ConfigurationError as error:
                 self._log(Priority.ERROR, str(error))
