@@ -14,7 +14,8 @@ PREFIX ?= /usr/local
 PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
 TEST_EXTRAS := adapters,idp,saml,test
-TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-test.txt plugin/debian-packages.txt)
+TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
+	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo fuzz tests tools $(wildcard *.py plugin)
 
 .PHONY: help demo test check format fuzz debian13 oldest bench install install-commands uninstall uninstall-commands \
@@ -23,8 +24,8 @@ SOURCES := browserid_sasl bench demo fuzz tests tools $(wildcard *.py plugin)
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' Makefile $(wildcard plugin/plugin.mk) | sort -u | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 14
 
-demo: ## an identity provider, one sign-in, logins, a replay and a forgery, live
-	@tools/debian-packages.sh tools/debian-base.txt
+demo: ## an identity provider, one sign-in, logins, a replay, a forgery, an unmodified server, live
+	@tools/debian-packages.sh tools/debian-base.txt tools/debian-demo.txt
 	@tools/environment.sh idp
 	@$(PYTHON) -m demo
 

@@ -1,4 +1,5 @@
-"""An identity provider, a sign-in, two logins, a replay, a forgery, a stranger, over real sockets.
+"""An identity provider, a sign-in, two logins, a replay, a forgery, a stranger, over real sockets;
+and a server and a client that are nobody's of this project.
 
 Everything runs in a temporary folder, as an empty home, and is gone at the end. Exits with status 1
 as soon as a step does not show what it has to.
@@ -12,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NoReturn
@@ -22,6 +24,7 @@ from browserid_sasl.jose import b64
 from demo.stage import (
     ENDING_SIGNALS,
     PATIENCE,
+    ROOT,
     Program,
     Stage,
     StepFailedError,
@@ -51,6 +54,24 @@ server_directory = "server"
 
 [idp]
 directory = "idp"
+"""
+LISTENER: Final = """
+[listeners."{socket}"]
+services = ["svn"]
+"""
+PLUGINS: Final = "plugins"
+SASL_CONFIGURATION: Final = """\
+mech_list: BROWSERID-AES128
+browserid_socket: {socket}
+browserid_audiences: svn/localhost
+"""
+SVNSERVE_CONFIGURATION: Final = f"""\
+[general]
+anon-access = none
+auth-access = write
+realm = {DOMAIN}
+[sasl]
+use-sasl = true
 """
 STRANGERS_CONFIGURATION: Final = """\
 [store]
@@ -92,6 +113,9 @@ class Demonstration:
         self._tamper(first, server, port)
         server.stop()
         self._refuse_stranger()
+        self._build_plugin()
+        self._start_services()
+        self._log_in_to_subversion()
 
     def _start_provider(self) -> Program:
         headline(f"1. An identity provider for {DOMAIN} starts")
@@ -204,6 +228,63 @@ class Demonstration:
         _show_connection(server)
         explain("Everybody can have a domain. Who may log in, the server has to be told.")
 
+    def _build_plugin(self) -> None:
+        headline("8. Subversion, as Debian has it, gets a plugin of 60 KB that holds no protocol")
+        agent = Path(sys.executable).with_name("browserid-agent")
+        folders = (f"BUILD={self._folder / PLUGINS}", f"PYTHON={sys.executable}", f"AGENT={agent}")
+        self._stage.run("make", "-s", "-C", str(ROOT / "plugin"), *folders)
+
+    def _start_services(self) -> None:
+        socket = self._folder / "acceptor"
+        self._append(LISTENER.format(socket=socket), CONFIGURATION_FILE)
+        acceptor = self._stage.start(
+            "acceptor", "browserid-acceptor", "--config", CONFIGURATION_FILE
+        )
+        acceptor.wait_for(": ready, ")
+        agent = self._stage.start("agent", "browserid-agent")
+        agent.wait_for("^listening on ")
+        explain("What decides about logins runs in one place, and so does what holds alice's key:")
+        for service in (acceptor, agent):
+            service.show()
+        self._acceptor = acceptor
+        (self._folder / "sasl").mkdir()
+        self._append(SASL_CONFIGURATION.format(socket=socket), "sasl/svn.conf")
+
+    def _log_in_to_subversion(self) -> None:
+        self._stage.run("svnadmin", "create", "repository")
+        (self._folder / "repository/conf/svnserve.conf").write_text(SVNSERVE_CONFIGURATION)
+        port = str(_free_port(3690))
+        listen = ("--listen-host", "localhost", "--listen-port", port)
+        self._stage.start("svnserve", "svnserve", "-d", "--foreground", *listen, "-r", ".")
+        _wait_until_it_listens(int(port))
+        explain("Subversion insists on some password. Nobody looks at it.")
+        svn = ("--non-interactive", "--no-auth-cache", "--password", "unused", "--username")
+        url = f"svn://localhost:{port}/repository"
+        make_folder = ("svn", "mkdir", *svn, ALICE, "-m", "Hello", f"{url}/hello")
+        self._stage.run(*make_folder)
+        self._acceptor.wait_for(rf"login succeeded: .* by=\w+ user=<{re.escape(ALICE)}>")
+        self._acceptor.show()
+        if not any(
+            " | alice | " in line for line in self._stage.run("svn", "log", *svn, ALICE, url)
+        ):
+            raise StepFailedError("the repository does not know who wrote to it")
+        self._acceptor.wait_for(" by=ticket ")
+        self._acceptor.show()
+        explain("The second login was by ticket again. Somebody who has not signed in:")
+        self._stage.run("svn", "log", *svn, f"bob@{DOMAIN}", url, status=1)
+
+
+def _wait_until_it_listens(port: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("localhost", port), PATIENCE).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    raise StepFailedError(f"nobody listens on port {port}")
+
 
 def _authority(provider: Program, domain: str, folder: str) -> str:
     """What tells other programs where a provider is that has just been started."""
@@ -255,13 +336,13 @@ def _present(message: str, port: int) -> None:
         raise StepFailedError("the server did not refuse")
 
 
-def _free_port() -> int:
-    for port in (PORT, 0):
+def _free_port(usual: int = PORT) -> int:
+    for port in (usual, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as taken:
                 found: int = taken.getsockname()[1]
         except OSError:
-            explain(f"Port {PORT} is taken by another program: using a free one instead.")
+            explain(f"Port {usual} is taken by another program: using a free one instead.")
         else:
             return found
     raise StepFailedError("there is no free port")
@@ -281,7 +362,13 @@ def main() -> int:
     try:
         with TemporaryDirectory(prefix="browserid-demo-") as name:
             folder = Path(name)
-            variables = {"BROWSERID_CONFIG": str(folder / CONFIGURATION_FILE)}
+            variables = {
+                "BROWSERID_CONFIG": str(folder / CONFIGURATION_FILE),
+                "XDG_RUNTIME_DIR": str(folder),
+                # Where libsasl2 looks, for Subversion.
+                "SASL_PATH": str(folder / PLUGINS),
+                "SASL_CONF_PATH": str(folder / "sasl"),
+            }
             with Stage(folder, variables) as stage:
                 Demonstration(folder, stage).run()
     except StepFailedError as error:

@@ -246,4 +246,5 @@ def _executable(command: tuple[str, ...]) -> list[str]:
     program, *arguments = command
     if program.startswith("./"):
         return [sys.executable, str(ROOT / program), *arguments]
-    return [os.path.join(os.path.dirname(sys.executable), program), *arguments]
+    beside = os.path.join(os.path.dirname(sys.executable), program)
+    return [beside if os.path.exists(beside) else program, *arguments]

@@ -60,6 +60,11 @@ def test_it_shows_every_step(tmp_path: Path) -> None:
     assert output.count("The server's verdict: NO") == 2
     assert "mallory@stranger.test may not log in to this service" in output
     assert "the server said: no-local-mapping" in output
+    unwrapped = re.sub(r"\s+(acceptor \|\s+)?", " ", output)
+    by = r"login succeeded: [^<]* by=(\w+) user=<alice@example\.test>"
+    assert re.findall(by, unwrapped) == ["certificate", "ticket"]
+    assert "r1 | alice | " in output
+    assert "Cannot negotiate authentication mechanism" in output
     assert list(tmp_path.iterdir()) == []
     assert processes_in(tmp_path) == []
 

@@ -69,7 +69,7 @@ def command(config_file: Path | None, background: bool, idle: float, path: Path 
     place = path or socket_path()
     if background:
         return _in_background(lambda ready: _serve(agent, place, ready))
-    return _serve(agent, place, lambda: None)
+    return _serve(agent, place, lambda: click.echo(f"listening on {place}", err=True))
 
 
 def _serve(agent: Agent, path: Path, ready: Ready) -> int:
