@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from browserid_sasl.config import Config, SamlAuthority, load
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.context import SecurityContext
 from browserid_sasl.gss.saml import ASSERTION_NAME
-from browserid_sasl.records import replace
 from tests.support.certificates import DAY, Issued, issue
 from tests.support.saml import ISSUER, MEMBER, MEMBER_NAME, assertion
 from tests.support.site import Site

@@ -7,7 +7,7 @@ more detail; this one shows that every level says what was wrong, and that nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import parse_public_key
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import replace
 from browserid_sasl.store import memory_acceptor
 from tests.support.exchanges import (
     acceptor_tickets,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -49,7 +49,6 @@ from browserid_sasl.jose.keys import (
     public_key_from,
 )
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import replace
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header

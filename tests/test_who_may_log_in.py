@@ -10,6 +10,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,6 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.records import replace
 from tests.support.refusal import refused
 from tests.support.sample_programs import Person
 from tests.support.site import Site

@@ -6,12 +6,13 @@ import os
 import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from browserid_sasl.config import Config
-from browserid_sasl.records import Record
 
 
-class Account(Record):
+@dataclass(frozen=True, slots=True)
+class Account:
     """Who the service runs as.
 
     :param name: of the account.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.acceptor.lines import escape
 from browserid_sasl.acceptor.requests import OUT_OF_BAND
-from browserid_sasl.records import Record, field
 
 
-class Failure(Record):
+@dataclass(frozen=True, slots=True)
+class Failure:
     """Why a login fails.
 
     :param temporary: whether it says nothing about the person: another attempt may succeed.
@@ -30,7 +31,8 @@ class Failure(Record):
     detail: str
 
 
-class Challenge(Record):
+@dataclass(frozen=True, slots=True)
+class Challenge:
     """A message for the person's program, to be answered.
 
     :param data: its octets.
@@ -46,7 +48,8 @@ class Challenge(Record):
         yield b64encode(self.data).decode() or ("=" if self.shows_nothing else "")
 
 
-class BindingWanted(Record):
+@dataclass(frozen=True, slots=True)
+class BindingWanted:
     """The channel's binding data is needed (version 1.3).
 
     :param type: the channel binding's type.
@@ -60,7 +63,8 @@ class BindingWanted(Record):
         yield f"channel_binding={escape(self.type)}"
 
 
-class Success(Record):
+@dataclass(frozen=True, slots=True)
+class Success:
     """The login has succeeded.
 
     :param user: the name of the person who has logged in.
@@ -101,7 +105,8 @@ class Success(Record):
             yield f"bid_prop.{escape(name)}={escape(value)}"
 
 
-class Refusal(Record):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """The login has failed.
 
     :param failure: why.

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from browserid_sasl.errors import BrowserIDError, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
-from browserid_sasl.records import Record
 
 
-class DocumentName(Record):
+@dataclass(frozen=True, slots=True)
+class DocumentName:
     """Which document it is.
 
     :param domain: who publishes it.

@@ -15,13 +15,13 @@ import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from browserid_sasl.acceptor.accounts import Account
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.records import Record, replace
 
 DEFAULT_PATH: Final = "/run/browserid/acceptor"
 BACKLOG: Final = 4096
@@ -34,7 +34,8 @@ _NOBODY: Final = 0o777
 _PAUSE: Final = 0.05
 
 
-class Listener(Record):
+@dataclass(frozen=True, slots=True)
+class Listener:
     """A socket that listens.
 
     :param path: where it is.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import struct
+from dataclasses import dataclass
 from typing import Final
-
-from browserid_sasl.records import Record
 
 _UCRED: Final = struct.Struct("iII")
 
 
-class Peer(Record):
+@dataclass(frozen=True, slots=True)
+class Peer:
     """A program as the kernel knows it.
 
     :param pid: its process when it connected.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.acceptor.lines import unescape
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
-from browserid_sasl.records import Record, field
 
 MAJOR_VERSION: Final = 1
 MAX_ID: Final = 0xFFFF_FFFF
@@ -25,7 +25,8 @@ _NOTHING: Final = "="
 _EMPTY: Final = ("", _NOTHING)
 
 
-class Version(Record):
+@dataclass(frozen=True, slots=True)
+class Version:
     """The client's word on what it speaks.
 
     :param minor: version below `MAJOR_VERSION`.
@@ -34,7 +35,8 @@ class Version(Record):
     minor: int
 
 
-class Begin(Record):
+@dataclass(frozen=True, slots=True)
+class Begin:
     """The beginning of a login.
 
     :param id: the client's number for it.
@@ -115,7 +117,8 @@ class Begin(Record):
                 yield name.removeprefix(prefix), value
 
 
-class Continue(Record):
+@dataclass(frozen=True, slots=True)
+class Continue:
     """A further message of the person's program.
 
     :param id: the login's number.
@@ -128,7 +131,8 @@ class Continue(Record):
     parameters: Mapping[str, str] = field(repr=False)
 
 
-class Cancel(Record):
+@dataclass(frozen=True, slots=True)
+class Cancel:
     """The login is given up.
 
     :param id: its number.
@@ -137,7 +141,8 @@ class Cancel(Record):
     id: int
 
 
-class Malformed(Record):
+@dataclass(frozen=True, slots=True)
+class Malformed:
     """A line about a login that cannot be read; the others are not affected.
 
     :param id: the login's number.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from browserid_sasl.acceptor import disk
@@ -19,7 +20,6 @@ from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.addresses import user_name
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
-from browserid_sasl.records import Record, replace
 from browserid_sasl.store.base import AcceptorStores
 
 MAX_SERVERS: Final = 64
@@ -43,7 +43,8 @@ _EVERY_MECHANISM: Final = {
 _PREFIX: Final = "browserid_"
 
 
-class Served(Record):
+@dataclass(frozen=True, slots=True)
+class Served:
     """A server, and what of its configuration matters outside of it.
 
     :param server: it.

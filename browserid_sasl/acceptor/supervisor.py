@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from browserid_sasl.acceptor import listeners as sockets
@@ -30,7 +31,6 @@ from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import READY, Worker, work
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import BrowserIDError, ConfigurationError
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.results import describe_surprise
 
 MAX_WORKERS: Final = 256

@@ -10,13 +10,13 @@ import os
 import stat
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from browserid_sasl.errors import Code, CredentialError
-from browserid_sasl.records import Record, field, replace
 
 _MAX_LENGTH: Final = 4096
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -24,7 +24,8 @@ _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class PasswordSource(Record):
+@dataclass(frozen=True, slots=True)
+class PasswordSource:
     """Where a password comes from: the terminal if there is neither a file nor a descriptor.
 
     :param file: whose first line it is.

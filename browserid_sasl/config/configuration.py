@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Final, cast
 
 from browserid_sasl.config import syntax
 from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_of, unknown
@@ -20,10 +21,10 @@ from browserid_sasl.config.sections import (
 )
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.records import Record, field, fields, replace
 
 
-class Config(Record):
+@dataclass(frozen=True, slots=True)
+class Config:
     """A whole configuration. Without arguments it is the defaults.
 
     :param authorities: by domain in lower case.
@@ -86,7 +87,7 @@ class Config(Record):
         # A text is a series of texts too; it gets the message of a value of the wrong type.
         value = entries if isinstance(entries, str) else list(entries)
         try:
-            allow = option.kind.read(value, None)
+            allow: Any = option.kind.read(value, None)
         except Unfit as unfit:
             raise not_allowed("allow", option, unfit, NOWHERE) from None
         gone = ("server.allow", "server.allow_file")
@@ -132,7 +133,8 @@ class Config(Record):
         return self
 
 
-class NamedSections(Record):
+@dataclass(frozen=True, slots=True)
+class NamedSections:
     """Sections of one kind, any number of them, each with a name of its own in quotes.
 
     :param of: their options.
@@ -160,8 +162,8 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     ),
 }
 
-SECTIONS: Final[dict[str, type[Record]]] = {
-    name: section
-    for name, declared in fields(Config).items()
-    if isinstance(section := declared.factory, type) and issubclass(section, Record)
+SECTIONS: Final[dict[str, type[Any]]] = {
+    declared.name: section
+    for declared in fields(Config)
+    if isinstance(section := cast(Any, declared.default_factory), type) and is_dataclass(section)
 }

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from browserid_sasl.config.syntax import Unfit, shown
-from browserid_sasl.records import Record
 
 _MAX_PATH: Final = 4096
 _MAX_ELEMENTS: Final = 1000
@@ -72,7 +72,8 @@ def _expect(value: object, wanted: type[_T]) -> _T:
     raise Unfit(f"has to be {_TYPE_NAMES[wanted]}, not {given}")
 
 
-class Flag(Record):
+@dataclass(frozen=True, slots=True)
+class Flag:
     """True or false."""
 
     allowed: str = "true or false"
@@ -90,7 +91,8 @@ class Flag(Record):
         return _expect(value, bool)
 
 
-class WholeNumber(Record):
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
     """An integer in a range.
 
     :param least: smallest value allowed.
@@ -127,7 +129,8 @@ class WholeNumber(Record):
         return number * self.scale
 
 
-class Choice(Record):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """One word of a few.
 
     :param words: the words.
@@ -153,7 +156,8 @@ class Choice(Record):
         return word
 
 
-class Text(Record):
+@dataclass(frozen=True, slots=True)
+class Text:
     """Text of a certain syntax.
 
     :param syntax: checks the text and returns its normal spelling, or raises `Unfit`.
@@ -185,7 +189,8 @@ class Text(Record):
         return self.syntax(text)
 
 
-class FilePath(Record):
+@dataclass(frozen=True, slots=True)
+class FilePath:
     """The path of a file or folder, which need not exist yet.
 
     :param absent: the word for no path at all, or None if there has to be one.
@@ -223,7 +228,8 @@ class FilePath(Record):
         return path if folder is None else folder / path
 
 
-class Listing(Record):
+@dataclass(frozen=True, slots=True)
+class Listing:
     """An array of different values of one kind.
 
     :param of: the kind of an element.

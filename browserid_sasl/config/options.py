@@ -1,4 +1,4 @@
-"""How an option is declared: once, as a field of its section's record.
+"""How an option is declared: once, as a field of its section's dataclass.
 
 The functions below return fields that carry an `Option`: its kind, its default and the
 sentence that documents it. Parsing, validation, the values given as text and the reference page
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,14 +18,15 @@ from browserid_sasl.config.home import in_home
 from browserid_sasl.config.kinds import Kind
 from browserid_sasl.config.syntax import Unfit, shown
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.records import Record, field, fields
 
 _NAME_LENGTH: Final = 64
+_OPTION: Final = "option"
 
 _Word = TypeVar("_Word", bound=str)
 
 
-class Option(Record):
+@dataclass(frozen=True, slots=True)
+class Option:
     """An option as declared.
 
     :param kind: its type.
@@ -82,19 +84,20 @@ SECTION_ITSELF: Final = ""
 """In place of an option: that a section which is one of several is there at all."""
 
 
-class Setting(Record):
+@dataclass(frozen=True, slots=True)
+class Setting:
     """An option's value as the program reads it, and where it was given."""
 
     value: object
     origin: Origin
 
 
-def options_of(section: type[Record]) -> Mapping[str, Option]:
+def options_of(section: type[Any]) -> Mapping[str, Option]:
     """A section's options by the name they have in the file, in the order of declaration."""
     result = {}
-    for name, declared in fields(section).items():
-        option: Option = declared.metadata
-        result[name.removesuffix(option.kind.suffix)] = option
+    for declared in fields(section):
+        option: Option = declared.metadata[_OPTION]
+        result[declared.name.removesuffix(option.kind.suffix)] = option
     return result
 
 
@@ -133,7 +136,7 @@ def unknown(
 
 def _declared(kind: Kind, default: object, doc: str, together: str = "") -> Any:
     option = Option(kind, doc, f"`{json.dumps(default)}`", together=together)
-    return field(default=kind.read(default, None), metadata=option)
+    return field(default=kind.read(default, None), metadata={_OPTION: option})
 
 
 def flag(default: bool, doc: str) -> bool:
@@ -198,5 +201,5 @@ def folder(user: Callable[[], Path], spelled: str, daemon: str, doc: str) -> Pat
 
     words = f'`"{spelled}"`, in a daemon `"{daemon}"`'
     option = Option(kinds.FilePath(), doc, words, daemon=for_daemon)
-    result: Path = field(default_factory=default, metadata=option)
+    result: Path = field(default_factory=default, metadata={_OPTION: option})
     return result

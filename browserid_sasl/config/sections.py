@@ -5,17 +5,15 @@ seconds. A `Path` is absolute. A class's docstring is the section's introduction
 option's sentence its documentation, on the reference page.
 """
 
-# The calls in the classes below return fields of records:
-
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from browserid_sasl.config import options, syntax
 from browserid_sasl.config.kinds import Text
 from browserid_sasl.identity.allow_list import EVERYONE
-from browserid_sasl.records import Record
 
 APPLICATION: Final = "browserid"
 
@@ -65,7 +63,8 @@ def _user_state() -> Path:
     return platformdirs.user_state_path(APPLICATION)
 
 
-class StoreConfig(Record):
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
     """Where keys, certificates, tickets, seen assertions and identity providers' documents are."""
 
     directory: Path = options.folder(
@@ -95,7 +94,8 @@ class StoreConfig(Record):
     )
 
 
-class ServerConfig(Record):
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
     """What a server accepts, and what it gives out."""
 
     allow: tuple[str, ...] = options.listing(
@@ -195,7 +195,8 @@ class ServerConfig(Record):
     )
 
 
-class ClientConfig(Record):
+@dataclass(frozen=True, slots=True)
+class ClientConfig:
     """How a client logs in."""
 
     identity: str = options.text(
@@ -244,7 +245,8 @@ class ClientConfig(Record):
     )
 
 
-class DiscoveryConfig(Record):
+@dataclass(frozen=True, slots=True)
+class DiscoveryConfig:
     """How identity providers' documents are fetched."""
 
     timeout_ms: int = options.seconds(
@@ -281,7 +283,8 @@ class DiscoveryConfig(Record):
     )
 
 
-class AuthorityOverride(Record):
+@dataclass(frozen=True, slots=True)
+class AuthorityOverride:
     """What is different about the identity provider of one domain, for closed networks and tests.
 
     The domain stands in the section's name and needs quotes for its dots:
@@ -301,7 +304,8 @@ class AuthorityOverride(Record):
     )
 
 
-class SamlAuthority(Record):
+@dataclass(frozen=True, slots=True)
+class SamlAuthority:
     """A SAML authority whose assertions are believed when they come in a person's certificate.
 
     Its entity identifier, which its assertions have as their issuer, stands in the section's name
@@ -316,7 +320,8 @@ class SamlAuthority(Record):
     )
 
 
-class AcceptorConfig(Record):
+@dataclass(frozen=True, slots=True)
+class AcceptorConfig:
     """The service `browserid-acceptor`, which accepts logins for the programs of this host."""
 
     user: str = options.text(
@@ -361,7 +366,8 @@ class AcceptorConfig(Record):
     )
 
 
-class ListenerConfig(Record):
+@dataclass(frozen=True, slots=True)
+class ListenerConfig:
     """A Unix socket of `browserid-acceptor`, and what it is for.
 
     Its absolute path stands in the section's name and needs quotes:
@@ -406,7 +412,8 @@ class ListenerConfig(Record):
     )
 
 
-class IdpConfig(Record):
+@dataclass(frozen=True, slots=True)
+class IdpConfig:
     """The identity provider that `browserid-idp` runs for one domain."""
 
     domain: str = options.text(

@@ -12,13 +12,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
 from browserid_sasl.discovery.public_addresses import Address, is_public
 from browserid_sasl.discovery.rooms import Room, no_room
 from browserid_sasl.errors import Code, DiscoveryError
-from browserid_sasl.records import Record, field
 
 Resolver = Callable[[str], Sequence[str]]
 """Names to addresses in text form. Raises OSError."""
@@ -28,7 +28,8 @@ Connector = Callable[[tuple[str, int], float], socket.socket]
 _NAMES: Final = 64
 
 
-class Deadline(Record):
+@dataclass(frozen=True, slots=True)
+class Deadline:
     """A moment by which everything has to be over.
 
     :param at: s on the monotonic clock.
@@ -62,7 +63,8 @@ def system_resolver(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-class Dialer(Record):
+@dataclass(frozen=True, slots=True)
+class Dialer:
     """Opens connections within a deadline.
 
     :param resolver: names to addresses.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
@@ -14,7 +15,6 @@ from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
 from browserid_sasl.pinned_files import read_pinned
-from browserid_sasl.records import replace
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 

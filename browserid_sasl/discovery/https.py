@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -19,7 +20,6 @@ from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.rooms import Room
 from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import Code, DiscoveryError
-from browserid_sasl.records import Record, field
 
 MAX_OVERHEAD: Final = 32_768
 """Octets that an answer may have besides its document: headers, and the framing of chunks."""
@@ -28,7 +28,8 @@ _HTTPS_PORT: Final = 443
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
 
 
-class Origin(Record):
+@dataclass(frozen=True, slots=True)
+class Origin:
     """A server to ask.
 
     :param url: ``https://host`` or ``https://host:port``.
@@ -51,7 +52,8 @@ class Origin(Record):
         return urlsplit(self.url).port or _HTTPS_PORT
 
 
-class Answer(Record):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """What the server answered.
 
     :param status: HTTP status code.
@@ -65,7 +67,8 @@ class Answer(Record):
     body: bytes = field(repr=False)
 
 
-class HttpsClient(Record):
+@dataclass(frozen=True, slots=True)
+class HttpsClient:
     """Makes requests. Safe for threads.
 
     :param timeout: s from the first look at the name to the last octet.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.forks import PerProcess
 from browserid_sasl.identity.fairness import party_of
-from browserid_sasl.records import Record
 
 PARTY_SHARE: Final = 4
 """A room for strangers is for this many parties at the least: one has no more than its share."""
@@ -60,7 +60,8 @@ class Room:
         return lambda: inside.leave(party)
 
 
-class Rooms(Record):
+@dataclass(frozen=True, slots=True)
+class Rooms:
     """Room for what looking up a document takes.
 
     :param documents: for fetching them.

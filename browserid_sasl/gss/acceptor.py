@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
@@ -32,14 +33,14 @@ from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import Record, field, replace
 from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, Admission, ReplayStore
 
 DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
 DEFAULT_RENEW_LIMIT_MS: Final = 7 * 24 * 3_600_000
 
 
-class AcceptorOptions(Record):
+@dataclass(frozen=True, slots=True)
+class AcceptorOptions:
     """An acceptor's policy.
 
     :param names: names it answers to; the first is its own.
@@ -58,7 +59,8 @@ class AcceptorOptions(Record):
     extra_round_trip: bool = False
 
 
-class ExchangeStores(Record):
+@dataclass(frozen=True, slots=True)
+class ExchangeStores:
     """What acceptors share.
 
     :param replay: the memory of assertions presented.
@@ -82,7 +84,8 @@ class ExchangeStores(Record):
         return inserted, inserted and self.tickets.put(ticket)
 
 
-class _Grant(Record):
+@dataclass(frozen=True, slots=True)
+class _Grant:
     """An assertion that verified, before anything about it is stored.
 
     :param claims: its payload.
@@ -109,7 +112,8 @@ class _Grant(Record):
     mutual: bool
 
 
-class _Seal(Record):
+@dataclass(frozen=True, slots=True)
+class _Seal:
     """How the response, or an error from here on, is signed.
 
     :param sign: makes the token.
@@ -557,7 +561,8 @@ class Acceptor:
         )
 
 
-class _Pending(Record):
+@dataclass(frozen=True, slots=True)
+class _Pending:
     """What the acceptor holds back until the proof of the extra round trip came.
 
     :param grant: the verified assertion.

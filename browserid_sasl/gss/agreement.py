@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from browserid_sasl.gss.mechanisms import Curve
-from browserid_sasl.records import Record
 
 
-class Point(Record):
+@dataclass(frozen=True, slots=True)
+class Point:
     """A public point as it came or as it goes; it need not be on any curve.
 
     :param x: big-endian; leading zero octets may be missing.

@@ -8,10 +8,10 @@ decision can be based on it.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.records import Record
 
 JWT_PREFIX: Final = "urn:ietf:params:gss:jwt"
 """Claims of the identity certificate; the claim's name follows after a space."""
@@ -20,7 +20,8 @@ SAML_CLAIM: Final = "saml"
 """The claim that carries a SAML assertion, whose attributes have names of their own."""
 
 
-class NameAttribute(Record):
+@dataclass(frozen=True, slots=True)
+class NameAttribute:
     """An attribute of an initiator.
 
     :param name: the URN and, after spaces, what identifies the attribute there.

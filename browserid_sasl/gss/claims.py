@@ -9,6 +9,7 @@ give equal octets.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
@@ -20,7 +21,6 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.verifier import Validity
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.records import Record, field
 
 MAX_OPTIONS: Final = 32
 MAX_BINDING: Final = 8192
@@ -46,7 +46,8 @@ class Option(Enum):
 _OPTIONS: Final = {option.value: option for option in Option}
 
 
-class KeyAgreement(Record):
+@dataclass(frozen=True, slots=True)
+class KeyAgreement:
     """An initiator's half of the key agreement.
 
     :param curve: the curve it names.
@@ -57,7 +58,8 @@ class KeyAgreement(Record):
     point: Point
 
 
-class InitiatorClaims(Record):
+@dataclass(frozen=True, slots=True)
+class InitiatorClaims:
     """The payload of an initiator's assertion.
 
     :param dialect: how it is spelled.
@@ -141,7 +143,8 @@ class InitiatorClaims(Record):
         return {"opts": asked} if asked else {}
 
 
-class IssuedTicket(Record):
+@dataclass(frozen=True, slots=True)
+class IssuedTicket:
     """The ticket in a response.
 
     :param tid: its identifier.
@@ -152,7 +155,8 @@ class IssuedTicket(Record):
     expires: int
 
 
-class ReportedError(Record):
+@dataclass(frozen=True, slots=True)
+class ReportedError:
     """The status in an error token (PROTOCOL.md section 4.4).
 
     :param major: `gss-maj` as it stands on the wire; that of a failure when it is not there.
@@ -173,7 +177,8 @@ class ReportedError(Record):
         return Code.UNKNOWN_ERROR_CODE if self.minor is None else Code.from_wire(self.minor)
 
 
-class Response(Record):
+@dataclass(frozen=True, slots=True)
+class Response:
     """The payload of an acceptor's response, or of its error token.
 
     :param expires: when the context expires, ms; None only in an error.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import TYPE_CHECKING, Any
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.mechanisms import Mechanism
 from browserid_sasl.gss.names import ServiceName, UserName
-from browserid_sasl.records import Record, field
 
 if TYPE_CHECKING:
     from browserid_sasl.gss.enctypes import Key
@@ -38,7 +38,8 @@ PROTECTION_FLAGS = (
 """What a context with key exchange offers (PROTOCOL.md section 5)."""
 
 
-class SecurityContext(Record):
+@dataclass(frozen=True, slots=True)
+class SecurityContext:
     """An established context.
 
     :param mechanism: its mechanism.

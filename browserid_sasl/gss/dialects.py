@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.records import Record
 
 
-class Dialect(Record):
+@dataclass(frozen=True, slots=True)
+class Dialect:
     """How a generation spells what both say.
 
     :param name: as the configuration has it.

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final, Protocol, TypeAlias
 
@@ -29,7 +30,6 @@ from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.records import Record
 
 Octets: TypeAlias = bytes | bytearray | memoryview
 
@@ -127,7 +127,8 @@ class SimplifiedProfile:
         return cipher.update(digest.finalize()[:BLOCK_SIZE])
 
 
-class Sha2Profile(Record):
+@dataclass(frozen=True, slots=True)
+class Sha2Profile:
     """RFC 8009: AES with SHA-2.
 
     :param hash: SHA-256 or SHA-384.
@@ -166,7 +167,8 @@ class Sha2Profile(Record):
 # The table
 
 
-class EncType(Record):
+@dataclass(frozen=True, slots=True)
+class EncType:
     """A row of the table of encryption types.
 
     :param number: assigned number, and last arc of the mechanism's OID.

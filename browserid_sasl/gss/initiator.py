@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,7 +50,6 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import Record, field
 from browserid_sasl.store.base import InitiatorTicket, InitiatorTicketStore
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class Mutual(Enum):
     REQUIRED = "required"
 
 
-class InitiatorOptions(Record):
+@dataclass(frozen=True, slots=True)
+class InitiatorOptions:
     """An initiator's policy.
 
     :param dialect: how to spell the assertion.
@@ -88,7 +89,8 @@ class InitiatorOptions(Record):
     transcript_binding: bool = False
 
 
-class _Offer(Record):
+@dataclass(frozen=True, slots=True)
+class _Offer:
     """What was sent and what is needed to read the answer.
 
     :param text: the backed assertion.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from browserid_sasl.gss.agreement import EphemeralKeySource
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.jose.jwt import SigningKey, VerificationKey
-from browserid_sasl.records import Record
 
 Clock = Callable[[], int]
 """The time in ms since the epoch."""
@@ -17,7 +17,8 @@ RandomSource = Callable[[int], bytes]
 """That many octets from a cryptographic generator."""
 
 
-class Environment(Record):
+@dataclass(frozen=True, slots=True)
+class Environment:
     """The time and randomness of a context.
 
     :param clock: the time.
@@ -63,7 +64,8 @@ class ServerTrust(Protocol):
         """
 
 
-class ServerCredential(Record):
+@dataclass(frozen=True, slots=True)
+class ServerCredential:
     """An acceptor's X.509 key (PROTOCOL.md section 4.3).
 
     :param key: signs responses; RSA or P-256.

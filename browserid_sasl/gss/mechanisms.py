@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.records import Record
 
 OID_PREFIX: Final = (1, 3, 6, 1, 4, 1, 5322, 24, 1)
 PLUS: Final = "-PLUS"
 
 
-class Curve(Record):
+@dataclass(frozen=True, slots=True)
+class Curve:
     """A curve for key agreement.
 
     :param name: as `crv` spells it.
@@ -27,7 +28,8 @@ P521: Final = Curve("P-521", 66)
 CURVES: Final = {curve.name: curve for curve in (P256, P521)}
 
 
-class Mechanism(Record):
+@dataclass(frozen=True, slots=True)
+class Mechanism:
     """A mechanism of the family.
 
     :param name: its SASL name, without ``-PLUS``.

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, IntFlag
 from struct import Struct
 from typing import Final, NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.enctypes import BLOCK_SIZE, OUTPUT_SLACK, Key, Octets, cut_pieces
-from browserid_sasl.records import Record, field
 
 _HEADER: Final = Struct(">HBBHHQ")
 _HEADER_SIZE: Final = _HEADER.size
@@ -87,7 +87,8 @@ class SequenceError(RemoteProtocolError):
         self.status = status
 
 
-class SequenceState(Record):
+@dataclass(frozen=True, slots=True)
+class SequenceState:
     """Where both directions have got to; what an exported context has to keep.
 
     :param send: number of the next token sent. 0 in this protocol's contexts; Kerberos contexts
@@ -154,7 +155,8 @@ class _Header(NamedTuple):
         return bool(self.flags & _SEALED)
 
 
-class Unwrapped(Record):
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
     """What a wrap token held.
 
     :param data: the message.

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
-from browserid_sasl.records import Record
 
 MAX_LENGTH: Final = 512
 HOST_SERVICE: Final = "host"
@@ -26,7 +26,8 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_.:-]+", re.ASCII)
 _SPECIFIC: Final = re.compile(r"[!-~]+", re.ASCII)
 
 
-class ServiceName(Record):
+@dataclass(frozen=True, slots=True)
+class ServiceName:
     """A service on a host: ``service/host`` or ``service/host/specific``.
 
     :param service: for example ``imap``.
@@ -78,7 +79,8 @@ class ServiceName(Record):
         return host_alias and claimed == ServiceName(HOST_SERVICE, self.host, self.specific)
 
 
-class UserName(Record):
+@dataclass(frozen=True, slots=True)
+class UserName:
     """A person.
 
     :param email: the address, its domain in lower case.

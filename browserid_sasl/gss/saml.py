@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 from xml.etree.ElementTree import ParseError, tostring
@@ -20,7 +21,6 @@ from defusedxml.ElementTree import fromstring
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.attributes import SAML_CLAIM, NameAttribute
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -77,7 +77,8 @@ def saml_attributes(
     return _surface(signed_assertion, authenticated=authenticated)
 
 
-class _Assertion(Record):
+@dataclass(frozen=True, slots=True)
+class _Assertion:
     """A parsed assertion.
 
     :param element: its root.

@@ -37,11 +37,11 @@ contexts ask it and hold no flags of their own. What an arrow sends is named in 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Generic, TypeVar
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.records import Record
 
 
 class Send(Enum):
@@ -102,7 +102,8 @@ StateT = TypeVar("StateT", bound=Enum)
 EventT = TypeVar("EventT", bound=Enum)
 
 
-class Transition(Record, Generic[StateT]):
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[StateT]):
     """An arrow of the diagram.
 
     :param to: the state it leads to.

@@ -6,16 +6,17 @@ in: everybody's domain may have one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.identity.addresses import domain_of
-from browserid_sasl.records import Record
 
 EVERYONE: Final = "*"
 """The entry that admits every address."""
 
 
-class AllowList(Record):
+@dataclass(frozen=True, slots=True)
+class AllowList:
     """Exact domains and addresses. There are no patterns, so that none can match too much.
 
     :param entries: domains in lower case, addresses with their domain in lower case, or

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.jwt import Jwt
-from browserid_sasl.records import Record, field
 
 MAX_LENGTH: Final = 65_536
 MAX_CERTIFICATES: Final = 10
 
 
-class BackedAssertion(Record):
+@dataclass(frozen=True, slots=True)
+class BackedAssertion:
     """A backed assertion taken apart; nothing in it is verified.
 
     :param text: its canonical spelling: ``cert~assertion``, or ``~assertion`` without any.

@@ -6,6 +6,7 @@ PROTOCOL.md section 1.3.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
@@ -14,13 +15,13 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt, SigningKey
 from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
-from browserid_sasl.records import Record
 
 _WHAT: Final = "the certificate"
 _REGISTERED: Final = frozenset({"iss", "iat", "exp", "nbf", "public-key", "principal", "sub"})
 
 
-class Certificate(Record):
+@dataclass(frozen=True, slots=True)
+class Certificate:
     """A parsed certificate. It proves nothing before its signature was verified.
 
     :param issuer: domain of the identity provider, in lower case.

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.identity.attempts import Attempts
 from browserid_sasl.identity.flights import Flights
 from browserid_sasl.identity.support import Document, parse_support_document
-from browserid_sasl.records import Record
 from browserid_sasl.store.base import AuthorityCache, CachedDocument
 
 MIN_LIFETIME_MS: Final = 5 * 60_000
@@ -25,7 +25,8 @@ RECENT_MS: Final = 5_000
 """For how long the last document used is used again without looking into the cache."""
 
 
-class FetchedDocument(Record):
+@dataclass(frozen=True, slots=True)
+class FetchedDocument:
     """A support document as it came.
 
     :param body: its octets.
@@ -48,7 +49,8 @@ class Fetcher(Protocol):
         """
 
 
-class _Recent(Record):
+@dataclass(frozen=True, slots=True)
+class _Recent:
     """The last document used: on a busy server it is the one that the next login needs.
 
     Not for long, because another process may have put a newer one into the cache; and not when this

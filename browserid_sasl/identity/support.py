@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,7 +12,6 @@ from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemotePr
 from browserid_sasl.identity.addresses import read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
-from browserid_sasl.records import Record
 
 MAX_KEYS: Final = 16
 _MAX_PATH: Final = 1024
@@ -21,7 +21,8 @@ _DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
 _WHAT: Final = "the support document"
 
 
-class SupportDocument(Record):
+@dataclass(frozen=True, slots=True)
+class SupportDocument:
     """A domain that certifies its own addresses.
 
     :param keys: its signing keys; any of them verifies.
@@ -36,7 +37,8 @@ class SupportDocument(Record):
     certify: str | None = None
 
 
-class Delegation(Record):
+@dataclass(frozen=True, slots=True)
+class Delegation:
     """A domain whose addresses another one certifies.
 
     :param authority: that domain, in lower case.
@@ -45,7 +47,8 @@ class Delegation(Record):
     authority: str
 
 
-class Disabled(Record):
+@dataclass(frozen=True, slots=True)
+class Disabled:
     """A domain that says it has no identity provider."""
 
 

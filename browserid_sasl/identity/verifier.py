@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.algorithms import is_legacy, too_short
-from browserid_sasl.records import Record
 
 if TYPE_CHECKING:
     from browserid_sasl.identity.authority import Authority
@@ -21,7 +21,8 @@ DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
 _CLOCK_REMEDY: Final = "compare the clocks of both machines"
 
 
-class Validity(Record):
+@dataclass(frozen=True, slots=True)
+class Validity:
     """When an assertion says it is valid; all in ms.
 
     :param expires: `exp`, or `iat` of a re-authentication that has no `exp`.
@@ -34,7 +35,8 @@ class Validity(Record):
     not_before: int | None = None
 
 
-class Verifier(Record):
+@dataclass(frozen=True, slots=True)
+class Verifier:
     """Checks times, certificates and signatures; the audience and bindings are checked before.
 
     :param authority: says which keys may sign for an address.

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import anyio
@@ -33,7 +34,6 @@ from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose.keys import Spelling
-from browserid_sasl.records import Record, field
 from browserid_sasl.store.base import system_clock
 
 WELL_KNOWN: Final = "/.well-known/browserid"
@@ -57,7 +57,8 @@ _SECURITY_HEADERS: Final = {
 _logger = logging.getLogger(__name__)
 
 
-class Settings(Record):
+@dataclass(frozen=True, slots=True)
+class Settings:
     """What the operator decides.
 
     :param certificate_life: ms a certificate lives at the most.

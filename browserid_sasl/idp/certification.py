@@ -6,6 +6,7 @@ seconds; docs/identity-provider.md describes it with all its answers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
@@ -20,7 +21,6 @@ from browserid_sasl.idp.weak_keys import check_strength
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
-from browserid_sasl.records import Record, field
 
 MAX_SIZE: Final = 16_384
 """Octets of a request at the most."""
@@ -28,7 +28,8 @@ MAX_SIZE: Final = 16_384
 _WHAT: Final = "the request"
 
 
-class Request(Record):
+@dataclass(frozen=True, slots=True)
+class Request:
     """A person's wish to have a key certified.
 
     :param email: the address, as it was spelled.

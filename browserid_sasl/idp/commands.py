@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -29,7 +30,6 @@ from browserid_sasl.idp.server import Listener, Terms
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
-from browserid_sasl.records import replace
 from browserid_sasl.store.base import system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -268,7 +268,7 @@ def serve(
     """
     if tls_key is not None and tls_certificate is None:
         raise click.UsageError("--tls-key needs --tls-certificate")
-    given = {
+    given: dict[str, Any] = {
         "listen": listen,
         "port": port,
         "tls_certificate": tls_certificate,

@@ -26,12 +26,12 @@ import ssl
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.clients import Proxies, network_of, plain_address
-from browserid_sasl.records import Record
 
 _AT_ONCE: Final = 64
 _HANDSHAKE_S: Final = 10
@@ -42,7 +42,8 @@ _SPARE_DESCRIPTORS: Final = 2 * _AT_ONCE
 _logger = logging.getLogger(__name__)
 
 
-class Capacity(Record):
+@dataclass(frozen=True, slots=True)
+class Capacity:
     """How many connections there may be.
 
     :param total: in all.

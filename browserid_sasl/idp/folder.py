@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,6 @@ from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
 from browserid_sasl.private_files import make_private_folder, require_private
-from browserid_sasl.records import Record
 
 _DATABASE: Final = "provider.sqlite"
 _KEYS: Final = "keys"
@@ -46,7 +46,8 @@ _PRIVATE: Final = (
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
 
 
-class Provider(Record):
+@dataclass(frozen=True, slots=True)
+class Provider:
     """An identity provider, ready to work.
 
     :param domain: whose addresses it certifies.
@@ -63,7 +64,8 @@ class Provider(Record):
     audit: AuditLog
 
 
-class Creation(Record):
+@dataclass(frozen=True, slots=True)
+class Creation:
     """What was made in a folder.
 
     :param provider: whether there was none before.

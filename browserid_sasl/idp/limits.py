@@ -9,17 +9,19 @@ Addresses without an account are counted too, or the answers would tell which th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from browserid_sasl.idp.clients import network_of
 from browserid_sasl.idp.database import Database, Failure
-from browserid_sasl.records import Record
 
 _FIRST_WAIT_MS = 1_000
 
 
-class Policy(Record):
+@dataclass(frozen=True, slots=True)
+class Policy:
     """How many failures are permitted.
 
     :param free: how many cost no wait.
@@ -37,7 +39,8 @@ class Policy(Record):
         return min(_FIRST_WAIT_MS << doublings, self.window)
 
 
-class Attempt(Record):
+@dataclass(frozen=True, slots=True)
+class Attempt:
     """Whether a sign-in may be tried.
 
     :param blocked: ms to wait before it may, 0 if it may now.

@@ -7,6 +7,7 @@ import signal
 import socket
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -19,14 +20,14 @@ from browserid_sasl.idp.connection import Connection
 from browserid_sasl.idp.door import Capacity, Door
 from browserid_sasl.idp.quiet import QuietHandler
 from browserid_sasl.idp.server_certificate import ServerCertificate
-from browserid_sasl.records import Record, field
 
 _SHUTDOWN_S: Final = 5
 _BACKLOG: Final = 512
 _TLS_BUFFER: Final = 16_384
 
 
-class Listener(Record):
+@dataclass(frozen=True, slots=True)
+class Listener:
     """Where to serve.
 
     :param host: IP address or name to listen on.
@@ -56,7 +57,8 @@ class Listener(Record):
             ) from None
 
 
-class Terms(Record):
+@dataclass(frozen=True, slots=True)
+class Terms:
     """Whom to serve, and as whom.
 
     :param certificate: what the server presents.

@@ -13,6 +13,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -32,7 +33,6 @@ from browserid_sasl.private_files import (
     read_private,
     write_atomically,
 )
-from browserid_sasl.records import Record, field, replace
 
 Algorithm = Literal["RS256", "ES256"]
 """What a provider's key can sign with."""
@@ -46,7 +46,8 @@ _GRACE_MS: Final = 300_000
 _MANIFEST: Final = "keys.json"
 
 
-class SigningKey(Record):
+@dataclass(frozen=True, slots=True)
+class SigningKey:
     """A key of the provider.
 
     :param name: of its file, without suffix: the start of its thumbprint.
@@ -70,7 +71,8 @@ class SigningKey(Record):
         return self.published_until is None or now < self.published_until
 
 
-class _Entry(Record):
+@dataclass(frozen=True, slots=True)
+class _Entry:
     """What the manifest has of a key, see `SigningKey`."""
 
     name: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,7 +26,6 @@ from browserid_sasl.private_files import (
     read_private,
     write_atomically,
 )
-from browserid_sasl.records import Record, field
 
 _AUTHORITY_LIFE: Final = timedelta(days=3650)
 _SERVER_LIFE: Final = timedelta(days=397)
@@ -36,7 +36,8 @@ _LOOPBACK: Final = ("127.0.0.1", "::1")
 _LOOPBACK_NETWORKS: Final = ("127.0.0.0/8", "::1/128")
 
 
-class Issuer(Record):
+@dataclass(frozen=True, slots=True)
+class Issuer:
     """An authority that signs.
 
     :param certificate: its own.

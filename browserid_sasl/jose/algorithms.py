@@ -6,13 +6,14 @@ the key that is trusted, never from the token: a token's header has to agree wit
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.records import Record
 
 
-class Algorithm(Record):
+@dataclass(frozen=True, slots=True)
+class Algorithm:
     """A signature algorithm.
 
     :param name: its name in a header's `alg`.

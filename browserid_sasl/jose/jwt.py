@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
@@ -11,7 +12,6 @@ from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.algorithms import Algorithm
-from browserid_sasl.records import Record, field
 
 MAX_LENGTH: Final = 65_536
 MAX_X5C: Final = 10
@@ -41,7 +41,8 @@ class SigningKey(Protocol):
         """The signature over `data`."""
 
 
-class Header(Record):
+@dataclass(frozen=True, slots=True)
+class Header:
     """A token's header.
 
     :param alg: the algorithm it claims, ``none`` when unsigned.
@@ -52,7 +53,8 @@ class Header(Record):
     x5c: tuple[bytes, ...] = ()
 
 
-class Jwt(Record):
+@dataclass(frozen=True, slots=True)
+class Jwt:
     """A parsed token. Nothing in it is to be believed before `verify` returned.
 
     :param header: its header.

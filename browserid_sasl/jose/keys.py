@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.algorithms import Algorithm, algorithm_for, bad_signature
-from browserid_sasl.records import Record, field
 
 Spelling = Literal["classic", "2012.08.15", "jwk"]
 """Which of the three spellings to write."""
@@ -35,7 +35,8 @@ _WHAT: Final = "the key"
 _DIGITS: Final = {10: re.compile("[0-9]+"), 16: re.compile("[0-9A-Fa-f]+")}
 
 
-class PublicKey(Record):
+@dataclass(frozen=True, slots=True)
+class PublicKey:
     """A public key and the one algorithm it verifies.
 
     :param algorithm: row of the algorithm table.
@@ -93,7 +94,8 @@ class PublicKey(Record):
         return hashlib.sha256(f"{{{text}}}".encode("ascii")).digest()
 
 
-class PrivateKey(Record):
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
     """A private key and the one algorithm it signs with.
 
     :param algorithm: row of the algorithm table.

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
-
-from browserid_sasl.records import Record, field
 
 MAX_VALUE: Final = 240
 """Characters of a value that are shown; the rest is counted."""
@@ -22,7 +21,8 @@ class Mood(Enum):
     BAD = "something is wrong"
 
 
-class Node(Record):
+@dataclass(frozen=True, slots=True)
+class Node:
     """A line, and the lines that belong under it.
 
     What is given is made harmless: control characters are escaped and long values cut.

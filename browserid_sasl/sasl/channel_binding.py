@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.records import Record, field
 
 TLS_UNIQUE: Final = "tls-unique"
 TLS_SERVER_END_POINT: Final = "tls-server-end-point"
 TLS_EXPORTER: Final = "tls-exporter"
 
 
-class ChannelBinding(Record):
+@dataclass(frozen=True, slots=True)
+class ChannelBinding:
     """What ties an authentication to the channel it runs in.
 
     :param type: its registered name.

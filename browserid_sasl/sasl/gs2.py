@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.records import Record
 
 MAX_LENGTH: Final = 2048
 
@@ -25,7 +25,8 @@ class BindingFlag(Enum):
     USED = "p"
 
 
-class Gs2Header(Record):
+@dataclass(frozen=True, slots=True)
+class Gs2Header:
     """A GS2 header.
 
     :param flag: what the client says about channel binding.

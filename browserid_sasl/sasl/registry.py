@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.mechanisms import PLUS, Mechanism, mechanism_by_name
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.gs2 import BindingFlag
 
 
-class Choice(Record):
+@dataclass(frozen=True, slots=True)
+class Choice:
     """A client's pick.
 
     :param mechanism: the mechanism.

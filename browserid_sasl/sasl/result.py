@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.gs2 import Gs2Header
 
 
-class Result(Record):
+@dataclass(frozen=True, slots=True)
+class Result:
     """A login.
 
     :param authzid: the identity to act as.

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from browserid_sasl.identity.fairness import surplus
-from browserid_sasl.records import Record, field
 
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
 #: the largest clock skew that a verifier may permit, and some.
 REPLAY_GRACE: Final = 600_000
 
-_NO_ATTRIBUTES: Final[Mapping[str, object]] = MappingProxyType({})
 
-
-class AcceptorTicket(Record):
+@dataclass(frozen=True, slots=True)
+class AcceptorTicket:
     """What an acceptor remembers of an authenticated initiator (PROTOCOL.md section 5.2).
 
     :param tid: identifier: base64url SHA-256 of the backed assertion text it was issued for.
@@ -51,10 +49,11 @@ class AcceptorTicket(Record):
     renew_until: int
     mutual: bool = False
     renewed: bool = False
-    attributes: Mapping[str, object] = _NO_ATTRIBUTES
+    attributes: Mapping[str, object] = field(default_factory=dict)
 
 
-class InitiatorTicket(Record):
+@dataclass(frozen=True, slots=True)
+class InitiatorTicket:
     """What an initiator keeps to authenticate again without its key (PROTOCOL.md section 5.2).
 
     :param identity: the user's e-mail address.
@@ -81,7 +80,8 @@ class InitiatorTicket(Record):
     renewed: bool = False
 
 
-class IdentityRecord(Record):
+@dataclass(frozen=True, slots=True)
+class IdentityRecord:
     """A person's key and the certificate an identity provider gave it.
 
     :param identity: e-mail address.
@@ -96,7 +96,8 @@ class IdentityRecord(Record):
     expires: int
 
 
-class CachedDocument(Record):
+@dataclass(frozen=True, slots=True)
+class CachedDocument:
     """An identity provider's support document as fetched (PROTOCOL.md section 2).
 
     :param body: the JSON octets.
@@ -230,7 +231,8 @@ def too_many_documents(domains: Sequence[str], most: int) -> list[str]:
     return surplus(((entry, entry.rpartition("=")[2]) for entry in domains), most)
 
 
-class AcceptorStores(Record):
+@dataclass(frozen=True, slots=True)
+class AcceptorStores:
     """What an acceptor needs to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.
@@ -244,7 +246,8 @@ class AcceptorStores(Record):
     admission: Admission | None = None
 
 
-class InitiatorStores(Record):
+@dataclass(frozen=True, slots=True)
+class InitiatorStores:
     """What an initiator, and the agent that signs for it, need to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.

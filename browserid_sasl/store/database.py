@@ -38,6 +38,7 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -49,7 +50,6 @@ from browserid_sasl.private_files import (
     make_folders,
     require_private,
 )
-from browserid_sasl.records import Record
 from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside, frames_left, turn
 
 Row = tuple[Any, ...]
@@ -79,7 +79,8 @@ _opening = threading.RLock()
 _databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
 
 
-class Schema(Record):
+@dataclass(frozen=True, slots=True)
+class Schema:
     """What is in a file.
 
     :param noun: what to call the file in a message, for example ``acceptor store``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,6 @@ from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import Client
 from browserid_sasl.config import AuthorityOverride, ListenerConfig, ServerConfig, StoreConfig
 from browserid_sasl.errors import Code, DiscoveryError
-from browserid_sasl.records import replace
 from tests.support.sample_programs import Person
 from tests.support.services import AES128
 from tests.support.site import DOMAIN, Site

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,6 @@ from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE
 from browserid_sasl.cli.bidtool import main
 from browserid_sasl.gss.acceptor import ExchangeStores
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.records import replace
 from browserid_sasl.store.base import CachedDocument, system_clock
 from tests.support import vectors
 from tests.support.world import ALICE, HOUR, World, exchange, key, support_document

@@ -7,6 +7,7 @@ import pickle
 import stat
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 from browserid_sasl.config import AuthorityOverride, Config, files, load, trusted
 from browserid_sasl.config.options import Origin
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.records import replace
 
 FILE = Path("/etc/example/browserid.toml")
 ROOT = Path(__file__).resolve().parents[2]

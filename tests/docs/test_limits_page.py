@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,6 @@ from browserid_sasl.api import Client
 from browserid_sasl.cli.browserid import login
 from browserid_sasl.config import AuthorityOverride, Config
 from browserid_sasl.idp.signing_keys import Algorithm
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.store.memory import memory_initiator
 from tests.support.provider import PASSWORD, RunningProvider, running_provider

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -22,7 +23,6 @@ from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.algorithms import algorithm_for
 from browserid_sasl.jose.keys import PrivateKey, PublicKey, Spelling
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import replace
 from browserid_sasl.store.base import AcceptorTicket
 from tests.support.exchanges import (
     acceptor_tickets,

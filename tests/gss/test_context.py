@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,6 @@ from browserid_sasl.gss.message import MessageProtection, SequenceState
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import replace
 from tests.support import vectors
 from tests.support.world import ALICE, IMAP, START, World, exchange
 

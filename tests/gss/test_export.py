@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,6 @@ from browserid_sasl.gss.mechanisms import mechanism_by_name
 from browserid_sasl.gss.message import SequenceError, SequenceState
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.records import replace
 from tests.support.refusal import refused
 from tests.support.world import AES128, ALICE, IMAP, START
 

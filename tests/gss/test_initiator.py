@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,6 @@ from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import SigningKey
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.records import replace
 from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (
     acceptor_tickets,

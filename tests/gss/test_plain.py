@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from browserid_sasl import Client, Server
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.plain import PlainAcceptor, PlainInitiator
-from browserid_sasl.records import replace
 from tests.support.site import Site
 from tests.support.world import ALICE
 

@@ -10,12 +10,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from browserid_sasl import Client, api
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.services import (
     AES128,

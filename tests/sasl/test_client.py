@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from browserid_sasl.errors import Code, LocalProtocolError, PeerRefusedError, RemoteProtocolError
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.jose import b64, jwt
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.gs2 import BindingFlag

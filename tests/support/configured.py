@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from browserid_sasl.api import client as client_module
 from browserid_sasl.api import server as server_module
 from browserid_sasl.config import Config, load
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.records import replace
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism

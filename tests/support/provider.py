@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
@@ -24,7 +24,6 @@ from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener, Terms, make_server, url_of
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
-from browserid_sasl.records import replace
 
 DOMAIN = "example.test"
 ALICE = f"alice@{DOMAIN}"

@@ -14,7 +14,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,7 +28,6 @@ from browserid_sasl.gss.initiator import InitiatorOptions, Mutual
 from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import MECHANISMS, Curve, Mechanism, mechanism_by_name
 from browserid_sasl.jose import b64
-from browserid_sasl.records import replace
 from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (
     root,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from browserid_sasl.config import AuthorityOverride, Config, ServerConfig, StoreConfig
 from browserid_sasl.identity import certificate
 from browserid_sasl.jose.keys import PrivateKey
-from browserid_sasl.records import replace
 from browserid_sasl.store import open_initiator
 from browserid_sasl.store.base import IdentityRecord
 from tests.support.world import ALICE, HOUR, key, support_document

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from browserid_sasl.api import Client
 from browserid_sasl.config import Config, candidate_files, load
-from browserid_sasl.records import replace
 
 _MOST_KEPT: Final = 64
 

@@ -8,9 +8,9 @@ has the type ``sasl-sample`` alone, later versions have the other two.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.channel_binding import TLS_SERVER_END_POINT, TLS_UNIQUE
 
 SASL_SAMPLE: Final = "sasl-sample"
@@ -22,7 +22,8 @@ STAND_INS: Final[Mapping[str, bytes]] = {
 }
 
 
-class BindingFlag(Record):
+@dataclass(frozen=True, slots=True)
+class BindingFlag:
     """One of the flags ``-c -C -d -D``.
 
     :param type: the type of channel binding it asks for.

@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -25,14 +26,14 @@ from browserid_sasl.cli.sample.python_sasl import PythonSasl
 from browserid_sasl.cli.sample.tls import channel_bindings, client_context
 from browserid_sasl.config.sections import Dialect, Mutual
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 
 _NATIVE: Final = "native"
 _PYTHON_SASL: Final = "python-sasl"
 
 
-class Settings(Record):
+@dataclass(frozen=True, slots=True)
+class Settings:
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import NoReturn
 
 from browserid_sasl.api import Server
@@ -21,12 +22,12 @@ from browserid_sasl.cli.sample.framing import (
 from browserid_sasl.cli.sample.listening import Stream
 from browserid_sasl.cli.sample.outcome import describe, describe_attributes
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism
 
 
-class Service(Record):
+@dataclass(frozen=True, slots=True)
+class Service:
     """What is the same for all connections of a server.
 
     :param server: knows the mechanisms and verifies.

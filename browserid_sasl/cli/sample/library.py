@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from browserid_sasl.api import Client
 from browserid_sasl.cli.sample.outcome import describe, describe_attributes
 from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.gss.attributes import jwt_attributes
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 
 
-class Wishes(Record):
+@dataclass(frozen=True, slots=True)
+class Wishes:
     """What the person at the command line wants of a login.
 
     :param mechanism: the only one to use, None for the best that the server offers.
@@ -92,7 +93,8 @@ class NativeLibrary:
         return _NativeExchange(mechanism), mechanism.step(None)
 
 
-class _NativeExchange(Record):
+@dataclass(frozen=True, slots=True)
+class _NativeExchange:
     mechanism: ClientMechanism
 
     @property

@@ -8,10 +8,10 @@ import ssl
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.cli.sample.console import Console
-from browserid_sasl.records import Record
 
 EVERYWHERE: Final = "*"
 """Stands for all addresses of the host."""
@@ -21,7 +21,8 @@ _CLOSE_TIME: Final = 1.0
 _RETRY_TIME: Final = 0.5
 
 
-class Limits(Record):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """How much the server lets its clients take.
 
     :param connections: conversations at one time; further clients wait in the backlog.

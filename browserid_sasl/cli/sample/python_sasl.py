@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from browserid_sasl.cli.sample.library import Exchange, LibraryError, Wishes
 from browserid_sasl.config.files import VARIABLE
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.records import Record
 
 _NO_MECHANISM: Final = "-4"
 """SASL_NOMECH of sasl.h."""
@@ -45,7 +45,8 @@ class SaslClient(Protocol):
         """Why the last call failed."""
 
 
-class PythonSasl(Record):
+@dataclass(frozen=True, slots=True)
+class PythonSasl:
     """A `SaslLibrary`.
 
     :param client: `sasl.Client`.
@@ -102,7 +103,8 @@ class PythonSasl(Record):
         return attributes | ({"username": self.identity} if self.identity else {})
 
 
-class _PythonSaslExchange(Record):
+@dataclass(frozen=True, slots=True)
+class _PythonSaslExchange:
     client: SaslClient
     name: str
 

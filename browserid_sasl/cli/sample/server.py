@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,13 +32,13 @@ from browserid_sasl.config import Config, load
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.gss.mechanisms import mechanism_by_name
 from browserid_sasl.identity.allow_list import EVERYONE
-from browserid_sasl.records import Record
 
 _GRACE: Final = 3.0
 _EVERYBODY: Final = "everybody may log in, of any domain: --allow names those who may"
 
 
-class Settings(Record):
+@dataclass(frozen=True, slots=True)
+class Settings:
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.

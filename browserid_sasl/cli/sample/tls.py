@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from browserid_sasl.errors import ConfigurationError, LocalProtocolError
-from browserid_sasl.records import Record
 from browserid_sasl.sasl.channel_binding import (
     TLS_SERVER_END_POINT,
     TLS_UNIQUE,
@@ -22,7 +22,8 @@ _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3
 _HAVE_TLS_UNIQUE: Final = frozenset({"TLSv1.2"})
 
 
-class ServerTls(Record):
+@dataclass(frozen=True, slots=True)
+class ServerTls:
     """A server's TLS settings.
 
     :param context: for its connections.
