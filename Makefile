@@ -44,10 +44,18 @@ format: test-environment ## put the sources into the form that check wants
 
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?=
+FUZZ_BUILD ?= build/fuzz
 
 fuzz: test-environment ## look for inputs that break a parser, FUZZ_SECONDS=30 for each target
 	@tools/environment.sh $(TEST_EXTRAS),fuzz
+	@$(MAKE) --no-print-directory $(FUZZ_BUILD)/wire
+	@set -- $$(($(FUZZ_SECONDS) * 5000)) $$RANDOM; echo "wire: $$1 inputs, number $$2"; $(FUZZ_BUILD)/wire $$@
 	@$(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+$(FUZZ_BUILD)/wire: fuzz/wire.c plugin/wire.c plugin/wire.h
+	@mkdir -p $(FUZZ_BUILD)
+	@$(CC) -std=gnu11 -Wall -Wextra -Werror -O1 -g -fsanitize=address,undefined \
+		-fno-sanitize-recover=all -o $@ fuzz/wire.c plugin/wire.c
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
 PEER_TESTS := tests/plugin tests/guides tests/acceptor/test_contrib.py tests/acceptor/test_prosody.py \

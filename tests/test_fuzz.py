@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -43,6 +44,17 @@ def takes(target: Target, octets: bytes) -> bool:
     except BrowserIDError:
         return False
     return True
+
+
+def test_the_lines_of_the_plugin(tmp_path: Path) -> None:
+    """plugin/wire.c, with the compiler's sanitizers."""
+    program = tmp_path / "wire"
+    make = ("make", "--no-print-directory", f"FUZZ_BUILD={tmp_path}", str(program))
+    for command in (make, (str(program), "5000", "1")):
+        done = subprocess.run(
+            command, cwd=FOLDER.parent, capture_output=True, text=True, check=False, timeout=100
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_no_area_is_left_out() -> None:
