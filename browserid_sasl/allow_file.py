@@ -41,7 +41,7 @@ class AllowFile:
     def read(self) -> AllowList:
         """What is in the file now.
 
-        :raises ConfigurationError: when the file can not be read or has a line that is no entry.
+        :raises ConfigurationError: when the file cannot be read or has a line that is no entry.
             What it had before does not count any more.
         """
         # Before it is read: what changes meanwhile is seen to have changed the next time.

@@ -176,7 +176,7 @@ _BY_WIRE: Final = dict.fromkeys(range(48, 62), Code.CACHE_ERROR) | {
 
 
 class BrowserIDError(Exception):
-    """Anything this package refuses, or can not do.
+    """Anything this package refuses, or cannot do.
 
     :param code: the reason, as it would be sent to the other side.
     :param message: one sentence on what was wrong. Never holds a secret.
@@ -243,7 +243,7 @@ class DiscoveryError(BrowserIDError):
 
 
 class StoreError(BrowserIDError):
-    """A replay, ticket, key or authority store can not be read or written."""
+    """A replay, ticket, key or authority store cannot be read or written."""
 
 
 class DamagedStoreError(StoreError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def not_installed(extra: str, missing: ModuleNotFoundError) -> tuple[str, str]:
-    """What to say when a part can not be used for want of a package.
+    """What to say when a part cannot be used for want of a package.
 
     :param extra: the part's name.
     :param missing: what importing it raised.

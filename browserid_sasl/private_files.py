@@ -18,7 +18,7 @@ _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 def make_folders(path: Path) -> None:
     """Make a folder, and those above it, unless they are there; what is made is private.
 
-    :raises OSError: one can not be made.
+    :raises OSError: one cannot be made.
     """
     for folder in (*reversed(path.parents), path):
         if not folder.is_dir():
@@ -28,7 +28,7 @@ def make_folders(path: Path) -> None:
 def make_private_folder(path: Path) -> None:
     """Make a folder like `make_folders`; if it is there, others lose access to it.
 
-    :raises OSError: it can not be made, or belongs to another user.
+    :raises OSError: it cannot be made, or belongs to another user.
     """
     make_folders(path)
     path.chmod(PRIVATE_FOLDER)
@@ -58,7 +58,7 @@ def require_private(path: Path, status: os.stat_result, mode: str) -> None:
 def read_private(path: Path) -> bytes:
     """What is in a file that only its owner can read.
 
-    :raises OSError: it can not be read.
+    :raises OSError: it cannot be read.
     :raises StoreError: cache-error: others have access to it, or it is another user's.
     """
     with path.open("rb") as file:
@@ -69,7 +69,7 @@ def read_private(path: Path) -> bytes:
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
     """Put a file in place at once; it is on the disk when this returns.
 
-    :raises OSError: it can not be written; what was there before is still there.
+    :raises OSError: it cannot be written; what was there before is still there.
     """
     import tempfile  # noqa: PLC0415 - services that only keep stores do without
 
@@ -90,7 +90,7 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
 def create_private(path: Path) -> None:
     """Make an empty file unless there is one.
 
-    :raises OSError: it can not be made.
+    :raises OSError: it cannot be made.
     """
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
 
@@ -98,7 +98,7 @@ def create_private(path: Path) -> None:
 def flush_folder(path: Path) -> None:
     """Have what is in a folder, as a list of names, on the disk.
 
-    :raises OSError: it can not be done.
+    :raises OSError: it cannot be done.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -32,7 +32,7 @@ _END: Final = b"-----END CERTIFICATE-----"
 
 
 class CertificateFileError(ConfigurationError):
-    """A file of certificates, or of a key, can not be used.
+    """A file of certificates, or of a key, cannot be used.
 
     :param code: cert-file-unreadable or key-file-unreadable.
     """
@@ -77,7 +77,7 @@ def load_server_credential(certificate: Path | str, key: Path | str) -> ServerCr
 
     :param certificate: a PEM file, the server's own certificate first, then those of the
         authorities between it and the trust anchor.
-    :param key: a PEM file, not encrypted, that others can not read.
+    :param key: a PEM file, not encrypted, that others cannot read.
     :raises ConfigurationError: cert-file-unreadable, key-file-unreadable.
     """
     certificate, key = Path(certificate), Path(key)
@@ -176,7 +176,7 @@ def _to_der(certificate: x509.Certificate) -> bytes:
 def _unreadable(code: Code, file: Path, error: OSError) -> CertificateFileError:
     return CertificateFileError(
         code,
-        f"it can not be read: {error.strerror}",
+        f"it cannot be read: {error.strerror}",
         "name one that this program's user may read",
         file=file,
     )
@@ -185,7 +185,7 @@ def _unreadable(code: Code, file: Path, error: OSError) -> CertificateFileError:
 def _bad_certificate(file: Path, why: str, remedy: str) -> CertificateFileError:
     return CertificateFileError(
         Code.CERT_FILE_UNREADABLE,
-        f"the file of certificates can not be used: {why}",
+        f"the file of certificates cannot be used: {why}",
         remedy,
         file=file,
     )
@@ -193,7 +193,7 @@ def _bad_certificate(file: Path, why: str, remedy: str) -> CertificateFileError:
 
 def _bad_key(file: Path, why: str, remedy: str) -> CertificateFileError:
     return CertificateFileError(
-        Code.KEY_FILE_UNREADABLE, f"the file of the key can not be used: {why}", remedy, file=file
+        Code.KEY_FILE_UNREADABLE, f"the file of the key cannot be used: {why}", remedy, file=file
     )
 
 

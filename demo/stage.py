@@ -122,7 +122,7 @@ class Stage:
     When it is left, all of them are stopped.
 
     :param folder: empty.
-    :param environment: variables that they get besides those they can not do without.
+    :param environment: variables that they get besides those they cannot do without.
     """
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:

@@ -273,7 +273,7 @@ class TestAFileOfPeople:
                 by_sasl(server, client(config, email))
             assert (caught.value.file, caught.value.line) == (str(people), 2)
         people.unlink()
-        with pytest.raises(ConfigurationError, match="can not be read"):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
             by_sasl(server, client(config, ALICE))
 
     def test_is_looked_at_when_the_server_is_made(self, config: Config, people: Path) -> None:

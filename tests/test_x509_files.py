@@ -245,7 +245,7 @@ class TestServerCredential:
 
             # Root may read everything, so somebody else tries.
             said = in_child(load, user=NOBODY if os.geteuid() == 0 else None)
-        assert said.startswith(f"{key}: it can not be read: Permission denied: ")
+        assert said.startswith(f"{key}: it cannot be read: Permission denied: ")
 
     def test_a_chain_that_is_too_long(self, files: Files) -> None:
         chain = [SERVER]

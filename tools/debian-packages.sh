@@ -28,7 +28,7 @@ refuse_to_start_daemons() {
     chmod 755 "$guard"
 }
 
-# The lists of packages are fetched only if apt can not do without: there are none, or they are old.
+# The lists of packages are fetched only if apt cannot do without: there are none, or they are old.
 install_packages() {
     apt --simulate install --no-install-recommends "$@" || apt update || return
     apt install -y --no-install-recommends "$@" && return

@@ -67,8 +67,8 @@ def sign_in(
     :returns: what is stored now. Its address is spelled as the provider spells it.
     :raises CredentialError: the provider refuses, has no such endpoint, or gives something else
         than the certificate asked for.
-    :raises DiscoveryError: the provider can not be reached, or its document is not usable.
-    :raises StoreError: the key can not be kept.
+    :raises DiscoveryError: the provider cannot be reached, or its document is not usable.
+    :raises StoreError: the key cannot be kept.
     """
     domain = domain_of(identity)
     if domain is None:

@@ -23,7 +23,7 @@ class Allowed:
 
     :param config: the configuration.
     :param said: whether the program has given `allow`, so that an empty one means nobody.
-    :raises ConfigurationError: when `allow_file` can not be put to use.
+    :raises ConfigurationError: when `allow_file` cannot be put to use.
     """
 
     def __init__(self, config: Config, *, said: bool = False) -> None:
@@ -47,7 +47,7 @@ class Allowed:
         :param address: an e-mail address, which need not be proven yet.
         :raises RemoteProtocolError: no-local-mapping.
         :raises ConfigurationError: no-local-mapping when the configuration does not say who may
-            log in; invalid-parameter when `allow_file` can not be read.
+            log in; invalid-parameter when `allow_file` cannot be read.
         """
         # The file first: while nobody knows what it says, nobody is admitted, not even by `allow`.
         admitted = self._file is not None and self._file.read().admits(address)

@@ -36,7 +36,7 @@ class Client:
     :param identity: the e-mail address to log in as, or its local part where only one that is
         signed in has it; the configured or only one when empty.
     :param credentials: who signs; the keys of this user when None.
-    :raises ConfigurationError: when an option can not be put to use.
+    :raises ConfigurationError: when an option cannot be put to use.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Client:
 def initiator_stores(config: Config) -> InitiatorStores:
     """A person's keys and tickets, where the configuration says.
 
-    :raises StoreError: when they can not be opened.
+    :raises StoreError: when they cannot be opened.
     :raises ConfigurationError: the same, for want of a home folder.
     """
     if config.store.backend == "memory":

@@ -49,7 +49,7 @@ class Server:
     :param stores: what to remember logins in, for servers that share it; where the configuration
         says when None.
     :param authority: whose certificates to believe, likewise.
-    :raises ConfigurationError: when an option can not be put to use.
+    :raises ConfigurationError: when an option cannot be put to use.
     """
 
     def __init__(
@@ -167,8 +167,8 @@ class Server:
         configuration has for its issuer has signed it, and it is in force.
 
         :param context: of a login to this server: `Result.context`, or `PlainAcceptor.context`.
-        :raises RemoteProtocolError: unknown-attribute when the SAML assertion can not be read.
-        :raises ConfigurationError: when a section of `saml` can not be put to use.
+        :raises RemoteProtocolError: unknown-attribute when the SAML assertion cannot be read.
+        :raises ConfigurationError: when a section of `saml` cannot be put to use.
         """
         from browserid_sasl.gss.attributes import jwt_attributes  # noqa: PLC0415
         from browserid_sasl.gss.saml import saml_attributes  # noqa: PLC0415
@@ -206,7 +206,7 @@ def _own_hostname() -> str:
 def acceptor_stores(config: Config) -> AcceptorStores:
     """What a server remembers, where the configuration says.
 
-    :raises StoreError: when it can not be opened.
+    :raises StoreError: when it cannot be opened.
     :raises ConfigurationError: the same, for want of a home folder.
     """
     grace = max(REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)

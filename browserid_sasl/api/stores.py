@@ -17,7 +17,7 @@ def server_stores(config: Config) -> AcceptorStores:
     """The stores of the servers of this machine.
 
     :raises ConfigurationError: they are in the servers' memory.
-    :raises StoreError: they can not be opened.
+    :raises StoreError: they cannot be opened.
     """
     _check_backend(config)
     return acceptor_stores(config)
@@ -27,7 +27,7 @@ def person_stores(config: Config) -> InitiatorStores:
     """The stores of the person who runs the program.
 
     :raises ConfigurationError: they would be in this program's memory.
-    :raises StoreError: they can not be opened.
+    :raises StoreError: they cannot be opened.
     """
     _check_backend(config)
     return initiator_stores(config)

@@ -92,7 +92,7 @@ def _read_file(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise _unusable(f"the password file {path} can not be read ({error.strerror})") from None
+        raise _unusable(f"the password file {path} cannot be read ({error.strerror})") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -138,7 +138,7 @@ def _text(octets: bytes, where: str) -> str:
 def _ask(prompt: str, *, confirm: bool) -> str:
     try:
         with warnings.catch_warnings():
-            # What getpass warns of is that it can not switch the echo off.
+            # What getpass warns of is that it cannot switch the echo off.
             warnings.simplefilter("error", getpass.GetPassWarning)
             password = getpass.getpass(f"{prompt}: ")
             again = getpass.getpass(f"{prompt} again: ") if confirm else password

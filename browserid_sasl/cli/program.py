@@ -5,8 +5,8 @@
 | 0 | done |
 | 1 | refused: what was asked for is not possible as things are |
 | 64 | the command line is wrong |
-| 69 | an identity provider can not be reached, or its document is not usable |
-| 74 | a store, a file of keys, or the output can not be read or written |
+| 69 | an identity provider cannot be reached, or its document is not usable |
+| 74 | a store, a file of keys, or the output cannot be read or written |
 | 77 | a sign-in was refused, or is needed |
 | 78 | the configuration is wrong |
 | 130 | interrupted from the keyboard |

@@ -36,7 +36,7 @@ def load(
     :param user: whether the process acts for a person. A daemon passes False: then neither the
         variable nor the user's file counts, and folders have a daemon's defaults. It is taken as
         False in a process that runs with a file's set-user-ID or set-group-ID bit.
-    :raises ConfigurationError: if a file is not valid, can not be read or is not to be trusted.
+    :raises ConfigurationError: if a file is not valid, cannot be read or is not to be trusted.
     """
     personal = _is_personal(user)
     settings = {} if personal else _daemon_defaults()

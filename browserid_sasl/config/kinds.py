@@ -53,7 +53,7 @@ class Kind(Protocol):
     def from_text(self, text: str) -> object:
         """The TOML value that `text` stands for.
 
-        :raises Unfit: if it can not stand for any.
+        :raises Unfit: if it cannot stand for any.
         """
 
     def read(self, value: object, folder: Path | None) -> object:
@@ -219,7 +219,7 @@ class FilePath:
         if not text:
             raise Unfit("is empty")
         if "\0" in text or len(text) > _MAX_PATH:
-            raise Unfit(f"is {shown(text)}, which can not be a path")
+            raise Unfit(f"is {shown(text)}, which cannot be a path")
         if text.startswith("~"):
             raise Unfit(f'is {shown(text)}, and "~" means nothing here')
         path = Path(text)

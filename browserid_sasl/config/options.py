@@ -102,7 +102,7 @@ def options_of(section: type[Any]) -> Mapping[str, Option]:
 
 
 def not_allowed(name: str, option: Option, unfit: Unfit, origin: Origin) -> ConfigurationError:
-    """The error to raise for a value that an option can not have."""
+    """The error to raise for a value that an option cannot have."""
     place = name if unfit.element is None else f"element {unfit.element + 1} of {name}"
     return ConfigurationError(
         f"{place} {unfit.reason}",

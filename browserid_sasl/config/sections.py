@@ -109,7 +109,7 @@ class ServerConfig:
     )
     allow_file: Path | None = options.path(
         "File of more that `allow` may have in it, one to a line; `#` begins a comment. A change"
-        " takes effect with the next login. While the file can not be read, or has a line that"
+        " takes effect with the next login. While the file cannot be read, or has a line that"
         " is no such thing, nobody may log in.",
     )
     mechanisms: tuple[str, ...] = options.listing(
@@ -278,7 +278,7 @@ class DiscoveryConfig:
         [],
         _DOMAIN,
         "Domains whose provider may be at a private or loopback address. Others are not"
-        " connected to there, so that a stranger's domain can not point a server at its own"
+        " connected to there, so that a stranger's domain cannot point a server at its own"
         " network. A provider whose `url` is configured may be anywhere.",
     )
 
@@ -418,7 +418,7 @@ class IdpConfig:
 
     domain: str = options.text(
         _DOMAIN_OR_NONE,
-        "Domain whose addresses the provider vouches for. It can not run without one.",
+        "Domain whose addresses the provider vouches for. It cannot run without one.",
     )
     directory: Path = options.folder(
         lambda: _user_data() / "idp",
@@ -483,7 +483,7 @@ class IdpConfig:
         3_600,
         300,
         86_400,
-        "How long a person's certificate is good for. It can not be revoked earlier.",
+        "How long a person's certificate is good for. It cannot be revoked earlier.",
     )
     failed_sign_ins: int = options.count(
         5,

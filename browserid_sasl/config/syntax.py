@@ -31,7 +31,7 @@ _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
 class Unfit(ValueError):
-    """A value that an option can not have; the caller knows which option and where it stands.
+    """A value that an option cannot have; the caller knows which option and where it stands.
 
     :param reason: what follows the option's name in the message, for example ``is -1, ...``.
     :param element: index of the offending element when the value is an array.

@@ -16,7 +16,7 @@ def read_trusted(file: Path, what: str, max_size: int) -> bytes:
     :param max_size: octets it may have.
     :raises FileNotFoundError: if it does not exist.
     :raises NotADirectoryError: likewise.
-    :raises ConfigurationError: if it can not be read, is too large or is not to be trusted.
+    :raises ConfigurationError: if it cannot be read, is too large or is not to be trusted.
     """
     try:
         with open(file, "rb", opener=_open_without_waiting) as stream:
@@ -36,10 +36,10 @@ def read_trusted(file: Path, what: str, max_size: int) -> bytes:
 
 
 def unreadable(file: Path, what: str, error: Exception) -> ConfigurationError:
-    """The error to raise for a file that can not be read."""
+    """The error to raise for a file that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) else "its path is not valid"
     return ConfigurationError(
-        f"{what} can not be read: {reason}",
+        f"{what} cannot be read: {reason}",
         "make it readable for the account this program runs as, or name another file",
         file=str(file),
     )

@@ -207,7 +207,7 @@ class Response:
         """Read a response's payload.
 
         :raises RemoteProtocolError: reflected-rp-response when it has an audience,
-            bad-error-token, mismatched-rp-response for a nonce or a digest that can not be
+            bad-error-token, mismatched-rp-response for a nonce or a digest that cannot be
             ours, unknown-json-key, invalid-json, invalid-base64.
         """
         if "aud" in claims:

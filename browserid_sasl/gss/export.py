@@ -177,7 +177,7 @@ def _root_key(text: str) -> bytes | None:
 
 def _sequence(value: object) -> SequenceState:
     if not isinstance(value, list) or len(value) != 3:
-        raise _bad("its sequence numbers can not be read")
+        raise _bad("its sequence numbers cannot be read")
     for number, limit in zip(value, _SEQUENCE_LIMITS, strict=True):
         if type(number) is not int or not 0 <= number <= limit:
             raise _bad("its sequence numbers are out of range")
@@ -185,7 +185,7 @@ def _sequence(value: object) -> SequenceState:
 
 
 def _bad(why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Code.BAD_CONTEXT_TOKEN, f"{_WHAT} can not be used: {why}")
+    return RemoteProtocolError(Code.BAD_CONTEXT_TOKEN, f"{_WHAT} cannot be used: {why}")
 
 
 _SEQUENCE_LIMITS: Final = (1 << 64, 1 << 64, (1 << 64) - 1)

@@ -87,4 +87,4 @@ def _name(octets: bytes) -> Name:
 
 
 def _bad(why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Code.BAD_NAME_TOKEN, f"the exported name can not be read: {why}")
+    return RemoteProtocolError(Code.BAD_NAME_TOKEN, f"the exported name cannot be read: {why}")

@@ -97,7 +97,7 @@ class UserName:
         domain = domain_of(email)
         if domain is None:
             raise LocalProtocolError(
-                Code.BAD_INITIATOR_NAME, "the name can not be used: it is not an e-mail address"
+                Code.BAD_INITIATOR_NAME, "the name cannot be used: it is not an e-mail address"
             )
         return cls(email[: -len(domain)] + domain)
 
@@ -199,8 +199,8 @@ def _problem(service: str, host: str, specific: str = "") -> str:
 
 
 def _bad(kind: type[BrowserIDError], why: str) -> BrowserIDError:
-    return kind(Code.BAD_SERVICE_NAME, f"the service name can not be used: {why}")
+    return kind(Code.BAD_SERVICE_NAME, f"the service name cannot be used: {why}")
 
 
 def _bad_text(why: str) -> LocalProtocolError:
-    return LocalProtocolError(Code.BAD_NAME_TOKEN, f"the name can not be read: {why}")
+    return LocalProtocolError(Code.BAD_NAME_TOKEN, f"the name cannot be read: {why}")

@@ -59,7 +59,7 @@ def saml_attributes(
 
     :param now: ms.
     :param verifier: knows the keys that authenticate; without it nothing is authenticated.
-    :raises RemoteProtocolError: unknown-attribute when it can not be read.
+    :raises RemoteProtocolError: unknown-attribute when it cannot be read.
     """
     claim = context.attributes.get(SAML_CLAIM)
     if claim is None:
@@ -177,5 +177,5 @@ def _time(text: str | None) -> datetime | None:
 
 def _bad(why: str) -> RemoteProtocolError:
     return RemoteProtocolError(
-        Code.UNKNOWN_ATTRIBUTE, f"the SAML assertion in the certificate can not be read: {why}"
+        Code.UNKNOWN_ATTRIBUTE, f"the SAML assertion in the certificate cannot be read: {why}"
     )

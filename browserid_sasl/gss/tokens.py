@@ -119,4 +119,4 @@ def _read_der_length(octets: bytes, at: int) -> tuple[int, int]:
 
 
 def _bad_header(why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Code.BAD_TOKEN_HEADER, f"the token's frame can not be read: {why}")
+    return RemoteProtocolError(Code.BAD_TOKEN_HEADER, f"the token's frame cannot be read: {why}")

@@ -139,7 +139,7 @@ def _load_chain(chain: tuple[bytes, ...]) -> list[x509.Certificate]:
             # Parsed here, once, because that is when what is wrong in them shows.
             _ = certificate.extensions, certificate.subject, certificate.issuer
     except UNREADABLE:
-        raise _untrusted("a certificate in its chain can not be read") from None
+        raise _untrusted("a certificate in its chain cannot be read") from None
     return certificates
 
 
@@ -202,7 +202,7 @@ def _signing_key(leaf: x509.Certificate) -> PublicKey:
     try:
         key = public_key_from(leaf.public_key())
     except UNREADABLE:
-        raise _untrusted("its key can not be read") from None
+        raise _untrusted("its key cannot be read") from None
     except BrowserIDError as error:
         raise _untrusted(error.message) from None
     if key.algorithm.name not in SIGNING_ALGORITHMS:

@@ -70,7 +70,7 @@ def check_name(
 
 
 def names_of(leaf: x509.Certificate) -> tuple[list[str], list[str]]:
-    """The DNS names, and the SRVNames; an SRVName that can not be read is an empty one."""
+    """The DNS names, and the SRVNames; an SRVName that cannot be read is an empty one."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -88,7 +88,7 @@ def _srv_name(der: bytes) -> str:
 
 
 def _host_patterns(names: Iterable[str]) -> list[CertificatePattern]:
-    """The names that can match a host at all; one that can not is no reason to refuse others."""
+    """The names that can match a host at all; one that cannot is no reason to refuse others."""
     patterns: list[CertificatePattern] = []
     for name in names:
         try:

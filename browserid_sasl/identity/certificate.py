@@ -91,7 +91,7 @@ def issue(
     taken = sorted(_REGISTERED & further.keys())
     if taken:
         raise LocalProtocolError(
-            Code.INVALID_PARAMETER, f"an attribute can not be called {taken[0]!r}"
+            Code.INVALID_PARAMETER, f"an attribute cannot be called {taken[0]!r}"
         )
     claims = {
         "public-key": public_key.to_json(spelling),

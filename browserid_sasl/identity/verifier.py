@@ -104,7 +104,7 @@ class Verifier:
         :raises RemoteProtocolError: untrusted-issuer, expired-cert, cert-not-yet-valid,
             cred-expired, missing-signature, key-too-short, unknown-algorithm,
             invalid-signature.
-        :raises DiscoveryError: when the issuer's document can not be had.
+        :raises DiscoveryError: when the issuer's document cannot be had.
         """
         keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
         self._check_certificate_times(certificate, now)

@@ -75,7 +75,7 @@ class Accounts:
         :param now: ms.
         :param record: writes down that it is made; if it raises, none is.
         :returns: False, and nothing changed, if there is one with this address.
-        :raises LocalProtocolError: invalid-parameter: address or password can not be used.
+        :raises LocalProtocolError: invalid-parameter: address or password cannot be used.
         """
         email = self.address(address)
         hashed = self._hash(password)
@@ -174,7 +174,7 @@ def check_password(password: str) -> str:
     if not 0 < len(password) <= MAX_PASSWORD or not _is_text(password):
         raise LocalProtocolError(
             Code.INVALID_PARAMETER,
-            "the password can not be used",
+            "the password cannot be used",
             f"it has to have 1 to {MAX_PASSWORD} characters",
         )
     return password

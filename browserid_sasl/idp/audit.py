@@ -64,8 +64,8 @@ class AuditLog:
     def _failed(self, why: str | None) -> StoreError:
         return StoreError(
             Code.CACHE_ERROR,
-            f"the audit log {self._path} can not be written ({why})",
-            "nothing is certified that can not be recorded",
+            f"the audit log {self._path} cannot be written ({why})",
+            "nothing is certified that cannot be recorded",
         )
 
 

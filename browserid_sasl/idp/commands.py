@@ -311,7 +311,7 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
 def _check_spelling(options: IdpConfig, algorithm: str) -> None:
     if options.key_spelling == "classic" and algorithm == "ES256":
         raise ConfigurationError(
-            "a signing key for ES256 can not be written in the spelling `classic`, which has none"
+            "a signing key for ES256 cannot be written in the spelling `classic`, which has none"
             " for P-256 keys",
             "have a key for RS256 (`--key-type RS256`, with `rotate-key --withdraw-old` where there"
             " is another), or leave `key_spelling` out of [idp]",

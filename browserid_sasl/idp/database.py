@@ -112,7 +112,7 @@ class Database:
     """Transactions on the provider's database file. Safe for threads and processes.
 
     :param path: of the file, which is made if it is not there.
-    :raises StoreError: cache-error: it can not be opened.
+    :raises StoreError: cache-error: it cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -184,6 +184,6 @@ def _damaged(path: Path, why: str) -> DamagedStoreError:
 def _failed(path: Path, why: str) -> StoreError:
     return StoreError(
         Code.CACHE_ERROR,
-        f"the database {path} can not be used ({why})",
+        f"the database {path} cannot be used ({why})",
         "run `browserid-idp init`, or this as the user the provider runs as",
     )

@@ -99,8 +99,8 @@ class ProviderFolder:
         :param local_tls: whether to make a private authority for the server, too.
         :returns: what had to be made.
         :raises ConfigurationError: the folder is another domain's, has something else in it, or
-            can not be written.
-        :raises StoreError: the database or the log can not be written, what is there can not be
+            cannot be written.
+        :raises StoreError: the database or the log cannot be written, what is there cannot be
             read, or others than the folder's owner can.
         """
         self._make()
@@ -129,7 +129,7 @@ class ProviderFolder:
 
         :param policy: limits on failed sign-ins.
         :raises ConfigurationError: there is none.
-        :raises StoreError: its database can not be read, or others than its owner have access.
+        :raises StoreError: its database cannot be read, or others than its owner have access.
         """
         self._check_private()
         domain = self._domain()
@@ -159,7 +159,7 @@ class ProviderFolder:
             make_private_folder(self.path)
         except OSError as error:
             raise ConfigurationError(
-                f"the folder {self.path} can not be made ({error.strerror})",
+                f"the folder {self.path} cannot be made ({error.strerror})",
                 "run this as the user the provider runs as",
             ) from None
 
@@ -186,7 +186,7 @@ class ProviderFolder:
 
     def _unreadable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(
-            f"the folder {self.path} can not be read ({error.strerror})",
+            f"the folder {self.path} cannot be read ({error.strerror})",
             "run this as the user the provider runs as",
         )
 

@@ -52,7 +52,7 @@ class Listener:
             )
         except OSError as error:
             raise ConfigurationError(
-                f"can not listen on {self.host} port {self.port} ({error.strerror})",
+                f"cannot listen on {self.host} port {self.port} ({error.strerror})",
                 "choose another address or port with --listen and --port",
             ) from None
 
@@ -78,7 +78,7 @@ def serve(
 
     :param listening: as `Listener.open` makes it.
     :param ready: called with the server's URL once it accepts connections.
-    :raises ConfigurationError: there can not be so many files.
+    :raises ConfigurationError: there cannot be so many files.
     """
     terms.capacity.reserve()
     # asyncio has a buffer of 256 KiB for each connection, which a crowd of silent clients would

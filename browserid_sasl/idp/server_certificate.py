@@ -24,7 +24,7 @@ class ServerCertificate:
 
     :param certificate: PEM file with the certificate and its chain.
     :param key: PEM file with the private key.
-    :raises ConfigurationError: they can not be used.
+    :raises ConfigurationError: they cannot be used.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
@@ -37,7 +37,7 @@ class ServerCertificate:
     def context(self) -> ssl.SSLContext:
         """What a new connection is made with.
 
-        A renewed certificate counts within a second. One that can not be used is no reason to
+        A renewed certificate counts within a second. One that cannot be used is no reason to
         stop: the one before goes on to be presented, and the log says why.
         """
         now = time.monotonic()
@@ -67,7 +67,7 @@ class ServerCertificate:
             context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"the TLS certificate {self._certificate} with the key {self._key} can not be used "
+                f"the TLS certificate {self._certificate} with the key {self._key} cannot be used "
                 f"({getattr(error, 'strerror', None) or error})",
                 "give PEM files that belong together, the key not encrypted",
             ) from None
@@ -88,7 +88,7 @@ def _check_readable(file: Path, what: str) -> os.stat_result:
             return os.fstat(stream.fileno())
     except OSError as error:
         raise ConfigurationError(
-            f"the TLS {what} {file} can not be read ({error.strerror})",
+            f"the TLS {what} {file} cannot be read ({error.strerror})",
             "name one that the user this runs as may read",
         ) from None
 

@@ -97,8 +97,8 @@ class SigningKeys:
 
         :param now: ms.
         :returns: the key that was made, None if none had to be.
-        :raises ConfigurationError: the folder can not be written.
-        :raises StoreError: what is there can not be read.
+        :raises ConfigurationError: the folder cannot be written.
+        :raises StoreError: what is there cannot be read.
         """
         with self._locked():
             listed = self._listed_or_found(now)
@@ -122,8 +122,8 @@ class SigningKeys:
         :param algorithm: of the new key; None for that of the present one.
         :param now: ms.
         :param withdraw: the other keys are deleted too: what they signed is void.
-        :raises LocalProtocolError: invalid-keyset: a support document can not have more keys.
-        :raises ConfigurationError: the folder can not be written.
+        :raises LocalProtocolError: invalid-keyset: a support document cannot have more keys.
+        :raises ConfigurationError: the folder cannot be written.
         """
         with self._locked():
             before = self._load()
@@ -134,7 +134,7 @@ class SigningKeys:
             if len(kept) >= MAX_KEYS:
                 raise LocalProtocolError(
                     Code.INVALID_KEYSET,
-                    f"{len(kept)} keys have to stay published, a document can not have more",
+                    f"{len(kept)} keys have to stay published, a document cannot have more",
                     "wait until the certificates signed by the oldest have expired",
                 )
             self._write([*kept, new])
@@ -227,7 +227,7 @@ class SigningKeys:
                 yield
         except OSError as error:
             raise ConfigurationError(
-                f"the signing keys in {self._folder} can not be changed ({error.strerror})",
+                f"the signing keys in {self._folder} cannot be changed ({error.strerror})",
                 "run this as the user the provider runs as",
             ) from None
 
@@ -290,7 +290,7 @@ def _unreadable(path: Path, error: OSError) -> StoreError:
     missing = isinstance(error, FileNotFoundError)
     return StoreError(
         Code.KEY_FILE_UNREADABLE,
-        f"the provider's signing keys can not be read: {path} ({error.strerror})",
+        f"the provider's signing keys cannot be read: {path} ({error.strerror})",
         "put it back from the backup, or have `browserid-idp init` make what is missing"
         if missing
         else "run this as the user the provider runs as",
@@ -300,6 +300,6 @@ def _unreadable(path: Path, error: OSError) -> StoreError:
 def _damaged(path: Path, why: str) -> StoreError:
     return StoreError(
         Code.KEY_FILE_UNREADABLE,
-        f"the provider's signing keys can not be read: {path} is damaged ({why})",
+        f"the provider's signing keys cannot be read: {path} is damaged ({why})",
         "put it back from the backup, or move it away and run `browserid-idp init`",
     )

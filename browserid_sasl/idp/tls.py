@@ -92,7 +92,7 @@ class LocalTls:
         :param domain: DNS name of the server.
         :param now: ms.
         :returns: whether the authority is a new one.
-        :raises ConfigurationError: the files can not be read or written.
+        :raises ConfigurationError: the files cannot be read or written.
         """
         moment = datetime.fromtimestamp(now // 1000, UTC)
         try:
@@ -138,7 +138,7 @@ class LocalTls:
 
     def _unusable(self, why: str | None) -> ConfigurationError:
         return ConfigurationError(
-            f"the TLS certificates in {self._folder} can not be used ({why})",
+            f"the TLS certificates in {self._folder} cannot be used ({why})",
             "remove the folder to have new ones made",
         )
 

@@ -132,7 +132,7 @@ class PrivateKey:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise LocalProtocolError(
                 Code.INVALID_KEY,
-                "the private key can not be read",
+                "the private key cannot be read",
                 "it has to be an unencrypted PEM file with an RSA, DSA or P-256 key",
             ) from None
         if not isinstance(key, rsa.RSAPrivateKey | dsa.DSAPrivateKey | ec.EllipticCurvePrivateKey):
@@ -337,7 +337,7 @@ def _ecdsa_sha256() -> ec.ECDSA:
 
 
 def _invalid_key(why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Code.INVALID_KEY, f"{_WHAT} can not be used: {why}")
+    return RemoteProtocolError(Code.INVALID_KEY, f"{_WHAT} cannot be used: {why}")
 
 
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1()}  # noqa: S303 - legacy keys

@@ -28,7 +28,7 @@ def tls_server_end_point(certificate: bytes) -> ChannelBinding:
     """The binding to a server's certificate (RFC 5929 section 4).
 
     :param certificate: the TLS server's own certificate, DER.
-    :raises LocalProtocolError: invalid-parameter when the certificate can not be read, or its
+    :raises LocalProtocolError: invalid-parameter when the certificate cannot be read, or its
         signature has no single hash function, for which RFC 5929 defines no binding.
     """
     # Servers are told their binding by the program they run in: only clients of ours come here.
@@ -40,7 +40,7 @@ def tls_server_end_point(certificate: bytes) -> ChannelBinding:
         parsed = x509.load_der_x509_certificate(certificate)
         algorithm = parsed.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
-        raise _unusable("it can not be read") from None
+        raise _unusable("it cannot be read") from None
     if algorithm is None:
         raise _unusable("its signature has no single hash function")
     if algorithm.name in ("md5", "sha1"):

@@ -43,7 +43,7 @@ class Gs2Header:
         """The header as it goes in front of the message.
 
         :raises LocalProtocolError: invalid-parameter when the authorization identity, or the
-            type, can not be written.
+            type, cannot be written.
         """
         head = f"p={self.binding_type}" if self.flag is BindingFlag.USED else self.flag.value
         escaped = self.authzid.replace("=", "=3D").replace(",", "=2C")
@@ -100,4 +100,4 @@ def _not_writable(why: str) -> LocalProtocolError:
 
 
 def _bad(why: str) -> RemoteProtocolError:
-    return RemoteProtocolError(Code.BAD_TOKEN_HEADER, f"the GS2 header can not be read: {why}")
+    return RemoteProtocolError(Code.BAD_TOKEN_HEADER, f"the GS2 header cannot be read: {why}")

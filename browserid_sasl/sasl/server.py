@@ -187,6 +187,6 @@ class ServerMechanism:
 
 
 def _shown(authzid: str) -> str:
-    """Text of the client's that can not forge a line of a log."""
+    """Text of the client's that cannot forge a line of a log."""
     fits = authzid.isprintable() and len(authzid) <= _MAX_SHOWN
     return authzid if fits else ascii(authzid[:_MAX_SHOWN])

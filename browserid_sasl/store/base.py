@@ -236,7 +236,7 @@ class AcceptorStores:
     """What an acceptor needs to remember.
 
     :param close: lets go of files and connections; the stores open them again when used again.
-    :param admission: writes to `replay` and `tickets` at once; None if they can not.
+    :param admission: writes to `replay` and `tickets` at once; None if they cannot.
     """
 
     replay: ReplayStore

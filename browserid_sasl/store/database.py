@@ -177,21 +177,21 @@ class SqliteDatabase:
     def row(self, statement: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a query, None if there is none. For queries that give at most one.
 
-        :raises StoreError: when the file can not be read.
+        :raises StoreError: when the file cannot be read.
         """
         return self._run(_first_row, statement, parameters)
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query.
 
-        :raises StoreError: when the file can not be read.
+        :raises StoreError: when the file cannot be read.
         """
         return self._run(_all_rows, statement, parameters)
 
     def shrink(self) -> None:
         """Give a bounded number of free pages back to the file system, if there are many.
 
-        :raises StoreError: when the file can not be written.
+        :raises StoreError: when the file cannot be written.
         """
         ((free,),) = self.rows("PRAGMA freelist_count")
         ((total,),) = self.rows("PRAGMA page_count")
@@ -261,7 +261,7 @@ class SqliteDatabase:
                 except (OverflowError, UnicodeEncodeError):
                     raise StoreError(
                         Code.INVALID_PARAMETER,
-                        f"a value can not be kept in the {self._schema.noun} {self.path}",
+                        f"a value cannot be kept in the {self._schema.noun} {self.path}",
                         "use integers of at most 64 bits, and text without lone surrogates",
                     ) from None
 
@@ -300,7 +300,7 @@ class SqliteDatabase:
     def _unopened(self, error: OSError) -> StoreError:
         return StoreError(
             Code.CACHE_ERROR,
-            f"the {self._schema.noun} {self.path} can not be opened: {error.strerror}",
+            f"the {self._schema.noun} {self.path} cannot be opened: {error.strerror}",
             "give the user this runs as a folder of its own there, on a file system "
             "that is mounted read-write and has room",
         )
@@ -504,15 +504,15 @@ _REASONS: Final = {
         "is locked by another process",
         "see who has the file open (fuser) and let it finish; then this works again by itself",
     ),
-    sqlite3.SQLITE_READONLY: ("can not be written", _WRITABLE),
-    sqlite3.SQLITE_PERM: ("can not be used", _WRITABLE),
-    sqlite3.SQLITE_CANTOPEN: ("can not be opened", _WRITABLE),
+    sqlite3.SQLITE_READONLY: ("cannot be written", _WRITABLE),
+    sqlite3.SQLITE_PERM: ("cannot be used", _WRITABLE),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _WRITABLE),
     sqlite3.SQLITE_FULL: (
         "has no room to grow",
         "make room on the disk; then this works again by itself",
     ),
     sqlite3.SQLITE_IOERR: (
-        "can not be read or written",
+        "cannot be read or written",
         "see the system log for errors of the disk, and make sure it is not full",
     ),
     sqlite3.SQLITE_NOMEM: ("could not get memory", "raise the memory limit of the process"),

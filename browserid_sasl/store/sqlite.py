@@ -2,7 +2,7 @@
 
 An acceptor's file is laid out for a steady stream of logins. Its tables are in the order of
 expiry, so that what is added and what expires lies at their two ends, and a login touches the same
-few pages whatever the number of entries. The one thing that can not be so is the index of tickets
+few pages whatever the number of entries. The one thing that cannot be so is the index of tickets
 by identifier, a digest. An assertion and the ticket for it are written by one statement, because
 what a transaction costs by itself is most of what each of them costs.
 
@@ -559,7 +559,7 @@ def open_acceptor(
     :param durability: ``process`` or ``power``, see `SqliteDatabase`.
     :param grace: ms that assertions are remembered beyond their expiry, see `SqliteReplayStore`.
     :param clock: the time in ms, for the removal of what has expired.
-    :raises StoreError: when the file can not be used.
+    :raises StoreError: when the file cannot be used.
     :raises ConfigurationError: for another `durability`.
     """
     database = SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability)
@@ -590,7 +590,7 @@ def open_initiator(
     :param path: of the file, in a folder for it and its companions alone.
     :param durability: ``process`` or ``power``, see `SqliteDatabase`.
     :param clock: the time in ms, for the removal of what has expired.
-    :raises StoreError: when the file can not be used.
+    :raises StoreError: when the file cannot be used.
     :raises ConfigurationError: for another `durability`.
     """
     database = SqliteDatabase(path, INITIATOR_SCHEMA, durability=durability)

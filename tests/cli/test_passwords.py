@@ -125,7 +125,7 @@ class TestTerminal:
 
     def test_it_is_never_read_with_echo(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def no_terminal(prompt: str) -> str:
-            warnings.warn("Can not control echo", getpass.GetPassWarning, stacklevel=1)
+            warnings.warn("Cannot control echo", getpass.GetPassWarning, stacklevel=1)
             return "typed in the open"
 
         monkeypatch.setattr(getpass, "getpass", no_terminal)

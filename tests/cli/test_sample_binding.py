@@ -296,10 +296,10 @@ class TestTls:
         file.write_text(content)
         with realm.server("--tls-cert", str(file)) as server:
             assert server.wait() == os.EX_CONFIG
-            assert f"{file} and its private key can not be used for TLS" in str(server.err)
+            assert f"{file} and its private key cannot be used for TLS" in str(server.err)
         client = realm.run_client("--tls", "--ca-file", str(file), port=1)
         assert client.returncode == os.EX_CONFIG
-        assert f"{file} can not be used as a file of certificate authorities" in client.stderr
+        assert f"{file} cannot be used as a file of certificate authorities" in client.stderr
 
 
 @contextmanager

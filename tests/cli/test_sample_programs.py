@@ -380,7 +380,7 @@ class TestCommandLine:
     ) -> None:
         client = realm.run_client(*arguments, port=0)
         assert client.returncode == os.EX_USAGE
-        assert "the service name can not be used" in client.stderr
+        assert "the service name cannot be used" in client.stderr
 
     @pytest.mark.parametrize("program", ["sample_client.py", "sample_server.py"])
     def test_a_wrong_configuration_exits_with_78_and_its_line(

@@ -653,7 +653,7 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
     "path with a NUL": (
         '[client]\ntrust_anchors = "a\\u0000b"\n',
         2,
-        "client.trust_anchors is 'a\\x00b', which can not be a path",
+        "client.trust_anchors is 'a\\x00b', which cannot be a path",
         'give a path, absolute or relative to the file\'s folder, or "system"',
     ),
     "certificate without key": (

@@ -77,17 +77,17 @@ def refusal(file: Path, **arguments: Any) -> ConfigurationError:
 
 def test_an_explicit_file_has_to_exist(tmp_path: Path) -> None:
     error = refusal(tmp_path / "none.toml")
-    assert error.message == "the configuration file can not be read: No such file or directory"
+    assert error.message == "the configuration file cannot be read: No such file or directory"
 
 
 def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     error = refusal(tmp_path)
-    assert error.message == "the configuration file can not be read: Is a directory"
+    assert error.message == "the configuration file cannot be read: Is a directory"
 
 
 def test_a_path_that_can_not_be() -> None:
     error = refusal(Path("/etc/a\0b"))
-    assert error.message == "the configuration file can not be read: its path is not valid"
+    assert error.message == "the configuration file cannot be read: its path is not valid"
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_file_without_permission(write: Write, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(trusted, "_open_without_waiting", refuse)
     error = refusal(file)
-    assert error.message == "the configuration file can not be read: Permission denied"
+    assert error.message == "the configuration file cannot be read: Permission denied"
     assert "readable" in error.remedy
 
 

@@ -222,8 +222,8 @@ class TestOddNames:
 
     def test_a_common_name_of_bits(self) -> None:
         odd = oddly_named(ROOT, self.BIT_STRING)
-        refuse_untrusted("can not be read", [odd])
-        refuse_untrusted("can not be read", [leaf(), odd])
+        refuse_untrusted("cannot be read", [odd])
+        refuse_untrusted("cannot be read", [leaf(), odd])
 
     def test_a_common_name_of_octets_is_none_of_our_business(self) -> None:
         assert verify([oddly_named(ROOT, self.OCTET_STRING)])
@@ -549,27 +549,27 @@ class TestNameConstraints:
 class TestInputThatIsNoCertificate:
     @pytest.mark.parametrize("octets", [b"", b"\x30\x00", b"hello", bytes(1000)])
     def test_is_refused(self, octets: bytes) -> None:
-        refuse_untrusted("can not be read", [octets])
-        refuse_untrusted("can not be read", [leaf(), octets])
+        refuse_untrusted("cannot be read", [octets])
+        refuse_untrusted("cannot be read", [leaf(), octets])
 
     def test_an_extension_that_is_there_twice(self) -> None:
         # Two extensions of equal size: one OID is overwritten with the other's.
         once = leaf(usage("digital_signature"), x509.BasicConstraints(False, None))
         key_usage, constraints = bytes.fromhex("0603551d0f"), bytes.fromhex("0603551d13")
         twice = forge(once, ROOT, constraints, key_usage)
-        refuse_untrusted("can not be read", [twice])
+        refuse_untrusted("cannot be read", [twice])
 
     def test_a_key_of_an_unknown_kind(self) -> None:
         kind = bytes.fromhex("06072a8648ce3d0201")
         unknown = forge(leaf(), ROOT, kind, kind[:-1] + b"\x7f")
-        refuse_untrusted("key can not be read", [unknown])
+        refuse_untrusted("key cannot be read", [unknown])
 
     def test_a_name_that_can_not_be_read(self) -> None:
         service = b"_imap.mail.example.com"
         certificate = issue("leaf", ROOT, names(services=[service.decode()]))
         header = bytes([22, len(service)])
         longer = bytes([22, len(service) + 1])
-        refuse_untrusted("can not be read", [certificate.der.replace(header, longer)])
+        refuse_untrusted("cannot be read", [certificate.der.replace(header, longer)])
 
     @given(st.sampled_from([0, 1]), st.data())
     def test_whatever_is_altered_gives_an_error_of_ours(

@@ -71,7 +71,7 @@ def test_nobody_gets_a_password_without_an_account(accounts: Accounts) -> None:
 
 @pytest.mark.parametrize("password", ["", "x" * 1025, "\udc80"])
 def test_some_passwords_can_not_be(accounts: Accounts, password: str) -> None:
-    with pytest.raises(LocalProtocolError, match="can not be used") as raised:
+    with pytest.raises(LocalProtocolError, match="cannot be used") as raised:
         accounts.add(ALICE, password, 1)
     assert raised.value.code is Code.INVALID_PARAMETER
     assert accounts.all() == []

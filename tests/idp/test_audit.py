@@ -98,7 +98,7 @@ def test_what_there_is_no_room_for_is_not_there_in_part(path: Path, room: int) -
         timeout=60,
         check=True,
     )
-    assert "can not be written" in done.stdout
+    assert "cannot be written" in done.stdout
     assert [json.loads(line)["email"] for line in path.read_text().splitlines()] == [
         "before",
         "after",
@@ -129,14 +129,14 @@ def test_it_is_not_written_through_a_link(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "somebody's"
     target.write_text("theirs\n")
     path.symlink_to(target)
-    with pytest.raises(StoreError, match="can not be written"):
+    with pytest.raises(StoreError, match="cannot be written"):
         AuditLog(path).write(Event.SIGNED_IN, NOW)
     assert target.read_text() == "theirs\n"
 
 
 def test_what_can_not_be_written_is_an_error(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(StoreError, match="audit log .* can not be written"):
+    with pytest.raises(StoreError, match="audit log .* cannot be written"):
         AuditLog(path).write(Event.SIGNED_IN, NOW)
 
 
@@ -222,7 +222,7 @@ def test_nothing_to_be_hidden_is_in_the_log_nor_in_what_the_server_says(
     running.post("/certify", json={"email": "a fourth secret", "password": PASSWORD})
     (running.folder.path / "keys" / "keys.json").unlink()
     running.post("/certify", json=good)
-    assert "can not be read" in caplog.text
+    assert "cannot be read" in caplog.text
     said = running.audit_log() + "".join(capfd.readouterr()) + caplog.text
     for secret in (PASSWORD, "secret", "PRIVATE KEY", "argon2"):
         assert secret not in said

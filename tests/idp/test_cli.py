@@ -417,4 +417,4 @@ class TestServe:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             assert run(folder, "serve", "--port", port) == os.EX_CONFIG
-        assert f"can not listen on 127.0.0.1 port {port}" in capsys.readouterr().err
+        assert f"cannot listen on 127.0.0.1 port {port}" in capsys.readouterr().err

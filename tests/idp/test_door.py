@@ -455,7 +455,7 @@ class TestCertificate:
             own.server.unlink()
             time.sleep(1.1)
             assert self.presented(running) == first
-            assert f"{own.server} can not be read (No such file or directory)" in caplog.text
+            assert f"{own.server} cannot be read (No such file or directory)" in caplog.text
             own.create(DOMAIN, time.time_ns() // 1_000_000)
             time.sleep(1.1)
             assert self.presented(running) != first
@@ -465,7 +465,7 @@ class TestCertificate:
         self, own: LocalTls, tmp_path: Path, missing: str
     ) -> None:
         files = {"certificate": own.server, "key": own.server, missing: tmp_path / "none.pem"}
-        with pytest.raises(ConfigurationError, match=f"the TLS {missing} .*none.pem can not"):
+        with pytest.raises(ConfigurationError, match=f"the TLS {missing} .*none.pem cannot"):
             ServerCertificate(files["certificate"], files["key"])
 
     def test_a_key_that_everybody_can_read_is_refused(self, own: LocalTls) -> None:

@@ -156,7 +156,7 @@ def test_an_interruption_before_the_manifest_changes_nothing(
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"keys":5}', b'{"keys":[5]}', b'{"keys":[{}]}'])
 def test_a_damaged_manifest_is_an_error(folder: Path, keys: SigningKeys, content: bytes) -> None:
     (folder / "keys.json").write_bytes(content)
-    with pytest.raises(StoreError, match="can not be read"):
+    with pytest.raises(StoreError, match="cannot be read"):
         keys.active(0)
 
 

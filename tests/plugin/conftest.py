@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def real_programs() -> None:
-    """Where these programs can not be started the tests are skipped, but never by a CI."""
+    """Where these programs cannot be started the tests are skipped, but never by a CI."""
     if os.environ.get("CI") == "true":
         return
     if os.geteuid() != 0:

@@ -281,8 +281,8 @@ class TestJwts:
             ({"gss-min": 0x8000000E}, "0x8000000e (reauth-failed, table B 14)"),
             ({"gss-min": "x"}, "of an unexpected type"),
             ({"saml": 70 * "<"}, "saml: a SAML assertion, 70 characters"),
-            ({"public-key": {"kty": "oct"}}, "the key can not be used"),
-            ({"other-key": {"kty": "EC", "crv": "P-256"}}, "other-key: the key can not be used"),
+            ({"public-key": {"kty": "oct"}}, "the key cannot be used"),
+            ({"other-key": {"kty": "EC", "crv": "P-256"}}, "other-key: the key cannot be used"),
             ({"groups": ["a", "b"]}, 'groups: ["a", "b"]'),
         ],
     )
@@ -330,7 +330,7 @@ class TestJwts:
     def test_an_x509_key_that_signs_nothing_here(self) -> None:
         odd = issue("odd", authority("root"), key=ed25519.Ed25519PrivateKey.generate())
         shown = text_of(jwt.sign({}, key("alice"), x5c=[odd.der]).encode())
-        assert "key: the key can not be used" in shown
+        assert "key: the key cannot be used" in shown
         assert "not checked" in shown
 
     def test_a_certificate_without_a_key(self) -> None:

@@ -67,7 +67,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("message", REFUSED.values(), ids=REFUSED)
 def test_anything_else_is_refused(message: bytes) -> None:
-    with refused(Code.BAD_TOKEN_HEADER, "the GS2 header can not be read", RemoteProtocolError):
+    with refused(Code.BAD_TOKEN_HEADER, "the GS2 header cannot be read", RemoteProtocolError):
         split(message)
 
 

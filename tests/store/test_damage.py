@@ -467,5 +467,5 @@ class TestBeginningAnew:
 
     def test_a_place_where_nothing_can_be_moved(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(StoreError, match="can not be opened"):
+        with pytest.raises(StoreError, match="cannot be opened"):
             begin_anew(tmp_path / "file" / "server.db", ACCEPTOR_SCHEMA, NOW)

@@ -1,4 +1,4 @@
-"""The file: who may see it, who shares it, and what happens when it can not be used."""
+"""The file: who may see it, who shares it, and what happens when it cannot be used."""
 
 from __future__ import annotations
 
@@ -276,15 +276,15 @@ class TestFilesThatCanNotBeUsed:
             new = in_child(lambda: message(SqliteDatabase(folder / "new.db", SCHEMA)), user)
             folder.chmod(0o700)
             recovered = in_child(lambda: message(SqliteDatabase(notes.path, SCHEMA)), user)
-        assert "can not be" in existing
+        assert "cannot be" in existing
         assert "let the user this runs as write to the folder" in existing
-        assert "can not be opened: Permission denied: give the user this runs as" in new
+        assert "cannot be opened: Permission denied: give the user this runs as" in new
         assert recovered == "text"
 
     def test_a_place_where_no_folder_can_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         notes = SqliteDatabase(tmp_path / "file" / "notes.db", SCHEMA)
-        with pytest.raises(StoreError, match="can not be opened") as caught:
+        with pytest.raises(StoreError, match="cannot be opened") as caught:
             add(notes)
         assert caught.value.code is Code.CACHE_ERROR
 

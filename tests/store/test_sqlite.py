@@ -243,12 +243,12 @@ class TestOddValues:
             ticket = acceptor_ticket(expires=expires)
             assert store.put(ticket)
             assert store.get(ticket.tid, -2) == ticket
-        with pytest.raises(StoreError, match="can not be kept.*64 bits"):
+        with pytest.raises(StoreError, match="cannot be kept.*64 bits"):
             store.put(acceptor_ticket(expires=2**63))
 
     def test_text_that_is_not_unicode_is_refused(self, folder: Path) -> None:
         stores = open_initiator(folder / "client.db")
-        with pytest.raises(StoreError, match="can not be kept.*surrogates") as caught:
+        with pytest.raises(StoreError, match="cannot be kept.*surrogates") as caught:
             stores.tickets.put(initiator_ticket(identity="\ud800"))
         assert caught.value.code is Code.INVALID_PARAMETER
         stores.close()

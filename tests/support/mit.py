@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import cffi
 
-# What is declared below, the type checker can not know.
+# What is declared below, the type checker cannot know.
 _ffi: Final[Any] = cffi.FFI()
 _ffi.cdef(
     """

@@ -397,7 +397,7 @@ class Syslog:
             ours = f"{folder}/log"
             self._listen(ours)
             if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
-                raise OSError(ctypes.get_errno(), "a mount namespace can not be made")
+                raise OSError(ctypes.get_errno(), "a mount namespace cannot be made")
             run = functools.partial(subprocess.run, check=True)
             place = os.path.realpath(DEV_LOG)
             run(["mount", "--make-rprivate", "/"])

@@ -126,7 +126,7 @@ def _refuse_what_python_sasl_lacks(settings: Settings) -> None:
 def log_in(settings: Settings) -> int:
     """Connect and authenticate; the exit status.
 
-    :raises BrowserIDError: the configuration, the TLS files, the store or the library can not be
+    :raises BrowserIDError: the configuration, the TLS files, the store or the library cannot be
         used.
     """
     console = settings.console

@@ -52,7 +52,7 @@ def encode_string(octets: bytes) -> bytes:
     if len(octets) > MAX_STRING:
         raise LocalProtocolError(
             Code.BUFFER_TOO_LONG,
-            f"a string of {len(octets)} octets can not be sent, the limit is {MAX_STRING}",
+            f"a string of {len(octets)} octets cannot be sent, the limit is {MAX_STRING}",
         )
     return b"{%d}\r\n%b" % (len(octets), octets)
 

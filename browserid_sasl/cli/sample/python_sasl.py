@@ -67,14 +67,14 @@ class PythonSasl:
 
         :param config_file: the configuration for the plugin, None for the usual places. It is
             named in this process's environment, where the plugin looks.
-        :raises LocalProtocolError: unavailable when it can not be imported.
+        :raises LocalProtocolError: unavailable when it cannot be imported.
         """
         try:
             from sasl import Client  # type: ignore[import-not-found]  # noqa: PLC0415
         except ImportError as error:
             raise LocalProtocolError(
                 Code.UNAVAILABLE,
-                f"python-sasl can not be used here ({error})",
+                f"python-sasl cannot be used here ({error})",
                 "install the package sasl 0.3.1, which Python 3.11 and later can only build with"
                 " its .pyx file translated anew by Cython < 3 (plugin/README.md has the"
                 " commands), and the plugin: by `make install`, or with its folder in SASL_PATH",

@@ -148,7 +148,7 @@ def serve(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status.
 
     :raises ConfigurationError: for the configuration file or the TLS files.
-    :raises StoreError: the server's store can not be used.
+    :raises StoreError: the server's store cannot be used.
     """
     console = settings.console
     configuration = _configuration(settings)

@@ -40,7 +40,7 @@ class ServerTls:
         :param certificate: PEM file with its certificate, and the chain to its trust anchor.
         :param key: PEM file with its private key, None if it is in the same file.
         :param latest: latest TLS version to use, ``1.2`` or ``1.3``.
-        :raises ConfigurationError: a file can not be used.
+        :raises ConfigurationError: a file cannot be used.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.maximum_version = _VERSIONS[latest]
@@ -49,7 +49,7 @@ class ServerTls:
             leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
         except (OSError, ValueError) as error:
             raise ConfigurationError(
-                f"{certificate} and its private key can not be used for TLS: {error}",
+                f"{certificate} and its private key cannot be used for TLS: {error}",
                 "give PEM files: the server's certificate first, and the key that belongs to it",
             ) from error
         return cls(context, leaf.public_bytes(Encoding.DER))
@@ -60,13 +60,13 @@ def client_context(ca_file: Path | None, latest: str) -> ssl.SSLContext:
 
     :param ca_file: PEM file with the authorities to believe, None for the system's.
     :param latest: latest TLS version to use, ``1.2`` or ``1.3``.
-    :raises ConfigurationError: the file can not be used.
+    :raises ConfigurationError: the file cannot be used.
     """
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         raise ConfigurationError(
-            f"{ca_file} can not be used as a file of certificate authorities: {error}",
+            f"{ca_file} cannot be used as a file of certificate authorities: {error}",
             "give a file of PEM certificates",
         ) from error
     context.maximum_version = _VERSIONS[latest]
