@@ -187,7 +187,8 @@ def decode(text: str) -> bytes:
 @lru_cache(maxsize=1024)
 def _address(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        # Without its zone, in which anything may stand.
+        return str(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return ""
 

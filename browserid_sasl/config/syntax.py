@@ -81,9 +81,9 @@ def _host_name(text: str) -> str:
 
 
 def network(text: str) -> str:
-    """An IP address, or a network such as 192.0.2.0/24 (its host part zero)."""
+    """An IP address, or a network such as 192.0.2.0/24 (its host part zero), without a zone."""
     try:
-        ipaddress.ip_network(text)
+        ipaddress.ip_network(text if "%" not in text else "")
     except ValueError:
         raise Unfit(f"is {shown(text)}, which is not an IP address or network") from None
     return text
@@ -196,6 +196,8 @@ def https_origin(text: str) -> str:
     if not parts.hostname:
         raise Unfit(f"is {shown(text)}, which has no host")
     name = host(parts.hostname)
+    if "[" in text and ":" not in name:
+        raise Unfit(f"is {shown(text)}, which has no IPv6 address between its brackets")
     bracketed = f"[{name}]" if ":" in name else name
     return f"https://{bracketed}" + (f":{parts.port}" if parts.port is not None else "")
 

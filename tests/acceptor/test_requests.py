@@ -81,6 +81,11 @@ def test_an_address_that_is_none_is_not_repeated(rip: str) -> None:
     assert begin(rip).remote == ""
 
 
+def test_an_address_is_repeated_without_its_zone() -> None:
+    assert begin("rip=fe80::1%eth0").remote == "fe80::1"
+    assert begin("rip=::1% login succeeded: rip=::2").remote == "::1"
+
+
 def test_unknown_parameters_are_ignored() -> None:
     assert begin("something", "else=1", "").id == 1
 

@@ -379,6 +379,19 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "element 1 of idp.proxies is '192.0.2.1/24', which is not an IP address or network",
         "give an array, each element an IP address or a network such as 192.0.2.0/24",
     ),
+    "network with a zone": (
+        '[idp]\nproxies = ["fe80::1%eth0"]\n',
+        2,
+        "element 1 of idp.proxies is 'fe80::1%eth0', which is not an IP address or network",
+        "give an array, each element an IP address or a network such as 192.0.2.0/24",
+    ),
+    "brackets around a name": (
+        '[authorities."example.test"]\nurl = "https://[v1.example]"\n',
+        2,
+        "authorities.example.test.url is 'https://[v1.example]', which has no IPv6 address between"
+        " its brackets",
+        "give a URL https://HOST or https://HOST:PORT with no path",
+    ),
     "port too large": (
         "[idp]\nport = 65536\n",
         2,
