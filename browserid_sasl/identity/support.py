@@ -63,10 +63,12 @@ def parse_support_document(body: bytes, *, allow_legacy: bool = False) -> Docume
     :raises DiscoveryError: with the code of what is wrong in it.
     """
     try:
-        members = strict_json.parse_object(body, _WHAT)
+        read = strict_json.parse_object(body, _WHAT)
+        # Programs that write every member they know of write null for what is not there.
+        members = {name: value for name, value in read.items() if value is not None}
         if _is_disabled(members):
             return Disabled()
-        if members.get("authority") is not None:
+        if "authority" in members:
             return _parse_delegation(members["authority"])
         return _parse_support(members, allow_legacy=allow_legacy)
     except DiscoveryError:

@@ -80,7 +80,14 @@ class TestReading:
             parse(document)
         assert parse(document, allow_legacy=True)
 
-    @pytest.mark.parametrize("absent", [{"disabled": False}, {"authority": None}])
+    @pytest.mark.parametrize(
+        "absent",
+        [
+            {"disabled": False},
+            *({name: None} for name in ("disabled", "authority", "keys", "certify", "unknown")),
+        ],
+        ids=ascii,
+    )
     def test_what_says_nothing_is_as_if_it_was_not_there(self, absent: dict[str, Any]) -> None:
         assert supported(support_document(FIRST) | absent).keys == (FIRST.public_key,)
         assert parse(absent | {"authority": "other.test"}) == Delegation("other.test")
@@ -167,7 +174,6 @@ BAD_PATHS = [
     "/a\nb",
     "/\u0000",
     1,
-    None,
 ]
 
 
@@ -189,7 +195,8 @@ def test_paths_are_absolute_and_on_the_same_origin(member: str, path: object) ->
         ({}, Code.NO_KEY),
         ({"keys": []}, Code.NO_KEY),
         ({"disabled": False}, Code.NO_KEY),
-        ({"disabled": None}, Code.INVALID_JSON),
+        ({"disabled": None}, Code.NO_KEY),
+        ({"keys": None, "public-key": None}, Code.NO_KEY),
         ({"disabled": 0}, Code.INVALID_JSON),
         ({"disabled": "true"}, Code.INVALID_JSON),
         ({"disabled": 1}, Code.INVALID_JSON),
@@ -203,7 +210,8 @@ def test_paths_are_absolute_and_on_the_same_origin(member: str, path: object) ->
         (support_document(FIRST) | {"public-key": {"kty": "oct"}}, Code.INVALID_KEY),
         (support_document(FIRST) | {"keys": {}}, Code.INVALID_KEYSET),
         ({"keys": ["key"]}, Code.INVALID_KEY),
-        ({"keys": None}, Code.INVALID_KEYSET),
+        ({"keys": None}, Code.NO_KEY),
+        (support_document(FIRST) | {"authentication": None}, Code.UNKNOWN_JSON_KEY),
         (support_document(FIRST) | {"keys": [{}] * 17}, Code.INVALID_KEYSET),
         ({"keys": [{}]}, Code.INVALID_KEY),
         (altered(support_document(FIRST), {"authentication": None}), Code.UNKNOWN_JSON_KEY),
