@@ -75,6 +75,12 @@ class TestWhatItMakes:
         assert "SIGNED IN" in said
         assert "553" in said
 
+    def test_alice_does_not_write_as_one_whose_name_has_hers_in_it(self, computer: Machine) -> None:
+        for sender in (f"x {ALICE} y", f"x,{ALICE},y"):
+            said = submit(computer, ALICE, f"'\"{sender}\"@bank.example'", AWAY)
+            assert "SIGNED IN" in said
+            assert "553" in said
+
     def test_a_stranger_is_refused_and_nothing_of_hers_is_relayed(
         self, computer: Machine, log: Syslog
     ) -> None:
