@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from browserid_sasl.sasl.channel_binding import ChannelBinding
     from browserid_sasl.sasl.result import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BrowserIDError",

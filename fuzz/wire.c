@@ -32,9 +32,11 @@ static const char *const seeds[] = {
     "OK\t1\tuser=a\0011b\001r\t=\t==\tQQ==\tQUI=\n",
 };
 
+#define TABS "\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t"
+
 static const char *const pieces[] = {
-    "\t", "\n", "\001", "\001t", "\0010", "=", "==", "QUJD", "1", "OK\t1\t", "DONE\n", "VERSION\t1\t",
-    "\377", "user=",
+    "\t",   "\n",     "\001",           "\001t", "\0010", "=",               "==",
+    "QUJD", "OK\t1\t", "VERSION\t1\t", "\377",  "user=", TABS TABS TABS TABS, "DONE\n",
 };
 
 static void expect(bool holds, const char *what) {

@@ -6,7 +6,7 @@ import configparser
 import re
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 import pytest
 
@@ -41,6 +41,16 @@ def test_every_command_tells_the_one_version(line: str) -> None:
 
 def test_the_version_is_written_down_once() -> None:
     assert SETUP["metadata"]["version"] == "attr: browserid_sasl.__version__"
+    assert version("browserid-sasl") == browserid_sasl.__version__
+    number = rf"(?<![0-9.]){re.escape(browserid_sasl.__version__)}(?![0-9.])"
+    command = ["git", "grep", "--files-with-matches", "--perl-regexp", number]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["CHANGELOG.md", "browserid_sasl/__init__.py"]
+
+
+def test_the_newest_changes_are_those_of_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.findall(r"^## (.*)", changes, re.MULTILINE)[0] == browserid_sasl.__version__
 
 
 def test_make_install_installs_every_command() -> None:

@@ -123,5 +123,5 @@ def test_the_links_lead_somewhere() -> None:
 
 def test_the_targets_are_in_the_makefile() -> None:
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"^make ([a-z]+)|`make ([a-z]+)", README, re.MULTILINE)):
+    for target in set(re.findall(r"^make ([a-z0-9]+)|`make ([a-z0-9]+)", README, re.MULTILINE)):
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE), target

@@ -24,7 +24,11 @@ fi
 # The interpreter and the folder are written all over a virtual environment: with another of either
 # it is made anew. Other requirements only need another run of pip.
 made_by() { "$python" -c 'import sys; print(sys.version)' && echo "$PWD"; }
-made_for() { sha256sum setup.cfg pyproject.toml ${constraints:+"$constraints"} && echo "$extras"; }
+made_for() {
+    sha256sum setup.cfg pyproject.toml ${constraints:+"$constraints"}
+    grep '^__version__' browserid_sasl/__init__.py
+    echo "$extras"
+}
 
 # One at a time, when several makes run in the same checkout.
 exec 9<setup.cfg

@@ -29,7 +29,7 @@ from tests.support.world import World, key
 from tools import diagrams, doc_blocks
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted(doc_blocks.DOCS.glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(doc_blocks.DOCS.glob("*.md"))]
 LOGIN = (doc_blocks.DOCS / "login.md").read_text(encoding="utf-8")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -17,10 +17,10 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from browserid_sasl import __version__
 from browserid_sasl.acceptor.lines import MAX_LINE, LineBuffer
 from browserid_sasl.agent.service import people
 from browserid_sasl.agent.service.clients import Clients
@@ -109,7 +109,7 @@ class Agent:
     @property
     def greeting(self) -> bytes:
         """What a program is told first."""
-        return greeting(os.getpid(), version("browserid-sasl"))
+        return greeting(os.getpid(), __version__)
 
     async def manage(self, request: Request) -> AsyncIterator[bytes]:
         """The lines that answer a command of the person's."""

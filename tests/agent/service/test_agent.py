@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl import __version__
 from browserid_sasl.api import Server
 from browserid_sasl.config import load
 from browserid_sasl.sasl.server import ServerMechanism
@@ -245,6 +246,10 @@ class TestCommands:
 
 
 class TestProcess:
+    def test_it_says_which_release_it_is_from(self, person: Person) -> None:
+        with person.agent() as process, Line(person.socket) as line:
+            assert f"AGENT\t{process.pid}\t{__version__}" in line.greeting
+
     def test_the_socket_is_its_owners_alone(self, person: Person) -> None:
         with person.agent():
             assert stat.S_IMODE(person.socket.stat().st_mode) == 0o600
