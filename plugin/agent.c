@@ -101,12 +101,11 @@ static bool somebody_has_signed_in(void) {
 
 bool agent_is_of_use(void) {
     const char *named = secure_getenv("BROWSERID_AGENT");
-    char path[PATH_MAX];
 
     if (getauxval(AT_SECURE))
         return false;
-    return (named && *named) || somebody_has_signed_in() ||
-           (find_socket(path, sizeof path) && access(path, F_OK) == 0);
+    /* Not where one merely runs: it may have been asked who is signed in, and have said nobody. */
+    return (named && *named) || somebody_has_signed_in();
 }
 
 /* The environment without what is meant for this program's own Python or its dynamic linker. */

@@ -5,7 +5,7 @@
 
 #include "wire.h"
 
-/* Whether there is a reason to ask it: it runs, is at home elsewhere, or somebody has signed in. */
+/* Whether there is a reason to ask it: somebody has signed in, or it is named and at home elsewhere. */
 bool agent_is_of_use(void);
 
 /*

@@ -81,6 +81,16 @@ class TestClientOfWhoHasNotSignedIn:
         assert seen() == set()
         assert sorted(home.rglob("*")) == before
 
+    def test_lists_nothing_where_an_agent_merely_runs(
+        self, installation: Installation, seen: Callable[..., set[str]], home: Path
+    ) -> None:
+        variables = installation.variables | {"HOME": str(home)}
+        done = run((installation.prefix / "bin" / "browserid", "list"), env=variables)
+        assert "nobody is signed in" in done.stdout
+        assert (home / ".local" / "state" / "browserid" / "agent").is_socket()
+        assert seen() == set()
+        assert seen(BROWSERID_AGENT="/elsewhere") == WITH_KEY_EXCHANGE
+
     def test_lists_the_mechanisms_from_the_first_sign_in_to_the_last_sign_out(
         self, installation: Installation, seen: Callable[..., set[str]], home: Path
     ) -> None:
