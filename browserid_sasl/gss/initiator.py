@@ -95,6 +95,7 @@ class _Offer:
 
     :param text: the backed assertion.
     :param claims: the assertion's payload.
+    :param identity: whose it is. Meanwhile somebody else may sign in.
     :param issuer: who vouches for the identity.
     :param attributes: further claims of the certificate; empty with a ticket.
     :param ticket: the ticket used, None with a certificate.
@@ -104,6 +105,7 @@ class _Offer:
 
     text: str = field(repr=False)
     claims: InitiatorClaims
+    identity: str
     issuer: str
     attributes: Mapping[str, Any]
     ticket: InitiatorTicket | None = None
@@ -255,7 +257,12 @@ class Initiator:
         text = self._credentials.assertion(strict_json.dumps(claims.to_json()))
         certificate = _own_certificate(text)
         self._offer = _Offer(
-            text, claims, certificate.issuer, certificate.attributes, None, ephemeral
+            text,
+            claims,
+            certificate.email,
+            certificate.issuer,
+            certificate.attributes,
+            ephemeral=ephemeral,
         )
         return tokens.frame(TokenId.INITIATOR, text)
 
@@ -274,6 +281,7 @@ class Initiator:
         self._offer = _Offer(
             text,
             claims,
+            ticket.identity,
             ticket.issuer,
             {},
             ticket=ticket,
@@ -413,7 +421,7 @@ class Initiator:
         self._context = SecurityContext(
             mechanism=self._mechanism,
             is_initiator=True,
-            identity=self._credentials.identity,
+            identity=offer.identity,
             target=self._target,
             issuer=offer.issuer,
             expires=expires,
@@ -446,7 +454,7 @@ class Initiator:
             return
         self._tickets.put(
             InitiatorTicket(
-                identity=self._credentials.identity,
+                identity=offer.identity,
                 audience=str(self._target),
                 curve=curve.name,
                 issuer=offer.issuer,

@@ -806,6 +806,20 @@ class TestCredentials:
         with refused(Code.MISSING_CERT, kind=CredentialError):
             world.initiator(credentials=Odd()).step()
 
+    @pytest.mark.parametrize("by_ticket", [False, True])
+    def test_a_login_stays_that_of_who_began_it(self, by_ticket: bool) -> None:
+        world = World()
+        if by_ticket:
+            log_in(world)
+        source = replace(world.person)
+        initiator = world.initiator(credentials=source)
+        answer = answered(world, initiator)
+        # Alice signs out, and bob signs in.
+        source.identity = "bob@example.com"
+        initiator.step(answer)
+        assert initiator.context.identity == ALICE
+        assert {ticket.identity for ticket in initiator_tickets(world)} == {ALICE}
+
     def test_the_source_sees_the_claims_and_keeps_its_key(self) -> None:
         world = World()
         seen: list[bytes] = []
