@@ -20,14 +20,14 @@ server lets nobody in before it is told, by `allow` in `[server]`, who may log i
 
 ## Where it is read from
 
-1. The file that the program is given on its command line (for the Cyrus SASL plugin: by
-   `browserid_config`), and no other.
+1. The file that the program is given on its command line, and no other.
 2. Else the file that the environment variable `BROWSERID_CONFIG` names, and no other.
 3. Else `/etc/browserid/browserid.toml` and then `~/.config/browserid/browserid.toml`. What the
    second gives replaces what the first gives, option by option. Neither has to exist.
 
 A daemon, and a process that runs with a set-user-ID or set-group-ID bit, reads neither the
-variable nor the file in a home folder.
+variable nor the file in a home folder. Programs that log in by [browserid-acceptor](acceptor.md) or
+[browserid-agent](agent.md) read no file themselves: those two do.
 
 Read as root, a file has to belong to root, and nobody else may be able to write to it.
 
@@ -51,15 +51,15 @@ url = "https://idp.example.org:8443"
 ca_file = "example-ca.pem"
 ```
 
-In the configuration of a Cyrus SASL server the options of `[server]` have the same names after
-`browserid_`, and go before the file's. The elements of an array are separated by spaces or commas
-there, true and false are `yes` and `no`, and paths are absolute:
+In the configuration of a Cyrus SASL server five options of `[server]` can be given for its own
+logins, after `browserid_`: `allow`, `audiences`, `mechanisms`, `require_channel_binding` and
+`strip_domain`. They go before those of the acceptor's file. The elements of an array are separated
+by spaces or commas there, true and false are `yes` and `no`:
 
 ```
 browserid_allow: example.org @staff.example.net bob@example.com
 browserid_audiences: imap/mail.example.org imap/mx1.example.org
-browserid_clock_skew: 60
-browserid_tickets: no
+browserid_require_channel_binding: yes
 ```
 """
 

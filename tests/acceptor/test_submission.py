@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import signal
 import smtplib
 import time
@@ -47,30 +48,32 @@ class Site:
             return log_in(connection, mechanism or self.host.mechanism("smtp"))[0]
 
 
-def section(page: str, title: str) -> str:
-    """A section of a page, or all of it."""
-    text = (ROOT / "docs" / page).read_text()
-    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0] if title else text
-
-
-def configure(host: Host, page: str, title: str, replaced: dict[str, str]) -> str:
-    """Write the acceptor's configuration in the page's words; the program's, in those too.
+def configure(host: Host, page: str, replaced: dict[str, str]) -> str:
+    """Write the acceptor's configuration in the page's words; the page in those too.
 
     :param replaced: names that are others here.
     """
-    text = section(page, title)
+    text = (ROOT / "docs" / page).read_text()
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
     [listener] = pages.blocks(text, "toml")
-    [program] = pages.blocks(text, "conf")
     account = pwd.getpwnam(ACCOUNT)
     (host.folder / "server").mkdir(mode=0o700)
     os.chown(host.folder / "server", account.pw_uid, account.pw_gid)
     # People of another domain have a provider that this host knows, too.
     pinned = f'[authorities."{ELSEWHERE}"]\nkeys_file = "{host.folder}/support.json"\n'
     host.configure(f"{listener}\n{pinned}", user=ACCOUNT)
-    return program
+    return text
+
+
+def submission_service(page: str) -> str:
+    """The options of the submission service, without TLS and who writes under which address."""
+    options = re.findall(r"^  submission/inet/(\w+)=(\S*)", page, re.MULTILINE)
+    assert {"smtpd_sasl_path", "smtpd_relay_restrictions"} < {name for name, _ in options}
+    others = ("smtpd_tls_", "smtpd_sender_", "syslog_")
+    lines = (f"{name} = {value}" for name, value in options if not name.startswith(others))
+    return "\n".join(lines)
 
 
 @pytest.fixture(params=["postfix", "exim"])
@@ -79,13 +82,14 @@ def site(request: pytest.FixtureRequest, host: Host, start: Start) -> Iterator[S
     if request.param == "postfix":
         postfix = Postfix(host.folder)
         queue = {"/var/spool/postfix": str(postfix.folder / "queue")}
-        postfix.configure(configure(host, "acceptor.md", "Postfix", queue))
+        postfix.configure(submission_service(configure(host, "postfix.md", queue)))
         with postfix.running():
             yield Site(postfix, host, lambda: start(host), 454)
         return
     exim = Exim(host.folder)
     names = {"/run/browserid/exim": str(host.folder / "exim-socket"), "Debian-exim": Exim.GROUP}
-    exim.configure(configure(host, "exim.md", "", names))
+    [program] = pages.blocks(configure(host, "exim.md", names), "conf")
+    exim.configure(program)
     with exim.running():
         yield Site(exim, host, lambda: start(host), 435)
 

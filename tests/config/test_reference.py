@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from browserid_sasl.acceptor.servers import CALLERS_OPTIONS
 from browserid_sasl.config import Config, load, options_of
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
 from browserid_sasl.config.document import read_settings
@@ -53,4 +54,5 @@ def test_the_examples_on_the_page_are_valid(write: Write) -> None:
     [example] = re.findall(r"```toml\n(.*?)```", reference_page(), re.S)
     assert load(write(example)).server.strip_domain == "example.org"
     given_as_text = dict(re.findall(r"^browserid_(\w+): (.*)$", reference_page(), re.M))
-    assert not Config().with_options(given_as_text).server.tickets
+    assert set(given_as_text) <= set(CALLERS_OPTIONS)
+    assert Config().with_options(given_as_text).server.require_channel_binding

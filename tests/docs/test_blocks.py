@@ -39,7 +39,8 @@ KINDS: Final = {
     ("docs/identity-provider.md", "ini"): "tests/docs/test_identity_provider_page.py",
     ("docs/identity-provider.md", "nginx"): "tests/docs/test_identity_provider_page.py",
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
-    ("docs/acceptor.md", "toml"): "tests/acceptor/test_submission.py",
+    ("docs/acceptor.md", "sh"): "tests/guides/test_acceptor.py",
+    ("docs/acceptor.md", "toml"): "tests/acceptor/test_prosody.py",
     ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
     ("docs/exim.md", "toml"): "tests/acceptor/test_submission.py",
     ("docs/exim.md", "conf"): "tests/acceptor/test_submission.py",
@@ -59,14 +60,11 @@ SINGLY: Final = {
     ("docs/identity-provider.md", 'sqlite3 provider.sqlite ".backup copy.sqlite"'): (
         "tests/docs/test_identity_provider_page.py"
     ),
-    ("docs/acceptor.md", "adduser"): "tests/guides/test_acceptor.py",
-    ("docs/acceptor.md", "install"): "tests/guides/test_acceptor.py",
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
     ("docs/agent.md", "    ssh -R "): "it takes another host",
     ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
     ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
     ("docs/login.md", ""): "a picture of the layers",
-    ("docs/troubleshooting.md", "    d /var/lib/browserid-imapd"): "it takes systemd-tmpfiles",
     ("docs/wire.md", "    "): "a grammar",
 }
 """Blocks by the beginning of their first line."""

@@ -30,5 +30,10 @@ class TestWhatItMakes:
         ).stdout
         assert "LOGINDISABLED" in said
 
-    def test_its_store_is_cyruss_alone(self, computer: Machine) -> None:
-        assert computer.do("stat -c '%U %a' /var/lib/browserid-imapd") == "cyrus 700\n"
+    def test_its_socket_is_cyruss_alone(self, computer: Machine) -> None:
+        assert computer.do("stat -c '%U %a' /run/browserid/imap") == "cyrus 600\n"
+
+    def test_imapd_has_no_interpreter_in_it(self, computer: Machine) -> None:
+        computer.do("exec 3<>/dev/tcp/mail.example.org/143; head -1 <&3")
+        maps = computer.do("cat $(pgrep -x imapd | sed 's:.*:/proc/&/maps:')")
+        assert "libpython" not in maps

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.support.guide import PASSWORD_FILE, Guide
+from tests.support.guide import ACCEPTOR_LOG, PASSWORD_FILE, Guide
 from tests.support.machine import Machine
 from tests.support.services import Syslog
 
@@ -27,9 +27,10 @@ class TestWhatItMakes:
         assert tried.returncode != 0
         assert "dn:" not in tried.stdout
         assert "no-local-mapping" in tried.stdout + log.text(mark)
+        assert f"{EVE} may not log in to this service" in computer.do(f"cat {ACCEPTOR_LOG}")
 
-    def test_its_store_is_slapds_alone(self, computer: Machine) -> None:
-        assert computer.do("stat -c '%U %a' /var/lib/browserid-slapd") == "openldap 700\n"
+    def test_its_socket_is_slapds(self, computer: Machine) -> None:
+        assert computer.do("stat -c '%U %G %a' /run/browserid/ldap") == "browserid openldap 660\n"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ A fenced block of such a page says in its first line what it is::
     ```log                     what is logged, which the tests of the page look for
     ```muttrc                  for a program that Debian does not have, only to be read
 
-Four things are done otherwise than a page says, since the test has no terminal and no internet:
-passwords come from a file, `apt install` only looks whether the packages are there, `make install`
-was done once for all pages, and the configuration of a server tells it where the identity providers
-of the test are.
+Four things are done otherwise than a page says, since the test has no terminal, no internet and no
+systemd: passwords come from a file, `apt install` only looks whether the packages are there, `make
+install` was done once for all pages, and what `systemctl` does to browserid-acceptor is done to the
+command of its unit.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from pathlib import Path
 from typing import Final
 
 from tests.support.machine import HOME, Machine
+from tests.support.sample_programs import ROOT
 
 PASSWORD_FILE: Final = f"{HOME}/password"
 _FENCE: Final = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OURS: Final = "/usr/local/"
+_ACCEPTOR: Final = f"{HOME}/acceptor"
+ACCEPTOR_LOG: Final = f"{_ACCEPTOR}.log"
+"""What browserid-acceptor has to say, which is the journal's where systemd runs."""
 _PORTS: Final = {"cyrus-imapd": 143, "postfix": 587, "slapd": 389}
 """Where each service listens once it has started."""
 
@@ -57,13 +61,13 @@ class Guide:
 
     :param machine: where.
     :param page: the page.
-    :param providers: what to add to the configuration of a server.
+    :param title: of the one section that counts, empty for all of them.
     """
 
-    def __init__(self, machine: Machine, page: Path, providers: str) -> None:
+    def __init__(self, machine: Machine, page: Path, title: str = "") -> None:
         self._machine = machine
-        self._providers = providers
-        self.blocks = blocks_of(page)
+        text = page.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+        self.blocks = [block for block in blocks_of(page) if not title or block.text in text]
         self._printed = ""
 
     def follow(self, kinds: Mapping[str, str] | None = None) -> None:
@@ -91,6 +95,10 @@ class Guide:
             return ""
         if command == "make install":
             return ""
+        if command.startswith("systemctl "):
+            return systemctl(self._machine, command)
+        if command.startswith("install ") and " contrib/" in command:
+            return self._machine.do(command, folder=str(ROOT))
         if command.startswith("browserid login "):
             command += f" --password-file {PASSWORD_FILE}"
         if "/imtest " in command:  # whose status says nothing: what it prints does
@@ -105,8 +113,7 @@ class Guide:
         name = str(Path(HOME) / block.file.replace("~/", ""))
         file = self._machine.path(name)
         before = file.read_text() if file.exists() else ""
-        further = self._providers if re.match(r"/etc/browserid/\w+\.toml", name) else ""
-        self._machine.write(name, before + block.text + further)
+        self._machine.write(name, before + block.text)
 
     def _expect(self, text: str) -> None:
         for line in text.splitlines():
@@ -142,6 +149,27 @@ class Guide:
             owner in named or self._machine.do(shown + owner) in ("required", "important")
             for owner in owners
         )
+
+
+def systemctl(machine: Machine, command: str) -> str:
+    """Do to browserid-acceptor what a command says, as far as its unit does."""
+    action, *_, unit = command.split()[1:]
+    assert unit == "browserid-acceptor", command
+    ready = f"touch {ACCEPTOR_LOG}; grep -c ': ready, with' {ACCEPTOR_LOG} || true"
+    before = machine.do(ready)
+    if action == "reload":
+        machine.do(f"kill -HUP $(cat {_ACCEPTOR}.pid)")
+    else:
+        assert action in ("enable", "restart"), command
+        unit_file = machine.path(f"/etc/systemd/system/{unit}.service").read_text()
+        [start] = re.findall(r"^ExecStart=(.*)$", unit_file, re.MULTILINE)
+        if action == "restart":
+            machine.do(f"kill $(cat {_ACCEPTOR}.pid)")
+            machine.wait_for(f"! kill -0 $(cat {_ACCEPTOR}.pid)")
+        begin = f"setsid {start} >>{ACCEPTOR_LOG} 2>&1 </dev/null & echo $! >{_ACCEPTOR}.pid"
+        machine.do(begin)
+    machine.wait_for(f"test $({ready}) -gt {before}")
+    return ""
 
 
 def _commands(text: str) -> list[str]:

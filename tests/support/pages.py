@@ -22,7 +22,7 @@ COMMANDS = {
 
 def blocks(page: str, language: str) -> list[str]:
     """The blocks of code in a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}(?: \S+)?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 def commands(page: str) -> list[list[str]]:
