@@ -178,6 +178,8 @@ class Conversation:
         self._host.count(1)
         if full:
             self._refuse(running, _busy("no further login can begin now"))
+        elif begin.problem is not None:
+            self._refuse(running, begin.problem)
         else:
             self._run(running, lambda: self._start(running))
 
@@ -208,6 +210,7 @@ class Conversation:
         if id in self._logins:
             self._refuse(self._logins[id], reason)
         else:
+            self._host.journal.misunderstood(self._peer, str(reason))
             self._host.send(line(id, _refusal_of(reason), extended=False))
 
     def _run(self, running: _Running, step: Callable[[], Answer]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
@@ -45,6 +45,7 @@ class Begin:
     :param parameters: the other parameters, unescaped; empty text where one has no value.
     :param initial: the client's first message, None if it is not there yet.
     :param shows_nothing: whether the program writes `=` for an empty message, and has to read it.
+    :param problem: what is wrong with the client's first message, None if nothing is.
     """
 
     id: int
@@ -53,6 +54,7 @@ class Begin:
     parameters: Mapping[str, str] = field(repr=False)
     initial: bytes | None = field(repr=False)
     shows_nothing: bool = False
+    problem: RemoteProtocolError | None = None
 
     @property
     def extended(self) -> bool:
@@ -220,8 +222,11 @@ def _read_begin(id: int, fields: list[str]) -> Begin:
         raise _bad("it has to name a mechanism and a service")
     # Exim writes it empty where there is none. No mechanism of ours begins with an empty message.
     resp = parameters.pop("resp", "")
-    initial = decode(resp) or None
-    return Begin(id, unescape(fields[0]), service, parameters, initial, resp == _NOTHING)
+    begin = Begin(id, unescape(fields[0]), service, parameters, None, resp == _NOTHING)
+    try:
+        return replace(begin, initial=decode(resp) or None)
+    except RemoteProtocolError as error:
+        return replace(begin, problem=error)
 
 
 def _continue(fields: list[str]) -> Continue | Malformed:

@@ -125,9 +125,7 @@ class Link:
         if data:
             self.guarded(lambda: self.conversation.receive(data))
         else:
-            self.conversation.close()
-        if self.conversation.over:
-            self._worker.to_flush.append(self)
+            self.guarded(self.conversation.close)
 
     def guarded(self, action: Callable[[], None]) -> None:
         """Do something whose mistakes end this connection, and no other."""
@@ -137,6 +135,7 @@ class Link:
             self._worker.complain(describe_surprise(error)[1])
             self.output.clear()
             self.conversation.close()
+        if self.conversation.over:
             self._worker.to_flush.append(self)
 
     def flush(self) -> None:
@@ -161,7 +160,7 @@ class Link:
     def expire(self, now: float) -> None:
         """Fail what has waited for too long."""
         if self.conversation.logins:
-            self.conversation.expire()
+            self.guarded(self.conversation.expire)
         if self.stuck_since and now - self.stuck_since > _WRITE_PATIENCE:
             self.output.clear()
             self.conversation.close()

@@ -209,6 +209,21 @@ def test_a_refusal_is_told_in_any_version(host: FakeHost) -> None:
     assert host.sent[-1].startswith("FAIL\t1\treason=")
 
 
+def test_a_first_message_that_is_no_base64_is_refused_and_logged(host: FakeHost) -> None:
+    conversation = converse(host)
+    conversation.receive(begin(1, None, "rip=192.0.2.1", "bid", "resp=???"))
+    assert "bid_code=invalid-base64" in host.sent[-1]
+    assert host.log[-1].startswith("login refused: rip=192.0.2.1 service=imap")
+    assert host.logins == 0
+
+
+def test_a_request_that_a_program_cannot_have_meant_is_in_the_log(host: FakeHost) -> None:
+    conversation = converse(host)
+    conversation.receive(begin(1, None, "rip=192.0.2.1", "rip=192.0.2.2"))
+    assert host.sent[-1].startswith("FAIL\t1\t")
+    assert "program 1/2 is not understood" in host.log[-1]
+
+
 def test_whoever_writes_an_equals_sign_for_nothing_gets_one(host: FakeHost) -> None:
     conversation = converse(host)
     conversation.receive(begin(1, None, "resp=="))

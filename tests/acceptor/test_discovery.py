@@ -244,3 +244,16 @@ def test_a_strangers_provider_is_asked_nothing(host: Host, far: Provider, start:
     assert "temp" not in reply.parameters
     assert far.server.requests == []
     assert f"code=no-local-mapping claimed=<stranger@{FAR}>" in daemon.log
+
+
+def test_who_has_no_word_for_a_temporary_failure_hears_none_of_a_provider_either(
+    host: Host, silence: Silence, start: Start
+) -> None:
+    host.configure("[discovery]\ntimeout = 1\n" + silence.sections(1), allow=("*",), workers=1)
+    start(host)
+    with Program(host.socket, minor=0) as program:
+        program.begin(1, AES128, host.mechanism(person=silence.person(0)).step(None), bid="1")
+        begun = time.monotonic()
+        with pytest.raises(ConnectionError):
+            program.reply()
+        assert time.monotonic() - begun < 10

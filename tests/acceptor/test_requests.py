@@ -113,8 +113,6 @@ def test_other_requests(line: str, expected: object) -> None:
         ("AUTH", "1", "BROWSERID"),
         ("AUTH", "1", "BROWSERID", "service="),
         ("AUTH", "1", "", "service=imap"),
-        ("AUTH", "1", "BROWSERID", "service=imap", "resp=!"),
-        ("AUTH", "1", "BROWSERID", "service=imap", "resp=YQ"),
         ("AUTH", "1", "BROWSERID", "service=imap", "resp=YWJj", "bid=1"),
         ("AUTH", "1", "BROWSERID", "service=imap", "service=smtp"),
         ("AUTH", "1", "BROWSERID", "service=imap", "bid_host=a", "bid_host=b"),
@@ -125,6 +123,14 @@ def test_other_requests(line: str, expected: object) -> None:
 )
 def test_a_request_that_cannot_be_read_fails_alone(fields: tuple[str, ...]) -> None:
     assert malformed(*fields).id == 1
+
+
+@pytest.mark.parametrize("resp", ["!", "YQ", "YQ==YQ==", "YQ== "])
+def test_a_first_message_that_is_no_base64(resp: str) -> None:
+    request = begin("rip=192.0.2.1", f"resp={resp}")
+    assert request.initial is None
+    assert request.problem is not None
+    assert request.problem.code is Code.INVALID_BASE64
 
 
 def test_who_answers_twice_is_told_what_is_wrong() -> None:
