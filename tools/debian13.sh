@@ -72,9 +72,11 @@ share() {
     mount --rbind "$1" "$root$1"
 }
 
-# In a mount and process namespace of its own: nothing stays mounted or running.
+# In a mount and process namespace of its own: nothing stays mounted or running. The root is a mount
+# point as it is elsewhere, and the first process a shell, which collects the dead.
 enter() {
     mount --make-rprivate /
+    mount --bind "$root" "$root"
     share /dev
     mount -t proc proc "$root/proc"
     mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
@@ -82,7 +84,7 @@ enter() {
     export HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
     unset TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME
     # shellcheck disable=SC2016  # it is the inner shell that expands these
-    exec chroot "$root" /bin/bash -c 'cd /src && exec "$@"' bash "$@"
+    exec chroot "$root" /bin/bash -c 'cd /src; "$@"; exit $?' bash "$@"
 }
 
 if [ "${1:-}" = --inside ]; then
