@@ -187,7 +187,8 @@ class _Connection:
         if request is None:
             return
         if self._session.knows(request.verb):
-            self._writer.writelines(self._session.answer(request))
+            for line in self._session.answer(request):
+                self._writer.write(line)
         else:
             async for line in self._agent.manage(request):
                 self._writer.write(line)
