@@ -159,11 +159,12 @@ class TestDsa:
             factor = 2 * q * (secrets.randbits(767) | 3 << 765) + 1
             if is_prime(factor):
                 break
-        other = 1
-        while factor * other < (1 << 2047) or not is_prime(other):
-            other = 2 * q * (secrets.randbits(2047 - factor.bit_length() - 256) | 1) + 1
-            if (factor * other).bit_length() > 2048:
-                other = 1
+        # So that the product has 2048 bits, whatever q is.
+        least = (1 << 2047) // (factor * 2 * q) + 1
+        while True:
+            other = 2 * q * (least + secrets.randbelow(least - 2)) + 1
+            if is_prime(other):
+                break
         p = factor * other
         g = pow(3, (factor - 1) * (other - 1) // q**2, p)
         self.refuse(p=p, q=q, g=pow(g, 1, p), y=pow(g, 7, p))
