@@ -75,7 +75,7 @@ def test_the_store_is_closed_to_the_acceptor(imapd: Imapd, syslog: Syslog) -> No
     # The one that has the store open is left alone; the next one finds it closed to it.
     imapd.site.kill_acceptor()
     shutil.chown(folder, "root", "root")
-    imapd.site.acceptor = imapd.site.start_acceptor()
+    imapd.site.start_acceptor()
     with refused(imapd, syslog, f"BROWSERID: .*{folder}"):
         shutil.chown(folder, Site.ACCEPTOR_ACCOUNT, Site.ACCEPTOR_ACCOUNT)
 
@@ -87,7 +87,7 @@ def test_the_store_is_full(imapd: Imapd, syslog: Syslog) -> None:
     site.kill_acceptor()
     assert run(("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder)).returncode == 0
     try:
-        site.acceptor = site.start_acceptor()
+        site.start_acceptor()
         with refused(imapd, syslog, "BROWSERID: .*full"):
             assert run(("mount", "-o", "remount,size=16m", folder)).returncode == 0
     finally:
@@ -133,7 +133,7 @@ def test_the_acceptor_is_killed_in_the_middle_of_an_exchange(imapd: Imapd, syslo
         with pytest.raises(imaplib.IMAP4.error):
             connection.authenticate(AES128, respond)
         syslog.wait_for("BROWSERID: the acceptor at .*: the connection ended", mark)
-        site.acceptor = site.start_acceptor()
+        site.start_acceptor()
         again = site.mechanism("imap")
         connection.authenticate(AES128, again.step)
 
@@ -145,7 +145,7 @@ def test_a_replay_is_refused_after_the_acceptor_was_killed(imapd: Imapd, syslog:
     with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
         connection.authenticate(AES128, lambda data: mechanism.step(data) if data else first)
     site.kill_acceptor()
-    site.acceptor = site.start_acceptor()
+    site.start_acceptor()
     mark = syslog.mark()
     with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
         with pytest.raises(imaplib.IMAP4.error):

@@ -158,7 +158,8 @@ class Site:
         self.folder = folder
         self.user = user
         self.allow = DOMAIN
-        self.socket = folder / "acceptor"
+        self._socket = folder / "acceptor"
+        self._acceptor: subprocess.Popen[bytes] | None = None
         self.realm = Realm(folder, key or PrivateKey.generate("RS256"), self._acceptor_sections())
         self.config_file = self.realm.config_file
         self.server_folder = folder / "server"
@@ -171,7 +172,7 @@ class Site:
         return f"""
             [acceptor]
             user = "{self.ACCEPTOR_ACCOUNT}"
-            [listeners."{self.socket}"]
+            [listeners."{self._socket}"]
             owner = "{self.user}"
             """
 
@@ -183,18 +184,32 @@ class Site:
 
     @contextmanager
     def accepting(self) -> Iterator[Site]:
-        """The site with its acceptor, until the end of the block; then nobody's agent is left."""
-        self.acceptor = self.start_acceptor()
+        """The site until the end of the block: then acceptor and agent are gone."""
         try:
             yield self
         finally:
             self.stop_agent()
-            self.acceptor.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.acceptor.wait(5)
-            self.kill_acceptor()
+            if self._acceptor is not None:
+                self._acceptor.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._acceptor.wait(5)
+                self.kill_acceptor()
 
-    def start_acceptor(self) -> subprocess.Popen[bytes]:
+    @property
+    def socket(self) -> Path:
+        """Where the acceptor listens; it has been started when somebody needs to know."""
+        assert self.acceptor
+        return self._socket
+
+    @property
+    def acceptor(self) -> subprocess.Popen[bytes]:
+        """The site's acceptor, started for the first who asks."""
+        if self._acceptor is None:
+            self.start_acceptor()
+        assert self._acceptor is not None
+        return self._acceptor
+
+    def start_acceptor(self) -> None:
         """Start the acceptor that is installed, and wait until it is ready."""
         ready = self._times_ready()
         with self.output.open("ab") as output:
@@ -214,7 +229,7 @@ class Site:
             lambda: self._times_ready() > ready or process.poll() is not None, "the acceptor"
         )
         assert process.poll() is None, self.output.read_text()
-        return process
+        self._acceptor = process
 
     def kill_acceptor(self) -> None:
         """End the acceptor and its workers without a word."""
