@@ -59,7 +59,7 @@ class _Fetcher(HttpsFetcher):
         super().__init__(_CONFIG, {})
         self._server = cast(socket.socket, _Server(octets))
 
-    def _client(self, domain: str) -> HttpsClient:
+    def _client(self, *, known: bool) -> HttpsClient:
         dialer = Dialer(connector=lambda address, timeout: self._server)
         return _Client(_TIMEOUT, _CONFIG.max_size, dialer, rooms_for_configured(1).documents)
 

@@ -132,6 +132,10 @@ class Servers:
         """
         return self._fetcher.fetch(name.domain, name.principal_domain)
 
+    def knows(self, name: DocumentName) -> bool:
+        """Whether a document is for people that the configuration names, see `HttpsFetcher`."""
+        return self._fetcher.knows(name.domain, name.principal_domain)
+
     def _keep(self, key: tuple[object, ...], served: Served) -> None:
         self._kept[key] = served
         if len(self._kept) > MAX_SERVERS:

@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from browserid_sasl.acceptor.balance import Balance
@@ -205,7 +206,8 @@ class Worker:
         self._paused = False
         self._said_full = -_FULL_PERIOD
         self._connections = 0
-        self._lookups = Lookups(servers.config.acceptor.lookups)
+        # Apart, so that no stranger's provider keeps those waiting whom the configuration names.
+        self._lookups = {known: Lookups(servers.config.acceptor.lookups) for known in (True, False)}
         self._waiting: dict[DocumentName, list[tuple[Servers, Callable[[], None]]]] = {}
         self._selector = selectors.DefaultSelector()
         self._drain_until: float | None = None
@@ -214,7 +216,8 @@ class Worker:
         """Work."""
         self._control.setblocking(False)
         self._register(self._control, self._hear_parent)
-        self._register(self._lookups.signal, self._take_documents)
+        for lookups in self._lookups.values():
+            self._register(lookups.signal, partial(self._take_documents, lookups))
         for listener in self._listeners:
             self._listen(listener)
         self._tell_parent(READY)
@@ -241,7 +244,7 @@ class Worker:
 
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """See `Host.wait_for`."""
-        if not self._lookups.ask(name, servers.fetch):
+        if not self._lookups[servers.knows(name)].ask(name, servers.fetch):
             return False
         self._waiting.setdefault(name, []).append((servers, proceed))
         return True
@@ -377,8 +380,8 @@ class Worker:
         self._flush()
         self._tell_parent(ALIVE)
 
-    def _take_documents(self, _: int) -> None:
-        for name, arrival in self._lookups.take():
+    def _take_documents(self, lookups: Lookups, _: int) -> None:
+        for name, arrival in lookups.take():
             for servers, proceed in self._waiting.pop(name, ()):
                 with servers.documents.handing(name, arrival):
                     proceed()
@@ -396,6 +399,9 @@ class Worker:
             )
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            # It is gone, and had not read all that it was told.
+            message, descriptors = b"", []
         if not message:
             self._selector.unregister(self._control)
             self._log(Priority.ERROR, "the parent process is gone")
@@ -415,7 +421,8 @@ class Worker:
             self._log(Priority.ERROR, f"a worker ends: {error}")
             self._drain()
         else:
-            self._lookups.permit(self.servers.config.acceptor.lookups)
+            for lookups in self._lookups.values():
+                lookups.permit(self.servers.config.acceptor.lookups)
             self._replace_listeners(descriptors)
             self._tell_parent(READY)
 

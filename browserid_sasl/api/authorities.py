@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from browserid_sasl.config import Config
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument, Fetcher
 from browserid_sasl.pinned_files import pinned_domains, read_pinned
 from browserid_sasl.store.base import AuthorityCache
+
+if TYPE_CHECKING:
+    from browserid_sasl.discovery import HttpsFetcher
 
 
 def resolver(
@@ -26,13 +31,17 @@ def resolver(
     )
 
 
-def https_fetcher(config: Config) -> Fetcher:
+def https_fetcher(config: Config) -> HttpsFetcher:
     """Gets documents over HTTPS. Those whose people are let in by name are no strangers to it."""
     from browserid_sasl.discovery import HttpsFetcher  # noqa: PLC0415 - not for pinned documents
 
-    allowed = (entry.rpartition("@")[2] for entry in config.server.allow)
-    known = (*config.server.secondary_authorities, *allowed)
-    return HttpsFetcher(config.discovery, config.authorities, known=known)
+    lists = (config.server.allow, *(each.allow for each in config.listeners.values()))
+    return HttpsFetcher(
+        config.discovery,
+        config.authorities,
+        known=[entry.rpartition("@")[2] for each in lists for entry in each],
+        secondary=config.server.secondary_authorities,
+    )
 
 
 class _FetcherOnDemand:

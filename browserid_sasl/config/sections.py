@@ -350,7 +350,9 @@ class AcceptorConfig:
         8,
         1,
         100,
-        "How many documents of identity providers one worker fetches at the same time.",
+        "How many documents of identity providers one worker fetches at the same time. As many"
+        " again are for providers that the configuration names, and people whom it lets in by"
+        " name.",
     )
     drain_ms: int = options.seconds(
         10,

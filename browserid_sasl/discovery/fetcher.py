@@ -26,8 +26,9 @@ class HttpsFetcher:
 
     :param discovery: limits, trust anchors, and hosts that may have private addresses.
     :param authorities: by domain, where its provider is if not at https://DOMAIN.
-    :param known: further domains that are no strangers': no stranger's look-up keeps one of
-        theirs waiting.
+    :param known: further domains whose people are no strangers: no stranger's look-up keeps one
+        for them waiting, wherever their domain delegates to.
+    :param secondary: domains whose own documents are no strangers' either, whoever they are about.
     :param dialer: opens the connections.
     """
 
@@ -37,11 +38,13 @@ class HttpsFetcher:
         authorities: Mapping[str, AuthorityOverride],
         *,
         known: Collection[str] = (),
+        secondary: Collection[str] = (),
         dialer: Dialer | None = None,
     ) -> None:
         self._discovery = discovery
         self._authorities = authorities
         self._known = frozenset((*known, *authorities, *discovery.private_hosts))
+        self._secondary = frozenset(secondary)
         dialer = dialer or Dialer()
         most = discovery.max_lookups
         self._strangers = _make_client(discovery, dialer, rooms_for_strangers(most))
@@ -56,7 +59,8 @@ class HttpsFetcher:
         if pinned is not None:
             return pinned
         origin = self._origin(domain, self._override(domain))
-        answer = self._client(domain).get(origin, WELL_KNOWN, {"domain": principal_domain})
+        client = self._client(known=self.knows(domain, principal_domain))
+        answer = client.get(origin, WELL_KNOWN, {"domain": principal_domain})
         if answer.status != 200:
             raise DiscoveryError(
                 Code.HTTP_ERROR,
@@ -74,12 +78,19 @@ class HttpsFetcher:
         :raises DiscoveryError: http-error, unavailable.
         """
         origin = self._origin(domain, self._override(domain))
-        answer = self._client(domain).post(origin, path, body)
+        answer = self._client(known=self.knows(domain, domain)).post(origin, path, body)
         _check_type(origin, answer)
         return answer
 
-    def _client(self, domain: str) -> HttpsClient:
-        return self._configured if domain in self._known else self._strangers
+    def knows(self, domain: str, principal_domain: str) -> bool:
+        """Whether a document is asked for on behalf of people that are known.
+
+        Who publishes it does not say so: anybody can delegate a domain to somebody else's provider.
+        """
+        return principal_domain in self._known or domain in self._secondary
+
+    def _client(self, *, known: bool) -> HttpsClient:
+        return self._configured if known else self._strangers
 
     def _override(self, domain: str) -> AuthorityOverride:
         return self._authorities.get(domain, AuthorityOverride())

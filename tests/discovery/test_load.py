@@ -100,7 +100,7 @@ class TestNamesThatAreNotResolved:
         config = DiscoveryConfig(
             timeout_ms=300, max_lookups=self.MOST, ca_file=ca_file, private_hosts=("known.test",)
         )
-        return HttpsFetcher(config, {}, known=["secondary.test"], dialer=Dialer(names, connect))
+        return HttpsFetcher(config, {}, secondary=["secondary.test"], dialer=Dialer(names, connect))
 
     def test_threads_do_not_pile_up(self, names: SlowNames) -> None:
         own = self.own(names)

@@ -163,6 +163,7 @@ def test_so_many_documents_are_fetched_at_once(
     [
         {"server.allow": ["known.test"]},
         {"server.allow": ["bob@known.test"]},
+        {'listeners."/run/a".allow': ["known.test"], 'listeners."/run/b".allow': ["*"]},
         {"server.secondary_authorities": ["known.test"]},
         {"discovery.private_hosts": ["known.test"]},
         {'authorities."known.test".url': "https://known.test:8443"},
@@ -188,4 +189,8 @@ def test_what_the_configuration_names_is_not_behind_what_it_does_not(
             fetcher.fetch("other.test", "other.test")
         with refused(Code.HTTP_ERROR, "known.test cannot be resolved"):
             fetcher.fetch("known.test", "known.test")
+        # Whoever delegates to it is a stranger all the same.
+        if "server.secondary_authorities" not in named:
+            with refused(Code.UNAVAILABLE):
+                fetcher.fetch("known.test", "another.test")
         released.set()
