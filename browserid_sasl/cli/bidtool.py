@@ -185,7 +185,8 @@ def list_tickets(server: bool, config_file: Path | None) -> None:
     _list_tickets(_stores(config_file, server=server))
 
 
-@tickets.command("delete")
+# An identifier is base64url, and may begin with a dash.
+@tickets.command("delete", context_settings={"ignore_unknown_options": True})
 @store_options
 @click.option("--all", "everything", is_flag=True, help="Forget every ticket.")
 @click.option("--service", metavar="NAME", help="Only among the tickets for this service.")

@@ -246,6 +246,15 @@ class TestStores:
         assert client.tickets.all(system_clock()) == [ticket]
         client.close()
 
+    @pytest.mark.parametrize("tid", ["-_dash", "--two", "-h"])
+    def test_an_identifier_may_begin_with_a_dash(self, folder: Path, tid: str) -> None:
+        client = store.open_initiator(folder / "client" / CLIENT_DATABASE)
+        (ticket,) = client.tickets.all(system_clock())
+        client.tickets.put(replace(ticket, tid=tid, audience="imap/other.example.com"))
+        assert main(["tickets", "delete", tid]) == 0
+        assert client.tickets.all(system_clock()) == [ticket]
+        client.close()
+
     @pytest.mark.parametrize(
         ("arguments", "status", "said"),
         [
