@@ -25,6 +25,7 @@ _MAX_SOCKET_PATH: Final = 107
 # Compiled when they are used, as most are not in most processes.
 _LOCAL_PART: Final = r"[^\s@]{1,64}"
 _NEVER_LITERAL: Final = r'[*?%^$|(){}[\]<>\\",;:]'
+_NEVER_FIRST: Final = (".", "!", "-")
 _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
@@ -101,15 +102,16 @@ def email(text: str) -> str:
 def allow_entry(text: str) -> str:
     """Who may log in: a domain, with or without an ``@`` before it, an address, or ``*``.
 
-    Somebody who writes a pattern means more than one address. It would be taken for the one that
-    is spelled like it, which nobody has; so it is refused.
+    Somebody who writes a pattern means more than one address, and with a sign in front of one means
+    all others. It would be taken for the one that is spelled like it, which nobody has; so it is
+    refused.
     """
     local, _, of_domain = text.rpartition("@")
     if text == EVERYONE:
         return text
     if not local:
         return domain(of_domain)
-    if re.search(_NEVER_LITERAL, local) or local.startswith("."):
+    if re.search(_NEVER_LITERAL, local) or local.startswith(_NEVER_FIRST):
         raise Unfit(f"is {shown(text)}, and patterns mean nothing here")
     return email(text)
 

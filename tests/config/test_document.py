@@ -732,6 +732,7 @@ def test_a_mistake_is_reported_with_its_line_and_a_remedy(case: str, write: Writ
             "@@a.test",
         ),
         *("(bob|eve)@example.org", "[bB]ob@example.org", "%@example.org", "{a,b}@example.org"),
+        *("!eve@example.org", "-eve@example.org"),
         *("/example.org/", "example.org$", "^example.org", "example\\.org", "EXAMPLE.ORG\n", ""),
         *("bob @example.org", "bob@eve@example.org", "a.test@b.test@c.test", "<bob@example.org>"),
         *("mailto:bob@example.org", "bob@example.org,eve@example.org", "bob@example.org.", "bob@"),
