@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -132,28 +133,41 @@ def _tree(node: Node, parent: Tree | None = None) -> Tree:
 # Stores
 
 
+class Whose(Enum):
+    """Whose store it is about, if not a person's."""
+
+    SERVER = "server"
+    ACCEPTOR = "acceptor"
+
+
 def store_options(function: F) -> F:
-    """Add ``--server`` and ``--config``."""
-    server = click.option(
-        "--server", is_flag=True, help="The server's store, in place of this user's."
-    )
-    return server(config_option(function))
+    """Add ``--server``, ``--acceptor`` and ``--config``."""
+    for whose, help in (
+        (
+            Whose.ACCEPTOR,
+            "The store of this host's browserid-acceptor, for the account it runs as.",
+        ),
+        (Whose.SERVER, "The server's store, in place of this user's."),
+    ):
+        flag = click.option(f"--{whose.value}", "whose", flag_value=whose, help=help)
+        function = flag(function)
+    return config_option(function)
 
 
 @command.command("list")
 @store_options
-def list_all(server: bool, config_file: Path | None) -> None:
+def list_all(whose: Whose | None, config_file: Path | None) -> None:
     """Show the tickets and the identity providers' documents that are kept."""
-    stores = _stores(config_file, server=server)
+    stores = _stores(config_file, whose)
     _list_tickets(stores)
     _list_documents(stores)
 
 
 @command.command()
 @store_options
-def destroy(server: bool, config_file: Path | None) -> None:
+def destroy(whose: Whose | None, config_file: Path | None) -> None:
     """Forget all tickets and documents. Keys are kept: `browserid logout` forgets those."""
-    stores = _stores(config_file, server=server)
+    stores = _stores(config_file, whose)
     gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
     click.echo(f"{_count(gone, 'ticket')} forgotten")
     click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
@@ -161,13 +175,14 @@ def destroy(server: bool, config_file: Path | None) -> None:
 
 @command.command("reset")
 @store_options
-def reset_store(server: bool, config_file: Path | None) -> None:
+def reset_store(whose: Whose | None, config_file: Path | None) -> None:
     """Move a store aside, damaged or not, and begin an empty one.
 
     Stop what uses it first. A server's new store does not know which assertions were presented
     before.
     """
-    for moved in reset(config.load(config_file), server=server):
+    server = whose is not None
+    for moved in reset(_configuration(config_file, whose), server=server):
         click.echo(f"kept as {moved}")
     click.echo("the store is empty")
     click.echo(_AFTER_SERVER if server else _AFTER_CLIENT, err=True)
@@ -180,9 +195,9 @@ def tickets() -> None:
 
 @tickets.command("list")
 @store_options
-def list_tickets(server: bool, config_file: Path | None) -> None:
+def list_tickets(whose: Whose | None, config_file: Path | None) -> None:
     """Show the tickets that have not expired."""
-    _list_tickets(_stores(config_file, server=server))
+    _list_tickets(_stores(config_file, whose))
 
 
 # An identifier is base64url, and may begin with a dash.
@@ -192,7 +207,7 @@ def list_tickets(server: bool, config_file: Path | None) -> None:
 @click.option("--service", metavar="NAME", help="Only among the tickets for this service.")
 @click.argument("identifier", required=False)
 def delete_tickets(
-    server: bool,
+    whose: Whose | None,
     config_file: Path | None,
     everything: bool,
     service: str | None,
@@ -205,7 +220,7 @@ def delete_tickets(
     """
     if everything == (identifier is not None):
         raise click.UsageError("give an identifier or --all")
-    stores = _stores(config_file, server=server)
+    stores = _stores(config_file, whose)
     if identifier is None:
         gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, service, at=0))
         click.echo(f"{_count(gone, 'ticket')} forgotten")
@@ -222,9 +237,9 @@ def cache() -> None:
 
 @cache.command("list")
 @store_options
-def list_documents(server: bool, config_file: Path | None) -> None:
+def list_documents(whose: Whose | None, config_file: Path | None) -> None:
     """Show the documents that have not expired, and what they say."""
-    _list_documents(_stores(config_file, server=server))
+    _list_documents(_stores(config_file, whose))
 
 
 @cache.command("delete")
@@ -232,12 +247,12 @@ def list_documents(server: bool, config_file: Path | None) -> None:
 @click.option("--all", "everything", is_flag=True, help="Forget every document.")
 @click.argument("domain", required=False)
 def delete_documents(
-    server: bool, config_file: Path | None, everything: bool, domain: str | None
+    whose: Whose | None, config_file: Path | None, everything: bool, domain: str | None
 ) -> None:
     """Forget the document of DOMAIN. It is fetched again when it is needed."""
     if everything == (domain is not None):
         raise click.UsageError("give a domain or --all")
-    stores = _stores(config_file, server=server)
+    stores = _stores(config_file, whose)
     if domain is None:
         click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
     elif stores.authorities.delete(domain.lower()):
@@ -250,9 +265,13 @@ Stores = AcceptorStores | InitiatorStores
 Ticket = AcceptorTicket | InitiatorTicket
 
 
-def _stores(config_file: Path | None, *, server: bool) -> Stores:
-    configuration = config.load(config_file)
-    return server_stores(configuration) if server else person_stores(configuration)
+def _configuration(config_file: Path | None, whose: Whose | None) -> config.Config:
+    return config.load(config_file, user=whose is not Whose.ACCEPTOR)
+
+
+def _stores(config_file: Path | None, whose: Whose | None) -> Stores:
+    configuration = _configuration(config_file, whose)
+    return person_stores(configuration) if whose is None else server_stores(configuration)
 
 
 def _list_tickets(stores: Stores) -> None:

@@ -82,10 +82,11 @@ ACCEPTOR_SCHEMA: Final = Schema(
     version=3,
     missed=True,
     if_damaged=(
-        "stop the services that use it and run `bidtool reset --server`, which keeps it aside and"
-        " makes an empty one; that one does not know which assertions were presented before, so do"
-        " not start the services until those have expired, after ten minutes unless you configured"
-        " more, or only with `extra_round_trip`"
+        "stop the services that use it and run `bidtool reset --server`, for browserid-acceptor's"
+        " with `--acceptor` as its account, which keeps it aside and makes an empty one; that one"
+        " does not know which assertions were presented before, so do not start the services until"
+        " those have expired, after ten minutes unless you configured more, or only with"
+        " `extra_round_trip`"
     ),
     statements="""
         CREATE TABLE replay (

@@ -1,16 +1,23 @@
-"""The filter for fail2ban and the unit for systemd."""
+"""The filter for fail2ban, the units for systemd and the rules for AppArmor."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+
+from browserid_sasl.agent.service.place import socket_path
 from tests.support.acceptor import Daemon, Host, Program
 from tests.support.sample_programs import ROOT
 from tests.support.services import AES128, run
 
 FILTER = ROOT / "contrib" / "fail2ban" / "browserid-acceptor.conf"
-UNIT = ROOT / "contrib" / "systemd" / "browserid-acceptor.service"
+UNITS = ROOT / "contrib" / "systemd"
+UNIT = UNITS / "browserid-acceptor.service"
+APPARMOR = ROOT / "contrib" / "apparmor"
 
 Start = Callable[[Host], Daemon]
 
@@ -55,9 +62,60 @@ def test_who_is_refused_counts_and_nobody_else_does(host: Host, start: Start) ->
 
 
 def test_the_unit_is_one_and_leaves_the_service_little() -> None:
-    done = run(("systemd-analyze", "security", "--offline=true", "--threshold=30", UNIT))
+    done = run(("systemd-analyze", "security", "--offline=true", "--threshold=25", UNIT))
     assert done.returncode == 0, done.stdout[-300:]
     text = UNIT.read_text()
     [command] = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
     assert command == "/usr/local/bin/browserid-acceptor"
     assert "Type=notify\n" in text
+
+
+def test_the_agents_socket_is_where_programs_look_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BROWSERID_AGENT", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    text = (UNITS / "browserid-agent.socket").read_text()
+    [place] = re.findall(r"^ListenStream=%t(.*)$", text, re.MULTILINE)
+    assert str(socket_path()) == f"{tmp_path}{place}"
+    assert "SocketMode=0600\nDirectoryMode=0700\n" in text
+
+
+@pytest.fixture
+def parse(tmp_path: Path) -> Callable[[str], str]:
+    """What AppArmor's parser makes of a profile, with our rules where a page puts them."""
+    abstractions = tmp_path / "abstractions"
+    shutil.copytree(APPARMOR, abstractions)
+
+    def parse(profile: str) -> str:
+        file = tmp_path / "profile"
+        file.write_text(profile)
+        folders = ("--Include", tmp_path, "--Include", "/etc/apparmor.d")
+        checked = run(("apparmor_parser", "-QK", *folders, file))
+        assert checked.returncode == 0, checked.stdout
+        return run(("apparmor_parser", "--preprocess", *folders, file)).stdout
+
+    return parse
+
+
+def test_a_server_that_apparmor_confines_can_have_the_plugin(parse: Callable[[str], str]) -> None:
+    text = parse(
+        "include <tunables/global>\n"
+        "profile slapd /usr/sbin/slapd {\n"
+        "  include <abstractions/base>\n"
+        "  include <abstractions/browserid-server>\n"
+        "}\n"
+    )
+    assert "sasl2/libbrowserid.so mr," in text
+    assert "run/browserid/* rw," in text
+
+
+def test_so_can_a_mail_program_by_the_profile_that_its_package_has(
+    tmp_path: Path, parse: Callable[[str], str]
+) -> None:
+    """Its file in local/ is the one that is there for what an administrator adds."""
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "usr.bin.msmtp").write_text("include <abstractions/browserid-client>\n")
+    text = parse(Path("/etc/apparmor.d/usr.bin.msmtp").read_text())
+    assert "browserid/agent rw," in text
+    assert "/browserid-agent" not in re.sub("#.*", "", text), "it starts what is not confined"

@@ -166,6 +166,15 @@ class TestStores:
         for text in (ALICE, "imap/mail.example.com", "from idp.test, P-256"):
             assert text in shown
 
+    def test_the_acceptors_are_where_its_configuration_says_and_not_a_persons(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        acceptors = folder / "acceptor.toml"
+        acceptors.write_text(f'[store]\nserver_directory = "{folder}/server"\n')
+        (folder / "browserid.toml").write_text("this is not read\n")
+        assert main(["tickets", "list", "--acceptor", "--config", str(acceptors)]) == 0
+        assert ALICE in capsys.readouterr().out
+
     def test_secrets_of_tickets_are_not_listed(
         self, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -61,6 +61,8 @@ SINGLY: Final = {
         "tests/docs/test_identity_provider_page.py"
     ),
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
+    ("docs/agent.md", "install"): "tests/guides/test_agent.py",
+    ("docs/agent.md", "    systemctl --user "): "it takes somebody's systemd",
     ("docs/agent.md", "    ssh -R "): "it takes another host",
     ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
     ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
