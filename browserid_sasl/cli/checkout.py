@@ -36,5 +36,6 @@ def _change_to(venv: Path, script: str) -> None:
     python = venv / "bin" / "python"
     made = (venv / "pyvenv.cfg").is_file() and os.access(python, os.X_OK)
     if made and Path(sys.prefix).resolve() != venv.resolve():
-        sys.stdout.flush()
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
         os.execv(python, [str(python), script, *sys.argv[1:]])  # noqa: S606 - it is to be no other

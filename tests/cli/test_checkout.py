@@ -52,6 +52,18 @@ class TestProgram:
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{program.name} {__version__}\n"
 
+    def test_runs_in_it_with_its_output_closed(self, checkout: Path, name: str) -> None:
+        (checkout / ".venv").symlink_to(ROOT / ".venv")
+        closed = ["bash", "-c", 'exec "$@" >&-', "bash", "/usr/bin/python3"]
+        done = subprocess.run(
+            [*closed, str(checkout / name), "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stderr
+
     @pytest.mark.parametrize("made", [(), (".venv/pyvenv.cfg",), (".venv/bin/python",)])
     def test_says_what_to_run_where_there_is_none(
         self, checkout: Path, name: str, made: tuple[str, ...]
