@@ -109,6 +109,11 @@ class TestForgery:
             assert wire.reply() == (Reply.OK, b"")
 
 
+def shown(octets: bytes) -> str:
+    """A short name: a test's name is in the environment of what it starts."""
+    return repr(octets[:20])
+
+
 class TestGarbage:
     @pytest.mark.parametrize(
         "octets",
@@ -123,6 +128,7 @@ class TestGarbage:
             b"{" * 100_000,
             b"{0}\r\n",
         ],
+        ids=shown,
     )
     def test_in_place_of_the_mechanism(self, own_server: RunningServer, octets: bytes) -> None:
         with Wire(own_server.port) as wire:
@@ -161,6 +167,7 @@ class TestGarbage:
             b"p=tls-unique,,c,x",
             b"n,,c,e30.e30.~e30.e30.",
         ],
+        ids=shown,
     )
     def test_as_initial_response(self, own_server: RunningServer, message: bytes) -> None:
         with Wire(own_server.port) as wire:
