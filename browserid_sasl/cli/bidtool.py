@@ -64,15 +64,14 @@ def command() -> None:
 def _time(_: object, __: object, given: str | None) -> int:
     if given is None:
         return system_clock()
-    if given.isascii() and given.isdigit():
-        return int(given)
     try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
+        if given.isascii() and given.isdigit():
+            return int(given)
+        return int(datetime.fromisoformat(given).timestamp() * 1000)
+    except (ValueError, OverflowError):  # also of a year that is out of the calendar by the zone
         raise click.BadParameter(
             f"{given!r} is neither a date such as 2026-11-21T16:07:24Z nor milliseconds since 1970"
         ) from None
-    return int(moment.timestamp() * 1000)
 
 
 @command.command("token")

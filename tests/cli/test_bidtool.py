@@ -96,6 +96,8 @@ class TestToken:
             (["--encoding", "hex", "xyz"], 1, "not hexadecimal"),
             (["--encoding", "morse", "xyz"], 64, "'morse' is not one of"),
             (["--at", "tomorrow", ASSERTION], 64, "'tomorrow' is neither a date"),
+            (["--at", "0001-01-01", ASSERTION], 64, "'0001-01-01' is neither a date"),
+            (["--at", "9" * 5000, ASSERTION], 64, "is neither a date"),
             (["--file", "-", ASSERTION], 64, "not both"),
             (["--file", "/nowhere"], 64, "No such file"),
         ],
