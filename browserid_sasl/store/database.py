@@ -30,6 +30,7 @@ and the next call opens another: once the cause is gone, the store works again b
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import stat
@@ -70,6 +71,11 @@ _SHRINK_PAGES: Final = 200
 
 #: A file of so many pages at most is checked as a whole when it is opened, in 1 ms.
 _CHECKED_PAGES: Final = 256
+
+#: Seconds between two attempts to write while another process does. SQLite itself begins with a
+#: millisecond and goes on to ten: in one, another writes ten logins, and in ten it has written all
+#: that there are.
+_PAUSES: Final = (0.0001, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
 
 #: How long (s) a connection is used before it is checked that its file is still in place.
 _TRUST_SECONDS: Final = 1.0
@@ -254,7 +260,7 @@ class SqliteDatabase:
                 if connection is None:  # another thread closed it, for a fork, just now
                     continue
                 try:
-                    return action(connection, statement, parameters)
+                    return self._in_turn(action, connection, statement, parameters)
                 except _SQLITE_ERRORS as error:
                     session.close()
                     raise self._explained(error) from error
@@ -264,6 +270,26 @@ class SqliteDatabase:
                         f"a value cannot be kept in the {self._schema.noun} {self.path}",
                         "use integers of at most 64 bits, and text without lone surrogates",
                     ) from None
+
+    def _in_turn(
+        self,
+        action: Callable[[sqlite3.Connection, str, Sequence[Any]], _T],
+        connection: sqlite3.Connection,
+        statement: str,
+        parameters: Sequence[object],
+    ) -> _T:
+        """Run a statement once no other process is writing. See `_PAUSES`."""
+        pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
+        until = 0.0
+        while True:
+            try:
+                return action(connection, statement, parameters)
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                until = until or now + self._busy_timeout / 1000
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > until:
+                    raise
+            time.sleep(next(pauses))
 
     def _session(self) -> _Session:
         """This thread's session, for this process and for the file that has the name now."""
@@ -405,6 +431,7 @@ class SqliteDatabase:
                 "trusted_schema = OFF",
                 "cell_size_check = ON",
                 "mmap_size = 0",  # a disk error would be a signal instead of an error
+                "busy_timeout = 0",  # from here on `_in_turn` waits
             ):
                 connection.execute(f"PRAGMA {setting}").fetchall()
         except BaseException:

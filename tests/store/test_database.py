@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -213,6 +214,22 @@ class TestFileThatIsReplaced:
         assert notes.rows("SELECT * FROM of_this_connection") == []
 
 
+def waited_after_release(notes: SqliteDatabase) -> float:
+    """How long a writer went on waiting when another had let go of the lock, in s."""
+    held = 0.34
+    with closing(
+        sqlite3.connect(notes.path, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        release = threading.Timer(held, other.execute, ("ROLLBACK",))
+        release.start()
+        add(notes)
+        waited = time.monotonic() - start
+        release.join()
+    return waited - held
+
+
 class TestFilesThatCanNotBeUsed:
     def test_a_locked_file(self, notes: SqliteDatabase) -> None:
         add(notes, "before")
@@ -223,6 +240,13 @@ class TestFilesThatCanNotBeUsed:
             assert texts(notes) == ["before"]
             other.execute("ROLLBACK")
         assert add(notes)
+
+    def test_the_lock_is_noticed_to_be_free_soon(self, folder: Path) -> None:
+        # SQLite by itself looks again after up to 100 ms.
+        notes = SqliteDatabase(folder / "notes.db", SCHEMA)
+        add(notes, "before")
+        assert min(waited_after_release(notes) for _ in range(3)) < 0.04
+        notes.close()
 
     def test_a_full_file(self, notes: SqliteDatabase) -> None:
         add(notes, "before")
