@@ -3,7 +3,8 @@
 * An initial login, beside the same primitives called directly through `cryptography`: the
   provider's and the user's key loaded and one signature verified with each, a P-256 key made, the
   peer's point loaded and the secret agreed on, the HMACs, and one durable insert into SQLite.
-* A re-authentication, with 1,000 and with 1,000,000 assertions in the replay store.
+* A re-authentication, with 1,000 and with 1,000,000 assertions in the replay store, beside its own
+  primitives: the HMACs, one row looked up and two inserted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hmac import HMAC
 
-from bench.measure import WARM_UP, in_turns
+from bench.measure import WARM_UP, in_turns, verdict
 from bench.store import filled
 from browserid_sasl import store
 from browserid_sasl.api import SYSTEM
@@ -39,13 +40,15 @@ MANY: Final = 1_000_000
 
 INITIAL_TARGET: Final = 1.6
 """Times the bare cost."""
-REAUTHENTICATION_TARGET: Final = 0.15
-"""CPU ms."""
+REAUTHENTICATION_TARGET: Final = 3.5
+"""Times the bare cost."""
 GROWTH_TARGET: Final = 1.1
 """With many entries, times the cost with few: no slower, but for what medians differ anyway."""
 
 HMACS: Final = 4
 """Keys for the response, the ticket and the context are derived, and the first of them signs."""
+REAUTHENTICATION_HMACS: Final = 6
+"""The ticket's key verifies and gives the session's, from which the same four follow."""
 
 
 def run() -> list[str]:
@@ -60,31 +63,37 @@ def run() -> list[str]:
         actions: dict[str, Callable[[], None]] = {
             "initial": few.logins(),
             "bare": BarePrimitives(bare_store),
+            "bare by ticket": lambda: by_ticket(bare_store),
             "few": few.reauthentications(),
             "many": many.reauthentications(),
         }
         batches = in_turns({name: _repeated(actions[name]) for name in actions}, ROUNDS)
     times = {name: time / CALLS for name, time in batches.items()}
     ratio = times["initial"] / times["bare"]
+    again = times["few"] / times["bare by ticket"]
     growth = times["many"] / times["few"]
     return [
         "login with BROWSERID-AES128 and RSA-2048, the acceptor's CPU time",
         f"{'initial login':<42} {times['initial']:>8.3f} ms",
         f"{'  bare primitives':<42} {times['bare']:>8.3f} ms",
-        _line("  ratio", f"{ratio:.2f}", f"{INITIAL_TARGET} at most", ratio <= INITIAL_TARGET),
-        _line(
-            f"re-authentication, {FEW:,} entries",
-            f"{times['few']:.3f} ms",
-            f"{REAUTHENTICATION_TARGET} ms at most",
-            times["few"] <= REAUTHENTICATION_TARGET,
+        verdict(
+            "  ratio", f"{ratio:.2f}", f"{INITIAL_TARGET} at most", met=ratio <= INITIAL_TARGET
         ),
-        _line(
-            f"re-authentication, {MANY:,} entries",
-            f"{times['many']:.3f} ms",
-            f"{REAUTHENTICATION_TARGET} ms at most",
-            times["many"] <= REAUTHENTICATION_TARGET,
+        f"{f're-authentication, {FEW:,} entries':<42} {times['few']:>8.3f} ms",
+        f"{f're-authentication, {MANY:,} entries':<42} {times['many']:>8.3f} ms",
+        f"{'  bare primitives':<42} {times['bare by ticket']:>8.3f} ms",
+        verdict(
+            "  ratio",
+            f"{again:.2f}",
+            f"{REAUTHENTICATION_TARGET} at most",
+            met=again <= REAUTHENTICATION_TARGET,
         ),
-        _line("  ratio", f"{growth:.2f}", f"{GROWTH_TARGET} at most", growth <= GROWTH_TARGET),
+        verdict(
+            "  many entries beside few",
+            f"{growth:.2f}",
+            f"{GROWTH_TARGET} at most",
+            met=growth <= GROWTH_TARGET,
+        ),
     ]
 
 
@@ -94,10 +103,6 @@ def _repeated(action: Callable[[], None]) -> Callable[[], None]:
             action()
 
     return repeat
-
-
-def _line(what: str, figure: str, target: str, met: bool) -> str:
-    return f"{what:<42} {figure:>11}   target {target}: {'met' if met else 'MISSED'}"
 
 
 class Service:
@@ -161,6 +166,11 @@ class BareStore:
         entry = (os.urandom(32), 1)
         self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", entry)
 
+    def look_up(self) -> None:
+        """Look for an entry that is not there."""
+        statement = "SELECT * FROM seen WHERE digest = ?"
+        self._connection.execute(statement, (os.urandom(32),)).fetchone()
+
     def close(self) -> None:
         """Close its file."""
         self._connection.close()
@@ -203,11 +213,24 @@ class BarePrimitives:
             signed.verify()
         key = ec.generate_private_key(ec.SECP256R1())
         secret = key.exchange(ec.ECDH(), self._point.public_key())
-        for _ in range(HMACS):
-            mac = HMAC(secret, hashes.SHA256())
-            mac.update(self._signed[0].message)
-            mac.finalize()
+        _authenticate(secret, self._signed[0].message, HMACS)
         self._store.insert()
+
+
+def by_ticket(bare_store: BareStore) -> None:
+    """The cryptography of one re-authentication, one look into the store and two inserts."""
+    secret = message = os.urandom(32)
+    bare_store.look_up()
+    _authenticate(secret, message, REAUTHENTICATION_HMACS)
+    bare_store.insert()
+    bare_store.insert()
+
+
+def _authenticate(secret: bytes, message: bytes, times: int) -> None:
+    for _ in range(times):
+        mac = HMAC(secret, hashes.SHA256())
+        mac.update(message)
+        mac.finalize()
 
 
 if __name__ == "__main__":

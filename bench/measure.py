@@ -37,3 +37,8 @@ def in_turns(actions: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     finally:
         gc.enable()
     return {name: median(values) * 1000 for name, values in times.items()}
+
+
+def verdict(what: str, figure: str, target: str, *, met: bool) -> str:
+    """A line of a table: a figure, and whether it is what it has to be."""
+    return f"{what:<42} {figure:>11}   target {target}: {'met' if met else 'MISSED'}"

@@ -2,7 +2,8 @@
 
 A login is timed from the client: the time spent waiting for the server, from the first octet of
 AUTHENTICATE to the last of its answer, without what the client itself computes. Both mechanisms
-are measured in turns, on the same server; only ratios of figures of one run mean anything.
+are measured in turns, on the same server; only ratios of figures of one run mean anything. The
+acceptor is there, as it is on a host that is up; what it does for a login is part of its time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -21,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
+from bench.measure import verdict
 from tests.support.services import (
     AES128,
     HOST,
@@ -35,8 +38,14 @@ SCRAM = "SCRAM-SHA-256"
 USER, PASSWORD = "bench", "correct horse battery staple"
 FIRST_LOGINS = 21
 FURTHER_LOGINS = 100
-FIRST_LOGIN_TARGET = 60.0
-
+FIRST_LOGIN_TARGET = 1.0
+FURTHER_LOGIN_TARGET = 0.2
+"""Both times SCRAM's."""
+MEMORY_TARGET = 0.3
+"""MB."""
+LOGINS_IN_A_PROCESS = 20
+TO_REPORT = 0.1
+"""Seconds in which a process tells master that it is ready for the next client."""
 
 TICKET, ASSERTION = "by ticket", "new assertion"
 
@@ -131,26 +140,42 @@ def run() -> list[str]:
         }
         first = _logins(imapd, ways, FIRST_LOGINS, fresh=True)
         further = _logins(imapd, ways, FURTHER_LOGINS, fresh=False)
-        memory = {way: _memory(imapd, *ways[way]) for way in (TICKET, SCRAM)}
-    added = {way: first[way] - first[SCRAM] for way in (TICKET, ASSERTION)}
+        added = {way: _memory_added(imapd, *ways[way]) for way in (TICKET, SCRAM)}
     return [
-        f"{'imapd, from the client':<44} {AES128:>16} {SCRAM:>14} {'ratio':>7}",
-        *(_line(f"first login of a process, {way}, ms", first, way) for way in added),
-        *(_line(f"further login, {way}, ms", further, way) for way in added),
-        _line("private memory of a process, MB", memory, TICKET),
-        *(_verdict(way, milliseconds) for way, milliseconds in added.items()),
+        f"{'imapd, from the client':<42} {AES128:>16} {SCRAM:>14}",
+        *_line("first login of a process", first, TICKET, FIRST_LOGIN_TARGET),
+        *_line("first login of a process", first, ASSERTION, FIRST_LOGIN_TARGET),
+        *_line("further login", further, TICKET, FURTHER_LOGIN_TARGET),
+        *_line("further login", further, ASSERTION),
+        *_memory_lines(added[TICKET], added[SCRAM]),
     ]
 
 
-def _line(label: str, figures: dict[str, float], way: str) -> str:
+def _line(
+    what: str, figures: Mapping[str, float], way: str, target: float | None = None
+) -> list[str]:
     ours, theirs = figures[way], figures[SCRAM]
-    return f"{label:<44} {ours:>16.1f} {theirs:>14.1f} {ours / theirs:>7.2f}"
+    label = f"{what}, {way}"
+    lines = [f"{label:<42} {ours:>13.2f} ms {theirs:>11.2f} ms"]
+    ratio = f"{ours / theirs:.2f}"
+    if target is None:
+        return [*lines, f"{'  ratio':<42} {ratio:>11}"]
+    met = ours <= target * theirs
+    return [*lines, verdict("  ratio", ratio, f"{target:g} at most", met=met)]
 
 
-def _verdict(way: str, added: float) -> str:
-    met = "met" if added <= FIRST_LOGIN_TARGET else "MISSED"
-    target = f"target {FIRST_LOGIN_TARGET:.0f} ms at most: {met}"
-    return f"{f'added to the first login, {way}':<44} {added:>13.0f} ms   {target}"
+def _memory_lines(ours: float, theirs: float) -> list[str]:
+    label = f"private memory after {LOGINS_IN_A_PROCESS} logins, added"
+    more = ours - theirs
+    return [
+        f"{label:<42} {ours:>13.2f} MB {theirs:>11.2f} MB",
+        verdict(
+            "  more than SCRAM",
+            f"{more:.2f} MB",
+            f"{MEMORY_TARGET} MB at most",
+            met=more <= MEMORY_TARGET,
+        ),
+    ]
 
 
 @contextmanager
@@ -194,17 +219,42 @@ def _log_in(imapd: Imapd, name: str, mechanism: Mechanism) -> float:
         connection.close()
 
 
-def _memory(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
-    """The most that a process has to itself after some logins, in MB."""
+def _memory_added(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
+    """By how much a process grows from its start to the end of some logins, in MB.
+
+    What the plugin itself takes in a process that nobody has logged in to yet counts as added by
+    its mechanisms, and by no other.
+    """
     imapd.end_processes()
-    most = 0.0
-    for _ in range(20):
+    connection = Connection(imapd.port)
+    [process] = imapd.processes()
+    before = _private_memory(process) - (_of_plugin(process) if name == AES128 else 0)
+    connection.close()
+    for _ in range(LOGINS_IN_A_PROCESS):
+        imapd.wait_until_idle()
+        time.sleep(TO_REPORT)
         _log_in(imapd, name, make())
-        most = max(most, *map(_private_memory, imapd.processes()))
-    return most
+    if imapd.processes() != [process]:
+        raise RuntimeError("the logins were not all in one process")
+    return _private_memory(process) - before
 
 
 def _private_memory(process: int) -> float:
+    """What a process has to itself, in MB."""
     rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
-    private = [line.split() for line in rollup.splitlines() if line.startswith("Private")]
-    return sum(int(fields[1]) for fields in private) / 1024
+    return sum(_private_kib(line) for line in rollup.splitlines()) / 1024
+
+
+def _of_plugin(process: int) -> float:
+    """What of it is mapped from the plugin's file, in MB."""
+    inside, found = False, 0
+    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+        if re.match("[0-9a-f]+-[0-9a-f]+ ", line):
+            inside = line.endswith("libbrowserid.so")
+        elif inside:
+            found += _private_kib(line)
+    return found / 1024
+
+
+def _private_kib(line: str) -> int:
+    return int(line.split()[1]) if line.startswith("Private_") else 0
