@@ -10,7 +10,7 @@ from browserid_sasl.config import DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.https import BoundedStream, HttpsClient, Origin
-from browserid_sasl.discovery.rooms import Room, rooms_for_configured
+from browserid_sasl.discovery.rooms import rooms_for_configured
 from fuzz.target import Target
 
 _DOMAIN: Final = "example.test"
@@ -41,11 +41,6 @@ class _Server:
 
 class _Client(HttpsClient):
     """A client that speaks no TLS to whatever its dialer connects it with."""
-
-    timeout: float
-    max_size: int
-    dialer: Dialer
-    room: Room
 
     def _connect(self, origin: Origin, deadline: Deadline) -> BoundedStream:
         connection = self.dialer.connector((origin.host, origin.port), deadline.remaining())

@@ -65,7 +65,11 @@ def test_a_signature_without_a_hash_of_its_own_has_no_binding() -> None:
         tls_server_end_point(der)
 
 
-@pytest.mark.parametrize("octets", [b"", b"garbage", certificate(hashes.SHA256())[:-1]])
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"garbage", certificate(hashes.SHA256())[:-1]],
+    ids=["nothing", "garbage", "one that is cut short"],
+)
 def test_what_is_no_certificate_has_none(octets: bytes) -> None:
     with refused(Code.INVALID_PARAMETER, "cannot be read", LocalProtocolError):
         tls_server_end_point(octets)
