@@ -32,8 +32,9 @@ def checkout(tmp_path: Path) -> Path:
 def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Without a network: nothing may be looked for there."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    as_root = () if os.geteuid() == 0 else ("--user", "--map-root-user")
     return subprocess.run(
-        ("unshare", "--user", "--map-root-user", "--net", *command),
+        ("unshare", *as_root, "--net", *command),
         cwd=folder,
         env=own | {"HOME": str(folder.parent), "PRE_COMMIT_HOME": str(folder.parent / "hooks")},
         capture_output=True,
