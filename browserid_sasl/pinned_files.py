@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from browserid_sasl.config import AuthorityOverride
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.config.trusted import read_trusted, unreadable
+from browserid_sasl.errors import Code, ConfigurationError, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
 
 
@@ -23,25 +24,22 @@ def read_pinned(
     """The document of a domain, None if it is not pinned.
 
     :param max_size: octets a document may have.
-    :raises DiscoveryError: http-error when the file cannot be read, or is longer.
+    :raises DiscoveryError: http-error when the file cannot be read, is longer, or is not to be
+        trusted.
     """
     override = authorities.get(domain)
     if override is None or override.keys_file is None:
         return None
+    what = f"the document of {domain}"
     try:
-        with override.keys_file.open("rb") as file:
-            body = file.read(max_size + 1)
+        # Whoever writes it can let in whom they like, as anybody of that domain.
+        body = read_trusted(override.keys_file, what, max_size)
     except OSError as error:
-        raise DiscoveryError(
-            Code.HTTP_ERROR,
-            f"the document of {domain} cannot be read from {override.keys_file} ({error.strerror})",
-            f'correct `keys_file` in [authorities."{domain}"]',
-        ) from None
-    if len(body) > max_size:
-        raise DiscoveryError(
-            Code.HTTP_ERROR,
-            f"the document of {domain} in {override.keys_file} has more than the {max_size} octets"
-            " permitted",
-            f'correct `keys_file` in [authorities."{domain}"], or `max_size` in [discovery]',
-        )
+        raise _unusable(unreadable(override.keys_file, what, error)) from None
+    except ConfigurationError as error:
+        raise _unusable(error) from None
     return FetchedDocument(body, lifetime=None)
+
+
+def _unusable(error: ConfigurationError) -> DiscoveryError:
+    return DiscoveryError(Code.HTTP_ERROR, f"{error.file}: {error.message}", error.remedy)

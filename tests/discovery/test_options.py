@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -113,9 +114,25 @@ def test_a_document_has_so_many_octets(
 @pytest.mark.option("discovery.max_size")
 def test_so_has_one_in_a_file(machine: ConfiguredSite) -> None:
     (machine.folder / "mine.json").write_bytes(DOCUMENT.ljust(2048))
-    with pytest.raises(DiscoveryError, match="more than the 2047 octets"):
+    with pytest.raises(DiscoveryError, match="its limit is 2047 octets"):
         log_in(machine, {KEYS_FILE: "mine.json", "discovery.max_size": 2047})
     log_in(machine, {KEYS_FILE: "mine.json", "discovery.max_size": 2048})
+
+
+@pytest.mark.option("authorities.keys_file")
+def test_a_file_that_others_can_write_to_vouches_for_nobody(machine: ConfiguredSite) -> None:
+    file = machine.folder / "mine.json"
+    file.write_bytes(DOCUMENT)
+    file.chmod(0o666)
+    with pytest.raises(DiscoveryError, match="others can write to it"):
+        log_in(machine, {KEYS_FILE: "mine.json"})
+
+
+@pytest.mark.option("authorities.keys_file")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(machine: ConfiguredSite) -> None:
+    os.mkfifo(machine.folder / "mine.json")
+    with pytest.raises(DiscoveryError, match="not an ordinary file"):
+        log_in(machine, {KEYS_FILE: "mine.json"})
 
 
 @pytest.mark.option("discovery.private_hosts")
