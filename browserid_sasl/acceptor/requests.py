@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
@@ -222,11 +222,13 @@ def _read_begin(id: int, fields: list[str]) -> Begin:
         raise _bad("it has to name a mechanism and a service")
     # Exim writes it empty where there is none. No mechanism of ours begins with an empty message.
     resp = parameters.pop("resp", "")
-    begin = Begin(id, unescape(fields[0]), service, parameters, None, resp == _NOTHING)
+    initial, problem = None, None
     try:
-        return replace(begin, initial=decode(resp) or None)
+        initial = decode(resp) or None
     except RemoteProtocolError as error:
-        return replace(begin, problem=error)
+        problem = error
+    mechanism = unescape(fields[0])
+    return Begin(id, mechanism, service, parameters, initial, resp == _NOTHING, problem)
 
 
 def _continue(fields: list[str]) -> Continue | Malformed:
