@@ -13,7 +13,8 @@ key is good can be said by nobody but who has made it.
 | factors of the form of a faulty library of smart cards | CVE-2017-15361 |
 
 A DSA key has to be in a group of prime order (NIST SP 800-89, 5.3.1). That a point is on its curve
-was seen when the key was read.
+was seen when the key was read. The private number of either is none of the first, as that of a
+program whose source of random numbers gives none may be.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose.keys import PublicKey
@@ -40,6 +41,7 @@ _RATIOS: Final = ((1, 1), (1, 2), (1, 3), (2, 3), (1, 4), (3, 4))
 _FINGERPRINT_PRIMES: Final = 167
 _GENERATOR: Final = 65_537
 _ROUNDS: Final = 5
+_GUESSED: Final = 1 << 10
 
 
 def check_strength(key: PublicKey) -> None:
@@ -53,6 +55,8 @@ def check_strength(key: PublicKey) -> None:
     elif isinstance(numbers, dsa.DSAPublicNumbers):
         group = numbers.parameter_numbers
         _check_dsa(group.p, group.q, group.g, numbers.y)
+    elif numbers.x in _guessed_points():
+        raise _weak(_GUESSABLE)
 
 
 def _check_rsa(n: int, e: int) -> None:
@@ -70,6 +74,11 @@ def _check_dsa(p: int, q: int, g: int, y: int) -> None:
         raise _weak("its group is not of prime order")
     if g == 1 or pow(g, q, p) != 1 or pow(y, q, p) != 1:
         raise _weak("its numbers are not in its group")
+    power = 1
+    for _ in range(_GUESSED):
+        power = power * g % p
+        if power == y or power * y % p == 1:
+            raise _weak(_GUESSABLE)
 
 
 def _has_small_factor(n: int) -> bool:
@@ -184,6 +193,17 @@ def _fingerprint() -> tuple[tuple[int, frozenset[int]], ...]:
         for prime in _primes(_FINGERPRINT_PRIMES)
         if prime > 2
     )
+
+
+@cache
+def _guessed_points() -> frozenset[int]:
+    """The points of the first private numbers and of their opposites, which have one x."""
+    curve = ec.SECP256R1()
+    keys = (ec.derive_private_key(number, curve) for number in range(1, _GUESSED + 1))
+    return frozenset(key.public_key().public_numbers().x for key in keys)
+
+
+_GUESSABLE: Final = "its private number can be guessed"
 
 
 def _weak(why: str) -> RemoteProtocolError:

@@ -7,7 +7,7 @@ import secrets
 import time
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.idp.weak_keys import check_strength
@@ -129,6 +129,15 @@ def test_another_good_key_is_taken(algorithm: str) -> None:
         check_strength(PrivateKey.generate("DS256").public_key)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 1000, -1, -1000])
+def test_a_private_number_that_can_be_guessed_is_refused(number: int) -> None:
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    key = ec.derive_private_key(number % order, ec.SECP256R1())
+    with pytest.raises(RemoteProtocolError, match="can be guessed") as raised:
+        check_strength(public_key_from(key.public_key()))
+    assert raised.value.code is Code.INVALID_KEY
+
+
 class TestDsa:
     @pytest.fixture
     def good(self) -> dict[str, int]:
@@ -147,6 +156,12 @@ class TestDsa:
         self.refuse(**good | {"y": good["p"] - 1})
         self.refuse(**good | {"g": 2})
         self.refuse(**good | {"g": good["p"] - 1})
+
+    def test_with_a_private_number_that_can_be_guessed_is_refused(
+        self, good: dict[str, int]
+    ) -> None:
+        for number in (1, 2, 1000, -1, -1000):
+            self.refuse(**good | {"y": pow(good["g"], number, good["p"])})
 
     def test_with_another_group_is_refused(self, good: dict[str, int]) -> None:
         self.refuse(**good | {"q": next_prime(1 << 255)})
