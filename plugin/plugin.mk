@@ -32,6 +32,8 @@ install-plugin: install-commands
 	install -D -m 644 '$(PLUGIN_BUILD)/libbrowserid.so' '$(PLUGIN_DIR)/libbrowserid.so.new'
 	mv -f '$(PLUGIN_DIR)/libbrowserid.so.new' '$(PLUGIN_DIR)/libbrowserid.so'
 	install -D -m 644 plugin/browserid-sasl.8 '$(MAN_DIR)/man8/browserid-sasl.8'
+	@[ '$(PLUGIN_DIR)' != '$(SYSTEM_PLUGIN_DIR)' ] || echo \
+		'servers ask browserid-acceptor, which takes an account and a unit: see docs/acceptor.md'
 	@[ '$(PLUGIN_DIR)' = '$(SYSTEM_PLUGIN_DIR)' ] || printf '%s\n' \
 		'programs find the plugin with this in their environment:' \
 		'    export SASL_PATH="$(PLUGIN_DIR):$(SYSTEM_PLUGIN_DIR)"'

@@ -15,6 +15,10 @@ def test_the_packages_that_it_names_have_its_commands(acceptor: Guide) -> None:
     assert acceptor.commands_without_a_package() == []
 
 
+def test_make_install_says_where_to_go_on(computer: Machine) -> None:
+    assert "docs/acceptor.md" in computer.do("cat installed")
+
+
 @pytest.mark.usefixtures("acceptor")
 class TestWhatItMakes:
     def test_an_account_that_the_service_runs_as(self, computer: Machine) -> None:
