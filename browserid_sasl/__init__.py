@@ -7,17 +7,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from browserid_sasl.on_demand import names_of
-
-if TYPE_CHECKING:
-    from browserid_sasl.api import Client, Server
-    from browserid_sasl.config import Config, load
-    from browserid_sasl.errors import BrowserIDError
-    from browserid_sasl.gss.attributes import NameAttribute
-    from browserid_sasl.sasl.channel_binding import ChannelBinding
-    from browserid_sasl.sasl.result import Result
+from browserid_sasl.api import Client, Server
+from browserid_sasl.config import Config, load
+from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.gss.attributes import NameAttribute
+from browserid_sasl.sasl.channel_binding import ChannelBinding
+from browserid_sasl.sasl.result import Result
 
 __version__ = "0.2.0"
 
@@ -31,15 +26,3 @@ __all__ = [
     "Server",
     "load",
 ]
-
-__getattr__ = names_of(
-    __name__,
-    {
-        "browserid_sasl.api": ("Client", "Server"),
-        "browserid_sasl.config": ("Config", "load"),
-        "browserid_sasl.errors": ("BrowserIDError",),
-        "browserid_sasl.gss.attributes": ("NameAttribute",),
-        "browserid_sasl.sasl.channel_binding": ("ChannelBinding",),
-        "browserid_sasl.sasl.result": ("Result",),
-    },
-)

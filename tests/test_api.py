@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
 from pathlib import Path
 
 import pytest
 
-import browserid_sasl
 from browserid_sasl import ChannelBinding, Client, Server
 from browserid_sasl.config import ClientConfig, Config, ServerConfig
 from browserid_sasl.errors import (
@@ -81,13 +79,6 @@ def test_a_pinned_document_that_is_replaced_counts_at_the_next_login(site: Site)
     pinned.write_text(json.dumps(support_document(key("another"))))
     with refused(Code.INVALID_SIGNATURE):
         login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
-
-
-def test_a_pinned_document_takes_no_http(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    # In a service that forks for each connection, every first login would pay for the import.
-    monkeypatch.setitem(sys.modules, "browserid_sasl.discovery", None)
-    client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
-    login(client, Server(site.config, "imap", HOST).start("BROWSERID-AES128"))
 
 
 @pytest.mark.parametrize("name", [row.name for row in MECHANISMS])
@@ -210,10 +201,3 @@ def test_stores_in_memory_leave_nothing_on_disk(site: Site) -> None:
     assert Server(config, "imap", HOST).mechanisms() == ["BROWSERID-AES128", "BROWSERID-AES256"]
     Client(config, "imap", HOST)
     assert sorted(site.folder.rglob("*")) == before
-
-
-def test_the_package_has_what_it_promises_and_nothing_else() -> None:
-    for name in browserid_sasl.__all__:
-        assert getattr(browserid_sasl, name) is not None
-    with pytest.raises(AttributeError):
-        browserid_sasl.persona  # noqa: B018

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from browserid_sasl.config import Config
+from browserid_sasl.discovery.pinned import read_pinned
 from browserid_sasl.errors import BrowserIDError, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
 
@@ -44,9 +46,13 @@ Arrival = FetchedDocument | DiscoveryError
 
 
 class ArrivedDocuments:
-    """A `Fetcher` that has only what it was handed."""
+    """A `Fetcher` that has only what is pinned to a file, and what it was handed.
 
-    def __init__(self) -> None:
+    :param config: says what is pinned.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
         self._arrived: dict[DocumentName, Arrival] = {}
 
     @contextmanager
@@ -63,6 +69,10 @@ class ArrivedDocuments:
 
         :raises DocumentNeeded: if it was not handed over.
         """
+        config = self._config
+        pinned = read_pinned(config.authorities, domain, config.discovery.max_size)
+        if pinned is not None:
+            return pinned
         name = DocumentName(domain, principal_domain)
         if name not in self._arrived:
             raise DocumentNeeded(name)

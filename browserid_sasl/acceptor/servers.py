@@ -70,7 +70,7 @@ class Servers:
 
     def __init__(self, config: Config, machine: str, previous: Servers | None = None) -> None:
         self.config = config
-        self.documents = ArrivedDocuments()
+        self.documents = ArrivedDocuments(config)
         self.mechanisms: list[Mechanism] = configured_mechanisms(
             config, "server", config.server.mechanisms
         )

@@ -26,7 +26,6 @@ from browserid_sasl.acceptor.balance import Balance, Board
 from browserid_sasl.acceptor.claims import PATIENCE, claim
 from browserid_sasl.acceptor.listeners import Listener
 from browserid_sasl.acceptor.log import Log, Priority
-from browserid_sasl.acceptor.preload import load_all
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import READY, Worker, work
 from browserid_sasl.config import Config, ListenerConfig
@@ -122,7 +121,6 @@ class Supervisor:
         if os.geteuid() == 0:
             self._log(Priority.WARNING, "it stays root: `user` in [acceptor] names an account")
         self._watch_signals()
-        load_all()
         # What is here stays: forked processes share it, and the collector need not look at it.
         gc.collect()
         gc.freeze()

@@ -15,24 +15,9 @@ is raised when the connection fails is the library's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from browserid_sasl.on_demand import names_of
-
-if TYPE_CHECKING:
-    from browserid_sasl.adapters.imap import imaplib_login
-    from browserid_sasl.adapters.ldap import ldap3_login
-    from browserid_sasl.adapters.pop import poplib_login
-    from browserid_sasl.adapters.smtp import aiosmtplib_login, smtplib_login
+from browserid_sasl.adapters.imap import imaplib_login
+from browserid_sasl.adapters.ldap import ldap3_login
+from browserid_sasl.adapters.pop import poplib_login
+from browserid_sasl.adapters.smtp import aiosmtplib_login, smtplib_login
 
 __all__ = ["aiosmtplib_login", "imaplib_login", "ldap3_login", "poplib_login", "smtplib_login"]
-
-__getattr__ = names_of(
-    __name__,
-    {
-        "browserid_sasl.adapters.imap": ("imaplib_login",),
-        "browserid_sasl.adapters.ldap": ("ldap3_login",),
-        "browserid_sasl.adapters.pop": ("poplib_login",),
-        "browserid_sasl.adapters.smtp": ("aiosmtplib_login", "smtplib_login"),
-    },
-)

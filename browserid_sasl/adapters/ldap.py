@@ -82,6 +82,7 @@ def _bind(connection: ldap3.Connection, login: Login) -> None:
 
 
 def _send(connection: ldap3.Connection, credentials: bytes) -> Mapping[str, Any]:
+    # ldap3 is an extra's package: there if the caller has a connection of it.
     from ldap3.core.exceptions import LDAPOperationResult  # noqa: PLC0415
     from ldap3.protocol.sasl.sasl import send_sasl_negotiation  # noqa: PLC0415
 

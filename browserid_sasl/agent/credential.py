@@ -8,6 +8,7 @@ from typing import Final
 from browserid_sasl.agent.naming import account_names, choose
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.jose import jwt
+from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import IdentityRecord, IdentityStore
 
 MARGIN_MS: Final = 30_000
@@ -54,8 +55,6 @@ class AgentCredentialSource:
                 f"the certificate of {record.identity} has expired",
                 f"sign in again: browserid login {record.identity}",
             )
-        from browserid_sasl.jose.keys import PrivateKey  # noqa: PLC0415 - not for a ticket
-
         key = PrivateKey.from_pem(record.private_key_pem)
         return f"{record.certificate}~{jwt.sign(claims, key)}"
 

@@ -8,6 +8,7 @@ nobody who is signed in is refused: whoever wrote ``bob`` must not be logged in 
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
@@ -84,8 +85,6 @@ def acting_as(identity: str, name: str, authzid: str) -> str:
 
 def account_names() -> Collection[str]:
     """The names of the Unix account that this process runs as; none where there is no entry."""
-    import pwd  # noqa: PLC0415 - most logins name an identity
-
     names = set()
     for number in (os.getuid(), os.geteuid()):
         with suppress(KeyError):

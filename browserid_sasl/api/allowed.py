@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from browserid_sasl.allow_file import AllowFile
 from browserid_sasl.config import Config
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.identity.allow_list import AllowList
-
-if TYPE_CHECKING:
-    from browserid_sasl.allow_file import AllowFile
 
 _NOT_SAID: Final = (
     "nobody may log in to this server, as it is not said who may",
@@ -32,8 +30,6 @@ class Allowed:
         """Whether `allow` or `allow_file` is given."""
         self._file: AllowFile | None = None
         if server.allow_file is not None:
-            from browserid_sasl.allow_file import AllowFile  # noqa: PLC0415 - few have one
-
             self._file = AllowFile(server.allow_file)
             self._file.read()
         entries = server.allow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.agent.naming import acting_as
@@ -16,13 +16,15 @@ from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.interfaces import CredentialSource, ServerTrust
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.plain import PlainInitiator
+from browserid_sasl.gss.x509 import X509Trust
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.store.base import InitiatorStores
-
-if TYPE_CHECKING:
-    from browserid_sasl.gss.plain import PlainInitiator
+from browserid_sasl.store.memory import memory_initiator
+from browserid_sasl.store.sqlite import open_initiator
+from browserid_sasl.x509_files import load_anchors
 
 CLIENT_DATABASE: Final = "client.db"
 
@@ -115,8 +117,6 @@ class Client:
         :param channel_binding: GSS `application_data` to sign, None without.
         :raises LocalProtocolError: wrong-mech when there is no such mechanism.
         """
-        from browserid_sasl.gss.plain import PlainInitiator  # noqa: PLC0415
-
         mechanism = mechanism_by_name(name) if name else self._mechanisms[0]
         return PlainInitiator(
             mechanism, self._initiator(mechanism, channel_binding=channel_binding)
@@ -142,12 +142,8 @@ def initiator_stores(config: Config) -> InitiatorStores:
     :raises ConfigurationError: the same, for want of a home folder.
     """
     if config.store.backend == "memory":
-        from browserid_sasl.store.memory import memory_initiator  # noqa: PLC0415
-
         return memory_initiator()
     path = config.store.directory / CLIENT_DATABASE
-    from browserid_sasl.store.sqlite import open_initiator  # noqa: PLC0415
-
     with stores_in(config, "store.directory"):
         return open_initiator(path, durability=config.store.durability)
 
@@ -155,7 +151,4 @@ def initiator_stores(config: Config) -> InitiatorStores:
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:
     if mutual is Mutual.OFF:
         return None
-    from browserid_sasl.gss.x509 import X509Trust  # noqa: PLC0415
-    from browserid_sasl.x509_files import load_anchors  # noqa: PLC0415
-
     return X509Trust(load_anchors(anchors))

@@ -9,19 +9,12 @@ from typing import Final
 
 from browserid_sasl.config import Config
 from browserid_sasl.errors import DamagedStoreError, LocalProtocolError, StoreError
-from browserid_sasl.gss.agreement import EphemeralKey
+from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.interfaces import Environment
-from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
+from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.store.base import system_clock
 
-
-def _ephemeral(curve: Curve) -> EphemeralKey:
-    from browserid_sasl.gss.ecdh import EcdhKey  # noqa: PLC0415 - a login by ticket makes no key
-
-    return EcdhKey.generate(curve)
-
-
-SYSTEM: Final = Environment(clock=system_clock, random=os.urandom, ephemeral=_ephemeral)
+SYSTEM: Final = Environment(clock=system_clock, random=os.urandom, ephemeral=EcdhKey.generate)
 """The machine's own time and randomness."""
 
 

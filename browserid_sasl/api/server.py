@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Final
+from functools import cache, partial
+from typing import Final
 
 from browserid_sasl.api.allowed import Allowed, anybody
+from browserid_sasl.api.authorities import resolver
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.extras import not_installed
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
+from browserid_sasl.gss.attributes import NameAttribute, jwt_attributes
+from browserid_sasl.gss.context import SecurityContext
 from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.plain import PlainAcceptor
+from browserid_sasl.gss.saml import SamlVerifier, saml_attributes
+from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
-from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores, AuthorityCache
-
-if TYPE_CHECKING:
-    from browserid_sasl.gss.attributes import NameAttribute
-    from browserid_sasl.gss.context import SecurityContext
-    from browserid_sasl.gss.plain import PlainAcceptor
-    from browserid_sasl.gss.saml import SamlVerifier
-    from browserid_sasl.identity.authority import Authority, AuthorityResolver
-    from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
+from browserid_sasl.store.memory import memory_acceptor
+from browserid_sasl.store.sqlite import open_acceptor
+from browserid_sasl.x509_files import load_certificates, load_server_credential
 
 SERVER_DATABASE: Final = "server.db"
 
@@ -68,10 +70,10 @@ class Server:
         options = config.server
         self._config = config
         self._mechanisms = configured_mechanisms(config, "server", options.mechanisms)
-        self._name = ServiceName.make(service, hostname or _own_hostname())
+        self._name = ServiceName.make(service, hostname or socket.getfqdn())
         stores = acceptor_stores(config) if stores is None else stores
         self._verifier = Verifier(
-            authority or _AuthorityOnDemand(config, stores.authorities),
+            authority or resolver(config, stores.authorities),
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
@@ -152,8 +154,6 @@ class Server:
         :param channel_binding: GSS `application_data` that the initiator has to have signed,
             None without.
         """
-        from browserid_sasl.gss.plain import PlainAcceptor  # noqa: PLC0415
-
         return PlainAcceptor(
             self._mechanisms,
             partial(self._acceptor, channel_binding=channel_binding, allow=self._allowed.check),
@@ -170,9 +170,6 @@ class Server:
         :raises RemoteProtocolError: unknown-attribute when the SAML assertion cannot be read.
         :raises ConfigurationError: when a section of `saml` cannot be put to use.
         """
-        from browserid_sasl.gss.attributes import jwt_attributes  # noqa: PLC0415
-        from browserid_sasl.gss.saml import saml_attributes  # noqa: PLC0415
-
         from_saml = saml_attributes(context, SYSTEM.clock(), self._saml_verifier())
         return (*jwt_attributes(context), *from_saml)
 
@@ -197,12 +194,6 @@ class Server:
         )
 
 
-def _own_hostname() -> str:
-    import socket  # noqa: PLC0415 - programs that serve a network mostly say what they are called
-
-    return socket.getfqdn()
-
-
 def acceptor_stores(config: Config) -> AcceptorStores:
     """What a server remembers, where the configuration says.
 
@@ -211,43 +202,15 @@ def acceptor_stores(config: Config) -> AcceptorStores:
     """
     grace = max(REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
     if config.store.backend == "memory":
-        from browserid_sasl.store.memory import memory_acceptor  # noqa: PLC0415
-
         return memory_acceptor(grace=grace)
     path = config.store.server_directory / SERVER_DATABASE
-    from browserid_sasl.store.sqlite import open_acceptor  # noqa: PLC0415
-
     with stores_in(config, "store.server_directory"):
         return open_acceptor(path, durability=config.store.durability, grace=grace)
-
-
-class _AuthorityOnDemand:
-    """The configured authorities, made with the first certificate that has to be verified."""
-
-    def __init__(self, config: Config, cache: AuthorityCache) -> None:
-        self._config = config
-        self._cache = cache
-
-    @cached_property
-    def _resolver(self) -> AuthorityResolver:
-        from browserid_sasl.api.authorities import resolver  # noqa: PLC0415
-
-        return resolver(self._config, self._cache)
-
-    def keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
-        """See `Authority.keys_for`."""
-        return self._resolver.keys_for(issuer, email, now)
-
-    def refreshed_keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
-        """See `Authority.refreshed_keys_for`."""
-        return self._resolver.refreshed_keys_for(issuer, email, now)
 
 
 def _server_credential(options: ServerConfig) -> ServerCredential | None:
     if options.x509_certificate is None or options.x509_key is None:
         return None
-    from browserid_sasl.x509_files import load_server_credential  # noqa: PLC0415
-
     return load_server_credential(options.x509_certificate, options.x509_key)
 
 
@@ -261,10 +224,9 @@ def _saml_verifier(config: Config) -> SamlVerifier | None:
     if not files:
         return None
     try:
+        # An extra, which few have installed.
         from browserid_sasl.gss.saml_signatures import SignatureVerifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
         option = f"saml.{next(iter(files))}.certificate_file"
         raise config.error(option, *not_installed("saml", error)) from None
-    from browserid_sasl.x509_files import load_certificates  # noqa: PLC0415
-
     return SignatureVerifier({issuer: load_certificates(file) for issuer, file in files.items()})

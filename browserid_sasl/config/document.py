@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Iterator
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS
+from browserid_sasl.config.location import Location, locate
 from browserid_sasl.config.options import (
     SECTION_ITSELF,
     Key,
@@ -22,9 +23,6 @@ from browserid_sasl.config.options import (
 )
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from browserid_sasl.config.location import Location
 
 _SYNTAX_ERROR: Final = r"(?s)(.*?) \(at (?:line (\d+), column (\d+)|end of document)\)"
 _TWICE: Final = ("Cannot overwrite a value", "Cannot declare", "Duplicate inline table key")
@@ -178,8 +176,6 @@ class _Document:
     @cached_property
     def _lines(self) -> dict[Location, int]:
         # Only who is told of an error wants to know.
-        from browserid_sasl.config.location import locate  # noqa: PLC0415
-
         try:
             return locate(self._text.replace("\r\n", "\n"))
         except RecursionError:

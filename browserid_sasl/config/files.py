@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import platformdirs
+
 from browserid_sasl.config.configuration import NAMED_SECTIONS, SECTIONS, Config
+from browserid_sasl.config.document import read_settings
 from browserid_sasl.config.home import in_home
 from browserid_sasl.config.options import NOWHERE, SECTION_ITSELF, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
@@ -44,8 +47,6 @@ def load(
         data = _read(file, required)
         if data is not None:
             # There need not be any file, and then no parser either.
-            from browserid_sasl.config.document import read_settings  # noqa: PLC0415
-
             settings |= read_settings(data, file)
     return _configuration(settings, personal)
 
@@ -73,8 +74,6 @@ def _files(
     yield SYSTEM_FILE, False
     if not user:
         return
-    import platformdirs  # noqa: PLC0415 - a daemon has no folders of its own
-
     own = in_home(lambda: platformdirs.user_config_path(APPLICATION))
     if own is not None:
         yield own / FILE_NAME, False

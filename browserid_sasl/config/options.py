@@ -7,6 +7,7 @@ are all read off these declarations.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -121,8 +122,6 @@ def unknown(
     :param known: the names that exist.
     :param prefix: what precedes every name where it was given.
     """
-    import difflib  # noqa: PLC0415 - for this message alone
-
     names = list(known)
     meant = difflib.get_close_matches(name[:_NAME_LENGTH], names, 1)
     listed = ", ".join(prefix + each for each in names)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import platformdirs
+
 from browserid_sasl.config import options, syntax
 from browserid_sasl.config.kinds import Text
 from browserid_sasl.identity.allow_list import EVERYONE
@@ -52,14 +54,10 @@ _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
 
 
 def _user_data() -> Path:
-    import platformdirs  # noqa: PLC0415 - not needed where the file says where things are
-
     return platformdirs.user_data_path(APPLICATION)
 
 
 def _user_state() -> Path:
-    import platformdirs  # noqa: PLC0415
-
     return platformdirs.user_state_path(APPLICATION)
 
 

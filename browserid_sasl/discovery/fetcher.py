@@ -10,11 +10,11 @@ from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery.dialing import Dialer
 from browserid_sasl.discovery.https import Answer, HttpsClient, Origin
 from browserid_sasl.discovery.lifetime import lifetime
+from browserid_sasl.discovery.pinned import read_pinned
 from browserid_sasl.discovery.rooms import Rooms, rooms_for_configured, rooms_for_strangers
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
-from browserid_sasl.pinned_files import read_pinned
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 

@@ -6,17 +6,14 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.gss import prf
+from browserid_sasl.gss.enctypes import Key, random_to_key
 from browserid_sasl.gss.mechanisms import Mechanism
+from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
 from browserid_sasl.gss.names import ServiceName, UserName
-
-if TYPE_CHECKING:
-    from browserid_sasl.gss.enctypes import Key
-    from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
-
-# Most contexts authenticate and no more: what protects messages is imported when it is needed.
 
 
 class ContextFlag(IntFlag):
@@ -84,8 +81,6 @@ class SecurityContext:
     @property
     def role(self) -> Role:
         """Which end this is, as message protection calls it."""
-        from browserid_sasl.gss.message import Role  # noqa: PLC0415
-
         return Role.INITIATOR if self.is_initiator else Role.ACCEPTOR
 
     def protection(
@@ -102,8 +97,6 @@ class SecurityContext:
         :param random: gives that many random octets, for confounders.
         :raises LocalProtocolError: no-session-key without key exchange.
         """
-        from browserid_sasl.gss.message import MessageProtection  # noqa: PLC0415
-
         return MessageProtection(
             self._base_key(),
             self.role,
@@ -120,8 +113,6 @@ class SecurityContext:
         :param size: from 0 to `prf.MAX_OUTPUT` octets.
         :raises LocalProtocolError: no-session-key without key exchange, invalid-parameter.
         """
-        from browserid_sasl.gss import prf  # noqa: PLC0415
-
         return prf.pseudo_random(self._base_key(), data, size)
 
     def _base_key(self) -> Key:
@@ -132,8 +123,6 @@ class SecurityContext:
                 f"{self.mechanism.name} agrees on no key: it authenticates and no more",
                 "use a mechanism with key exchange, such as BROWSERID-AES128",
             )
-        from browserid_sasl.gss.enctypes import random_to_key  # noqa: PLC0415
-
         return random_to_key(self.mechanism.enctype, self.root_key)
 
 

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from browserid_sasl.errors import (
     BrowserIDError,
@@ -45,15 +45,13 @@ from browserid_sasl.gss.states import (
 )
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.verifier import Validity
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.secrets import SecretKey
 from browserid_sasl.store.base import InitiatorTicket, InitiatorTicketStore
-
-if TYPE_CHECKING:
-    from browserid_sasl.identity.certificate import Certificate
 
 DEFAULT_ASSERTION_LIFETIME_MS: Final = 300_000
 
@@ -496,8 +494,6 @@ _NOTABLE_SKEW_MS: Final = 60_000
 
 def _own_certificate(text: str) -> Certificate:
     # A process that only ever presents tickets does not load this.
-    from browserid_sasl.identity.certificate import Certificate  # noqa: PLC0415
-
     backed = BackedAssertion.parse(text.encode("ascii"))
     if len(backed.certificates) != 1:
         raise CredentialError(

@@ -8,17 +8,15 @@ named.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.gss import tokens
+from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.context import SecurityContext, established
+from browserid_sasl.gss.initiator import Initiator
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_oid
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
-
-if TYPE_CHECKING:
-    from browserid_sasl.gss.acceptor import Acceptor
-    from browserid_sasl.gss.initiator import Initiator
 
 
 class PlainInitiator:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
+from pyasn1.codec.der import encoder
+from pyasn1.type.univ import ObjectIdentifier
+
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.gss.der import read_der
 
 MAX_LENGTH: Final = 65_536
 
@@ -57,9 +61,6 @@ def unframe(token: bytes, expected: TokenId) -> bytes:
 def wrap_initial(oid: tuple[int, ...], token: bytes) -> bytes:
     """Frame the first token of a plain GSS-API exchange (RFC 2743 section 3.1)."""
     # SASL does without this frame, and so do most processes without what reads and writes it.
-    from pyasn1.codec.der import encoder  # noqa: PLC0415
-    from pyasn1.type.univ import ObjectIdentifier  # noqa: PLC0415
-
     content = bytes(encoder.encode(ObjectIdentifier(oid))) + token
     return bytes([_APPLICATION_0]) + _der_length(len(content)) + content
 
@@ -85,10 +86,6 @@ def unwrap_initial(octets: bytes) -> tuple[tuple[int, ...], bytes]:
 
 
 def _read_oid(encoded: bytes) -> tuple[int, ...]:
-    from pyasn1.type.univ import ObjectIdentifier  # noqa: PLC0415
-
-    from browserid_sasl.gss.der import read_der  # noqa: PLC0415
-
     oid = read_der(encoded, ObjectIdentifier())
     if oid is None:
         raise _bad_header("its mechanism is not an object identifier in DER")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.backed import BackedAssertion
+from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.jose.algorithms import is_legacy, too_short
-
-if TYPE_CHECKING:
-    from browserid_sasl.identity.authority import Authority
-    from browserid_sasl.identity.certificate import Certificate
-    from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.jose.keys import PublicKey
 
 DEFAULT_SKEW_MS: Final = 300_000
 DEFAULT_MAX_LIFE_MS: Final = 24 * 3_600_000
@@ -88,9 +86,6 @@ class Verifier:
             raise RemoteProtocolError(
                 Code.TOO_MANY_CERTS, f"{len(backed.certificates)} certificates came instead of one"
             )
-        # A process that sees only logins by ticket never loads this.
-        from browserid_sasl.identity.certificate import Certificate  # noqa: PLC0415
-
         return Certificate.parse(backed.certificates[0], allow_legacy=self.allow_legacy)
 
     def verify_signatures(

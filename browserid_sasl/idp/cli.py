@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: the exit status, see `browserid_sasl.cli.program`.
     """
     try:
+        # The whole provider is an extra.
         from browserid_sasl.idp.commands import command  # noqa: PLC0415
     except ModuleNotFoundError as error:
         return fail(_NAME, ConfigurationError(*not_installed("idp", error)))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, Final, Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
     decode_dss_signature,
@@ -63,7 +62,7 @@ class PublicKey:
                 size = algorithm.subgroup // 8
                 key.verify(_to_der(signature, size), data, _HASHES[algorithm.digest])
             else:
-                key.verify(_to_der(signature, _P256_FIELD), data, _ecdsa_sha256())
+                key.verify(_to_der(signature, _P256_FIELD), data, _ECDSA_SHA256)
         except InvalidSignature:
             raise bad_signature() from None
 
@@ -125,8 +124,6 @@ class PrivateKey:
 
         :raises LocalProtocolError: invalid-key, key-too-short.
         """
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-
         try:
             key = serialization.load_pem_private_key(pem, None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -146,8 +143,6 @@ class PrivateKey:
 
     def to_pem(self) -> bytes:
         """The key as unencrypted PKCS #8 PEM. Secret."""
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-
         return self.key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
@@ -167,7 +162,7 @@ class PrivateKey:
             return _from_der(
                 self.key.sign(data, _HASHES[self.algorithm.digest]), self.algorithm.subgroup // 8
             )
-        return _from_der(self.key.sign(data, _ecdsa_sha256()), _P256_FIELD)
+        return _from_der(self.key.sign(data, _ECDSA_SHA256), _P256_FIELD)
 
 
 def parse_public_key(value: object, *, allow_legacy: bool = False) -> PublicKey:
@@ -330,15 +325,10 @@ def _from_der(signature: bytes, size: int) -> bytes:
     return r.to_bytes(size, "big") + s.to_bytes(size, "big")
 
 
-@cache
-def _ecdsa_sha256() -> ec.ECDSA:
-    # What the first of these loads takes long, like `serialization`, and RSA needs neither.
-    return ec.ECDSA(_HASHES["sha256"])
-
-
 def _invalid_key(why: str) -> RemoteProtocolError:
     return RemoteProtocolError(Code.INVALID_KEY, f"{_WHAT} cannot be used: {why}")
 
 
 _HASHES: Final = {"sha256": hashes.SHA256(), "sha1": hashes.SHA1()}  # noqa: S303 - legacy keys
+_ECDSA_SHA256: Final = ec.ECDSA(_HASHES["sha256"])
 _PKCS1V15: Final = padding.PKCS1v15()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
 from browserid_sasl.errors import Code, LocalProtocolError
 
 TLS_UNIQUE: Final = "tls-unique"
@@ -32,10 +36,6 @@ def tls_server_end_point(certificate: bytes) -> ChannelBinding:
         signature has no single hash function, for which RFC 5929 defines no binding.
     """
     # Servers are told their binding by the program they run in: only clients of ours come here.
-    from cryptography import x509  # noqa: PLC0415
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-
     try:
         parsed = x509.load_der_x509_certificate(certificate)
         algorithm = parsed.signature_hash_algorithm

@@ -13,9 +13,6 @@ processes of one host, and `memory` those of one process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from browserid_sasl.on_demand import names_of
 from browserid_sasl.store.base import (
     REPLAY_GRACE,
     AcceptorStores,
@@ -31,10 +28,8 @@ from browserid_sasl.store.base import (
     InitiatorTicketStore,
     ReplayStore,
 )
-
-if TYPE_CHECKING:
-    from browserid_sasl.store.memory import memory_acceptor, memory_initiator
-    from browserid_sasl.store.sqlite import open_acceptor, open_initiator
+from browserid_sasl.store.memory import memory_acceptor, memory_initiator
+from browserid_sasl.store.sqlite import open_acceptor, open_initiator
 
 __all__ = [
     "REPLAY_GRACE",
@@ -55,11 +50,3 @@ __all__ = [
     "open_acceptor",
     "open_initiator",
 ]
-
-__getattr__ = names_of(
-    __name__,
-    {
-        "browserid_sasl.store.memory": ("memory_acceptor", "memory_initiator"),
-        "browserid_sasl.store.sqlite": ("open_acceptor", "open_initiator"),
-    },
-)

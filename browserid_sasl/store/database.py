@@ -34,6 +34,7 @@ import itertools
 import os
 import sqlite3
 import stat
+import tempfile
 import threading
 import time
 import weakref
@@ -352,8 +353,6 @@ class SqliteDatabase:
         require_private(self.path, status, "600")
 
     def _create_file(self) -> None:
-        import tempfile  # noqa: PLC0415 - the file is made once, and opened by many a process
-
         folder = self.path.parent
         with tempfile.TemporaryDirectory(prefix=f".{self.path.name}.", dir=folder) as workshop:
             temporary = Path(workshop, self.path.name)

@@ -70,6 +70,7 @@ class PythonSasl:
         :raises LocalProtocolError: unavailable when it cannot be imported.
         """
         try:
+            # A package that is not ours to install.
             from sasl import Client  # type: ignore[import-not-found]  # noqa: PLC0415
         except ImportError as error:
             raise LocalProtocolError(

@@ -1,7 +1,4 @@
-"""Identity providers' documents that the configuration pins to files.
-
-They are read at each login, without the HTTP client that a process may otherwise never need.
-"""
+"""Identity providers' documents that the configuration pins to files, read at each login."""
 
 from __future__ import annotations
 
