@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from bench.measure import in_turns
-from browserid_sasl.gss.enctypes import BLOCK_SIZE, ENCTYPES, EncType, Key
-from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
+from browserid_sasl.krb5.enctypes import BLOCK_SIZE, ENCTYPES, EncType, Key
+from browserid_sasl.krb5.message import MessageProtection, Role, SequenceState
 from tests.support import mit
 
 

@@ -18,7 +18,8 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from browserid_sasl.gss.acceptor import ExchangeStores
-from browserid_sasl.store import AcceptorStores, AcceptorTicket, memory_acceptor, open_acceptor
+from browserid_sasl.gss.tickets import AcceptorTicket
+from browserid_sasl.store import AcceptorStores, memory_acceptor, open_acceptor
 from browserid_sasl.store.base import system_clock
 
 SMALL, LARGE = 1_000, 1_000_000

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 from browserid_sasl.api import Client, Server
+from browserid_sasl.attributes.claims import NameAttribute
 from browserid_sasl.config import Config, load
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.gss.attributes import NameAttribute
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.result import Result
 

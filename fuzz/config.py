@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from browserid_sasl.allow_file import AllowFile
+from browserid_sasl.api.allow_file import AllowFile
 from browserid_sasl.config import Config, load, options_of
 from browserid_sasl.errors import ConfigurationError
 from fuzz.jose import as_text

@@ -9,16 +9,15 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from browserid_sasl.attributes.saml import saml_attributes
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.claims import InitiatorClaims, Response
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
 from browserid_sasl.gss.dialects import read_audience
-from browserid_sasl.gss.enctypes import ENCTYPES, random_to_key
 from browserid_sasl.gss.export import KEY_SIZE, export_context, import_context
 from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.initiator import InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import mechanism_by_name
-from browserid_sasl.gss.message import MessageProtection, Role
 from browserid_sasl.gss.names import NameType, ServiceName, UserName, import_name
 from browserid_sasl.gss.negoex import (
     acceptor_metadata,
@@ -26,10 +25,11 @@ from browserid_sasl.gss.negoex import (
     read_acceptor_metadata,
     read_initiator_metadata,
 )
-from browserid_sasl.gss.saml import saml_attributes
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
+from browserid_sasl.krb5.enctypes import ENCTYPES, random_to_key
+from browserid_sasl.krb5.message import MessageProtection, Role
 from fuzz.jose import as_text
 from fuzz.target import Target
 from fuzz.worlds import acceptor, initiator, recorded

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from browserid_sasl.acceptor import requests
-from browserid_sasl.acceptor.lines import LineBuffer, escape, unescape
 from browserid_sasl.agent.service import protocol
+from browserid_sasl.wire.lines import LineBuffer, escape, unescape
 from fuzz.target import Target
 
 

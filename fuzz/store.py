@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from browserid_sasl.store import CachedDocument, open_acceptor, open_initiator
+from browserid_sasl.identity.ports import CachedDocument
+from browserid_sasl.store import open_acceptor, open_initiator
 from fuzz.target import Target
 from tests.support.tickets import NOW, acceptor_ticket, identity_record, initiator_ticket
 

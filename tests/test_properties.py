@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, ExchangeStores
-from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
     InitiatorClaims,
     IssuedTicket,
@@ -28,7 +27,7 @@ from browserid_sasl.gss.claims import (
     Response,
 )
 from browserid_sasl.gss.dialects import DIALECTS, read_audience
-from browserid_sasl.gss.ecdh import EcdhKey
+from browserid_sasl.gss.ecdh import EcdhKey, Point
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
 from browserid_sasl.gss.mechanisms import CURVES, P256, Curve
 from browserid_sasl.gss.names import ServiceName

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from browserid_sasl.config import Config
 from browserid_sasl.errors import Code
-from browserid_sasl.gss.enctypes import ENCTYPES
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
+from browserid_sasl.krb5.enctypes import ENCTYPES
 from tools.diagrams import DERIVATIONS
 
 
@@ -100,11 +100,11 @@ MESSAGES: Final = (
     Amount("service principal name", "gss.names.MAX_LENGTH", "characters"),
     Amount("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),
     Amount("X.509 certificates in `x5c`", "jose.jwt.MAX_X5C"),
-    Amount("X.509 certificates in a path", "gss.x509.MAX_CHAIN"),
-    Amount("levels of nesting in a SAML assertion", "gss.saml.MAX_DEPTH"),
-    Amount("attributes of a SAML assertion", "gss.saml.MAX_ATTRIBUTES"),
+    Amount("X.509 certificates in a path", "x509.trust.MAX_CHAIN"),
+    Amount("levels of nesting in a SAML assertion", "attributes.saml.MAX_DEPTH"),
+    Amount("attributes of a SAML assertion", "attributes.saml.MAX_ATTRIBUTES"),
     Amount("exported context", "gss.export.MAX_LENGTH", "octets"),
-    Amount("one call of the PRF", "gss.prf.MAX_OUTPUT", "octets"),
+    Amount("one call of the PRF", "krb5.prf.MAX_OUTPUT", "octets"),
 )
 DISCOVERY: Final = (
     Amount(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from browserid_sasl.acceptor.lines import escape
 from browserid_sasl.acceptor.requests import OUT_OF_BAND
+from browserid_sasl.wire.lines import escape
 
 
 @dataclass(frozen=True, slots=True)

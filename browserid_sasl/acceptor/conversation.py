@@ -20,9 +20,7 @@ from browserid_sasl.acceptor.documents import DocumentName, DocumentNeeded
 from browserid_sasl.acceptor.failures import failure_of
 from browserid_sasl.acceptor.greeting import BINDING_VERSION
 from browserid_sasl.acceptor.journal import Journal
-from browserid_sasl.acceptor.lines import LineBuffer
 from browserid_sasl.acceptor.login import Login
-from browserid_sasl.acceptor.peer import Peer
 from browserid_sasl.acceptor.requests import (
     Begin,
     Cancel,
@@ -35,6 +33,8 @@ from browserid_sasl.acceptor.requests import (
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import ListenerConfig
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
+from browserid_sasl.wire.lines import LineBuffer
+from browserid_sasl.wire.peer import Peer
 
 MAX_LOGINS: Final = 256
 """Logins under way on one connection."""

@@ -10,12 +10,12 @@ from browserid_sasl.acceptor.answers import Failure
 from browserid_sasl.acceptor.failures import printable
 from browserid_sasl.acceptor.log import Log, Priority
 from browserid_sasl.acceptor.login import Login
-from browserid_sasl.acceptor.peer import Peer
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.sasl import gs2
+from browserid_sasl.wire.peer import Peer
 
 _LONGEST_NAME: Final = 254
 _LONGEST_WORD: Final = 64

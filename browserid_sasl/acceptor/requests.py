@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from browserid_sasl.acceptor.lines import unescape
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.wire.lines import unescape
 
 MAJOR_VERSION: Final = 1
 MAX_ID: Final = 0xFFFF_FFFF

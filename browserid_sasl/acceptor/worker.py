@@ -21,11 +21,11 @@ from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.listeners import Listener
 from browserid_sasl.acceptor.log import Log, Priority
 from browserid_sasl.acceptor.lookups import Lookups
-from browserid_sasl.acceptor.peer import Peer, peer_of
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import BrowserIDError, StoreError
 from browserid_sasl.sasl.results import describe_surprise
+from browserid_sasl.wire.peer import Peer, peer_of
 
 MAX_LOGINS: Final = 10_000
 """Logins under way in one worker."""

@@ -7,16 +7,16 @@ from typing import Final
 
 from browserid_sasl.agent.naming import account_names, choose
 from browserid_sasl.errors import Code, CredentialError
+from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
-from browserid_sasl.store.base import IdentityRecord, IdentityStore
 
 MARGIN_MS: Final = 30_000
 """A certificate that expires so soon might do so before the server has looked at it."""
 
 
 class AgentCredentialSource:
-    """The keys and certificates in a store. Implements `gss.interfaces.CredentialSource`.
+    """The keys and certificates in a store. Implements `gss.ports.CredentialSource`.
 
     :param store: where they are.
     :param name: who is meant, see `naming.choose`; empty for the default identity.

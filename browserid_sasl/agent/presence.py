@@ -21,8 +21,8 @@ import platformdirs
 from browserid_sasl.config.home import in_home
 from browserid_sasl.config.sections import APPLICATION
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.identity.ports import IdentityStore
 from browserid_sasl.private_files import make_folders
-from browserid_sasl.store.base import IdentityStore
 
 FOLDER: Final = "signed-in"
 

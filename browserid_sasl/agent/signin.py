@@ -20,12 +20,12 @@ from browserid_sasl.identity.addresses import domain_of, in_lower_case
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.identity.support import SupportDocument
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
-from browserid_sasl.store.base import IdentityRecord, IdentityStore
 from browserid_sasl.store.memory import MemoryAuthorityCache
 
 KeyType = Literal["ES256", "RS256"]

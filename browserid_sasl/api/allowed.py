@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from browserid_sasl.allow_file import AllowFile
+from browserid_sasl.api.allow_file import AllowFile
 from browserid_sasl.config import Config
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.identity.allow_list import AllowList

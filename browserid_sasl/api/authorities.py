@@ -6,7 +6,7 @@ from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.pinned import pinned_domains
 from browserid_sasl.identity.authority import AuthorityResolver, Fetcher
-from browserid_sasl.store.base import AuthorityCache
+from browserid_sasl.identity.ports import AuthorityCache
 
 
 def resolver(

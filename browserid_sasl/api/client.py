@@ -13,18 +13,18 @@ from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores
 from browserid_sasl.config import Config, load
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import CredentialSource, ServerTrust
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainInitiator
-from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.gss.ports import CredentialSource, ServerTrust
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.store.base import InitiatorStores
 from browserid_sasl.store.memory import memory_initiator
 from browserid_sasl.store.sqlite import open_initiator
-from browserid_sasl.x509_files import load_anchors
+from browserid_sasl.x509.files import load_anchors
+from browserid_sasl.x509.trust import X509Trust
 
 CLIENT_DATABASE: Final = "client.db"
 

@@ -10,8 +10,8 @@ from typing import Final
 from browserid_sasl.config import Config
 from browserid_sasl.errors import DamagedStoreError, LocalProtocolError, StoreError
 from browserid_sasl.gss.ecdh import EcdhKey
-from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
+from browserid_sasl.gss.ports import Environment
 from browserid_sasl.store.base import system_clock
 
 SYSTEM: Final = Environment(clock=system_clock, random=os.urandom, ephemeral=EcdhKey.generate)

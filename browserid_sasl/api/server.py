@@ -10,17 +10,17 @@ from typing import Final
 from browserid_sasl.api.allowed import Allowed, anybody
 from browserid_sasl.api.authorities import resolver
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
+from browserid_sasl.attributes.claims import NameAttribute, jwt_attributes
+from browserid_sasl.attributes.saml import SamlVerifier, saml_attributes
 from browserid_sasl.config import Config, ServerConfig, load
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.extras import not_installed
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
-from browserid_sasl.gss.attributes import NameAttribute, jwt_attributes
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainAcceptor
-from browserid_sasl.gss.saml import SamlVerifier, saml_attributes
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.sasl import registry
@@ -28,7 +28,7 @@ from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
 from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
 from browserid_sasl.store.memory import memory_acceptor
 from browserid_sasl.store.sqlite import open_acceptor
-from browserid_sasl.x509_files import load_certificates, load_server_credential
+from browserid_sasl.x509.files import load_certificates, load_server_credential
 
 SERVER_DATABASE: Final = "server.db"
 
@@ -225,7 +225,7 @@ def _saml_verifier(config: Config) -> SamlVerifier | None:
         return None
     try:
         # An extra, which few have installed.
-        from browserid_sasl.gss.saml_signatures import SignatureVerifier  # noqa: PLC0415
+        from browserid_sasl.attributes.saml_signatures import SignatureVerifier  # noqa: PLC0415
     except ModuleNotFoundError as error:
         option = f"saml.{next(iter(files))}.certificate_file"
         raise config.error(option, *not_installed("saml", error)) from None

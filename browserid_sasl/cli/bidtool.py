@@ -21,15 +21,10 @@ from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.cli.program import run
 from browserid_sasl.cli.tables import ANY_WIDTH, cell, empty_table, local_time, show
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
 from browserid_sasl.printer.node import harmless
-from browserid_sasl.store.base import (
-    AcceptorStores,
-    AcceptorTicket,
-    InitiatorStores,
-    InitiatorTicket,
-    system_clock,
-)
+from browserid_sasl.store.base import AcceptorStores, InitiatorStores, system_clock
 
 _AFTER_SERVER: Final = (
     "An assertion that was presented before is new to it. Start the services when all of those have"

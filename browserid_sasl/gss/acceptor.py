@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.gss import keys, tokens
-from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
     NONCE_SIZE,
     InitiatorClaims,
@@ -24,16 +23,23 @@ from browserid_sasl.gss.context import (
     SecurityContext,
     established,
 )
-from browserid_sasl.gss.interfaces import Environment, ServerCredential
+from browserid_sasl.gss.ecdh import Point
 from browserid_sasl.gss.mechanisms import Curve, Mechanism
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import (
+    AcceptorTicketStore,
+    Admission,
+    Environment,
+    ReplayStore,
+    ServerCredential,
+)
 from browserid_sasl.gss.states import ACCEPTOR, AcceptorEvent, AcceptorState, Machine
+from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.store.base import AcceptorTicket, AcceptorTicketStore, Admission, ReplayStore
 
 DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
 DEFAULT_RENEW_LIMIT_MS: Final = 7 * 24 * 3_600_000

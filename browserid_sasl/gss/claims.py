@@ -14,8 +14,8 @@ from enum import Enum
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, Major, RemoteProtocolError
-from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.dialects import DIALECTS, Dialect, read_audience
+from browserid_sasl.gss.ecdh import Point
 from browserid_sasl.gss.mechanisms import CURVES, Curve
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.verifier import Validity

@@ -9,11 +9,11 @@ from enum import IntFlag
 from typing import Any
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss import prf
-from browserid_sasl.gss.enctypes import Key, random_to_key
 from browserid_sasl.gss.mechanisms import Mechanism
-from browserid_sasl.gss.message import MessageProtection, Role, SequenceState
 from browserid_sasl.gss.names import ServiceName, UserName
+from browserid_sasl.krb5 import prf
+from browserid_sasl.krb5.enctypes import Key, random_to_key
+from browserid_sasl.krb5.message import MessageProtection, Role, SequenceState
 
 
 class ContextFlag(IntFlag):

@@ -10,11 +10,11 @@ from __future__ import annotations
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss import keys, tokens
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.gss.message import Role
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.secrets import SecretKey
+from browserid_sasl.krb5.message import Role
 
 
 def deletion_token(context: SecurityContext) -> bytes:

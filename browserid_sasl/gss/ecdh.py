@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.mechanisms import P256, P521, Curve
 
 _PARAMETERS: Final[dict[str, ec.EllipticCurve]] = {
@@ -16,8 +16,20 @@ _PARAMETERS: Final[dict[str, ec.EllipticCurve]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A public point as it came or as it goes; it need not be on any curve.
+
+    :param x: big-endian; leading zero octets may be missing.
+    :param y: likewise.
+    """
+
+    x: bytes
+    y: bytes
+
+
 class EcdhKey:
-    """A key pair in memory.
+    """A key pair made for one exchange.
 
     :param curve: row of the curve table.
     :param private_key: the key, secret.

@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
-from browserid_sasl.gss.interfaces import RandomSource
 from browserid_sasl.gss.mechanisms import mechanism_by_name
-from browserid_sasl.gss.message import SequenceState
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import RandomSource
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
+from browserid_sasl.krb5.message import SequenceState
 
 KEY_SIZE: Final = 32
 MAX_LENGTH: Final = 1 << 18

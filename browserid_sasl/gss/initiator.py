@@ -18,7 +18,6 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss import keys, tokens
-from browserid_sasl.gss.agreement import EphemeralKey
 from browserid_sasl.gss.claims import (
     NONCE_SIZE,
     InitiatorClaims,
@@ -34,15 +33,22 @@ from browserid_sasl.gss.context import (
     established,
 )
 from browserid_sasl.gss.dialects import DRAFT_04, Dialect
-from browserid_sasl.gss.interfaces import CredentialSource, Environment, ServerTrust
 from browserid_sasl.gss.mechanisms import Mechanism
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import (
+    CredentialSource,
+    Environment,
+    EphemeralKey,
+    InitiatorTicketStore,
+    ServerTrust,
+)
 from browserid_sasl.gss.states import (
     INITIATOR,
     InitiatorEvent,
     InitiatorState,
     Machine,
 )
+from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
@@ -51,7 +57,6 @@ from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.store.base import InitiatorTicket, InitiatorTicketStore
 
 DEFAULT_ASSERTION_LIFETIME_MS: Final = 300_000
 

@@ -14,8 +14,8 @@ from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss import tokens
-from browserid_sasl.gss.interfaces import ServerCredential, ServerTrust
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import ServerCredential, ServerTrust
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import jwt

@@ -19,9 +19,9 @@ from browserid_sasl.identity.documents import (
     FetchedDocument,
     Fetcher,
 )
+from browserid_sasl.identity.ports import AuthorityCache
 from browserid_sasl.identity.support import Delegation, Disabled, Document, SupportDocument
 from browserid_sasl.jose.keys import PublicKey
-from browserid_sasl.store.base import AuthorityCache
 
 MAX_DELEGATIONS: Final = 6
 WAIT_S: Final = 10.0

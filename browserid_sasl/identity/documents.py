@@ -15,8 +15,8 @@ from typing import Final, Protocol
 from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.identity.attempts import Attempts
 from browserid_sasl.identity.flights import Flights
+from browserid_sasl.identity.ports import AuthorityCache, CachedDocument
 from browserid_sasl.identity.support import Document, parse_support_document
-from browserid_sasl.store.base import AuthorityCache, CachedDocument
 
 MIN_LIFETIME_MS: Final = 5 * 60_000
 MAX_LIFETIME_MS: Final = 24 * 3_600_000

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.gss.x509_names import UNREADABLE, names_of
 from browserid_sasl.jose.keys import PublicKey, public_key_from
 from browserid_sasl.printer.documents import kind_of
 from browserid_sasl.printer.node import Node, branch, wrong
 from browserid_sasl.printer.times import beginning, expiry
+from browserid_sasl.x509.names import UNREADABLE, names_of
 
 
 def certificate(label: str, der: bytes, now: int) -> Node:

@@ -12,14 +12,12 @@ from threading import Lock
 from typing import Final, Generic, TypeVar
 
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
+from browserid_sasl.identity.ports import CachedDocument, IdentityRecord
 from browserid_sasl.store.base import (
     REPLAY_GRACE,
     AcceptorStores,
-    AcceptorTicket,
-    CachedDocument,
-    IdentityRecord,
     InitiatorStores,
-    InitiatorTicket,
     system_clock,
     too_many_documents,
 )

@@ -30,14 +30,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
+from browserid_sasl.identity.ports import CachedDocument, IdentityRecord
 from browserid_sasl.store.base import (
     REPLAY_GRACE,
     AcceptorStores,
-    AcceptorTicket,
-    CachedDocument,
-    IdentityRecord,
     InitiatorStores,
-    InitiatorTicket,
     system_clock,
     too_many_documents,
 )

@@ -20,11 +20,11 @@ from browserid_sasl.acceptor.conversation import (
 from browserid_sasl.acceptor.documents import DocumentName
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.log import Priority
-from browserid_sasl.acceptor.peer import Peer
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import Client
 from browserid_sasl.config import AuthorityOverride, ListenerConfig, ServerConfig, StoreConfig
 from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.wire.peer import Peer
 from tests.support.sample_programs import Person
 from tests.support.services import AES128
 from tests.support.site import DOMAIN, Site

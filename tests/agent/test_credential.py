@@ -9,9 +9,9 @@ from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.keys import PrivateKey
-from browserid_sasl.store.base import IdentityRecord
 from browserid_sasl.store.memory import MemoryIdentityStore
 
 ALICE = "alice@example.test"

@@ -8,7 +8,7 @@ import pytest
 
 from browserid_sasl.agent import presence
 from browserid_sasl.errors import StoreError
-from browserid_sasl.store.base import IdentityRecord, IdentityStore
+from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.store.sqlite import open_initiator
 from tests.support.tickets import identity_record
 

@@ -16,8 +16,8 @@ from browserid_sasl.errors import Code, CredentialError, DiscoveryError, StoreEr
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.authority import FetchedDocument
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose.keys import PrivateKey, PublicKey, parse_public_key
-from browserid_sasl.store.base import IdentityRecord
 from browserid_sasl.store.memory import MemoryIdentityStore
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 

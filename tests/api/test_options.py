@@ -22,15 +22,16 @@ from browserid_sasl.acceptor.login import Login
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import acceptor_stores, initiator_stores
+from browserid_sasl.attributes.saml import ASSERTION_NAME
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, CredentialError, RemoteProtocolError
-from browserid_sasl.gss.saml import ASSERTION_NAME
+from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId, unframe
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl import gs2
-from browserid_sasl.store.base import AcceptorTicket, system_clock
-from browserid_sasl.x509_files import load_server_credential
+from browserid_sasl.store.base import system_clock
+from browserid_sasl.x509.files import load_server_credential
 from tests.support.certificates import DAY, Issued, authority, issue, names
 from tests.support.configured import AES128, HOST, ConfiguredSite, configured_site
 from tests.support.exchanges import signed_by_server

@@ -16,8 +16,9 @@ from browserid_sasl import store
 from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE
 from browserid_sasl.cli.bidtool import main
 from browserid_sasl.gss.acceptor import ExchangeStores
+from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.store.base import CachedDocument, system_clock
+from browserid_sasl.store.base import system_clock
 from tests.support import vectors
 from tests.support.world import ALICE, HOUR, World, exchange, key, support_document
 

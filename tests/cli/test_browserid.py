@@ -15,8 +15,10 @@ from browserid_sasl import store
 from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.api import CLIENT_DATABASE
 from browserid_sasl.cli.browserid import main
+from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.identity.backed import BackedAssertion
-from browserid_sasl.store.base import IdentityRecord, InitiatorTicket, system_clock
+from browserid_sasl.identity.ports import IdentityRecord
+from browserid_sasl.store.base import system_clock
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 BOB = f"bob@{DOMAIN}"

@@ -24,8 +24,8 @@ from browserid_sasl.discovery.dialing import Dialer
 from browserid_sasl.discovery.rooms import PARTY_SHARE
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.authority import AuthorityResolver
+from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.store import memory_acceptor, memory_initiator
-from browserid_sasl.store.base import CachedDocument
 from tests.support.https import answer, scripted_server
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
 from tests.support.refusal import refused

@@ -16,8 +16,8 @@ from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.gss import keys
 from browserid_sasl.gss.acceptor import ExchangeStores
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.gss.states import ACCEPTOR, INITIATOR, Send
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose.keys import PublicKey

@@ -17,13 +17,13 @@ from browserid_sasl.gss.initiator import InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.states import AcceptorState
+from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.algorithms import algorithm_for
 from browserid_sasl.jose.keys import PrivateKey, PublicKey, Spelling
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.store.base import AcceptorTicket
 from tests.support.exchanges import (
     acceptor_tickets,
     first_token,

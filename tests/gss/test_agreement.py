@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.gss.agreement import Point
-from browserid_sasl.gss.ecdh import EcdhKey
+from browserid_sasl.gss.ecdh import EcdhKey, Point
 from browserid_sasl.gss.mechanisms import CURVES, P256, P521, Curve
 from tests.support.refusal import refused
 

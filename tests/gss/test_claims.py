@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from browserid_sasl.errors import Code, Major, RemoteProtocolError
-from browserid_sasl.gss.agreement import Point
 from browserid_sasl.gss.claims import (
     InitiatorClaims,
     IssuedTicket,
@@ -17,7 +16,7 @@ from browserid_sasl.gss.claims import (
     Response,
 )
 from browserid_sasl.gss.dialects import DRAFT_04, DRAFT_07, Dialect
-from browserid_sasl.gss.ecdh import EcdhKey
+from browserid_sasl.gss.ecdh import EcdhKey, Point
 from browserid_sasl.gss.mechanisms import P256, P521
 from browserid_sasl.identity.verifier import Validity
 from browserid_sasl.jose import b64

@@ -14,10 +14,10 @@ from browserid_sasl.gss.deletion import check_deletion_token, deletion_token
 from browserid_sasl.gss.exported_names import export_name, import_exported_name
 from browserid_sasl.gss.initiator import InitiatorOptions
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
-from browserid_sasl.gss.message import MessageProtection, SequenceState
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.secrets import SecretKey
+from browserid_sasl.krb5.message import MessageProtection, SequenceState
 from tests.support import vectors
 from tests.support.world import ALICE, IMAP, START, World, exchange
 

@@ -15,9 +15,9 @@ from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, Remo
 from browserid_sasl.gss.context import PROTECTION_FLAGS, ContextFlag, SecurityContext
 from browserid_sasl.gss.export import MAX_LENGTH, export_context, import_context
 from browserid_sasl.gss.mechanisms import mechanism_by_name
-from browserid_sasl.gss.message import SequenceError, SequenceState
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.jose import json as strict_json
+from browserid_sasl.krb5.message import SequenceError, SequenceState
 from tests.support.refusal import refused
 from tests.support.world import AES128, ALICE, IMAP, START
 

@@ -19,15 +19,15 @@ from browserid_sasl.errors import (
 from browserid_sasl.gss import keys
 from browserid_sasl.gss.dialects import DRAFT_04, DRAFT_07
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.mechanisms import MECHANISMS, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.gss.states import InitiatorState
+from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.jwt import SigningKey
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.jose.secrets import SecretKey
-from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (
     acceptor_tickets,
     first_token,

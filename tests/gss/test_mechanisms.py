@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss.enctypes import ENCTYPES
 from browserid_sasl.gss.mechanisms import (
     CURVES,
     MECHANISMS,
@@ -15,6 +14,7 @@ from browserid_sasl.gss.mechanisms import (
     mechanism_by_name,
     mechanism_by_oid,
 )
+from browserid_sasl.krb5.enctypes import ENCTYPES
 from tests.support.refusal import refused
 
 TABLE = {

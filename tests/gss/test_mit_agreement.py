@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.errors import RemoteProtocolError
-from browserid_sasl.gss.enctypes import ENCTYPES, EncType, Key
-from browserid_sasl.gss.message import (
+from browserid_sasl.krb5.enctypes import ENCTYPES, EncType, Key
+from browserid_sasl.krb5.message import (
     MessageProtection,
     Role,
     SequenceError,
@@ -24,7 +24,7 @@ from browserid_sasl.gss.message import (
     TokenStatus,
     Unwrapped,
 )
-from browserid_sasl.gss.prf import pseudo_random
+from browserid_sasl.krb5.prf import pseudo_random
 from tests.support import mit
 
 SIZES = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.negoex import (
     acceptor_metadata,
@@ -13,10 +12,11 @@ from browserid_sasl.gss.negoex import (
     read_acceptor_metadata,
     read_initiator_metadata,
 )
-from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import SigningKey
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.x509.trust import X509Trust
 from tests.support.certificates import DAY, NOW, authority, issue, names
 from tests.support.world import IMAP, START, World, exchange
 

@@ -16,9 +16,9 @@ from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
+from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.jose import b64, jwt
-from browserid_sasl.store.base import InitiatorTicket
 from tests.support import vectors
 from tests.support.exchanges import (
     initiator_tickets,

@@ -21,10 +21,10 @@ from browserid_sasl.identity.authority import (
     AuthorityResolver,
     FetchedDocument,
 )
+from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.identity.support import Disabled
 from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.store import memory_acceptor
-from browserid_sasl.store.base import CachedDocument
 from tests.support.forging import dump
 from tests.support.refusal import refused
 from tests.support.world import ALICE, HOUR, START, Provider, key, support_document

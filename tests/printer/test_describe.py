@@ -17,8 +17,8 @@ from browserid_sasl.gss import tokens
 from browserid_sasl.gss.deletion import deletion_token
 from browserid_sasl.gss.export import export_context
 from browserid_sasl.gss.exported_names import export_name
-from browserid_sasl.gss.interfaces import ServerCredential
 from browserid_sasl.gss.negoex import acceptor_metadata, initiator_metadata
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe, lines

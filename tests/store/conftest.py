@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl.gss.ports import AcceptorTicketStore, InitiatorTicketStore, ReplayStore
+from browserid_sasl.identity.ports import AuthorityCache, IdentityStore
 from browserid_sasl.store import base, memory, sqlite
 from browserid_sasl.store.database import SqliteDatabase
 from tests.support.tickets import NOW
@@ -27,11 +29,11 @@ class Clock:
 class Kind:
     """How one kind of store is made; each factory takes the class's own options."""
 
-    replay: Callable[..., base.ReplayStore]
-    acceptor_tickets: Callable[..., base.AcceptorTicketStore]
-    initiator_tickets: Callable[..., base.InitiatorTicketStore]
-    identities: Callable[[], base.IdentityStore]
-    authorities: Callable[..., base.AuthorityCache]
+    replay: Callable[..., ReplayStore]
+    acceptor_tickets: Callable[..., AcceptorTicketStore]
+    initiator_tickets: Callable[..., InitiatorTicketStore]
+    identities: Callable[[], IdentityStore]
+    authorities: Callable[..., AuthorityCache]
     acceptor: Callable[[], base.AcceptorStores]
     initiator: Callable[[], base.InitiatorStores]
     clock: Clock

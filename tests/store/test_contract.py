@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from browserid_sasl.errors import StoreError
-from browserid_sasl.store import CachedDocument
+from browserid_sasl.identity.ports import CachedDocument
 from tests.store.conftest import Kind
 from tests.support.tickets import (
     HOUR,

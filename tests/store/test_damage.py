@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.errors import Code, DamagedStoreError, StoreError
-from browserid_sasl.store import AcceptorStores, CachedDocument, open_acceptor, open_initiator
+from browserid_sasl.identity.ports import CachedDocument
+from browserid_sasl.store import AcceptorStores, open_acceptor, open_initiator
 from browserid_sasl.store import database as database_module
 from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside
 from browserid_sasl.store.database import SqliteDatabase

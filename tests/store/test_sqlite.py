@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.store import AcceptorStores, AcceptorTicket
+from browserid_sasl.gss.tickets import AcceptorTicket
+from browserid_sasl.store import AcceptorStores
 from browserid_sasl.store.database import SqliteDatabase
 from browserid_sasl.store.sqlite import (
     MAX_ATTRIBUTES_SIZE,

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from browserid_sasl import config
-from browserid_sasl.acceptor.lines import escape, unescape
 from browserid_sasl.api import Client
 from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.client import ClientMechanism
+from browserid_sasl.wire.lines import escape, unescape
 from tests.support.sample_programs import DOMAIN, HOST, Person, Realm
 from tests.support.services import AES128, wait_until
 

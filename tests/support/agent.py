@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from browserid_sasl.acceptor.lines import escape, unescape
+from browserid_sasl.wire.lines import escape, unescape
 
 PATIENCE = 20.0
 AGENT = (sys.executable, "-m", "browserid_sasl.cli.agent")

@@ -17,7 +17,7 @@ from pyasn1.codec.der import decoder, encoder
 from pyasn1.type.char import IA5String
 from pyasn1.type.univ import BitString
 
-from browserid_sasl.gss.x509_names import ID_ON_DNS_SRV
+from browserid_sasl.x509.names import ID_ON_DNS_SRV
 from tests.support.world import START
 
 PrivateKey = (

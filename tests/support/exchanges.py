@@ -7,12 +7,12 @@ from typing import Any
 
 from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
-from browserid_sasl.gss.interfaces import ServerCredential
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
-from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
-from browserid_sasl.store.base import AcceptorTicket, InitiatorTicket
+from browserid_sasl.x509.trust import X509Trust
 from tests.support.certificates import Issued, authority, issue, names
 from tests.support.forging import altered, claims_of
 from tests.support.world import IMAP, World, exchange, key

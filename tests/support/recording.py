@@ -21,14 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.gss import keys, tokens
-from browserid_sasl.gss.agreement import EphemeralKey
 from browserid_sasl.gss.dialects import DRAFT_07, Dialect
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import MECHANISMS, Curve, Mechanism, mechanism_by_name
+from browserid_sasl.gss.ports import Environment
+from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.jose import b64
-from browserid_sasl.store.base import InitiatorTicket
 from tests.support.exchanges import (
     root,
     server_certificate,
@@ -107,7 +106,7 @@ class Recording:
         self.further["expect"] = {"result": "error", "side": side} | status
 
     def _environment(self, side: str) -> Environment:
-        def ephemeral(curve: Curve) -> EphemeralKey:
+        def ephemeral(curve: Curve) -> EcdhKey:
             self.pairs[side].append(EcdhKey.generate(curve))
             return self.pairs[side][-1]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from browserid_sasl.gss.attributes import NameAttribute
+from browserid_sasl.attributes.claims import NameAttribute
+from browserid_sasl.attributes.saml import ATTRIBUTE_PREFIX, SamlVerifier, saml_attributes
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
-from browserid_sasl.gss.saml import ATTRIBUTE_PREFIX, SamlVerifier, saml_attributes
 from tests.support.world import AES128, ALICE, IMAP, START
 
 URI = "urn:oasis:names:tc:SAML:2.0:attrname-format:uri"

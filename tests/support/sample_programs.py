@@ -21,10 +21,10 @@ from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.api import CLIENT_DATABASE, Client
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.identity import certificate
+from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.client import ClientMechanism
-from browserid_sasl.store.base import IdentityRecord
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = "example.test"

@@ -11,9 +11,9 @@ from typing import Any
 
 from browserid_sasl.config import AuthorityOverride, Config, ServerConfig, StoreConfig
 from browserid_sasl.identity import certificate
+from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store import open_initiator
-from browserid_sasl.store.base import IdentityRecord
 from tests.support.world import ALICE, HOUR, key, support_document
 
 DOMAIN = "idp.test"

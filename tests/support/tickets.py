@@ -7,7 +7,8 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any
 
-from browserid_sasl.store import AcceptorTicket, IdentityRecord, InitiatorTicket
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
+from browserid_sasl.identity.ports import IdentityRecord
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000

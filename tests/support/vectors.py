@@ -17,21 +17,26 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
-from browserid_sasl.gss.agreement import EphemeralKey, EphemeralKeySource, Point
 from browserid_sasl.gss.dialects import dialect_by_name
-from browserid_sasl.gss.ecdh import EcdhKey
+from browserid_sasl.gss.ecdh import EcdhKey, Point
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
-from browserid_sasl.gss.interfaces import Environment, ServerCredential, ServerTrust
 from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.gss.ports import (
+    Environment,
+    EphemeralKeySource,
+    InitiatorTicketStore,
+    ServerCredential,
+    ServerTrust,
+)
+from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store import memory_acceptor, memory_initiator
-from browserid_sasl.store.base import AcceptorTicket, InitiatorTicket, InitiatorTicketStore
+from browserid_sasl.x509.trust import X509Trust
 
 FOLDER = Path(__file__).parent.parent / "vectors"
 OURS = FOLDER / "ours"

@@ -12,16 +12,15 @@ from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
-from browserid_sasl.gss.interfaces import Environment
 from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import Environment, InitiatorTicketStore
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store import memory_acceptor, memory_initiator
-from browserid_sasl.store.base import InitiatorTicketStore
 
 START = 1_795_277_244_000
 HOUR = 3_600_000

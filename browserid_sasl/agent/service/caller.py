@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from browserid_sasl.acceptor.lines import LineBuffer, escape, unescape
 from browserid_sasl.agent.service.place import VARIABLE, named_socket, socket_path
 from browserid_sasl.agent.service.protocol import NAME, VERSION
 from browserid_sasl.errors import (
@@ -23,6 +22,7 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
     StoreError,
 )
+from browserid_sasl.wire.lines import LineBuffer, escape, unescape
 
 _GREETING_S: Final = 2.0
 _ANSWER_S: Final = 120.0

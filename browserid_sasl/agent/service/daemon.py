@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Final
 
 from browserid_sasl import __version__
-from browserid_sasl.acceptor.lines import MAX_LINE, LineBuffer
 from browserid_sasl.agent.service import people
 from browserid_sasl.agent.service.clients import Clients
 from browserid_sasl.agent.service.protocol import Request, answer, greeting, read_request
@@ -29,6 +28,7 @@ from browserid_sasl.agent.service.session import Session, failure
 from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.private_files import PRIVATE_FILE, make_private_folder
+from browserid_sasl.wire.lines import MAX_LINE, LineBuffer
 
 MOST_CONNECTIONS: Final = 256
 DRAIN_S: Final = 2.0

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from browserid_sasl.acceptor.lines import escape, unescape
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.wire.lines import escape, unescape
 
 NAME: Final = "browserid-agent"
 VERSION: Final = 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from browserid_sasl.api import Client
+from browserid_sasl.attributes.claims import jwt_attributes
 from browserid_sasl.cli.sample.outcome import describe, describe_attributes
 from browserid_sasl.errors import BrowserIDError, Code
-from browserid_sasl.gss.attributes import jwt_attributes
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from browserid_sasl.gss.attributes import NameAttribute
+from browserid_sasl.attributes.claims import NameAttribute
 from browserid_sasl.printer.node import harmless
 from browserid_sasl.printer.times import date
 from browserid_sasl.sasl.result import Result

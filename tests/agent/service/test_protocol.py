@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserid_sasl.acceptor.lines import unescape
 from browserid_sasl.agent.service import protocol
 from browserid_sasl.agent.service.protocol import answer, read_request
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.wire.lines import unescape
 
 
 def test_a_request_has_a_verb_a_number_a_word_and_values() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss.enctypes import ENCTYPES, Key, random_to_key
-from browserid_sasl.gss.prf import MAX_OUTPUT, pseudo_random
+from browserid_sasl.krb5.enctypes import ENCTYPES, Key, random_to_key
+from browserid_sasl.krb5.prf import MAX_OUTPUT, pseudo_random
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 RECORDED = [

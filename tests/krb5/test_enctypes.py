@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.gss.enctypes import (
+from browserid_sasl.krb5.enctypes import (
     BLOCK_SIZE,
     ENCTYPES,
     OUTPUT_SLACK,

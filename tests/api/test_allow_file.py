@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from browserid_sasl.allow_file import MAX_SIZE, AllowFile
+from browserid_sasl.api.allow_file import MAX_SIZE, AllowFile
 from browserid_sasl.errors import Code, ConfigurationError
 
 ALICE = "alice@example.org"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl import Client, NameAttribute, Server
+from browserid_sasl.attributes.saml import ASSERTION_NAME
 from browserid_sasl.config import Config, SamlAuthority, load
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.gss.saml import ASSERTION_NAME
 from tests.support.certificates import DAY, Issued, issue
 from tests.support.saml import ISSUER, MEMBER, MEMBER_NAME, assertion
 from tests.support.site import Site
@@ -134,7 +134,7 @@ def test_without_the_extra_it_says_what_to_install(
     file.write_text(f'[saml."{ISSUER}"]\ncertificate_file = "{keys.name}"\n')
     configured = load(file)
     context = log_in(site, saml=sign(assertion(MEMBER), AUTHORITY))
-    monkeypatch.delitem(sys.modules, "browserid_sasl.gss.saml_signatures", raising=False)
+    monkeypatch.delitem(sys.modules, "browserid_sasl.attributes.saml_signatures", raising=False)
     monkeypatch.setitem(sys.modules, "signxml.algorithms", None)
 
     assert not attributes(site.in_memory(), context)[MEMBER_NAME].authenticated

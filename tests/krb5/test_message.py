@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.gss.enctypes import BLOCK_SIZE, ENCTYPES, EncType, Key, random_to_key
-from browserid_sasl.gss.message import (
+from browserid_sasl.krb5.enctypes import BLOCK_SIZE, ENCTYPES, EncType, Key, random_to_key
+from browserid_sasl.krb5.message import (
     MessageProtection,
     Role,
     SequenceError,

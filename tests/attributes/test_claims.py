@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.gss.attributes import NameAttribute, jwt_attributes
+from browserid_sasl.attributes.claims import NameAttribute, jwt_attributes
 from tests.support.saml import context_with
 from tests.support.world import ALICE, World, exchange
 

@@ -20,7 +20,7 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
 )
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.gss.x509 import X509Trust
+from browserid_sasl.x509.trust import X509Trust
 from tests.support import vectors
 from tests.support.certificates import (
     DAY,

@@ -24,7 +24,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.gss.enctypes import BLOCK_SIZE, OUTPUT_SLACK, Key, Octets, cut_pieces
+from browserid_sasl.krb5.enctypes import BLOCK_SIZE, OUTPUT_SLACK, Key, Octets, cut_pieces
 
 _HEADER: Final = Struct(">HBBHHQ")
 _HEADER_SIZE: Final = _HEADER.size

@@ -18,8 +18,8 @@ from xml.etree.ElementTree import ParseError, tostring
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from browserid_sasl.attributes.claims import SAML_CLAIM, NameAttribute
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.gss.attributes import SAML_CLAIM, NameAttribute
 from browserid_sasl.gss.context import SecurityContext
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserid_sasl.acceptor.lines import MAX_LINE, LineBuffer, escape, unescape
 from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.wire.lines import MAX_LINE, LineBuffer, escape, unescape
 
 
 @pytest.mark.parametrize(

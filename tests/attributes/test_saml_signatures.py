@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserid_sasl.gss.attributes import NameAttribute
-from browserid_sasl.gss.saml import ASSERTION_NAME, ATTRIBUTE_PREFIX, SamlVerifier
+from browserid_sasl.attributes.claims import NameAttribute
+from browserid_sasl.attributes.saml import ASSERTION_NAME, ATTRIBUTE_PREFIX, SamlVerifier
 from tests.support.certificates import DAY, NOW, Issued, issue
 from tests.support.saml import ISSUER, MEMBER, MEMBER_NAME, URI, assertion, attribute, read
 from tests.support.world import START
@@ -19,7 +19,7 @@ pytest.importorskip("signxml", reason="needs the extra `saml`")
 
 from signxml.algorithms import DigestAlgorithm
 
-from browserid_sasl.gss.saml_signatures import SignatureVerifier
+from browserid_sasl.attributes.saml_signatures import SignatureVerifier
 from tests.support import saml_signing
 
 AUTHORITY = issue("authority", key=rsa.generate_private_key(65537, 2048))

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509 import load_der_x509_certificate
 
-from browserid_sasl import x509_files
 from browserid_sasl.errors import Code, ConfigurationError
-from browserid_sasl.gss.x509 import X509Trust
-from browserid_sasl.x509_files import load_anchors, load_server_credential
+from browserid_sasl.x509 import files as x509_files
+from browserid_sasl.x509.files import load_anchors, load_server_credential
+from browserid_sasl.x509.trust import X509Trust
 from tests.support.certificates import Issued, authority, issue, names, oddly_named
 from tests.support.forks import in_child
 from tests.support.world import IMAP, START

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss.enctypes import Key
+from browserid_sasl.krb5.enctypes import Key
 
 MAX_OUTPUT: Final = 1 << 20
 """Octets that one call gives at most. RFC 4401 lets a mechanism have such a limit."""

@@ -30,8 +30,8 @@ from cryptography.x509.verification import (
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.gss.x509_names import UNREADABLE, check_name, show_name
 from browserid_sasl.jose.keys import PublicKey, public_key_from
+from browserid_sasl.x509.names import UNREADABLE, check_name, show_name
 
 MAX_CHAIN: Final = 10
 """Certificates in a chain, both ends included."""

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
-from browserid_sasl.gss.interfaces import ServerCredential
-from browserid_sasl.gss.x509 import MAX_CHAIN, SIGNING_ALGORITHMS
-from browserid_sasl.gss.x509_names import UNREADABLE
+from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.jose.keys import PrivateKey, public_key_from
+from browserid_sasl.x509.names import UNREADABLE
+from browserid_sasl.x509.trust import MAX_CHAIN, SIGNING_ALGORITHMS
 
 SYSTEM_BUNDLE: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 

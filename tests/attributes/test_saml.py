@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.gss.saml import (
+from browserid_sasl.attributes.saml import (
     ASSERTION_NAME,
     ATTRIBUTE_PREFIX,
     MAX_ATTRIBUTES,
     saml_attributes,
 )
+from browserid_sasl.errors import Code, RemoteProtocolError
 from tests.support.saml import (
     ISSUER,
     MEMBER,

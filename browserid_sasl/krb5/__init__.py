@@ -1,0 +1,1 @@
+"""Kerberos cryptography: protection of messages and the pseudo-random function."""

@@ -1,0 +1,1 @@
+"""Acceptors' X.509 certificates: trust, names and files."""
