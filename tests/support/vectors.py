@@ -24,6 +24,7 @@ from browserid_sasl.gss.mechanisms import Curve, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.ports import (
     Environment,
+    EphemeralKey,
     EphemeralKeySource,
     InitiatorTicketStore,
     ServerCredential,
