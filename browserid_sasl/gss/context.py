@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
+from os import urandom
 from typing import Any
 
 from browserid_sasl.errors import Code, LocalProtocolError
@@ -86,7 +86,7 @@ class SecurityContext:
     def protection(
         self,
         sequence: SequenceState | None = None,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] = urandom,
     ) -> MessageProtection:
         """Protection of the application's messages (PROTOCOL.md section 5, RFC 4121).
 

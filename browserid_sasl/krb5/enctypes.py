@@ -18,10 +18,10 @@ writes the payload is the cipher's own.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
+from os import urandom
 from typing import Final, Protocol, TypeAlias
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -237,7 +237,7 @@ class Key:
         return keys
 
     def encrypt(
-        self, usage: int, plaintext: Octets, *, random: Callable[[int], bytes] = os.urandom
+        self, usage: int, plaintext: Octets, *, random: Callable[[int], bytes] = urandom
     ) -> bytes:
         """Encrypt and authenticate (RFC 3961 section 3, ``encrypt``).
 

@@ -16,10 +16,10 @@ numbers, so that no token is taken twice (RFC 2743 section 1.2.3).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntFlag
+from os import urandom
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -193,7 +193,7 @@ class MessageProtection:
         acceptor_subkey: bool = False,
         dce: bool = False,
         sequence: SequenceState | None = None,
-        random: Callable[[int], bytes] = os.urandom,
+        random: Callable[[int], bytes] = urandom,
     ) -> None:
         start = sequence or SequenceState()
         self._key = key
