@@ -140,7 +140,7 @@ def run() -> list[str]:
         }
         first = _logins(imapd, ways, FIRST_LOGINS, fresh=True)
         further = _logins(imapd, ways, FURTHER_LOGINS, fresh=False)
-        added = {way: _memory_added(imapd, *ways[way]) for way in (TICKET, SCRAM)}
+        added = {way: memory_added(imapd, *ways[way]) for way in (TICKET, SCRAM)}
     return [
         f"{'imapd, from the client':<42} {AES128:>16} {SCRAM:>14}",
         *_line("first login of a process", first, TICKET, FIRST_LOGIN_TARGET),
@@ -219,7 +219,7 @@ def _log_in(imapd: Imapd, name: str, mechanism: Mechanism) -> float:
         connection.close()
 
 
-def _memory_added(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
+def memory_added(imapd: Imapd, name: str, make: Callable[[], Mechanism]) -> float:
     """By how much a process grows from its start to the end of some logins, in MB.
 
     What the plugin itself takes in a process that nobody has logged in to yet counts as added by
@@ -257,4 +257,5 @@ def _of_plugin(process: int) -> float:
 
 
 def _private_kib(line: str) -> int:
-    return int(line.split()[1]) if line.startswith("Private_") else 0
+    # What is clean comes from files, and is private as long as nobody else happens to map them.
+    return int(line.split()[1]) if line.startswith("Private_Dirty:") else 0

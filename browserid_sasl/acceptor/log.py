@@ -6,6 +6,7 @@ import os
 import syslog
 import time
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, Protocol
 
 from browserid_sasl.acceptor.failures import printable
@@ -35,13 +36,18 @@ def to_stderr(priority: Priority, text: str) -> None:
     if "JOURNAL_STREAM" in os.environ:
         head = f"<{priority.value}>"
     else:
-        head = time.strftime("%Y-%m-%dT%H:%M:%S%z ") + f"{NAME}[{os.getpid()}]: "
+        head = f"{_time(int(time.time()))} {NAME}[{os.getpid()}]: "
     # One write, so that the lines of several processes do not mix; and a lost log is no reason
     # to let nobody in.
     try:
         os.write(_STDERR, f"{head}{printable(text)}\n".encode(errors="replace"))
     except OSError:
         return
+
+
+@lru_cache(maxsize=1)
+def _time(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(second))
 
 
 def to_syslog(priority: Priority, text: str) -> None:

@@ -101,11 +101,12 @@ class Servers:
         options = self._options(begin)
         demands = begin.binding_critical, begin.mutual
         key = (service, host, listener, *demands, *sorted(options.items()))
-        if key not in self._kept:
-            config = self._configure(options, listener, *demands)
-            self._keep(key, self._make(config, service, host))
+        served = self._kept.get(key)
+        if served is None:
+            served = self._make(self._configure(options, listener, *demands), service, host)
+            self._keep(key, served)
         self._kept.move_to_end(key)
-        return self._kept[key]
+        return served
 
     def wait_for_disk(self) -> None:
         """Have on the disk what logins have written, if the configuration asks for that.
@@ -122,8 +123,9 @@ class Servers:
         libsasl2 and Dovecot have lists of their own, and a mechanism that they offer is accepted.
         Only what nobody asked for, the mechanism without key exchange, has to be named here too.
         """
-        named = "mechanisms" in begin.options or "server.mechanisms" in self.config.origins
-        return begin.options if named or not begin.extended else begin.options | _EVERY_MECHANISM
+        options = begin.options
+        named = "mechanisms" in options or "server.mechanisms" in self.config.origins
+        return options if named or not begin.extended else options | _EVERY_MECHANISM
 
     def fetch(self, name: DocumentName) -> FetchedDocument:
         """Get a document over HTTPS, which takes its time. For other threads than the worker's.

@@ -280,8 +280,7 @@ class SqliteDatabase:
         parameters: Sequence[object],
     ) -> _T:
         """Run a statement once no other process is writing. See `_PAUSES`."""
-        pauses = itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
-        until = 0.0
+        until = pauses = None
         while True:
             try:
                 return action(connection, statement, parameters)
@@ -290,6 +289,7 @@ class SqliteDatabase:
                 until = until or now + self._busy_timeout / 1000
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or now > until:
                     raise
+            pauses = pauses or itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
             time.sleep(next(pauses))
 
     def _session(self) -> _Session:

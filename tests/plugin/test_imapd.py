@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from bench.plugin import memory_added
 from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.channel_binding import ChannelBinding, tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism
@@ -49,6 +50,11 @@ def imtest(imapd: Imapd, *arguments: str) -> str:
     command: tuple[str | Path, ...]
     command = (Imapd.PROGRAMS / "imtest", "-m", AES128, "-p", str(imapd.port), *arguments, HOST)
     return imapd.site.run(*command, input=". logout\r\n").stdout
+
+
+def test_logins_add_next_to_nothing_to_a_process(imapd: Imapd) -> None:
+    """`make bench` compares it with SCRAM; an interpreter would be nine times the bound, in MB."""
+    assert memory_added(imapd, AES128, lambda: imapd.site.mechanism("imap")) < 1.0
 
 
 def test_imtest_logs_in_and_the_log_names_the_user(imapd: Imapd, syslog: Syslog) -> None:
