@@ -131,7 +131,7 @@ STORES: Final = (
     Amount("attributes kept with a ticket", "store.sqlite.MAX_ATTRIBUTES_SIZE", "characters"),
     Amount("tickets of a client", "store.sqlite.MAX_INITIATOR_TICKETS"),
     Amount("documents of identity providers", "store.sqlite.MAX_AUTHORITIES"),
-    Amount("the file of who may log in", "allow_file.MAX_SIZE", "octets"),
+    Amount("the file of who may log in", "api.allow_file.MAX_SIZE", "octets"),
 )
 PROVIDER: Final = (
     Amount("size of a request", "idp.certification.MAX_SIZE", "octets"),

@@ -97,7 +97,7 @@ def test_a_file_that_has_not_changed_is_not_read_again(
 ) -> None:
     path.write_text("example.org\n")
     now = path.stat().st_ctime_ns + 3_000_000_000
-    monkeypatch.setattr("browserid_sasl.allow_file.time.time_ns", lambda: now)
+    monkeypatch.setattr("browserid_sasl.api.allow_file.time.time_ns", lambda: now)
     file = AllowFile(path)
     assert file.read() is file.read()
 
