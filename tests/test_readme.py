@@ -114,6 +114,8 @@ def test_the_folders_and_files_exist() -> None:
     assert names
     for name in names:
         assert (ROOT / name).exists() or (ROOT / "browserid_sasl" / name).exists(), name
+    packages = {path.parent.name for path in (ROOT / "browserid_sasl").glob("*/__init__.py")}
+    assert {f"browserid_sasl/{package}/" for package in packages} <= set(names)
 
 
 def test_the_links_lead_somewhere() -> None:
