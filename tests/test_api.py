@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from browserid_sasl.gss.mechanisms import MECHANISMS
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.server import ServerMechanism
+from tests.support.forks import in_child
 from tests.support.refusal import refused
 from tests.support.site import Site
 from tests.support.world import ALICE, key, support_document
@@ -68,6 +70,25 @@ def test_the_next_login_uses_a_ticket_in_another_process_too(site: Site) -> None
         login(client, server)
     assert server.result.ticket_used
     assert client.result.ticket_used
+
+
+def test_a_program_that_has_logged_in_forks_and_all_of_it_goes_on(site: Site) -> None:
+    client, server = Client(site.config, "imap", HOST), Server(site.config, "imap", HOST)
+
+    def log_in() -> str:
+        login(ours := client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+        return ours.result.identity
+
+    def log_in_by_threads() -> str:
+        with ThreadPoolExecutor(3) as threads:
+            return str({each.result() for each in [threads.submit(log_in) for _ in range(9)]})
+
+    log_in()
+    with ThreadPoolExecutor(1) as meanwhile:
+        ours = meanwhile.submit(lambda: [log_in() for _ in range(20)])
+        assert [in_child(log_in_by_threads) for _ in range(4)] == [str({ALICE})] * 4
+        assert set(ours.result()) == {ALICE}
+    assert log_in() == ALICE
 
 
 def test_a_pinned_document_that_is_replaced_counts_at_the_next_login(site: Site) -> None:

@@ -81,9 +81,15 @@ _PAUSES: Final = (0.0001, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
 #: How long (s) a connection is used before it is checked that its file is still in place.
 _TRUST_SECONDS: Final = 1.0
 
+#: How long (s) a fork waits for connections that are being closed.
+_CLOSING_SECONDS: Final = 5.0
+
 #: Held while a connection is being opened, and from before until after a fork.
 _opening = threading.RLock()
 _databases: weakref.WeakSet[SqliteDatabase] = weakref.WeakSet()
+
+#: The process and the file of each session until its connection is closed, which takes its time.
+_in_use: dict[object, tuple[int, _Identity]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +125,16 @@ class _Session:
         self.process = os.getpid()
         self.trusted_until = time.monotonic() + _TRUST_SECONDS
         self.lock = threading.RLock()
+        self._use = object()
+        _in_use[self._use] = self.process, file
 
     def close(self) -> None:
         connection, self.connection = self.connection, None
         if connection is not None:
-            connection.close()
+            try:
+                connection.close()
+            finally:
+                _in_use.pop(self._use, None)
 
     def __del__(self) -> None:
         self.close()
@@ -402,12 +413,9 @@ class SqliteDatabase:
         return connection
 
     def _is_open_here(self) -> bool:
-        return any(
-            session.connection is not None
-            for database in list(_databases)
-            if database.path == self.path
-            for session in list(database._sessions)
-        )
+        # By the file and not by its path, which may have several spellings; and until the last
+        # moment: while a thread's end closes its connection, the log is still there, and then not.
+        return (os.getpid(), _file_identity(self.path)) in list(_in_use.values())
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -604,6 +612,12 @@ def _before_fork() -> None:
     _opening.acquire()
     for database in list(_databases):
         database.close()
+    # The connections of threads that end just now close without the lock.
+    until = time.monotonic() + _CLOSING_SECONDS
+    while any(process == os.getpid() for process, _ in list(_in_use.values())):
+        if time.monotonic() > until:
+            break
+        time.sleep(_PAUSES[0])
 
 
 def _abandon_inherited() -> None:

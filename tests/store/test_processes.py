@@ -6,14 +6,18 @@ import ctypes
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from browserid_sasl.store import AcceptorStores, open_acceptor
+from browserid_sasl.store import AcceptorStores, companions, open_acceptor
 from tests.support.forks import in_child
 from tests.support.tickets import NOW, acceptor_ticket
 
@@ -101,6 +105,75 @@ while True:
 @pytest.fixture
 def stores(folder: Path) -> AcceptorStores:
     return open_acceptor(folder / "server.db")
+
+
+class SlowToClose(sqlite3.Connection):
+    """Its log is written into the file late, as on a busy disk."""
+
+    closing = threading.Event()
+
+    def close(self) -> None:
+        self.closing.set()
+        time.sleep(0.005)
+        super().close()
+
+
+def slowly(before: Callable[[Path], int]) -> Callable[[Path], int]:
+    """What has been read of an index is a moment old when it is used."""
+
+    def after(path: Path) -> int:
+        frames = before(path)
+        time.sleep(0.005)
+        return frames
+
+    return after
+
+
+class TestThreads:
+    def test_one_that_ends_while_another_begins_has_lost_nothing(
+        self, stores: AcceptorStores, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The one's log goes, orderly, between the other's two looks at it."""
+        stores.close()
+        connect = partial(sqlite3.connect, factory=SlowToClose)
+        monkeypatch.setattr("browserid_sasl.store.database.sqlite3.connect", connect)
+        look = slowly(companions.frames_left)
+        monkeypatch.setattr("browserid_sasl.store.database.frames_left", look)
+        failures: list[Exception] = []
+
+        def write() -> None:
+            try:
+                for _ in range(8):
+                    stores.replay.insert(os.urandom(32), FAR)
+            except Exception as error:
+                failures.append(error)
+
+        def write_in_short_lived_threads() -> None:
+            for _ in range(40):
+                thread = threading.Thread(target=write)
+                thread.start()
+                thread.join()
+
+        both = [threading.Thread(target=write_in_short_lived_threads) for _ in range(2)]
+        for thread in both:
+            thread.start()
+        for thread in both:
+            thread.join()
+        assert failures == []
+
+    def test_a_fork_waits_for_those_that_end(
+        self, stores: AcceptorStores, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stores.close()
+        connect = partial(sqlite3.connect, factory=SlowToClose)
+        monkeypatch.setattr("browserid_sasl.store.database.sqlite3.connect", connect)
+        for _ in range(5):
+            SlowToClose.closing.clear()
+            thread = threading.Thread(target=stores.replay.insert, args=(os.urandom(32), FAR))
+            thread.start()
+            assert SlowToClose.closing.wait(10)
+            assert in_child(lambda: str(open_files(folder))) == "0"
+            thread.join()
 
 
 class TestForks:
