@@ -3,7 +3,7 @@
 
 import sys
 
-from browserid_sasl.cli import checkout
+from tools import checkout
 
 if __name__ == "__main__":
     sys.exit(checkout.run(__file__, "browserid_sasl.cli.sample.client"))

@@ -23,7 +23,8 @@ def checkout(tmp_path: Path) -> Path:
     top.mkdir()
     for program in PROGRAMS:
         shutil.copy(ROOT / program, top)
-    shutil.copytree(ROOT / "browserid_sasl", top / "browserid_sasl")
+    for folder in ("browserid_sasl", "tools"):
+        shutil.copytree(ROOT / folder, top / folder)
     return top
 
 

@@ -1,6 +1,6 @@
 """Programs that are run from a checkout, with the virtual environment that `make` has put there.
 
-Nothing here needs a package that is not Python's own.
+Nothing here needs a package that is not Python's own, this project's neither.
 """
 
 from __future__ import annotations
