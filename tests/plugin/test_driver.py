@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
-from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import AES128, PADDING, Site
+from tests.support.sample_programs import ALICE, DOMAIN, ROOT
+from tests.support.services import AES128, PADDING, Site, run
 
 OTHER_MECHANISMS = ("BROWSERID-AES256", "BROWSERID-A128S2", "BROWSERID-A256S2")
+
+SANITIZERS = ("libasan.so", "libubsan.so")
 
 LATER = "can't request information until later in exchange"
 
@@ -113,6 +115,36 @@ def test_memory_does_not_grow(both: Driver) -> None:
 
 def test_valgrind_has_nothing_to_say(both: Driver) -> None:
     both.under_valgrind("-t", "2", "-n", "2", "-i", "2")
+
+
+def test_the_sanitizers_have_nothing_to_say(both: Driver, tmp_path: Path) -> None:
+    """The plugin as they build it, in a program that knows nothing of them."""
+    installation = both.site.installation
+    flags = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined"
+    options = {
+        "BUILD": tmp_path,
+        "PYTHON": installation.environment / "bin" / "python3",
+        "AGENT": installation.prefix / "bin" / "browserid-agent",
+        "CFLAGS": f"{flags} -fno-sanitize-recover=all",
+        "LDFLAGS": "-fsanitize=address,undefined",
+        "WERROR": "-Werror",
+    }
+    settings = (f"{name}={value}" for name, value in options.items())
+    done = run(("make", "-C", ROOT / "plugin", *settings), timeout=100)
+    assert done.returncode == 0, done.stdout
+    libraries = [run(("cc", f"-print-file-name={name}")).stdout.strip() for name in SANITIZERS]
+    variables = {
+        "SASL_PATH": str(tmp_path),
+        "LD_PRELOAD": " ".join(libraries),
+        # libsasl2 and Debian's libraries leave some memory to the end of the process.
+        "ASAN_OPTIONS": "detect_leaks=0",
+    }
+    both.succeeds("-t", "2", "-n", "3", "-i", "2", **variables)
+    both.succeeds("-f", "2", "-F", "2", "-r", "2", "-d", **variables)
+    both.site.kill_acceptor()
+    said = both.fails("-n", "1", **variables)
+    assert "remote authentication server unavailable" in said
+    assert "Sanitizer" not in said
 
 
 class TestLists:

@@ -8,6 +8,8 @@
  *        wire_client stolen PATH      a request, then the program closes the descriptor and opens a
  *                                     file in its place, then another request: what the file holds
  *        wire_client loop PATH COUNT  the requests as a program with an event loop makes them
+ *        wire_client hold PATH COUNT  so many connections at once, until standard input ends: how many
+ *                                     there are, and how many of them are still good at the end
  */
 
 #define _GNU_SOURCE
@@ -161,6 +163,37 @@ static int ask_with_stolen_descriptor(const char *path) {
     return failed;
 }
 
+/* An answer of any kind to a request of any kind. */
+static bool is_answered(struct wire *wire) {
+    struct wire_line line;
+
+    wire_begin(wire, "AUTH", ++wire->last_id);
+    wire_word(wire, "NONE");
+    wire_text(wire, "", "service", "imap");
+    return wire_send(wire, WIRE_ANSWER_MS) == WIRE_OK &&
+           wire_receive(wire, wire->last_id, &line) == WIRE_OK;
+}
+
+static int hold(const char *path, int count) {
+    struct wire **wires = calloc((size_t)count, sizeof *wires);
+    enum wire_status status;
+    int taken = 0, answered = 0;
+
+    while (taken < count && (wires[taken] = wire_take(path, &service, &status)))
+        taken++;
+    printf("%d taken\n", taken);
+    fflush(stdout);
+    while (getchar() != EOF)
+        ;
+    for (int i = 0; i < taken; i++) {
+        answered += is_answered(wires[i]);
+        wire_close(wires[i]);
+    }
+    printf("%d answered\n", answered);
+    free(wires);
+    return answered < count;
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "", *path = argc > 2 ? argv[2] : "";
     int count = argc > 3 ? atoi(argv[3]) : 1;
@@ -173,6 +206,8 @@ int main(int argc, char **argv) {
         return ask_often(path, count, true);
     if (strcmp(what, "fork") == 0)
         return ask_around_fork(path);
+    if (strcmp(what, "hold") == 0)
+        return hold(path, count);
     if (strcmp(what, "stolen") == 0)
         return ask_with_stolen_descriptor(path);
     return 2;
