@@ -1,5 +1,5 @@
 /*
- * BROWSERID for Dovecot 2.3: mechanisms that ask the host's acceptor.
+ * BROWSERID for Dovecot 2.3 and 2.4: mechanisms that ask the host's acceptor.
  *
  * Dovecot's auth process serves everybody in one event loop: nothing here waits. A message of the
  * client goes to the acceptor as one line, and what comes back is taken up when the loop says that it
@@ -26,6 +26,15 @@
 #include "mechanisms.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* What 2.4 renamed; its protocol between auth and the login processes tells it from 2.3. */
+#if AUTH_CLIENT_PROTOCOL_MINOR_VERSION >= 3
+#define SERVICE(fields) ((fields)->protocol)
+#define SECURED_BY_TLS(fields) ((fields)->conn_secured == AUTH_REQUEST_CONN_SECURED_TLS)
+#else
+#define SERVICE(fields) ((fields)->service)
+#define SECURED_BY_TLS(fields) ((fields)->secured == AUTH_REQUEST_SECURED_TLS)
+#endif
 
 enum { TRY_AGAIN_MS = 50, MOST_TRIES = 20 };
 
@@ -208,10 +217,10 @@ static void send_begin(struct browserid_request *request) {
     request->id = ++wire->last_id;
     wire_begin(wire, "AUTH", request->id);
     wire_word(wire, request->auth_request.mech->mech_name);
-    wire_text(wire, "", "service", fields->service);
+    wire_text(wire, "", "service", SERVICE(fields));
     tell_address(wire, "lip", "lport", &fields->local_ip, fields->local_port);
     tell_address(wire, "rip", "rport", &fields->remote_ip, fields->remote_port);
-    if (fields->secured == AUTH_REQUEST_SECURED_TLS)
+    if (SECURED_BY_TLS(fields))
         wire_text(wire, "", "secured", "tls");
     /* Not local_name: it is the client's to choose, and the host's name is what its login is for. */
     wire_text(wire, "", "bid", "1");
@@ -280,7 +289,9 @@ void browserid_init(void) {
     for (size_t i = 0; i < COUNT(mechanisms); i++) {
         modules[i] = (struct mech_module){
             .mech_name = mechanisms[i].name,
-            .flags = mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE,
+            /* Messages are octets: without the flag Dovecot refuses those with a zero among them. */
+            .flags = MECH_SEC_ALLOW_NULS |
+                     (mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE),
             .passdb_need = MECH_PASSDB_NEED_NOTHING,
             .auth_new = browserid_auth_new,
             .auth_initial = mech_generic_auth_initial,

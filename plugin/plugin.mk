@@ -3,6 +3,9 @@
 # Only root may write to libsasl2's own folder. Others have one which SASL_PATH names.
 SYSTEM_PLUGIN_DIR = $(shell pkg-config --variable=libdir libsasl2)/sasl2
 PLUGIN_DIR ?= $(if $(filter 0,$(shell id -u)),$(SYSTEM_PLUGIN_DIR),$(PREFIX)/lib/sasl2)
+# Dovecot looks in one folder. Without headers of a Dovecot that the module is for there is none.
+DOVECOT_MODULES ?= $(if $(filter 0,$(shell id -u)),/usr/lib/dovecot/modules/auth)
+with_dovecot = $(and $(DOVECOT_MODULES),$(shell grep -Els 'DOVECOT_ABI_VERSION "2\.[34]\.' /usr/include/dovecot/config.h))
 MAN_DIR ?= $(PREFIX)/share/man
 PLUGIN_BUILD ?= $(CURDIR)/plugin/build
 
@@ -10,9 +13,9 @@ build_plugin = $(MAKE) --no-print-directory -C plugin BUILD='$(PLUGIN_BUILD)' \
 	AGENT='$(PREFIX)/bin/browserid-agent'
 
 INSTALL_PACKAGES += plugin/debian-build.txt
-INSTALL_FOLDERS = '$(PLUGIN_DIR)' '$(MAN_DIR)' '$(PLUGIN_BUILD)'
+INSTALL_FOLDERS = '$(PLUGIN_DIR)' '$(MAN_DIR)' '$(PLUGIN_BUILD)' $(if $(with_dovecot),'$(DOVECOT_MODULES)')
 
-.PHONY: plugin plugin-packages install-plugin uninstall-plugin clean-plugin
+.PHONY: plugin plugin-packages install-plugin install-dovecot uninstall-plugin clean-plugin
 
 plugin: plugin-packages ## build the Cyrus SASL plugin, plugin/build/libbrowserid.so
 	@tools/debian-packages.sh tools/debian-base.txt
@@ -22,7 +25,7 @@ plugin: plugin-packages ## build the Cyrus SASL plugin, plugin/build/libbrowseri
 plugin-packages:
 	@tools/debian-packages.sh plugin/debian-build.txt
 
-install: install-plugin
+install: install-plugin $(if $(with_dovecot),install-dovecot)
 uninstall: uninstall-plugin
 clean: clean-plugin
 
@@ -38,8 +41,14 @@ install-plugin: install-commands
 		'programs find the plugin with this in their environment:' \
 		'    export SASL_PATH="$(PLUGIN_DIR):$(SYSTEM_PLUGIN_DIR)"'
 
+install-dovecot: install-plugin
+	@+$(build_plugin) dovecot PYTHON='$(PREFIX)/lib/browserid-sasl/env/bin/python3'
+	install -D -m 644 '$(PLUGIN_BUILD)/lib90_browserid.so' '$(DOVECOT_MODULES)/lib90_browserid.so.new'
+	mv -f '$(DOVECOT_MODULES)/lib90_browserid.so.new' '$(DOVECOT_MODULES)/lib90_browserid.so'
+
 uninstall-plugin:
-	rm -f '$(PLUGIN_DIR)/libbrowserid.so' '$(MAN_DIR)/man8/browserid-sasl.8'
+	rm -f '$(PLUGIN_DIR)/libbrowserid.so' '$(MAN_DIR)/man8/browserid-sasl.8' \
+		$(if $(DOVECOT_MODULES),'$(DOVECOT_MODULES)/lib90_browserid.so')
 
 clean-plugin:
 	@+$(build_plugin) clean

@@ -22,6 +22,7 @@ PAGES: Final = [
 ]
 GUIDES: Final = {
     "docs/cyrus-imapd.md": "tests/guides/test_cyrus_imapd.py",
+    "docs/dovecot.md": "tests/guides/test_dovecot.py",
     "docs/mail-clients.md": "tests/guides/test_mail_clients.py",
     "docs/openldap.md": "tests/guides/test_openldap.py",
     "docs/postfix.md": "tests/guides/test_postfix.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,8 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
 
 
-@pytest.fixture(scope="session")
-def computer() -> Iterator[Machine]:
+@contextmanager
+def new_machine() -> Iterator[Machine]:
     """A machine with what Debian's packages have made of it, and the project installed.
 
     As with the plugin's tests, those who may not make one skip these, but never a CI.
@@ -51,6 +52,13 @@ def computer() -> Iterator[Machine]:
         for port, domain in enumerate(PEOPLE, 9443):
             provide(computer, domain, port)
         computer.write("/etc/browserid/browserid.toml", providers())
+        yield computer
+
+
+@pytest.fixture(scope="session")
+def computer() -> Iterator[Machine]:
+    """The machine of all pages that can be followed beside each other."""
+    with new_machine() as computer:
         yield computer
 
 

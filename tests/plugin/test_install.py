@@ -15,6 +15,8 @@ import pytest
 
 import browserid_sasl
 from browserid_sasl.acceptor.servers import CALLERS_OPTIONS
+from tests.support import dovecot
+from tests.support.dovecot import Dovecot
 from tests.support.sample_programs import ROOT
 from tests.support.services import (
     AES128,
@@ -26,9 +28,12 @@ from tests.support.services import (
     run,
 )
 
+DOVECOT_MODULE = "lib90_browserid.so"
+
 
 def test_every_user_can_read_it_and_only_root_can_write_it(installation: Installation) -> None:
-    files = [installation.library, *installation.environment.resolve().rglob("*")]
+    module = installation.dovecot_modules / DOVECOT_MODULE
+    files = [installation.library, module, *installation.environment.resolve().rglob("*")]
     for file in files:
         if file.is_symlink():
             continue
@@ -55,20 +60,40 @@ def test_the_man_page_has_every_option() -> None:
     assert options - words == set()
 
 
-def test_an_upgrade_under_a_running_service(
-    installation: Installation, new_site: Callable[[str], Site], syslog: Syslog
+def test_an_upgrade_under_running_services(
+    installation: Installation, new_site: Callable[[str], Site], syslog: Syslog, driver: Path
 ) -> None:
+    """Servers, acceptors and an agent go on as they are, and start again as the new release."""
     before = installation.environment.resolve()
-    with Imapd(new_site("cyrus")).running() as imapd:
-        log_in(imapd)
+    stored, other = new_site("cyrus"), new_site(dovecot.ACCOUNT)
+    stored.realm.sign_in()
+    stored.configure("driver")
+    dovecot.allow(other)
+    with Imapd(stored).running() as imapd, Dovecot(other).running() as server:
+
+        def all_log_in() -> int:
+            """Log in to both, and by the agent, whose process it returns."""
+            log_in(imapd)
+            with server.imap() as connection:
+                mechanism = other.mechanism("imap")
+                connection.authenticate(AES128, lambda data: mechanism.step(data or None))
+            done = stored.run(driver, "-n", "1")
+            assert done.returncode == 0, done.stdout
+            return stored.agent_pid()
+
+        agent = all_log_in()
         mark = syslog.mark()
         installation.make("install")
-        log_in(imapd)
+        assert all_log_in() == agent
         assert "BROWSERID" not in [
             line for line in syslog.text(mark).splitlines() if "<19>" in line
         ]
+        stored.stop_agent()
+        for site in (stored, other):
+            site.kill_acceptor()
+            site.start_acceptor()
         imapd.end_processes()
-        log_in(imapd)
+        assert all_log_in() != agent
     after = installation.environment.resolve()
     assert after != before
     assert before.exists(), "a process that runs on the old release still needs it"
@@ -77,8 +102,9 @@ def test_an_upgrade_under_a_running_service(
 def test_uninstall_removes_everything(installation: Installation) -> None:
     with folder_for_all() as folder:
         copy = Installation(folder)
-        copy.library.parent.mkdir()
-        shutil.copy(installation.library, copy.library)
+        for library in (copy.library, copy.dovecot_modules / DOVECOT_MODULE):
+            library.parent.mkdir()
+            shutil.copy(installation.library, library)
         page = copy.man / "man8" / "browserid-sasl.8"
         page.parent.mkdir(parents=True)
         page.touch()

@@ -32,7 +32,7 @@ _OURS: Final = "/usr/local/"
 _ACCEPTOR: Final = f"{HOME}/acceptor"
 ACCEPTOR_LOG: Final = f"{_ACCEPTOR}.log"
 """What browserid-acceptor has to say, which is the journal's where systemd runs."""
-_PORTS: Final = {"cyrus-imapd": 143, "postfix": 587, "slapd": 389}
+_PORTS: Final = {"cyrus-imapd": 143, "dovecot": 143, "postfix": 587, "slapd": 389}
 """Where each service listens once it has started."""
 
 

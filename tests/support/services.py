@@ -117,6 +117,7 @@ class Installation:
         self.plugins = folder / "sasl2"
         self.man = folder / "man"
         self.library = self.plugins / "libbrowserid.so"
+        self.dovecot_modules = folder / "dovecot"
         self.environment = self.prefix / "lib" / "browserid-sasl" / "env"
 
     def make(self, target: str) -> None:
@@ -125,6 +126,7 @@ class Installation:
             "PREFIX": self.prefix,
             "PLUGIN_DIR": self.plugins,
             "PLUGIN_BUILD": self.folder / "build",
+            "DOVECOT_MODULES": self.dovecot_modules,
             "MAN_DIR": self.man,
         }
         settings = (f"{name}={folder}" for name, folder in folders.items())
@@ -172,6 +174,7 @@ class Site:
         return f"""
             [acceptor]
             user = "{self.ACCEPTOR_ACCOUNT}"
+            hostname = "{HOST}"
             [listeners."{self._socket}"]
             owner = "{self.user}"
             """

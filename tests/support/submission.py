@@ -8,7 +8,7 @@ import os
 import pwd
 import smtplib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +58,14 @@ def relays(connection: smtplib.SMTP, recipient: str = "somebody@elsewhere.test")
     return code == 250
 
 
+@contextmanager
+def connected(port: int) -> Iterator[smtplib.SMTP]:
+    """A connection to a server, greeted."""
+    with smtplib.SMTP("127.0.0.1", port, timeout=60) as connection:
+        connection.ehlo()
+        yield connection
+
+
 class Submission:
     """A server that takes messages.
 
@@ -68,12 +76,9 @@ class Submission:
     port: int
     output: Path
 
-    @contextmanager
-    def connection(self) -> Iterator[smtplib.SMTP]:
+    def connection(self) -> AbstractContextManager[smtplib.SMTP]:
         """A connection to it, greeted."""
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=60) as connection:
-            connection.ehlo()
-            yield connection
+        return connected(self.port)
 
 
 class Postfix(Submission):
