@@ -272,8 +272,9 @@ class TestRefusals:
     )
     def test_garbage(self, server: Dovecot, octets: bytes) -> None:
         log_in(server)
-        pid = server.auth_pid()
+        pid, mark = server.auth_pid(), server.mark()
         assert re.match("a NO", send(server, octets, b"")[-1])
+        server.wait_for("browserid: ", mark)
         log_in(server)
         assert server.auth_pid() == pid
 

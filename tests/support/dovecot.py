@@ -146,7 +146,10 @@ service auth {{
 
     @staticmethod
     def _is_auth(pid: int) -> bool:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except FileNotFoundError:  # another one, which has just ended
+            return False
         return words[0] == b"dovecot/auth" and b"-w" not in words
 
     def descriptors(self) -> int:

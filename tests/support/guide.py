@@ -103,10 +103,12 @@ class Guide:
             command += f" --password-file {PASSWORD_FILE}"
         if "/imtest " in command:  # whose status says nothing: what it prints does
             return self._machine.run(command).stdout
-        printed = self._machine.do(command)
         if command.startswith("service "):
+            # Dovecot goes on with the descriptors that it was given.
+            self._machine.do(f"{command} >said 2>&1 </dev/null || {{ cat said; false; }}")
             self._machine.wait_for_port(_PORTS[command.split()[1]])
-        return printed
+            return ""
+        return self._machine.do(command)
 
     def _add(self, block: Block) -> None:
         assert block.file, f"nobody knows what to do with:\n{block.text}"
