@@ -68,7 +68,7 @@ class Messages:
         self._site = site
         self._person = site.realm.person()
         self._client = site.client("imap", self._person)
-        login = self._client.start(AES128)
+        login = self._client.start_with(AES128)
         with Program(site.socket) as program:
             program.begin(1, AES128, login.step(None), **PARAMETERS)
             reply = program.reply()
@@ -78,7 +78,7 @@ class Messages:
 
     def by_ticket(self) -> bytes:
         """One that presents the ticket."""
-        return self._client.start(AES128).step(None)
+        return self._client.start_with(AES128).step(None)
 
     def with_assertion(self) -> bytes:
         """One that presents the certificate."""

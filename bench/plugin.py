@@ -134,7 +134,7 @@ def run() -> list[str]:
             return imapd.site.mechanism("imap", person=person)
 
         ways: Ways = {
-            TICKET: (AES128, lambda: client.start(AES128)),
+            TICKET: (AES128, lambda: client.start_with(AES128)),
             ASSERTION: (AES128, without_ticket),
             SCRAM: (SCRAM, Scram),
         }

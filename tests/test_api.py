@@ -49,7 +49,7 @@ def login(client: ClientMechanism, server: ServerMechanism) -> None:
 
 
 def test_a_login_names_the_person_to_the_server(site: Site) -> None:
-    client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
+    client = Client(site.config, "imap", HOST).start_with("BROWSERID-AES128")
     server = Server(site.config, "imap", HOST).start("BROWSERID-AES128")
     login(client, server)
 
@@ -65,7 +65,7 @@ def test_a_login_names_the_person_to_the_server(site: Site) -> None:
 
 def test_the_next_login_uses_a_ticket_in_another_process_too(site: Site) -> None:
     for _ in range(2):
-        client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
+        client = Client(site.config, "imap", HOST).start_with("BROWSERID-AES128")
         server = Server(site.config, "imap", HOST).start("BROWSERID-AES128")
         login(client, server)
     assert server.result.ticket_used
@@ -76,7 +76,7 @@ def test_a_program_that_has_logged_in_forks_and_all_of_it_goes_on(site: Site) ->
     client, server = Client(site.config, "imap", HOST), Server(site.config, "imap", HOST)
 
     def log_in() -> str:
-        login(ours := client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+        login(ours := client.start_with("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
         return ours.result.identity
 
     def log_in_by_threads() -> str:
@@ -94,25 +94,25 @@ def test_a_program_that_has_logged_in_forks_and_all_of_it_goes_on(site: Site) ->
 def test_a_pinned_document_that_is_replaced_counts_at_the_next_login(site: Site) -> None:
     config = site.config.with_options({"tickets": "no"})
     client, server = Client(config, "imap", HOST), Server(config, "imap", HOST)
-    login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+    login(client.start_with("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
     pinned = config.authorities["idp.test"].keys_file
     assert pinned is not None
     pinned.write_text(json.dumps(support_document(key("another"))))
     with refused(Code.INVALID_SIGNATURE):
-        login(client.start("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
+        login(client.start_with("BROWSERID-AES128"), server.start("BROWSERID-AES128"))
 
 
 @pytest.mark.parametrize("name", [row.name for row in MECHANISMS])
 def test_every_mechanism_logs_in(site: Site, name: str) -> None:
     config = site.config.with_options({"mechanisms": name})
-    client = Client(config, "imap", HOST).start(name)
+    client = Client(config, "imap", HOST).start_with(name)
     server = Server(config, "imap", HOST).start(name)
     login(client, server)
     assert server.result.mechanism == name
 
 
 def test_success_data_saves_the_last_message(site: Site) -> None:
-    client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
+    client = Client(site.config, "imap", HOST).start_with("BROWSERID-AES128")
     server = Server(site.config, "imap", HOST).start("BROWSERID-AES128", success_data=True)
     data = server.step(client.step())
 
@@ -153,7 +153,9 @@ def test_acting_as_somebody_else_takes_permission(site: Site) -> None:
         def authorize(identity: str, authzid: str, permitted: bool = permitted) -> bool:
             return permitted
 
-        client = Client(site.config, "imap", HOST).start("BROWSERID-AES128", authzid="postmaster")
+        client = Client(site.config, "imap", HOST).start_with(
+            "BROWSERID-AES128", authzid="postmaster"
+        )
         server = service.start("BROWSERID-AES128", authorize=authorize)
         challenge = server.step(client.step())
         if permitted:
@@ -169,7 +171,7 @@ def test_acting_as_somebody_else_takes_permission(site: Site) -> None:
 
 def test_a_recorded_login_is_refused(site: Site) -> None:
     service = Server(site.config, "imap", HOST)
-    message = Client(site.config, "imap", HOST).start("BROWSERID-AES128").step()
+    message = Client(site.config, "imap", HOST).start_with("BROWSERID-AES128").step()
     service.start("BROWSERID-AES128").step(message)
     again = service.start("BROWSERID-AES128")
     again.step(message)
@@ -179,7 +181,7 @@ def test_a_recorded_login_is_refused(site: Site) -> None:
 
 
 def test_without_a_sign_in_the_error_names_the_command(tmp_path: Path) -> None:
-    mechanism = Client(Site(tmp_path).config, "imap", HOST, identity=ALICE).start(
+    mechanism = Client(Site(tmp_path).config, "imap", HOST, identity=ALICE).start_with(
         "BROWSERID-AES128"
     )
     with pytest.raises(CredentialError, match=f"browserid login {ALICE}"):

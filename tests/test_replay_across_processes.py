@@ -35,7 +35,7 @@ def test_of_a_thousand_copies_to_eight_processes_one_is_accepted(tmp_path: Path)
     site = Site(tmp_path)
     site.sign_in()
     for ticket_used in (False, True):
-        client = Client(site.config, "imap", "mail.example.com").start(NAME)
+        client = Client(site.config, "imap", "mail.example.com").start_with(NAME)
         message = client.step()
         assert message.startswith(b"n,,c,~") == ticket_used
         with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
@@ -51,14 +51,14 @@ def test_of_a_thousand_copies_to_eight_processes_one_is_accepted(tmp_path: Path)
 
 def log_in_afresh(site: Site) -> None:
     """Get a ticket for what comes next."""
-    client = Client(site.config, "imap", "mail.example.com").start(NAME)
+    client = Client(site.config, "imap", "mail.example.com").start_with(NAME)
     server = Server(site.config, "imap", "mail.example.com").start(NAME, success_data=True)
     client.step(server.step(client.step()))
 
 
 def test_a_server_killed_right_after_its_answer_has_not_forgotten(tmp_path: Path) -> None:
     realm = Realm(tmp_path, PrivateKey.generate("ES256"))
-    message = realm.client().start(NAME).step()
+    message = realm.client().start_with(NAME).step()
     with realm.server() as server, Wire(server.port) as wire:
         wire.string()
         wire.send(NAME.encode(), b"Y", message)

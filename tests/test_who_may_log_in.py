@@ -68,7 +68,7 @@ def by_sasl(server: Server, client: Client) -> SecurityContext:
 
     :raises BrowserIDError: the server's reason.
     """
-    ours, theirs = client.start(AES128), server.start(AES128)
+    ours, theirs = client.start_with(AES128), server.start(AES128)
     message = ours.step()
     while not theirs.complete:
         challenge = theirs.step(message)
@@ -136,13 +136,13 @@ class TestAServerThatDoesNotSayWho:
 
         for email in (ALICE, EVE):
             server = Server(config, "imap", HOST).start(AES128, authorize=authorize)
-            server.step(client(config, email).start(AES128).step())
+            server.step(client(config, email).start_with(AES128).step())
             assert (server.failure is None) == (email == ALICE)
         assert asked == [(ALICE, ALICE), (EVE, EVE)]
 
     def test_has_not_said_so_by_saying_who_may_act_for_whom(self, config: Config) -> None:
         server = Server(config, "imap", HOST).start(AES128, may_act_as=lambda *_: True)
-        server.step(client(config, ALICE).start(AES128).step())
+        server.step(client(config, ALICE).start_with(AES128).step())
         assert server.failure is not None
         assert server.failure.code is Code.NO_LOCAL_MAPPING
 
@@ -193,7 +193,7 @@ class TestAServerThatSaysWho:
         )
         for authorize in (None, lambda *_: True):
             mechanism = server.start(AES128, authorize=authorize)
-            mechanism.step(client(config, ALICE).start(AES128).step())
+            mechanism.step(client(config, ALICE).start_with(AES128).step())
             assert mechanism.failure is not None
             assert mechanism.failure.code is Code.NO_LOCAL_MAPPING
 
@@ -212,7 +212,7 @@ class TestAServerThatSaysWho:
         server = Server(config, "imap", HOST, allow=["example.org"])
         for email, agreed in ((ALICE, True), (ALICE, False), (EVE, True)):
             mechanism = server.start(AES128, authorize=lambda *_, agreed=agreed: agreed)
-            mechanism.step(client(config, email).start(AES128).step())
+            mechanism.step(client(config, email).start_with(AES128).step())
             assert (mechanism.failure is None) == (email == ALICE and agreed)
 
     def test_believes_another_domain_of_its_people_and_not_for_its_own(
@@ -288,7 +288,7 @@ class TestAFileOfPeople:
         with refused(Code.NO_LOCAL_MAPPING, kind=RemoteProtocolError):
             by_sasl(server, client(config, ALICE))
         mechanism = server.start(AES128, authorize=lambda *_: True)
-        mechanism.step(client(config, ALICE).start(AES128).step())
+        mechanism.step(client(config, ALICE).start_with(AES128).step())
         assert mechanism.failure is not None
 
 
@@ -310,7 +310,7 @@ class TestATicket:
     def test_is_refused_with_a_signed_error(self, config: Config) -> None:
         alice = client(config, ALICE)
         by_sasl(Server(config, "imap", HOST, allow=[ALICE]), alice)
-        ours = alice.start(AES128)
+        ours = alice.start_with(AES128)
         challenge = Server(config, "imap", HOST, allow=[BOB]).start(AES128).step(ours.step())
         with pytest.raises(PeerRefusedError) as heard:
             ours.step(challenge)
@@ -330,7 +330,7 @@ class TestTheExtraRoundTrip:
         if by_ticket:
             by_sasl(server, alice)
         before = remembered(config)
-        ours, theirs = alice.start(AES128), server.start(AES128)
+        ours, theirs = alice.start_with(AES128), server.start(AES128)
         proof = ours.step(theirs.step(ours.step()))
         people.write_text("# nobody\n")
         theirs.step(proof)
@@ -341,7 +341,7 @@ class TestTheExtraRoundTrip:
     def test_asks_the_program_again_too(self, config: Config) -> None:
         permitted = [True, False]
         alice = client(config.with_options({"extra_round_trip": "yes"}, section="client"), ALICE)
-        ours = alice.start(AES128)
+        ours = alice.start_with(AES128)
         theirs = Server(config, "imap", HOST).start(AES128, authorize=lambda *_: permitted.pop(0))
         theirs.step(ours.step(theirs.step(ours.step())))
         assert theirs.failure is not None

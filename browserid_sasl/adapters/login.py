@@ -134,7 +134,7 @@ def logins(
     for binding in bindings or [None]:
         login = Login(
             client.start(
-                offered,
+                list(offered),
                 authzid=authzid,
                 channel_binding=binding,
                 binding_critical=binding_critical,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -37,6 +36,8 @@ class Client:
     :param hostname: the name the server knows itself by.
     :param identity: the e-mail address to log in as, or its local part where only one that is
         signed in has it; the configured or only one when empty.
+    :param stores: of keys and tickets, for clients that share them; where the configuration says
+        when None.
     :param credentials: who signs; the keys of this user when None.
     :raises ConfigurationError: when an option cannot be put to use.
     """
@@ -48,13 +49,14 @@ class Client:
         hostname: str = "localhost",
         *,
         identity: str = "",
+        stores: InitiatorStores | None = None,
         credentials: CredentialSource | None = None,
     ) -> None:
         config = load() if config is None else config
         options = config.client
         self._mechanisms = configured_mechanisms(config, "client", options.mechanisms)
         self._target = ServiceName.make(service, hostname)
-        stores = initiator_stores(config)
+        stores = initiator_stores(config) if stores is None else stores
         self._tickets = stores.tickets
         self._name = identity
         self._credentials = credentials or AgentCredentialSource(
@@ -79,15 +81,18 @@ class Client:
 
     def start(
         self,
-        offered: str | Sequence[str],
+        offered: list[str] | tuple[str, ...],
         *,
         authzid: str = "",
         channel_binding: ChannelBinding | None = None,
         binding_critical: bool = False,
     ) -> ClientMechanism:
-        """Begin a login.
+        """Begin a login with one of the mechanisms that the server lists.
 
-        :param offered: the mechanisms the server lists, to choose from; or the one to use.
+        With binding data and no ``-PLUS`` in the list, the server is told what it seemed to offer:
+        if somebody has altered the list on its way, it refuses (RFC 5802 section 6).
+
+        :param offered: the whole list, as it came from the server.
         :param authzid: the identity to act as; empty for one's own. A name for oneself counts as
             empty too, see `agent.naming.acting_as`.
         :param channel_binding: the channel's binding, None without.
@@ -95,13 +100,40 @@ class Client:
         :raises LocalProtocolError: wrong-mech when none of them fits.
         :raises CredentialError: with an `authzid`, when it is not clear who logs in.
         """
+        choice = registry.choose(
+            offered,
+            self._mechanisms,
+            channel_binding=channel_binding is not None,
+            critical=binding_critical,
+        )
+        return self._begin(choice, channel_binding, authzid)
+
+    def start_with(
+        self,
+        name: str,
+        *,
+        authzid: str = "",
+        channel_binding: ChannelBinding | None = None,
+        binding_critical: bool = False,
+    ) -> ClientMechanism:
+        """Begin a login with a mechanism that the person, or the program, has named.
+
+        What the server lists plays no part, and so nothing is known of whether it could bind: the
+        login is bound to the channel only where `binding_critical` or a ``-PLUS`` says so. The
+        other parameters are those of `start`.
+
+        :param name: the mechanism, with or without ``-PLUS``.
+        :raises LocalProtocolError: wrong-mech when there is no such mechanism;
+            missing-channel-bindings when the login is to be bound and there is nothing to bind to.
+        :raises CredentialError: with an `authzid`, when it is not clear who logs in.
+        """
         bound = channel_binding is not None
-        if isinstance(offered, str):
-            choice = registry.demand(offered, channel_binding=bound, critical=binding_critical)
-        else:
-            choice = registry.choose(
-                offered, self._mechanisms, channel_binding=bound, critical=binding_critical
-            )
+        choice = registry.demand(name, channel_binding=bound, critical=binding_critical)
+        return self._begin(choice, channel_binding, authzid)
+
+    def _begin(
+        self, choice: registry.Choice, channel_binding: ChannelBinding | None, authzid: str
+    ) -> ClientMechanism:
         return ClientMechanism(
             choice.name,
             partial(self._initiator, choice.mechanism),

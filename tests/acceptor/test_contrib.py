@@ -34,7 +34,9 @@ def test_a_hundred_good_logins_ban_nobody(host: Host, start: Start) -> None:
     client = host.client()
     with Program(host.socket) as program:
         for id in range(100):
-            program.begin(id, AES128, client.start(AES128).step(None), bid="1", rip="192.0.2.1")
+            program.begin(
+                id, AES128, client.start_with(AES128).step(None), bid="1", rip="192.0.2.1"
+            )
             assert program.reply().verb == "OK"
     assert daemon.log.count("login succeeded: rip=192.0.2.1") == 100
     assert banned(host) == []

@@ -107,7 +107,7 @@ def message_of(host: FakeHost, domain: str = DOMAIN) -> bytes:
     """A first message of somebody of a domain."""
     person = Person(f"alice@{domain}", key("idp"), domain)
     client = Client(host.servers.config, "imap", "localhost", credentials=person)
-    return client.start(AES128).step(None)
+    return client.start_with(AES128).step(None)
 
 
 def test_a_login_takes_one_line_each_way(host: FakeHost) -> None:

@@ -53,7 +53,7 @@ def test_500_logins_at_the_same_instant(host: Host, start: Start) -> None:
     daemon = start(host)
     person = host.realm.person()
     client = host.client(person=person)
-    messages = [client.start(AES128).step(None) for _ in range(500)]
+    messages = [client.start_with(AES128).step(None) for _ in range(500)]
     with ExitStack() as stack:
         programs = [stack.enter_context(_connect(host)) for _ in messages]
         for program, message in zip(programs, messages, strict=True):
@@ -107,7 +107,7 @@ def test_a_thousand_programs_that_each_log_in_once(host: Host, start: Start) -> 
     client = host.client()
     for _ in range(1000):
         with Program(host.socket) as program:
-            program.begin(1, AES128, client.start(AES128).step(None), bid="1")
+            program.begin(1, AES128, client.start_with(AES128).step(None), bid="1")
             assert program.reply().verb == "OK"
     assert daemon.log.count("login succeeded") == 1000
     for worker in daemon.workers():
@@ -264,7 +264,7 @@ def test_logins_that_wait_for_the_disk_wait_together(host: Host, start: Start) -
     [worker] = daemon.workers()
     assert log_in(host) < 5
     client = host.client()
-    messages = [client.start(AES128).step(None) for _ in range(60)]
+    messages = [client.start_with(AES128).step(None) for _ in range(60)]
     with Program(host.socket) as program, _traced(worker, host.folder / "trace") as trace:
         for id, message in enumerate(messages[:10]):
             program.begin(id, AES128, message, bid="1")

@@ -141,13 +141,13 @@ def test_a_certificate_asked_for_after_a_ticket_may_need_a_document_too(
     client = host.client(person=far.person())
     daemon = start(host)
     with Program(host.socket) as program:
-        assert program.log_in(client.start(AES128), bid="1").verb == "OK"
+        assert program.log_in(client.start_with(AES128), bid="1").verb == "OK"
     daemon.kill()
     for file in (host.folder / "server").glob("server.db*"):
         file.unlink()
     start(host)
     with Program(host.socket) as program:
-        mechanism = client.start(AES128)
+        mechanism = client.start_with(AES128)
         program.begin(1, AES128, mechanism.step(None), bid="1")
         program.proceed(1, mechanism.step(program.reply().data))
         assert program.reply().verb == "OK"

@@ -25,8 +25,8 @@ def test_the_greeting_names_the_mechanisms(host: Host, daemon: Daemon) -> None:
 def test_a_program_that_knows_only_dovecots_protocol(host: Host, daemon: Daemon) -> None:
     client = host.client()
     with Program(host.socket) as program:
-        first = program.log_in(client.start(AES128), id=1, rip="192.0.2.1")
-        again = program.log_in(client.start(AES128), id=2, rip="192.0.2.1")
+        first = program.log_in(client.start_with(AES128), id=1, rip="192.0.2.1")
+        again = program.log_in(client.start_with(AES128), id=2, rip="192.0.2.1")
     for reply in (first, again):
         assert (reply.verb, reply.parameters) == ("OK", {"user": ALICE})
     assert daemon.log.count("login succeeded: rip=192.0.2.1 service=imap") == 2
@@ -267,7 +267,7 @@ def test_the_programs_host_name_counts(host: Host, daemon: Daemon) -> None:
 
 def test_the_name_that_a_client_gave_by_tls_does_not(host: Host, daemon: Daemon) -> None:
     """Somebody whose server alice uses could pass her assertion for it on to this one."""
-    elsewhere = host.client(host="elsewhere.test").start(AES128)
+    elsewhere = host.client(host="elsewhere.test").start_with(AES128)
     with Program(host.socket) as program:
         program.begin(1, AES128, elsewhere.step(None), local_name="elsewhere.test", bid="1")
         assert program.reply().parameters["bid_code"] == "bad-audience"

@@ -133,7 +133,7 @@ def prosody(host: Host) -> Prosody:
 
 def xmpp(host: Host, email: str = f"alice@{DOMAIN}") -> ClientMechanism:
     person = host.realm.person(email)
-    return host.client("xmpp", person, host=DOMAIN).start("BROWSERID-AES128")
+    return host.client("xmpp", person, host=DOMAIN).start_with("BROWSERID-AES128")
 
 
 @pytest.mark.option("listeners.strip_domain")

@@ -98,7 +98,7 @@ def test_audiences_that_a_program_sets_are_of_the_sockets_services(
         program.begin(1, AES128, host.mechanism().step(None), **option)
         assert "temp" in program.reply().parameters
         option = {"bid": "1", "bid_opt.audiences": "imap/elsewhere.test"}
-        elsewhere = host.client(host="elsewhere.test").start(AES128)
+        elsewhere = host.client(host="elsewhere.test").start_with(AES128)
         assert program.log_in(elsewhere, 2, "imap", **option).verb == "OK"
 
 
@@ -143,7 +143,7 @@ def test_where_it_is_not_said_who_may_log_in_nobody_may(host: Host, start: Start
 def test_a_sockets_host_name_is_for_programs_that_say_none(host: Host, start: Start) -> None:
     host.configure(f'[listeners."{host.socket}"]\nhostname = "mx.example.org"\n')
     start(host)
-    named = host.client(host="mx.example.org").start(AES128)
+    named = host.client(host="mx.example.org").start_with(AES128)
     with Program(host.socket) as program:
         assert program.log_in(named).verb == "OK"
         assert program.log_in(host.mechanism(), 2).verb == "FAIL"
@@ -154,7 +154,7 @@ def test_the_services_host_name_is_for_all_others(host: Host, start: Start) -> N
     host.configure(hostname="mail.example.org")
     start(host)
     with Program(host.socket) as program:
-        named = host.client(host="mail.example.org").start(AES128)
+        named = host.client(host="mail.example.org").start_with(AES128)
         assert program.log_in(named).verb == "OK"
 
 
@@ -405,7 +405,7 @@ def reload(daemon: Daemon) -> None:
 def test_a_reload_changes_what_is_new_and_cuts_off_nothing(host: Host, daemon: Daemon) -> None:
     client = host.client()
     with Program(host.socket) as program:
-        before = client.start(AES128)
+        before = client.start_with(AES128)
         program.begin(1, AES128, None, bid="1")
         program.reply()
         host.configure('[server]\nmechanisms = ["BROWSERID-AES256"]\n')
@@ -478,7 +478,7 @@ def test_a_reload_changes_the_hosts_name(host: Host, daemon: Daemon) -> None:
     host.configure(hostname="mail.example.org")
     reload(daemon)
     with Program(host.socket) as program:
-        named = host.client(host="mail.example.org").start(AES128)
+        named = host.client(host="mail.example.org").start_with(AES128)
         assert program.log_in(named).verb == "OK"
 
 

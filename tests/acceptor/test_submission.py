@@ -99,7 +99,7 @@ def test_a_person_logs_in_with_a_key_and_then_by_ticket(site: Site) -> None:
     client = site.host.client("smtp")
     for how in ("certificate", "ticket"):
         with site.server.connection() as connection:
-            assert log_in(connection, client.start(AES128))[0] == 235
+            assert log_in(connection, client.start_with(AES128))[0] == 235
             assert relays(connection)
         assert f"by={how} user=<{ALICE}>" in daemon.log
     assert "login succeeded: rip=127.0.0.1 service=smtp" in daemon.log

@@ -25,7 +25,7 @@ def test_it_needs_nothing_more_of_its_files(host: Host) -> None:
         client = host.client()
         with Program(host.socket) as program:
             for id in range(2):
-                reply = program.log_in(client.start(AES128), id, bid="1")
+                reply = program.log_in(client.start_with(AES128), id, bid="1")
                 assert reply.verb == "OK", reply.parameters
             message = host.mechanism().step(None)
             for id, verb in ((3, "OK"), (4, "FAIL")):

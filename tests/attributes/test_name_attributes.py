@@ -47,7 +47,7 @@ def log_in(site: Site, **claims: object) -> SecurityContext:
     """The server's context after a login with a certificate that has these claims."""
     site.sign_in(attributes=claims)
     config = site.in_memory()
-    client = Client(site.config, "imap", HOST).start("BROWSERID-AES128")
+    client = Client(site.config, "imap", HOST).start_with("BROWSERID-AES128")
     server = Server(config, "imap", HOST).start("BROWSERID-AES128", success_data=True)
     server.step(client.step())
     return server.result.context

@@ -105,7 +105,9 @@ class TestStandIns:
         with realm.server("-c") as server, Wire(server.port) as wire:
             wire.string()
             binding = ChannelBinding(kind, STAND_INS[kind] + b"x")
-            mechanism = realm.client().start(AES128, channel_binding=binding, binding_critical=True)
+            mechanism = realm.client().start_with(
+                AES128, channel_binding=binding, binding_critical=True
+            )
             wire.send(mechanism.name.encode(), b"Y", mechanism.step(None))
             assert wire.reply()[0] is Reply.CONTINUE
             wire.send(b"")
@@ -220,7 +222,7 @@ class TestTls:
             wire.socket = context.wrap_socket(wire.socket, server_hostname=HOST)
             wire.string()
             kind = "tls-server-end-point"
-            mechanism = realm.client().start(
+            mechanism = realm.client().start_with(
                 AES128,
                 channel_binding=ChannelBinding(kind, STAND_INS[kind]),
                 binding_critical=True,

@@ -37,14 +37,14 @@ def own_server(realm: Realm) -> Iterator[RunningServer]:
 def assert_serves(realm: Realm, server: RunningServer) -> None:
     with Wire(server.port) as wire:
         wire.string()
-        assert wire.log_in(realm.client().start(MECHANISM.decode())) is Reply.OK
+        assert wire.log_in(realm.client().start_with(MECHANISM.decode())) is Reply.OK
 
 
 class TestForgery:
     def test_a_replayed_first_message_is_refused(
         self, realm: Realm, own_server: RunningServer
     ) -> None:
-        recorded = realm.client().start(MECHANISM.decode()).step(None)
+        recorded = realm.client().start_with(MECHANISM.decode()).step(None)
         for verdict in (Reply.OK, Reply.NO):
             with Wire(own_server.port) as wire:
                 wire.string()
@@ -59,7 +59,7 @@ class TestForgery:
     def test_a_tampered_message_is_refused_and_both_learn_why(
         self, realm: Realm, own_server: RunningServer
     ) -> None:
-        message = realm.client().start(MECHANISM.decode()).step(None)
+        message = realm.client().start_with(MECHANISM.decode()).step(None)
         *certificate, assertion = message.decode().split("~")
         header, payload, signature = assertion.split(".")
         forged = b64.decode(payload, "payload").replace(b"{", b'{"more":1,', 1)
@@ -81,7 +81,7 @@ class TestForgery:
     ) -> None:
         with Wire(own_server.port) as wire:
             wire.string()
-            wire.send(MECHANISM, b"Y", realm.client().start(MECHANISM.decode()).step(None))
+            wire.send(MECHANISM, b"Y", realm.client().start_with(MECHANISM.decode()).step(None))
             wire.reply()
             wire.send(b"surplus")
             assert wire.reply() == (Reply.NO, b"")
@@ -103,7 +103,7 @@ class TestForgery:
             wire.string()
             wire.send(MECHANISM, b"N")
             assert wire.reply() == (Reply.CONTINUE, b"")
-            wire.send(realm.client().start(MECHANISM.decode()).step(None))
+            wire.send(realm.client().start_with(MECHANISM.decode()).step(None))
             wire.reply()
             wire.send(b"")
             assert wire.reply() == (Reply.OK, b"")
@@ -219,7 +219,7 @@ class TestDisconnecting:
     ) -> None:
         with Wire(own_server.port) as wire:
             wire.string()
-            wire.send(MECHANISM, b"Y", realm.client().start(MECHANISM.decode()).step(None))
+            wire.send(MECHANISM, b"Y", realm.client().start_with(MECHANISM.decode()).step(None))
             wire.reply()
             wire.send(b"")
         own_server.out.wait_for(f"successful authentication '{ALICE}'")
@@ -228,7 +228,7 @@ class TestDisconnecting:
         """A client that sends everything at once and closes its side still hears the verdict."""
         with Wire(own_server.port) as wire:
             wire.string()
-            message = realm.client().start(MECHANISM.decode()).step(None)
+            message = realm.client().start_with(MECHANISM.decode()).step(None)
             wire.send(MECHANISM, b"Y", message, b"")
             wire.socket.shutdown(socket.SHUT_WR)
             assert wire.reply()[0] is Reply.CONTINUE
@@ -275,7 +275,7 @@ class TestSlowness:
                     three.string()
                 three.socket.settimeout(5)
                 three.string()
-                assert three.log_in(realm.client().start(MECHANISM.decode())) is Reply.OK
+                assert three.log_in(realm.client().start_with(MECHANISM.decode())) is Reply.OK
 
 
 class TestSlowProviders:
@@ -307,7 +307,7 @@ class TestSlowProviders:
                 wire = stack.enter_context(Wire(server.port))
                 wire.string()
                 stranger = realm.person(f"user{number}@slow.test")
-                mechanism = realm.client(stranger).start(MECHANISM.decode())
+                mechanism = realm.client(stranger).start_with(MECHANISM.decode())
                 wire.send(MECHANISM, b"Y", mechanism.step(None))
             silent_provider.accept()
             began = time.monotonic()
@@ -334,7 +334,7 @@ class TestCrowd:
         def log_in(person: Person) -> Reply:
             with Wire(server.port) as wire:
                 wire.string()
-                mechanism = realm.client(person).start(MECHANISM.decode())
+                mechanism = realm.client(person).start_with(MECHANISM.decode())
                 start.wait(20)
                 return wire.log_in(mechanism)
 
@@ -369,7 +369,7 @@ class TestStopping:
     def test_an_exchange_under_way_is_finished(self, realm: Realm) -> None:
         with realm.server() as server, Wire(server.port) as wire:
             wire.string()
-            mechanism = realm.client().start(MECHANISM.decode())
+            mechanism = realm.client().start_with(MECHANISM.decode())
             wire.send(MECHANISM, b"Y", mechanism.step(None))
             _, challenge = wire.reply()
             server.send_signal(signal.SIGTERM)

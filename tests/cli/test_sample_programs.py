@@ -169,7 +169,7 @@ class TestOutput:
             for _ in range(3):
                 with Wire(server.port) as wire:
                     wire.string()
-                    assert wire.log_in(realm.client().start("BROWSERID-AES128")) is Reply.OK
+                    assert wire.log_in(realm.client().start_with("BROWSERID-AES128")) is Reply.OK
             server.send_signal(signal.SIGTERM)
             assert server.wait() == 0
             assert "Traceback" not in str(server.err)
@@ -420,7 +420,7 @@ class TestAddresses:
             for address in ("127.0.0.1", "::1"):
                 with Wire(unused_port, address) as wire:
                     wire.string()
-                    assert wire.log_in(realm.client().start("BROWSERID-AES128")) is Reply.OK
+                    assert wire.log_in(realm.client().start_with("BROWSERID-AES128")) is Reply.OK
             assert realm.run_client(port=unused_port).returncode == 0
 
     def test_or_on_one(self, realm: Realm) -> None:
@@ -428,6 +428,6 @@ class TestAddresses:
             assert set(server.addresses()) == {"::1"}
             with Wire(server.port, "::1") as wire:
                 wire.string()
-                assert wire.log_in(realm.client().start("BROWSERID-AES128")) is Reply.OK
+                assert wire.log_in(realm.client().start_with("BROWSERID-AES128")) is Reply.OK
             with pytest.raises(ConnectionRefusedError):
                 Wire(server.port, "127.0.0.1")

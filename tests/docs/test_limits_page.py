@@ -57,7 +57,7 @@ def client(provider: RunningProvider, key_type: KeyType) -> Client:
 
 def length(person: Client, mechanism: str, binding: ChannelBinding | None = None) -> int:
     """Characters of a first message."""
-    return len(base64.b64encode(person.start(mechanism, channel_binding=binding).step()))
+    return len(base64.b64encode(person.start_with(mechanism, channel_binding=binding).step()))
 
 
 def row(*cells: str) -> dict[str, int]:
@@ -98,7 +98,7 @@ def test_a_ticket_s_message_has_the_length_that_the_page_gives(provider: Running
     figures = row("a ticket", "any")
     assert len(figures) == 2
     for mechanism, figure in figures.items():
-        ours = person.start(mechanism)
+        ours = person.start_with(mechanism)
         theirs = server.start(mechanism, authorize=lambda identity, authzid: True)
         ours.step(theirs.step(ours.step()))
         assert ours.complete

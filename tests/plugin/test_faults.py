@@ -121,7 +121,7 @@ def test_an_option_has_a_value_that_is_not_allowed(imapd: Imapd, syslog: Syslog)
 def test_the_acceptor_is_killed_in_the_middle_of_an_exchange(imapd: Imapd, syslog: Syslog) -> None:
     site = imapd.site
     config = site.config.with_options({"extra_round_trip": "yes"}, section="client")
-    mechanism = Client(config, "imap", HOST, credentials=site.realm.person()).start(AES128)
+    mechanism = Client(config, "imap", HOST, credentials=site.realm.person()).start_with(AES128)
     with imaplib.IMAP4("127.0.0.1", imapd.port, 20) as connection:
 
         def respond(challenge: bytes) -> bytes:

@@ -116,7 +116,7 @@ def test_500_logins_over_10_connections_lose_none(slapd: Slapd) -> None:
         client = slapd.site.client("ldap")
         with socket.create_connection(("127.0.0.1", slapd.port), 20) as connection:
             for number in range(50):
-                assert bind(connection, 2 * number + 1, client.start(AES128)) == SUCCESS
+                assert bind(connection, 2 * number + 1, client.start_with(AES128)) == SUCCESS
         return 50
 
     with ThreadPoolExecutor(10) as pool:

@@ -214,7 +214,7 @@ class Host:
         self, service: str = "imap", person: Person | None = None, **options: Any
     ) -> ClientMechanism:
         """One login of this process, without a ticket."""
-        return self.client(service, person).start(AES128, **options)
+        return self.client(service, person).start_with(AES128, **options)
 
 
 class Daemon:

@@ -88,7 +88,10 @@ class ConfiguredSite:
         of_start = ("offered", "authzid", "channel_binding", "binding_critical")
         start = {name: options.pop(name) for name in of_start if name in options}
         target = {"service": "imap", "hostname": HOST}
-        return Client(config, **(target | options)).start(**({"offered": AES128} | start))
+        client = Client(config, **(target | options))
+        if "offered" in start:
+            return client.start(**start)
+        return client.start_with(AES128, **start)
 
     def server(self, config: Config, **options: Any) -> ServerMechanism:
         """The imap service's side of a login."""

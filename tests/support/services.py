@@ -346,7 +346,7 @@ class Site:
         binding: ChannelBinding | None = None,
     ) -> ClientMechanism:
         """One login of this process, without a ticket."""
-        return self.client(service, person, host).start(
+        return self.client(service, person, host).start_with(
             mechanism,
             authzid=authzid,
             channel_binding=binding,

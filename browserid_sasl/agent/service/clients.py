@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl.api import Client
+from browserid_sasl.api import Client, initiator_stores
 from browserid_sasl.config import Config, candidate_files, load
+from browserid_sasl.store.base import InitiatorStores
 
 _MOST_KEPT: Final = 64
 
@@ -45,6 +46,7 @@ class Clients:
         self._config_file = config_file
         self._stamp: _Stamp = ()
         self._config: Config | None = None
+        self._stores: InitiatorStores | None = None
         self._kept: OrderedDict[Target, Client] = OrderedDict()
 
     @property
@@ -55,9 +57,11 @@ class Clients:
         """
         stamp = _stamps(candidate_files(self._config_file))
         if self._config is None or stamp != self._stamp:
+            config = load(self._config_file)
             self._kept.clear()
-            self._config = load(self._config_file)
-            self._stamp = stamp
+            if self._config is None or config.store != self._config.store:
+                self._stores = None
+            self._config, self._stamp = config, stamp
         return self._config
 
     def get(self, target: Target) -> Client:
@@ -67,7 +71,9 @@ class Clients:
         """
         config = self.config
         if target not in self._kept:
-            self._keep(target, _make(config, target))
+            if self._stores is None:
+                self._stores = initiator_stores(config)
+            self._keep(target, _make(config, target, self._stores))
         self._kept.move_to_end(target)
         return self._kept[target]
 
@@ -77,13 +83,17 @@ class Clients:
             self._kept.popitem(last=False)
 
 
-def _make(config: Config, target: Target) -> Client:
+def _make(config: Config, target: Target, stores: InitiatorStores) -> Client:
     """The person's configuration with what the program decided on top."""
     section = replace(config.client, mechanisms=(target.mechanism,))
     if target.mutual:
         section = replace(section, mutual="required")
     return Client(
-        replace(config, client=section), target.service, target.host, identity=target.name
+        replace(config, client=section),
+        target.service,
+        target.host,
+        identity=target.name,
+        stores=stores,
     )
 
 

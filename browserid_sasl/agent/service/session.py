@@ -79,12 +79,16 @@ class Session:
         values = request.values
         flag, binding = values.get("cb_flag", "none"), _binding_of(request)
         client = self._clients.get(target)
-        used = flag == "used"
+        authzid = values.get("authzid", "")
+        if flag == "used":
+            return client.start_with(
+                target.mechanism, authzid=authzid, channel_binding=binding, binding_critical=True
+            )
+        # The program has seen the server's list: there was no such mechanism with -PLUS in it.
         return client.start(
-            target.mechanism if used else [target.mechanism],
-            authzid=values.get("authzid", ""),
-            channel_binding=binding if used or flag == "want" else None,
-            binding_critical=used,
+            [target.mechanism],
+            authzid=authzid,
+            channel_binding=binding if flag == "want" else None,
         )
 
     def _go_on(self, request: Request) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from browserid_sasl.api import Client
@@ -84,8 +85,10 @@ class NativeLibrary:
 
     def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[Exchange, bytes]:
         """See `SaslLibrary.start`."""
-        mechanism = self._client.start(
-            offered if wishes.mechanism is None else wishes.mechanism,
+        start = partial(self._client.start, list(offered))
+        if wishes.mechanism is not None:
+            start = partial(self._client.start_with, wishes.mechanism)
+        mechanism = start(
             authzid=wishes.authzid,
             channel_binding=wishes.binding,
             binding_critical=wishes.critical,
