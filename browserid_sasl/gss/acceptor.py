@@ -33,7 +33,14 @@ from browserid_sasl.gss.ports import (
     ReplayStore,
     ServerCredential,
 )
-from browserid_sasl.gss.states import ACCEPTOR, AcceptorEvent, AcceptorState, Machine
+from browserid_sasl.gss.states import (
+    ACCEPTOR,
+    AcceptorEvent,
+    AcceptorState,
+    Machine,
+    Send,
+    not_to_be_sent,
+)
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
@@ -224,22 +231,44 @@ class Acceptor:
         self._machine.expect(AcceptorEvent.REFUSED)
         try:
             if self._machine.state is AcceptorState.AWAIT_PROOF:
-                self._take_proof(token)
-                return None
+                return self._take_proof(token)
             return self._take_assertion(token)
         except BrowserIDError as error:
             return self.refuse(error)
 
-    def refuse(self, error: BrowserIDError) -> bytes:
+    def refuse(self, error: BrowserIDError) -> bytes | None:
         """Fail for a reason found outside of the token, for example in the GS2 header.
 
         :returns: the error token to send.
         """
-        self._machine.fire(AcceptorEvent.REFUSED)
         self._failure = error
-        return self._error_token(error)
+        return self._go(AcceptorEvent.REFUSED, error=error)
 
-    def _take_assertion(self, token: bytes) -> bytes:
+    def _go(
+        self,
+        event: AcceptorEvent,
+        *,
+        grant: _Grant | None = None,
+        ticket: AcceptorTicket | None = None,
+        jti: bytes | None = None,
+        error: BrowserIDError | None = None,
+    ) -> bytes | None:
+        """Move along the event's transition, and make the token that its row names."""
+        match self._machine.fire(event).send:
+            case Send.NOTHING:
+                return None
+            case Send.RESPONSE if grant is not None:
+                return self._response(grant, ticket)
+            case Send.RESPONSE_WITH_JTI if grant is not None and jti is not None:
+                return self._response(grant, ticket, jti)
+            case Send.REAUTH_FAILED:
+                return self._error_token(_ticket_unknown())
+            case Send.ERROR if error is not None:
+                return self._error_token(error)
+            case other:
+                raise not_to_be_sent(other, event)
+
+    def _take_assertion(self, token: bytes) -> bytes | None:
         self._seal = _UNSIGNED
         now = self._environment.clock()
         backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
@@ -248,8 +277,7 @@ class Acceptor:
             return self._admit(self._verify_certificate(backed, claims, now), now)
         ticket = self._find_ticket(backed, claims, now)
         if ticket is None:
-            self._machine.fire(AcceptorEvent.TICKET_UNKNOWN)
-            return self._error_token(_ticket_unknown())
+            return self._go(AcceptorEvent.TICKET_UNKNOWN)
         return self._admit(self._verify_ticket(backed, claims, ticket, now), now)
 
     # Initial authentication
@@ -399,7 +427,7 @@ class Acceptor:
                 "somebody may be in between, or the two sides bind in different ways",
             )
 
-    def _admit(self, grant: _Grant, now: int) -> bytes:
+    def _admit(self, grant: _Grant, now: int) -> bytes | None:
         """Store what has to be stored and answer."""
         self._check_permitted(grant)
         ticket = self._new_ticket(grant, now)
@@ -408,8 +436,7 @@ class Acceptor:
             return self._ask_for_proof(grant, grant.master_key, ticket)
         ticket = self._record(grant, ticket)
         self._establish(grant, grant.master_key, extra_round_trip=False)
-        self._machine.fire(AcceptorEvent.ACCEPTED)
-        return self._response(grant, ticket)
+        return self._go(AcceptorEvent.ACCEPTED, grant=grant, ticket=ticket)
 
     def _check_permitted(self, grant: _Grant) -> None:
         """Check that the context does not begin after its end, and that it may begin at all.
@@ -431,12 +458,11 @@ class Acceptor:
 
     def _ask_for_proof(
         self, grant: _Grant, master_key: bytes, ticket: AcceptorTicket | None
-    ) -> bytes:
+    ) -> bytes | None:
         """Begin the extra round trip (PROTOCOL.md section 5.1), and store nothing yet."""
         jti = self._environment.random(NONCE_SIZE)
         self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(master_key, jti))
-        self._machine.fire(AcceptorEvent.ACCEPTED_PENDING_PROOF)
-        return self._response(grant, ticket, jti)
+        return self._go(AcceptorEvent.ACCEPTED_PENDING_PROOF, grant=grant, ticket=ticket, jti=jti)
 
     def _record(self, grant: _Grant, ticket: AcceptorTicket | None) -> AcceptorTicket | None:
         """Remember the assertion and the ticket for it, which is returned if it was stored."""
@@ -449,7 +475,7 @@ class Acceptor:
             )
         return ticket if stored else None
 
-    def _take_proof(self, token: bytes) -> None:
+    def _take_proof(self, token: bytes) -> bytes | None:
         """Finish the extra round trip (PROTOCOL.md section 5.1)."""
         pending = self._pending
         assert pending is not None  # noqa: S101 - the table leads here from one place
@@ -463,7 +489,7 @@ class Acceptor:
         if pending.ticket is not None and self._stores.tickets is not None:
             self._stores.tickets.put(pending.ticket)
         self._establish(pending.grant, pending.master_key, extra_round_trip=True)
-        self._machine.fire(AcceptorEvent.PROVEN)
+        return self._go(AcceptorEvent.PROVEN)
 
     def _check_again(self, grant: _Grant) -> None:
         """Check once more what can have changed since the assertion was verified.

@@ -47,6 +47,8 @@ from browserid_sasl.gss.states import (
     InitiatorEvent,
     InitiatorState,
     Machine,
+    Send,
+    not_to_be_sent,
 )
 from browserid_sasl.gss.tickets import InitiatorTicket
 from browserid_sasl.gss.tokens import TokenId
@@ -209,18 +211,34 @@ class Initiator:
         now = self._environment.clock()
         return _refusal(response.error, response.clock, now, signed=False)
 
+    def _go(
+        self,
+        event: InitiatorEvent,
+        *,
+        ticket: InitiatorTicket | None = None,
+        proof: bytes | None = None,
+    ) -> bytes | None:
+        """Move along the event's transition, and make the token that its row names."""
+        match self._machine.fire(event).send:
+            case Send.NOTHING:
+                return None
+            case Send.TICKET_ASSERTION if ticket is not None:
+                return self._ticket_assertion(ticket)
+            case Send.CERTIFICATE_ASSERTION:
+                return self._certificate_assertion()
+            case Send.PROOF if proof is not None:
+                return proof
+            case other:
+                raise not_to_be_sent(other, event)
+
     # Speaking first
 
-    def _begin(self) -> bytes:
+    def _begin(self) -> bytes | None:
         self._check_trust()
         ticket = self._find_ticket()
         if ticket is None:
-            token = self._certificate_assertion()
-            self._machine.fire(InitiatorEvent.BEGIN_WITH_CERTIFICATE)
-        else:
-            token = self._ticket_assertion(ticket)
-            self._machine.fire(InitiatorEvent.BEGIN_WITH_TICKET)
-        return token
+            return self._go(InitiatorEvent.BEGIN_WITH_CERTIFICATE)
+        return self._go(InitiatorEvent.BEGIN_WITH_TICKET, ticket=ticket)
 
     def _check_trust(self) -> None:
         if self._options.mutual is Mutual.REQUIRED and self._trust is None:
@@ -434,8 +452,9 @@ class Initiator:
             attributes=offer.attributes,
             root_key=None if master_key is None else keys.context_root_key(master_key),
         )
-        self._machine.fire(InitiatorEvent.RESPONSE_WITH_JTI if proof else InitiatorEvent.RESPONSE)
-        return proof
+        if proof is None:
+            return self._go(InitiatorEvent.RESPONSE)
+        return self._go(InitiatorEvent.RESPONSE_WITH_JTI, proof=proof)
 
     def _expiry(self, response: Response) -> int:
         expires = response.expires or 0
@@ -480,9 +499,7 @@ class Initiator:
         if offer.ticket is not None and error.code in _TICKET_IS_USELESS:
             self._drop_ticket(offer.ticket)
         if error.code is Code.REAUTH_FAILED and self._machine.permits(InitiatorEvent.REAUTH_FAILED):
-            token = self._certificate_assertion()
-            self._machine.fire(InitiatorEvent.REAUTH_FAILED)
-            return token
+            return self._go(InitiatorEvent.REAUTH_FAILED)
         raise _refusal(error, response.clock, self._environment.clock(), signed=answer.is_signed)
 
     def _drop_ticket(self, ticket: InitiatorTicket) -> None:

@@ -31,7 +31,8 @@ the person at the other end learns why. An event that is not in the table for a 
 protocol error: of the other side if a message caused it, of the calling program otherwise.
 
 The tables below are the only place where states change. `Machine` looks transitions up; the
-contexts ask it and hold no flags of their own. What an arrow sends is named in the row.
+contexts ask it and hold no flags of their own. What an arrow sends is named in the row, and sent
+because it is: the contexts make the token that the row they have moved along names.
 """
 
 from __future__ import annotations
@@ -183,9 +184,10 @@ class Machine(Generic[StateT, EventT]):
                 Code.CONTEXT_ESTABLISHED, "the exchange is over: no token is due"
             )
 
-    def fire(self, event: EventT) -> None:
+    def fire(self, event: EventT) -> Transition[StateT]:
         """Move along the event's transition.
 
+        :returns: the transition, whose `send` says what to send now.
         :raises LocalProtocolError: invalid-usage when the table has no such transition.
         """
         transition = self._table.get((self._state, event))
@@ -194,3 +196,11 @@ class Machine(Generic[StateT, EventT]):
                 Code.INVALID_USAGE, f"{event.name} is not possible in state {self._state.name}"
             )
         self._state = transition.to
+        return transition
+
+
+def not_to_be_sent(send: Send, event: Enum) -> LocalProtocolError:
+    """The error to raise when a row names a token that cannot be made at its event."""
+    return LocalProtocolError(
+        Code.INVALID_USAGE, f"{event.name} has nothing to make the {send.value} of"
+    )

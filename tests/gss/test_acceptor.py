@@ -1248,6 +1248,7 @@ class TestErrorTokens:
         acceptor = World().acceptor()
         error = RemoteProtocolError(Code.BAD_TOKEN_HEADER, "no header")
         answer = acceptor.refuse(error)
+        assert answer is not None
         assert acceptor.failure is error
         assert claims_of(answer)["gss-min"] == 0x80000003
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from browserid_sasl.errors import BrowserIDError, Code, CredentialError, LocalProtocolError
 from browserid_sasl.gss import acceptor as acceptor_module
 from browserid_sasl.gss import initiator as initiator_module
+from browserid_sasl.gss import tokens
+from browserid_sasl.gss.acceptor import Acceptor
+from browserid_sasl.gss.claims import Response
 from browserid_sasl.gss.initiator import InitiatorOptions
 from browserid_sasl.gss.states import (
     ACCEPTOR,
@@ -23,7 +26,10 @@ from browserid_sasl.gss.states import (
     Machine,
     Send,
     Table,
+    Transition,
 )
+from browserid_sasl.gss.tokens import TokenId
+from browserid_sasl.identity.backed import BackedAssertion
 from tests.support.exchanges import first_token, log_in
 from tests.support.refusal import refused
 from tests.support.world import World
@@ -177,8 +183,19 @@ def answer_broken_after_ticket() -> None:
     failing(lambda: initiator.step(b"C,~broken"))
 
 
+def refuses(acceptor: Acceptor) -> None:
+    """What is broken, with an error token that says why."""
+    token = acceptor.step(b"c,broken")
+    assert token is not None
+    backed = BackedAssertion.parse(tokens.unframe(token, TokenId.ACCEPTOR))
+    error = Response.parse(backed.assertion.claims).error
+    assert error is not None
+    assert acceptor.failure is not None
+    assert error.code is acceptor.failure.code
+
+
 def assertion_broken() -> None:
-    World().acceptor().step(b"c,broken")
+    refuses(World().acceptor())
 
 
 def certificate_broken() -> None:
@@ -187,14 +204,14 @@ def certificate_broken() -> None:
     presented = first_token(world)
     acceptor = World().acceptor()
     acceptor.step(presented)
-    acceptor.step(b"c,broken")
+    refuses(acceptor)
 
 
 def proof_broken() -> None:
     world = World()
     acceptor = world.acceptor()
     acceptor.step(first_token(world, InitiatorOptions(extra_round_trip=True)))
-    acceptor.step(b"c,broken")
+    refuses(acceptor)
 
 
 EXCHANGES = [
@@ -219,9 +236,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[Enum, Enum]]]:
     arrows: set[tuple[Enum, Enum]] = set()
 
     class Recording(Machine[Any, Any]):
-        def fire(self, event: Any) -> None:
+        def fire(self, event: Any) -> Transition[Any]:
             arrows.add((self.state, event))
-            super().fire(event)
+            return super().fire(event)
 
     monkeypatch.setattr(initiator_module, "Machine", Recording)
     monkeypatch.setattr(acceptor_module, "Machine", Recording)
@@ -232,3 +249,26 @@ def test_contexts_take_every_arrow_and_no_other(taken: set[tuple[Enum, Enum]]) -
     for run in EXCHANGES:
         run()
     assert taken == set(INITIATOR) | set(ACCEPTOR)
+
+
+SENDING = [
+    pytest.param(side.table, row, id=f"{row[0].name}-{row[1].name}")
+    for side in SIDES.values()
+    for row in side.table
+    # An initiator that fails raises the reason, and has nobody to send a token to.
+    if row[1] is not InitiatorEvent.FAILURE
+]
+
+
+@pytest.mark.parametrize(("table", "row"), SENDING)
+@pytest.mark.parametrize("send", Send)
+def test_a_row_that_names_another_token_breaks_logins(
+    table: Table[Any, Any], row: tuple[Any, Any], send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = table[row]
+    if send is true.send:
+        return
+    monkeypatch.setitem(cast(dict[Any, Any], table), row, Transition(true.to, send))
+    with pytest.raises((BrowserIDError, AssertionError, pytest.fail.Exception)):
+        for run in EXCHANGES:
+            run()
