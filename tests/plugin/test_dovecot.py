@@ -87,7 +87,7 @@ def test_a_first_sign_in_and_then_a_ticket(server: Dovecot) -> None:
     mark = server.mark()
     client = server.site.client("imap")
     for by_ticket in (False, True, True):
-        mechanism = client.start(AES128)
+        mechanism = client.start_with(AES128)
         log_in(server, mechanism)
         assert mechanism.result.ticket_used is by_ticket
     server.wait_for(rf"imap-login: Info: Login: user=<{ALICE}>, method={AES128}", mark)
@@ -118,7 +118,7 @@ def test_an_extra_round_trip(server: Dovecot) -> None:
     config = server.site.config.with_options({"extra_round_trip": "yes"}, section="client")
     client = Client(config, "imap", HOST, credentials=server.site.realm.person())
     for _ in range(12):
-        log_in(server, client.start(AES128))
+        log_in(server, client.start_with(AES128))
 
 
 def test_20_logins_while_another_waits_for_its_identity_provider(
@@ -144,10 +144,10 @@ def test_20_logins_while_another_waits_for_its_identity_provider(
 def test_200_logins_leave_nothing_behind(server: Dovecot) -> None:
     client = server.site.client("imap")
     for _ in range(50):
-        log_in(server, client.start(AES128))
+        log_in(server, client.start_with(AES128))
     open_before, before = server.descriptors(), server.resident()
     for _ in range(200):
-        log_in(server, client.start(AES128))
+        log_in(server, client.start_with(AES128))
     assert server.descriptors() <= open_before + 2
     assert server.resident() - before < 256
 
@@ -301,7 +301,7 @@ class TestAcceptor:
         """Begin a login of three messages, until its second is due."""
         config = server.site.config.with_options({"extra_round_trip": "yes"}, section="client")
         person = server.site.realm.person()
-        mechanism = Client(config, "imap", HOST, credentials=person).start(AES128)
+        mechanism = Client(config, "imap", HOST, credentials=person).start_with(AES128)
         begin(connection, mechanism.step(None))
         return mechanism
 
@@ -460,7 +460,7 @@ def test_valgrind_has_nothing_to_say(site: Site) -> None:
     with Dovecot(site, auth=launcher).running() as server:
         client = site.client("imap")
         for _ in range(3):
-            log_in(server, client.start(AES128))
+            log_in(server, client.start_with(AES128))
         first = site.mechanism("imap").step(None)
         for octets in (first, first, b"\0", b"n,,garbage"):
             send(server, octets, b"")
