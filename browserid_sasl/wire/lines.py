@@ -19,7 +19,8 @@ _ESCAPED: Final = re.compile("\x01(.?)")
 
 def escape(text: str) -> str:
     """Text as it stands in a field of a line."""
-    return text.translate(_TABLE)
+    # What has to be escaped cannot be printed, and nearly all texts can, which is soon seen.
+    return text if text.isprintable() else text.translate(_TABLE)
 
 
 def unescape(field: str) -> str:
