@@ -289,7 +289,7 @@ void browserid_init(void) {
     for (size_t i = 0; i < COUNT(mechanisms); i++) {
         modules[i] = (struct mech_module){
             .mech_name = mechanisms[i].name,
-            /* Messages are octets: without the flag Dovecot refuses those with a zero among them. */
+            /* Else Dovecot refuses a message with a zero octet itself, and its log does not say why. */
             .flags = MECH_SEC_ALLOW_NULS |
                      (mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE),
             .passdb_need = MECH_PASSDB_NEED_NOTHING,

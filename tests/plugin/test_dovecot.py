@@ -114,7 +114,6 @@ def test_an_initial_response(server: Dovecot) -> None:
 
 
 def test_an_extra_round_trip(server: Dovecot) -> None:
-    """Its messages are octets, any of them."""
     config = server.site.config.with_options({"extra_round_trip": "yes"}, section="client")
     client = Client(config, "imap", HOST, credentials=server.site.realm.person())
     for _ in range(12):
