@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.acceptor.requests import OUT_OF_BAND
 from browserid_sasl.wire.lines import escape
+from browserid_sasl.wire.octets import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Challenge:
 
     def fields(self, *, extended: bool) -> Iterator[str]:
         """The line's fields behind the login's number."""
-        yield b64encode(self.data).decode() or ("=" if self.shows_nothing else "")
+        yield encode(self.data) or ("=" if self.shows_nothing else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Success:
         if extended:
             yield from self._extended()
         if self.data is not None:
-            yield f"resp={b64encode(self.data).decode()}"
+            yield f"resp={encode(self.data)}"
 
     def _extended(self) -> Iterator[str]:
         yield f"bid_authzid={escape(self.authzid)}"
@@ -131,7 +131,7 @@ class Refusal:
             yield f"bid_detail={escape(failure.detail)}"
             yield f"bid_level={failure.level}"
         if self.data is not None:
-            yield f"resp={b64encode(self.data).decode()}"
+            yield f"resp={encode(self.data)}"
 
 
 Answer = Challenge | BindingWanted | Success | Refusal

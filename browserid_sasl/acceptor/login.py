@@ -14,13 +14,14 @@ from browserid_sasl.acceptor.answers import (
 )
 from browserid_sasl.acceptor.documents import DocumentNeeded
 from browserid_sasl.acceptor.failures import failure_of
-from browserid_sasl.acceptor.requests import Begin, Continue, decode
+from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag
 from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism
+from browserid_sasl.wire.octets import decode
 
 _COULD_BIND: Final = f"{BindingFlag.NOT_OFFERED.value},".encode()
 _OUT_OF_BAND: Final = "channel_binding"

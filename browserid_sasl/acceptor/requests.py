@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.wire.lines import unescape
+from browserid_sasl.wire.octets import decode
 
 MAJOR_VERSION: Final = 1
 MAX_ID: Final = 0xFFFF_FFFF
@@ -22,7 +22,6 @@ _EXTENDED: Final = "bid"
 _OPTION: Final = "bid_opt."
 _BINDING: Final = "bid_cb."
 _NOTHING: Final = "="
-_EMPTY: Final = ("", _NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +170,6 @@ def parse(line: str) -> Request | None:
     except KeyError:
         raise _garbage() from None
     return read(fields)
-
-
-def decode(text: str) -> bytes:
-    """The octets that standard base64 stands for; programs write `=` for none (RFC 4954).
-
-    :raises RemoteProtocolError: invalid-base64.
-    """
-    if text in _EMPTY:
-        return b""
-    try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except ValueError:
-        raise RemoteProtocolError(Code.INVALID_BASE64, "the data is not base64") from None
 
 
 @lru_cache(maxsize=1024)

@@ -241,8 +241,10 @@ class Acceptor:
 
         :returns: the error token to send.
         """
+        # Where the exchange is over already this raises, and what it came to stays.
+        token = self._go(AcceptorEvent.REFUSED, error=error)
         self._failure = error
-        return self._go(AcceptorEvent.REFUSED, error=error)
+        return token
 
     def _go(
         self,

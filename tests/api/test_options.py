@@ -239,7 +239,7 @@ class TestTrust:
         refusal = site.log_in(config).failure
         assert refusal is not None
         assert refusal.code is Code.MISSING_CHANNEL_BINDINGS
-        client = site.client(config, offered=AES128 + "-PLUS", channel_binding=EXPORTER)
+        client = site.client(config, offered=[AES128 + "-PLUS"], channel_binding=EXPORTER)
         server = site.server(config, channel_bindings={EXPORTER.type: EXPORTER.data})
         server.step(client.step())
         assert server.failure is None

@@ -21,6 +21,7 @@ from tests.support.services import (
     AES128,
     HOST,
     Imapd,
+    Installation,
     Site,
     Syslog,
     free_port,
@@ -174,3 +175,17 @@ def test_a_client_whose_clock_is_ten_minutes_slow(
     monkeypatch.setattr("browserid_sasl.api.client.SYSTEM", slow)
     with refused(imapd, syslog, "BROWSERID: .*expired.*clock"):
         monkeypatch.undo()
+
+
+def test_the_release_is_deleted_under_running_services(
+    imapd: Imapd, installation: Installation
+) -> None:
+    log_in(imapd)
+    release = installation.environment.resolve()
+    away = release.with_name("away")
+    release.rename(away)
+    try:
+        imapd.end_processes()
+        log_in(imapd)
+    finally:
+        away.rename(release)

@@ -13,7 +13,6 @@ import fcntl
 import os
 import signal
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -29,6 +28,7 @@ from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.private_files import PRIVATE_FILE, make_private_folder
 from browserid_sasl.wire.lines import MAX_LINE, LineBuffer
+from browserid_sasl.wire.peer import peer_of
 
 MOST_CONNECTIONS: Final = 256
 DRAIN_S: Final = 2.0
@@ -37,7 +37,6 @@ _BACKLOG: Final = 512
 _SIGN_INS: Final = 8
 _CHUNK: Final = 65_536
 _GREETING_S: Final = 30.0
-_CREDENTIALS: Final = struct.Struct("iII")
 
 
 class Agent:
@@ -197,10 +196,7 @@ class _Connection:
 
 def _is_own(writer: asyncio.StreamWriter) -> bool:
     """Whether the other end belongs to the same account (unix(7), SO_PEERCRED)."""
-    connection: socket.socket = writer.get_extra_info("socket")
-    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, _ = _CREDENTIALS.unpack(data)
-    return bool(uid == os.geteuid())
+    return peer_of(writer.get_extra_info("socket")).uid == os.geteuid()
 
 
 class AlreadyThereError(Exception):

@@ -7,13 +7,13 @@ come back with what the server says.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.wire.lines import escape, unescape
+from browserid_sasl.wire.octets import decode
 
 NAME: Final = "browserid-agent"
 VERSION: Final = 1
@@ -85,22 +85,6 @@ def answer(word: str, number: int, *words: str, **values: str | None) -> bytes:
     """
     named = (f"{name}={escape(value)}" for name, value in values.items() if value is not None)
     return ("\t".join((word, str(number), *map(escape, words), *named)) + "\n").encode()
-
-
-def encode(octets: bytes) -> str:
-    """Octets as a field."""
-    return base64.b64encode(octets).decode("ascii")
-
-
-def decode(text: str) -> bytes:
-    """The octets of a field; a lone ``=`` is none, as some programs write it.
-
-    :raises RemoteProtocolError: invalid-base64.
-    """
-    try:
-        return b"" if text == "=" else base64.b64decode(text, validate=True)
-    except ValueError:
-        raise RemoteProtocolError(Code.INVALID_BASE64, "a field is not base64") from None
 
 
 def _is_number(text: str) -> bool:

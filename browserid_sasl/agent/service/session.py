@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from browserid_sasl.agent.service import protocol
 from browserid_sasl.agent.service.clients import Clients, Target
-from browserid_sasl.agent.service.protocol import Request, answer, decode, encode
+from browserid_sasl.agent.service.protocol import Request, answer
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.results import describe_surprise, level_of, sasl_result
+from browserid_sasl.wire.octets import decode, encode
 
 _MOST_LOGINS: Final = 64
 _BINDING: Final = "cb."
@@ -144,7 +144,7 @@ def failure(number: int, error: Exception) -> bytes:
 def _binding_of(request: Request) -> ChannelBinding | None:
     for name, value in request.values.items():
         if name.startswith(_BINDING):
-            return ChannelBinding(name.removeprefix(_BINDING), protocol.decode(value))
+            return ChannelBinding(name.removeprefix(_BINDING), decode(value))
     return None
 
 
