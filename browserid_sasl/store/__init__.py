@@ -7,8 +7,8 @@ An acceptor and an initiator are each given a bundle of stores:
     stores = store.open_acceptor("/var/lib/browserid/server.db")  # or open_initiator
     stores = store.memory_acceptor()                              # or memory_initiator
 
-`base` has the bundles, `sqlite` the stores in a file shared by the threads and
-processes of one host, and `memory` those of one process.
+`base` has the bundles, `sqlite` the stores in a file shared by the threads and processes of one
+host, and `memory` those of one process.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ MAX_AUTHORITIES: Final = 1_000
 #: Characters of JSON that a ticket's attributes may take.
 MAX_ATTRIBUTES_SIZE: Final = 65_536
 
-#: One addition in this many, at random, removes a batch of what has expired.
-_PURGE_PERIOD: Final = 64
+#: An addition so long (ms) after the last removal of what has expired removes a batch more of it.
+_PURGE_PAUSE: Final = 1000
 _PURGE_BATCH: Final = 256
 #: `purge` removes this many at a time, and lets others write in between.
 _FULL_PURGE_BATCH: Final = 1000
@@ -72,7 +72,7 @@ _spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullma
 #: Before an identifier that does not spell a digest, to tell it from one by its length.
 _NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
 
-# Columns are in the order of the fields of the records they keep, see `base`.
+# Columns are in the order of the fields of the records they keep, see `gss.tickets` and `identity.ports`.
 
 ACCEPTOR_SCHEMA: Final = Schema(
     noun="acceptor store",
@@ -199,7 +199,7 @@ class SqliteReplayStore:
     :param grace: ms after `not_after` that an entry is kept. At least the largest clock skew
         permitted by any verifier that uses the file.
     :param max_entries: about the most to keep; one more assertion is refused with a `StoreError`.
-    :param purge_period: one insertion in this many removes a batch of what has expired.
+    :param purge_pause: ms after which an insertion removes a batch of what has expired.
     :param clock: the time in ms, for that removal.
     """
 
@@ -215,15 +215,15 @@ class SqliteReplayStore:
         *,
         grace: int = REPLAY_GRACE,
         max_entries: int = MAX_REPLAY_ENTRIES,
-        purge_period: int = _PURGE_PERIOD,
+        purge_pause: int = _PURGE_PAUSE,
         clock: Callable[[], int] = system_clock,
     ) -> None:
         self._database = database
         self._grace = grace
         self.max_entries = max_entries
         self._count_step = 1 if max_entries <= _COUNTED_EXACTLY else _COUNT_STEP
-        self._purge_period = purge_period
         self._clock = clock
+        self._rounds = _Rounds(purge_pause)
 
     def insert(self, digest: bytes, not_after: int) -> bool:
         self.tidy()
@@ -245,9 +245,11 @@ class SqliteReplayStore:
         return _purge_all(self._purge_batch, now - self._grace)
 
     def tidy(self) -> None:
-        """Before an insertion: remove a batch of what has expired, if it is this one's turn."""
-        if _one_in(self._purge_period):
-            self._purge_batch(self._clock() - self._grace, _PURGE_BATCH)
+        """Before an insertion: remove a batch of what has expired, if it is time."""
+        now = self._clock()
+        if self._rounds.due(now):
+            gone = self._purge_batch(now - self._grace, _PURGE_BATCH)
+            self._rounds.done(now, finished=gone < _PURGE_BATCH)
 
     def count(self) -> None:
         """After an insertion: count it and those that were not, if it is this one's turn."""
@@ -288,7 +290,7 @@ class SqliteAcceptorTicketStore:
     """An `AcceptorTicketStore` in an acceptor's file.
 
     :param max_entries: about the most to keep; of more, those that expire soonest are dropped.
-    :param purge_period: one addition in this many removes a batch of what has expired.
+    :param purge_pause: ms after which an addition removes a batch of what has expired.
     :param clock: the time in ms, for that removal.
     """
 
@@ -313,14 +315,14 @@ class SqliteAcceptorTicketStore:
         database: SqliteDatabase,
         *,
         max_entries: int = MAX_ACCEPTOR_TICKETS,
-        purge_period: int = _PURGE_PERIOD,
+        purge_pause: int = _PURGE_PAUSE,
         clock: Callable[[], int] = system_clock,
     ) -> None:
         self._database = database
         self._max_entries = max_entries
         self._count_period = max(1, max_entries // _COUNT_SLACK)
-        self._purge_period = purge_period
         self._clock = clock
+        self._rounds = _Rounds(purge_pause)
 
     def put(self, ticket: AcceptorTicket) -> bool:
         self.tidy()
@@ -330,9 +332,11 @@ class SqliteAcceptorTicketStore:
         return added
 
     def tidy(self) -> None:
-        """Before an addition: remove a batch of what has expired, if it is this one's turn."""
-        if _one_in(self._purge_period):
-            self._purge_batch(self._clock(), _PURGE_BATCH)
+        """Before an addition: remove a batch of what has expired, if it is time."""
+        now = self._clock()
+        if self._rounds.due(now):
+            gone = self._purge_batch(now, _PURGE_BATCH)
+            self._rounds.done(now, finished=gone < _PURGE_BATCH)
 
     def trim(self) -> None:
         """After an addition: remove what is too much, if it is this one's turn to look."""
@@ -615,6 +619,27 @@ def begin_anew(path: Path | str, schema: Schema, now: int) -> list[Path]:
     return SqliteDatabase(path, schema).begin_anew(suffix)
 
 
+class _Rounds:
+    """When to look for what has expired: first of all, and then once in a while.
+
+    As long as there is more of it than one round takes, the next round comes at once.
+
+    :param pause: ms between rounds.
+    """
+
+    def __init__(self, pause: int) -> None:
+        self._pause = pause
+        self._last: int | None = None
+
+    def due(self, now: int) -> bool:
+        """Whether it is time, at `now` (ms); a clock that was set back does not put it off."""
+        return self._last is None or not self._last <= now < self._last + self._pause
+
+    def done(self, now: int, *, finished: bool) -> None:
+        """A round was made at `now` (ms); whether it found less than it could have taken."""
+        self._last = now if finished else None
+
+
 def _one_in(period: int) -> bool:
     """True once in `period` times on average, at random.
 
@@ -667,8 +692,7 @@ def _unsealed(database: SqliteDatabase, row: Sequence[Any]) -> Row:
 
 
 def _checksum(values: Sequence[object]) -> int:
-    # With their types: what was a number may come back as text, and text as octets. Not a CRC:
-    # slapd has a function called crc32 of its own, and a Python inside of it would call that one.
+    # With their types: what was a number may come back as text, and text as octets.
     return int.from_bytes(sha256(repr(tuple(values)).encode()).digest()[:_CHECKSUM_SIZE])
 
 

@@ -60,7 +60,7 @@ class TestPurging:
     def test_insertions_remove_what_has_expired_a_batch_at_a_time(
         self, database: SqliteDatabase, clock: Clock
     ) -> None:
-        store = SqliteReplayStore(database, grace=0, purge_period=1, clock=clock)
+        store = SqliteReplayStore(database, grace=0, purge_pause=0, clock=clock)
         fill_replay(database, 3 * BATCH)
         clock.now = NOW + 1
         for batches in (2, 1, 0, 0):
@@ -71,27 +71,28 @@ class TestPurging:
     def test_new_tickets_remove_expired_ones_a_batch_at_a_time(
         self, database: SqliteDatabase, clock: Clock
     ) -> None:
-        store = SqliteAcceptorTicketStore(database, purge_period=10**9, clock=clock)
+        store = SqliteAcceptorTicketStore(database, purge_pause=10**9, clock=clock)
         for number in range(BATCH + 10):
             store.put(acceptor_ticket(expires=NOW + number))
         clock.now = NOW + HOUR
-        store = SqliteAcceptorTicketStore(database, purge_period=1, clock=clock)
+        store = SqliteAcceptorTicketStore(database, purge_pause=0, clock=clock)
         store.put(acceptor_ticket())
         assert count(database, "ticket") == 10 + 1
         store.put(acceptor_ticket())
         assert count(database, "ticket") == 2
 
-    def test_happens_once_in_so_many_insertions(
-        self, database: SqliteDatabase, clock: Clock
+    @pytest.mark.parametrize("later", [-1, 1000])
+    def test_happens_with_the_first_insertion_and_then_once_in_a_while(
+        self, database: SqliteDatabase, clock: Clock, later: int
     ) -> None:
-        store = SqliteReplayStore(database, grace=0, purge_period=8, clock=clock)
-        fill_replay(database, 100)
-        clock.now = NOW + 1
-        for insertions in range(1000):
+        store = SqliteReplayStore(database, grace=0, purge_pause=1000, clock=clock)
+        # At first, too early, and again: late enough, or by a clock that was set back.
+        for moment, left in ((NOW + 1, 0), (NOW + 1000, 100), (NOW + 1 + later, 0)):
+            database.change("DELETE FROM replay")
+            fill_replay(database, 100, NOW - 1)
+            clock.now = moment
             store.insert(os.urandom(32), NOW + HOUR)
-            if count(database, "replay") <= insertions + 1:
-                return
-        pytest.fail("a thousand insertions purged nothing")
+            assert count(database, f"replay WHERE not_after = {NOW - 1}") == left
 
     def test_purge_removes_all_of_it(self, database: SqliteDatabase, clock: Clock) -> None:
         store = SqliteReplayStore(database, grace=0, clock=clock)
@@ -206,8 +207,8 @@ class TestAdmission:
     def test_what_has_expired_or_is_too_much_goes(
         self, database: SqliteDatabase, clock: Clock
     ) -> None:
-        replay = SqliteReplayStore(database, grace=0, purge_period=1, clock=clock)
-        tickets = SqliteAcceptorTicketStore(database, max_entries=2, purge_period=1, clock=clock)
+        replay = SqliteReplayStore(database, grace=0, purge_pause=0, clock=clock)
+        tickets = SqliteAcceptorTicketStore(database, max_entries=2, purge_pause=0, clock=clock)
         admission = SqliteAdmission(database, replay, tickets)
         for number in range(4):
             admission(bytes([number]) * 32, NOW, acceptor_ticket(expires=NOW + HOUR))
