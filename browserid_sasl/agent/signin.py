@@ -37,7 +37,7 @@ _MAX_SAID: Final = 200
 _WHAT: Final = "the identity provider's answer"
 
 
-class Provider(Protocol):
+class ProviderAccess(Protocol):
     """Reaches identity providers, see `discovery.HttpsFetcher`."""
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
@@ -51,7 +51,7 @@ def sign_in(
     identity: str,
     password: str,
     *,
-    http: Provider,
+    http: ProviderAccess,
     store: IdentityStore,
     clock: Callable[[], int],
     key_type: KeyType = "ES256",

@@ -22,7 +22,7 @@ WELL_KNOWN: Final = "/.well-known/browserid"
 class HttpsFetcher:
     """Gets support documents and hands in sign-ins, over HTTPS. Safe for threads.
 
-    Implements `identity.authority.Fetcher` and `agent.signin.Provider`.
+    Implements `identity.authority.Fetcher` and `agent.signin.ProviderAccess`.
 
     :param discovery: limits, trust anchors, and hosts that may have private addresses.
     :param authorities: by domain, where its provider is if not at https://DOMAIN.

@@ -58,7 +58,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AppSettings:
     """What the operator decides.
 
     :param certificate_life: ms a certificate lives at the most.
@@ -74,7 +74,7 @@ class Settings:
 
 
 def create_app(
-    provider: Provider, settings: Settings, clock: Callable[[], int] = system_clock
+    provider: Provider, settings: AppSettings, clock: Callable[[], int] = system_clock
 ) -> ASGIApp:
     """The application of a provider.
 
@@ -100,7 +100,7 @@ def create_app(
 
 
 class _Endpoints:
-    def __init__(self, provider: Provider, settings: Settings, clock: Callable[[], int]) -> None:
+    def __init__(self, provider: Provider, settings: AppSettings, clock: Callable[[], int]) -> None:
         self._provider = provider
         self._clock = clock
         self._cache_control = f"max-age={settings.document_life // 1000}"

@@ -19,7 +19,7 @@ from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
-from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.door import Capacity
@@ -292,7 +292,7 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     proxies = Proxies(options.proxies)
-    settings = Settings(
+    settings = AppSettings(
         options.certificate_life_ms, options.document_life_ms, options.key_spelling, proxies
     )
     terms = Terms(

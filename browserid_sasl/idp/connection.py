@@ -15,7 +15,7 @@ _TAKE_S: Final = 10
 _GOODBYE_S: Final = 0.2
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """A connection that ends when its client does not do its part, and never while we do ours.
 
     :param guest: its place.

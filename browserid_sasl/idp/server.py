@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.connection import Connection
+from browserid_sasl.idp.connection import HttpConnection
 from browserid_sasl.idp.door import Capacity, Door
 from browserid_sasl.idp.quiet import QuietHandler
 from browserid_sasl.idp.server_certificate import ServerCertificate
@@ -93,12 +93,12 @@ def serve(
     server.run(sockets=[listening])
 
 
-def make_server(app: ASGIApp, terms: Terms, ready: Callable[[], None]) -> Server:
+def make_server(app: ASGIApp, terms: Terms, ready: Callable[[], None]) -> WebServer:
     """A server that is not running yet.
 
     :param ready: called once it accepts connections.
     """
-    return Server(_config(app), terms, ready)
+    return WebServer(_config(app), terms, ready)
 
 
 def url_of(listening: socket.socket) -> str:
@@ -107,7 +107,7 @@ def url_of(listening: socket.socket) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
-class Server(uvicorn.Server):
+class WebServer(uvicorn.Server):
     """uvicorn's server with a door of its own, which says when it is ready and can be stopped."""
 
     def __init__(self, config: uvicorn.Config, terms: Terms, ready: Callable[[], None]) -> None:
@@ -138,7 +138,7 @@ class Server(uvicorn.Server):
         return Door(
             listening,
             self._terms.certificate.context,
-            partial(Connection, config=self.config, server_state=self.server_state),
+            partial(HttpConnection, config=self.config, server_state=self.server_state),
             self._terms.capacity,
             self._terms.proxies,
         )
@@ -148,7 +148,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="asyncio",
-        http=Connection,
+        http=HttpConnection,
         ws="none",
         lifespan="off",
         log_config=None,

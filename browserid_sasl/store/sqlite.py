@@ -72,7 +72,7 @@ _spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullma
 #: Before an identifier that does not spell a digest, to tell it from one by its length.
 _NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
 
-# Columns are in the order of the fields of the records they keep, see `gss.tickets` and `identity.ports`.
+# Columns are in the order of the fields of the records they keep.
 
 ACCEPTOR_SCHEMA: Final = Schema(
     noun="acceptor store",

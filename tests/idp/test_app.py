@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.support import SupportDocument, parse_support_document
-from browserid_sasl.idp.app import Settings
+from browserid_sasl.idp.app import AppSettings
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.jose.keys import PrivateKey, public_key_from
 from tests.support.provider import (
@@ -77,7 +77,7 @@ class TestSupportDocument:
         assert response.headers["Cache-Control"] == "max-age=3600"
 
     def test_the_operator_decides_for_how_long(self, tmp_path: Path) -> None:
-        settings = Settings(document_life=60_000)
+        settings = AppSettings(document_life=60_000)
         with running_provider(tmp_path / "provider", settings=settings) as running:
             response = running.get("/.well-known/browserid")
         assert response.headers["Cache-Control"] == "max-age=60"
@@ -118,7 +118,7 @@ class TestSupportDocument:
             assert len(parsed.keys) == 2
 
     def test_old_libraries_read_the_classic_spelling(self, tmp_path: Path) -> None:
-        settings = Settings(key_spelling="classic")
+        settings = AppSettings(key_spelling="classic")
         person = PrivateKey.generate("RS256").public_key
         with running_provider(
             tmp_path / "provider", algorithm="RS256", settings=settings
@@ -154,7 +154,7 @@ class TestCertificate:
         assert issued.expires == running.clock.now + HOUR_MS
 
     def test_lives_no_longer_than_a_day_whatever_the_operator_says(self, tmp_path: Path) -> None:
-        settings = Settings(certificate_life=48 * HOUR_MS)
+        settings = AppSettings(certificate_life=48 * HOUR_MS)
         with running_provider(tmp_path / "provider", settings=settings) as running:
             issued = certificate(certify(running))
             assert issued.expires == running.clock.now + 24 * HOUR_MS

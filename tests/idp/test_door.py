@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.connection import Connection
+from browserid_sasl.idp.connection import HttpConnection
 from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.server import Listener, Terms, make_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
@@ -279,7 +279,7 @@ def test_nothing_is_kept_of_a_connection_that_has_ended(tls: LocalTls, no_collec
     def kept() -> Counter[type]:
         # Without the collector of garbage, which has no idea of how much memory it is.
         present = Counter(type(each) for each in gc.get_objects())
-        return Counter({each: present[each] for each in (Connection, SSLProtocol)})
+        return Counter({each: present[each] for each in (HttpConnection, SSLProtocol)})
 
     with serving(tls) as running:
         for _ in range(20):
@@ -301,7 +301,7 @@ def test_nothing_is_kept_of_a_connection_that_has_ended(tls: LocalTls, no_collec
             while kept().total() > 2 and time.monotonic() < deadline:
                 time.sleep(0.1)
             found = kept()
-    assert found == {Connection: 1, SSLProtocol: 1}
+    assert found == {HttpConnection: 1, SSLProtocol: 1}
 
 
 class TestProcess:

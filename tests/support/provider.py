@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.app import Settings, create_app
+from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.door import Capacity
@@ -84,7 +84,7 @@ def running_provider(
     *,
     domain: str = DOMAIN,
     algorithm: Algorithm = "ES256",
-    settings: Settings | None = None,
+    settings: AppSettings | None = None,
     policy: Policy | None = None,
     clock: SettableClock | None = None,
     proxies: tuple[str, ...] = (),
@@ -102,7 +102,7 @@ def running_provider(
     provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
     trusted = Proxies(proxies)
-    app = create_app(provider, replace(settings or Settings(), proxies=trusted), clock)
+    app = create_app(provider, replace(settings or AppSettings(), proxies=trusted), clock)
     certificate = ServerCertificate(folder.tls.server, folder.tls.server)
     terms = Terms(certificate, capacity or Capacity(), trusted)
     ready = threading.Event()

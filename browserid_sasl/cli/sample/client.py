@@ -18,7 +18,7 @@ from browserid_sasl.api import Client
 from browserid_sasl.cli.options import FILE, config_option
 from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
-from browserid_sasl.cli.sample.connection import Connection, connect
+from browserid_sasl.cli.sample.connection import SampleConnection, connect
 from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.library import NativeLibrary, SaslLibrary, Wishes
 from browserid_sasl.cli.sample.login import Login
@@ -33,7 +33,7 @@ _PYTHON_SASL: Final = "python-sasl"
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ClientSettings:
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.
@@ -101,7 +101,7 @@ def command(**given: Any) -> int:
 
     The flags and the protocol are those of the sample client of Cyrus SASL.
     """
-    settings = Settings(**given)
+    settings = ClientSettings(**given)
     if settings.ca_file is not None and not settings.tls:
         raise click.UsageError("--ca-file needs --tls")
     if settings.library == _PYTHON_SASL:
@@ -109,7 +109,7 @@ def command(**given: Any) -> int:
     return log_in(settings)
 
 
-def _refuse_what_python_sasl_lacks(settings: Settings) -> None:
+def _refuse_what_python_sasl_lacks(settings: ClientSettings) -> None:
     bound = settings.flag is not None and FLAGS[settings.flag].critical
     if bound or settings.cb_type is not None:
         raise click.UsageError(
@@ -123,7 +123,7 @@ def _refuse_what_python_sasl_lacks(settings: Settings) -> None:
         )
 
 
-def log_in(settings: Settings) -> int:
+def log_in(settings: ClientSettings) -> int:
     """Connect and authenticate; the exit status.
 
     :raises BrowserIDError: the configuration, the TLS files, the store or the library cannot be
@@ -147,10 +147,10 @@ def log_in(settings: Settings) -> int:
 
 
 def _authenticate(
-    settings: Settings,
+    settings: ClientSettings,
     library: SaslLibrary,
     tls: ssl.SSLContext | None,
-    connection: Connection,
+    connection: SampleConnection,
     console: Console,
 ) -> int:
     try:
@@ -169,7 +169,7 @@ def _authenticate(
         return options.NOT_AUTHENTICATED
 
 
-def _open_library(settings: Settings) -> SaslLibrary:
+def _open_library(settings: ClientSettings) -> SaslLibrary:
     given = {"dialect": settings.dialect, "mutual": settings.mutual}
     configuration = config.load(settings.config_file).with_options(
         {name: value for name, value in given.items() if value is not None}, section="client"
@@ -181,7 +181,7 @@ def _open_library(settings: Settings) -> SaslLibrary:
     return PythonSasl.load(settings.service, settings.host, identity, settings.config_file)
 
 
-def _wishes(settings: Settings, connection: Connection) -> Wishes:
+def _wishes(settings: ClientSettings, connection: SampleConnection) -> Wishes:
     flag = FLAGS[settings.flag] if settings.flag is not None else None
     return Wishes(
         settings.mechanism,

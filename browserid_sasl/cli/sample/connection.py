@@ -15,7 +15,7 @@ T = TypeVar("T")
 _READ_SIZE: Final = 16384
 
 
-class Connection:
+class SampleConnection:
     """A connection to a sample server.
 
     :param stream: connected socket; closed with this object.
@@ -73,7 +73,7 @@ class Connection:
         self._stream.settimeout(left)
 
 
-def connect(host: str, port: str, timeout: float) -> Connection:
+def connect(host: str, port: str, timeout: float) -> SampleConnection:
     """Connect to the first of a host's addresses that answers.
 
     :param port: number or name of a service.
@@ -95,5 +95,5 @@ def connect(host: str, port: str, timeout: float) -> Connection:
             stream.close()
             problem = error
             continue
-        return Connection(stream, timeout)
+        return SampleConnection(stream, timeout)
     raise problem or OSError("no address")

@@ -44,7 +44,7 @@ class _RefusedError(Exception):
     """The exchange is over and the client is to be told NO; the console knows why."""
 
 
-class Exchange:
+class ServerExchange:
     """One conversation with one client.
 
     :param bindings: the connection's channel binding data by type.

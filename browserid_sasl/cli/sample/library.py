@@ -31,7 +31,7 @@ class Wishes:
     critical: bool
 
 
-class Exchange(Protocol):
+class ClientExchange(Protocol):
     """One login, from the initial response on."""
 
     @property
@@ -55,7 +55,7 @@ class Exchange(Protocol):
 class SaslLibrary(Protocol):
     """Logs in to one service."""
 
-    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[Exchange, bytes]:
+    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[ClientExchange, bytes]:
         """Begin a login; it and the initial response.
 
         :param offered: the mechanisms the server lists.
@@ -83,7 +83,7 @@ class NativeLibrary:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[Exchange, bytes]:
+    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[ClientExchange, bytes]:
         """See `SaslLibrary.start`."""
         start = partial(self._client.start, list(offered))
         if wishes.mechanism is not None:

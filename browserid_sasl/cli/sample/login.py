@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from browserid_sasl.cli.sample.connection import Connection
+from browserid_sasl.cli.sample.connection import SampleConnection
 from browserid_sasl.cli.sample.console import Console, printable
 from browserid_sasl.cli.sample.framing import FrameReader, Reply
-from browserid_sasl.cli.sample.library import Exchange, SaslLibrary, Wishes
+from browserid_sasl.cli.sample.library import ClientExchange, SaslLibrary, Wishes
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 
 
@@ -15,7 +15,7 @@ class Login:
     """One exchange."""
 
     def __init__(
-        self, library: SaslLibrary, wishes: Wishes, connection: Connection, console: Console
+        self, library: SaslLibrary, wishes: Wishes, connection: SampleConnection, console: Console
     ) -> None:
         self._library = library
         self._wishes = wishes
@@ -44,7 +44,7 @@ class Login:
         self._console.say(printable(octets))
         return printable(octets).split()
 
-    def _start(self, offered: Sequence[str]) -> Exchange | None:
+    def _start(self, offered: Sequence[str]) -> ClientExchange | None:
         wanted = self._wishes.mechanism
         if wanted is not None and not {wanted.upper(), f"{wanted.upper()}-PLUS"} & set(offered):
             self._console.say(f"server doesn't offer mandatory mech '{wanted}'")
@@ -58,7 +58,7 @@ class Login:
         self._send(exchange.name.encode("ascii"), b"Y", initial)
         return exchange
 
-    def _converse(self, exchange: Exchange) -> bool:
+    def _converse(self, exchange: ClientExchange) -> bool:
         while True:
             self._console.trace("waiting for server reply...")
             reply, challenge = self._connection.receive(FrameReader.read_reply)
@@ -75,7 +75,7 @@ class Login:
                 return False
             self._send(response)
 
-    def _succeed(self, exchange: Exchange) -> bool:
+    def _succeed(self, exchange: ClientExchange) -> bool:
         if not exchange.complete:
             raise RemoteProtocolError(
                 Code.CONTEXT_INCOMPLETE,

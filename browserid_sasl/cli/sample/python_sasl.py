@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from browserid_sasl.cli.sample.library import Exchange, LibraryError, Wishes
+from browserid_sasl.cli.sample.library import ClientExchange, LibraryError, Wishes
 from browserid_sasl.config.files import VARIABLE
 from browserid_sasl.errors import Code, LocalProtocolError
 
@@ -84,7 +84,7 @@ class PythonSasl:
             os.environ[VARIABLE] = str(config_file.absolute())
         return cls(Client, service, host, identity)
 
-    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[Exchange, bytes]:
+    def start(self, offered: Sequence[str], wishes: Wishes) -> tuple[ClientExchange, bytes]:
         """See `SaslLibrary.start`. Channel binding data among the wishes are left aside."""
         client = self.client()
         for key, value in self._attributes(wishes.authzid).items():

@@ -19,7 +19,7 @@ from browserid_sasl.cli.options import FILE, config_option
 from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.console import Console
-from browserid_sasl.cli.sample.exchange import Exchange, Service
+from browserid_sasl.cli.sample.exchange import ServerExchange, Service
 from browserid_sasl.cli.sample.listening import (
     EVERYWHERE,
     Limits,
@@ -38,7 +38,7 @@ _EVERYBODY: Final = "everybody may log in, of any domain: --allow names those wh
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.
@@ -138,13 +138,13 @@ def command(**given: Any) -> int:
     The flags and the protocol are those of the sample server of Cyrus SASL, which listens
     everywhere.
     """
-    settings = Settings(**given)
+    settings = ServerSettings(**given)
     if settings.tls_key is not None and settings.tls_cert is None:
         raise click.UsageError("--tls-key needs --tls-cert")
     return serve(settings)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: ServerSettings) -> int:
     """Serve until SIGTERM or SIGINT; the exit status.
 
     :raises ConfigurationError: for the configuration file or the TLS files.
@@ -165,7 +165,7 @@ def serve(settings: Settings) -> int:
     return status
 
 
-def _configuration(settings: Settings) -> Config:
+def _configuration(settings: ServerSettings) -> Config:
     given = {}
     if settings.mechanism is not None:
         given["mechanisms"] = mechanism_by_name(settings.mechanism).name
@@ -182,7 +182,7 @@ def _configuration(settings: Settings) -> Config:
 
 
 async def _serve(
-    settings: Settings,
+    settings: ServerSettings,
     server: Server,
     tls: ServerTls | None,
     console: Console,
@@ -210,7 +210,7 @@ async def _serve(
     service = Service(server, settings.mechanism, workers)
 
     async def converse(stream: Stream, own_console: Console) -> None:
-        await Exchange(service, stream, _bindings(settings, tls, stream), own_console).run()
+        await ServerExchange(service, stream, _bindings(settings, tls, stream), own_console).run()
 
     limits = Limits(settings.max_connections, settings.timeout, _GRACE)
     listening = Listening(converse, limits, tls.context if tls else None, console)
@@ -219,7 +219,9 @@ async def _serve(
     return os.EX_OK, all_ended
 
 
-def _bindings(settings: Settings, tls: ServerTls | None, stream: Stream) -> Mapping[str, bytes]:
+def _bindings(
+    settings: ServerSettings, tls: ServerTls | None, stream: Stream
+) -> Mapping[str, bytes]:
     if tls is not None:
         return channel_bindings(stream.tls, tls.certificate)
     return STAND_INS if settings.flag is not None else {}
