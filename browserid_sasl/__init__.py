@@ -2,7 +2,8 @@
 
     from browserid_sasl import Client, Server
 
-`Server` and `Client` are all that most programs need; README.md shows each in twenty lines.
+`Server` and `Client` are all that most programs need; README.md shows each in twenty lines. What is
+promised to stay is what is named here and in docs/library.md; the rest of the package is our own.
 """
 
 from __future__ import annotations
