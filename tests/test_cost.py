@@ -27,12 +27,13 @@ def stores(tmp_path: Path) -> Iterator[AcceptorStores]:
 
 
 @pytest.fixture
-def statements(stores: AcceptorStores) -> list[str]:
+def statements(stores: AcceptorStores, tmp_path: Path) -> list[str]:
     """What SQLite is asked to do on the connection to the stores."""
     asked: list[str] = []
     [session] = [
         session
         for database in list(database_module._databases)
+        if database.path.is_relative_to(tmp_path)
         for session in list(database._sessions)
         if session.connection is not None
     ]

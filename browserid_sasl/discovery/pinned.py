@@ -39,4 +39,5 @@ def read_pinned(
 
 
 def _unusable(error: ConfigurationError) -> DiscoveryError:
-    return DiscoveryError(Code.HTTP_ERROR, f"{error.file}: {error.message}", error.remedy)
+    remedy = f"{error.remedy}; `keys_file` in [authorities] names it"
+    return DiscoveryError(Code.HTTP_ERROR, f"{error.file}: {error.message}", remedy)
