@@ -36,7 +36,6 @@ DRAIN_S: Final = 2.0
 _BACKLOG: Final = 512
 _SIGN_INS: Final = 8
 _CHUNK: Final = 65_536
-_GREETING_S: Final = 30.0
 
 
 class Agent:
