@@ -23,7 +23,7 @@ from tests.support.sample_programs import (
     RunningServer,
     scripted_server,
 )
-from tests.support.services import AES128, Site, Syslog, free_port, run, service
+from tests.support.services import AES128, Site, Syslog, free_port, run, service, wait_until
 
 EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
 ALL = [row.name for row in MECHANISMS]
@@ -83,11 +83,12 @@ class Programs:
         options = ("--config", str(self.config_file), "-p", "0", "--listen", "127.0.0.1")
         with RunningServer((*options, "-h", HOST, *flags)) as server:
             yield server.port
-            self.log.write_text(str(server.out) + str(server.err))
+        # All of it is here only once the server has ended.
+        self.log.write_text(str(server.out) + str(server.err))
 
     @property
     def log(self) -> Path:
-        """What the server said."""
+        """What the server said: whole only after its end."""
         return self.site.folder / "server.log"
 
     def client(self, kind: str, port: int, *flags: str, name: str = "", authzid: str = "") -> str:
@@ -152,8 +153,11 @@ class TestEveryCombination:
             said = programs.client(client, port, "-m", AES128)
         assert not succeeded(said)
         assert "missing-channel-bindings" in said
-        logged = syslog.text(mark) if server == "theirs" else programs.log.read_text()
-        assert "this server requires channel binding" in logged
+        reason = "this server requires channel binding"
+        if server == "theirs":
+            syslog.wait_for(reason, mark)
+        else:
+            assert reason in programs.log.read_text()
 
 
 class TestTheirServer:
@@ -181,7 +185,9 @@ class TestTheirServer:
     def test_names_the_user(self, programs: Programs) -> None:
         with programs.server("theirs") as port:
             programs.client("theirs", port, "-m", AES128, name=ALICE, authzid=ALICE)
-        assert f"successful authentication '{ALICE}'" in programs.log.read_text()
+            # It says so only after it has told the client.
+            said = f"successful authentication '{ALICE}'"
+            wait_until(lambda: said in programs.log.read_text(), said)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -393,6 +394,7 @@ class Syslog:
     """
 
     def __init__(self, place: str = DEV_LOG) -> None:
+        self._place = place
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._remove: Callable[[], object] = functools.partial(os.unlink, place)
         if _is_in_use(place):
@@ -438,15 +440,23 @@ class Syslog:
         """The first line after a mark that matches a regular expression."""
         expression = re.compile(pattern)
         with self._news:
-            found = self._news.wait_for(lambda: self._find(expression, since), 5)
+            found = self._news.wait_for(lambda: self._find(expression, since), PATIENCE)
         assert found, f"{pattern!r} was not logged, this was:\n" + "\n".join(self._lines[since:])
         return found
+
+    def _catch_up(self) -> None:
+        """Wait until everything has been read that was sent before."""
+        last = f"until here {secrets.token_hex(8)}"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as caller:
+            caller.sendto(last.encode(), self._place)
+        self.wait_for(last)
 
     def _find(self, expression: re.Pattern[str], since: int) -> str | None:
         return next((line for line in self._lines[since:] if expression.search(line)), None)
 
     def text(self, since: int = 0) -> str:
-        """Everything after a mark."""
+        """Everything after a mark that has been logged until now."""
+        self._catch_up()
         return "\n".join(self._lines[since:])
 
     def close(self) -> None:
