@@ -18,12 +18,16 @@ class IdentityRecord:
     :param private_key_pem: PKCS #8 PEM, secret.
     :param certificate: the identity certificate (a JWT), or empty before there is one.
     :param expires: the certificate's expiry in ms, 0 without certificate.
+    :param renewal: what the provider takes for another certificate, secret; empty without.
+    :param renewal_expires: its expiry in ms, 0 without.
     """
 
     identity: str
     private_key_pem: bytes = field(repr=False)
     certificate: str
     expires: int
+    renewal: str = field(default="", repr=False)
+    renewal_expires: int = 0
 
 
 class IdentityStore(Protocol):

@@ -15,6 +15,7 @@ from browserid_sasl.jose.keys import PublicKey, parse_public_key
 
 MAX_KEYS: Final = 16
 _MAX_PATH: Final = 1024
+_MAX_GRANT_TYPES: Final = 32
 # Segments of RFC 3986 section 3.3, and nothing that a browser would turn into another path.
 _PATH: Final = re.compile(r"(?:/(?:[\w.~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+", re.ASCII)
 _DOTS: Final = re.compile(r"/(?:\.|%2e){1,2}(?:/|\Z)", re.IGNORECASE)
@@ -28,13 +29,20 @@ class SupportDocument:
     :param keys: its signing keys; any of them verifies.
     :param authentication: path of the page where a person signs in.
     :param provisioning: path of the page that certifies a signed-in person's key.
-    :param certify: path of the JSON endpoint for signing in without a browser, None without.
+    :param certify: path of the JSON endpoint that gives certificates, None without.
+    :param device_authorization: path of the one where signing in on another device begins.
+    :param revocations: path of the list of revoked keys.
+    :param grant_types: what `certify` takes: ``password``, ``code``, ``device``, ``renewal``, or
+        what is not known here (PROTOCOL.md section 8).
     """
 
     keys: tuple[PublicKey, ...]
     authentication: str
     provisioning: str
     certify: str | None = None
+    device_authorization: str | None = None
+    revocations: str | None = None
+    grant_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +105,23 @@ def _parse_support(members: Mapping[str, Any], *, allow_legacy: bool) -> Support
         keys=_read_keys(_key_values(members), allow_legacy=allow_legacy),
         authentication=_path(members, "authentication"),
         provisioning=_path(members, "provisioning"),
-        certify=_path(members, "certify") if "certify" in members else None,
+        certify=_optional_path(members, "certify"),
+        device_authorization=_optional_path(members, "device-authorization"),
+        revocations=_optional_path(members, "revocations"),
+        grant_types=_grant_types(members),
     )
+
+
+def _grant_types(members: Mapping[str, Any]) -> tuple[str, ...]:
+    """What it says; the first generation of `certify` took passwords, and said nothing."""
+    words = members.get("grant-types", ["password"] if "certify" in members else [])
+    if not isinstance(words, list) or len(words) > _MAX_GRANT_TYPES:
+        raise _invalid(
+            Code.INVALID_JSON, f"its `grant-types` is not a list of at most {_MAX_GRANT_TYPES}"
+        )
+    if not all(isinstance(word, str) for word in words):
+        raise _invalid(Code.INVALID_JSON, "something in its `grant-types` is not a text")
+    return tuple(words)
 
 
 def _key_values(members: Mapping[str, Any]) -> list[object]:
@@ -132,6 +155,10 @@ def _read_keys(values: list[object], *, allow_legacy: bool) -> tuple[PublicKey, 
     if not keys:
         raise problems[0]
     return tuple(keys.values())
+
+
+def _optional_path(members: Mapping[str, Any], name: str) -> str | None:
+    return _path(members, name) if name in members else None
 
 
 def _path(members: Mapping[str, Any], name: str) -> str:

@@ -43,6 +43,30 @@ class TestReading:
     def test_the_endpoint_for_programs_is_optional(self) -> None:
         assert supported(support_document(FIRST)).certify is None
 
+    def test_what_certificates_are_given_for(self) -> None:
+        plain = supported(support_document(FIRST))
+        assert (plain.grant_types, plain.device_authorization, plain.revocations) == (
+            (),
+            None,
+            None,
+        )
+        # The first generation said nothing, and took passwords.
+        assert supported(support_document(FIRST) | {"certify": "/c"}).grant_types == ("password",)
+        said = {
+            "certify": "/c",
+            "device-authorization": "/d",
+            "revocations": "/r",
+            "grant-types": ["code", "device", "renewal", "something new"],
+        }
+        parsed = supported(support_document(FIRST) | said)
+        assert (parsed.device_authorization, parsed.revocations) == ("/d", "/r")
+        assert parsed.grant_types == ("code", "device", "renewal", "something new")
+
+    @pytest.mark.parametrize("value", ["code", {}, 1, [1], [None], ["x"] * 33])
+    def test_grant_types_are_a_short_list_of_texts(self, value: object) -> None:
+        with refused(Code.INVALID_JSON, "grant-types", DiscoveryError):
+            parse(support_document(FIRST) | {"certify": "/c", "grant-types": value})
+
     def test_further_keys(self) -> None:
         parsed = supported(support_document(FIRST, SECOND))
         assert parsed.keys == (FIRST.public_key, SECOND.public_key)
@@ -177,7 +201,10 @@ BAD_PATHS = [
 ]
 
 
-@pytest.mark.parametrize("member", ["authentication", "provisioning", "certify"])
+@pytest.mark.parametrize(
+    "member",
+    ["authentication", "provisioning", "certify", "device-authorization", "revocations"],
+)
 @pytest.mark.parametrize("path", BAD_PATHS, ids=ascii)
 def test_paths_are_absolute_and_on_the_same_origin(member: str, path: object) -> None:
     with refused(Code.INVALID_JSON, member, DiscoveryError):
