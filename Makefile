@@ -58,8 +58,8 @@ $(FUZZ_BUILD)/wire: fuzz/wire.c plugin/wire.c plugin/wire.h
 		-fno-sanitize-recover=all -o $@ fuzz/wire.c plugin/wire.c
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
-PEER_TESTS := tests/plugin tests/guides tests/acceptor/test_contrib.py tests/acceptor/test_prosody.py \
-	tests/acceptor/test_submission.py
+PEER_TESTS := tests/browser tests/plugin tests/guides tests/acceptor/test_contrib.py \
+	tests/acceptor/test_prosody.py tests/acceptor/test_submission.py
 WITHOUT_PEERS := -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
 
 debian13: test-environment ## as root, the tests without other people's programs, with Debian 13's Python
