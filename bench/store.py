@@ -132,7 +132,7 @@ def filled(path: Path, entries: int) -> AcceptorStores:
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO replay VALUES (?, ?)", _replay_rows(entries))
         connection.executemany(
-            "INSERT INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')",
             _ticket_rows(entries),
         )
         connection.execute("UPDATE replay_size SET entries = ?", (entries,))

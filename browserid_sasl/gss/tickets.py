@@ -22,6 +22,8 @@ class AcceptorTicket:
     :param mutual: whether the original context was mutually authenticated.
     :param renewed: whether it was issued in a re-authentication.
     :param attributes: the certificate's claims beyond the registered ones.
+    :param key_thumbprint: of the key that signed in the original context (RFC 7638, base64url);
+        empty in a ticket that was issued before it was kept.
     """
 
     tid: str
@@ -36,6 +38,7 @@ class AcceptorTicket:
     mutual: bool = False
     renewed: bool = False
     attributes: Mapping[str, object] = field(default_factory=dict)
+    key_thumbprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

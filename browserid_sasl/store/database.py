@@ -3,9 +3,10 @@
 Theory of operation
 -------------------
 *Connections.* Every thread has its own, opened when the thread first asks and closed when it ends.
-Every statement is a transaction of its own, so nothing is ever half written and no lock is held
-between two calls. The journal is a write-ahead log: readers do not wait for writers, and what was
-written survives the death of the process as soon as the call returns.
+Every statement is a transaction of its own, unless it is in a `transaction`, so nothing is ever
+half written and no lock is held between two calls. The journal is a write-ahead log: readers do
+not wait for writers, and what was written survives the death of the process as soon as the call
+returns.
 
 *Forks.* A connection must not cross a fork, not even to be closed: SQLite keeps the locks of all
 connections of a process in one place, which the child would inherit, while the locks themselves
@@ -16,6 +17,9 @@ identifier; see `_abandon_inherited`.
 *The file.* It is made complete under a temporary name and then linked to its own, so that nobody
 sees a half-made one and of two processes that make it one wins. It is never opened here except
 by SQLite: closing any other descriptor of it would drop SQLite's locks.
+
+*Formats.* A file of an older format is brought up to date by whoever opens it first, in one
+transaction, and is left as it is if what comes of it is not whole.
 
 *Damage.* SQLite notices when its pages contradict each other, and nothing else: not a page that was
 altered within its form, not a log that is cut short or gone. So each row that counts has a checksum
@@ -38,11 +42,11 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from browserid_sasl.errors import Code, ConfigurationError, DamagedStoreError, StoreError
 from browserid_sasl.private_files import (
@@ -57,6 +61,7 @@ from browserid_sasl.store.companions import INDEX, LOG, LOST, MADE, beside, fram
 Row = tuple[Any, ...]
 _Identity = tuple[int, int]
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 #: What a connection's `synchronous` is for each value of the `durability` option.
 _SYNCHRONOUS: Final = {"process": "NORMAL", "power": "FULL"}
@@ -100,6 +105,8 @@ class Schema:
     :param application_id: marks the file as ours and as of this kind (SQLite header, offset 68).
     :param version: of the statements; a file with a higher one is refused.
     :param statements: SQL that makes the tables.
+    :param upgrades: the statements that make a file of each older version that is still known one
+        of the next. The tables have to come out as `statements` makes them, but for white space.
     :param if_damaged: what to do about a file that is damaged.
     :param missed: whether a file that was there and is gone is missed, or made again.
     """
@@ -110,6 +117,7 @@ class Schema:
     statements: str
     if_damaged: str = "restore a backup, or move it and its companions out of the way"
     missed: bool = False
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 class _Session:
@@ -185,12 +193,13 @@ class SqliteDatabase:
         """
         return self._run(_row_count, statement, parameters)
 
-    def attempt(self, statement: str, parameters: Sequence[object] = ()) -> bool:
-        """Run a statement unless it would break a constraint; whether that was so.
+    def transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do several things at once: all of them, or none if one of them raises.
 
+        :param work: does them. Others wait for it, so it does nothing else.
         :raises StoreError: when that is not possible.
         """
-        return self._run(_permitted, statement, parameters)
+        return self._run(_all_or_nothing, work)
 
     def row(self, statement: str, parameters: Sequence[object] = ()) -> Row | None:
         """The first row of a query, None if there is none. For queries that give at most one.
@@ -214,7 +223,7 @@ class SqliteDatabase:
         ((free,),) = self.rows("PRAGMA freelist_count")
         ((total,),) = self.rows("PRAGMA page_count")
         if free > max(_RESERVED_PAGES, total // 4):
-            self._run(_to_the_end, f"PRAGMA incremental_vacuum({_SHRINK_PAGES})", ())
+            self._run(_to_the_end, f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
 
     def close(self) -> None:
         """Close every thread's connection. The next use opens another."""
@@ -261,9 +270,9 @@ class SqliteDatabase:
 
     def _run(
         self,
-        action: Callable[[sqlite3.Connection, str, Sequence[Any]], _T],
-        statement: str,
-        parameters: Sequence[object],
+        action: Callable[Concatenate[sqlite3.Connection, _P], _T],
+        *arguments: _P.args,
+        **options: _P.kwargs,
     ) -> _T:
         while True:
             session = self._session()
@@ -272,7 +281,7 @@ class SqliteDatabase:
                 if connection is None:  # another thread closed it, for a fork, just now
                     continue
                 try:
-                    return self._in_turn(action, connection, statement, parameters)
+                    return self._in_turn(action, connection, *arguments, **options)
                 except _SQLITE_ERRORS as error:
                     session.close()
                     raise self._explained(error) from error
@@ -285,16 +294,16 @@ class SqliteDatabase:
 
     def _in_turn(
         self,
-        action: Callable[[sqlite3.Connection, str, Sequence[Any]], _T],
+        action: Callable[Concatenate[sqlite3.Connection, _P], _T],
         connection: sqlite3.Connection,
-        statement: str,
-        parameters: Sequence[object],
+        *arguments: _P.args,
+        **options: _P.kwargs,
     ) -> _T:
         """Run a statement once no other process is writing. See `_PAUSES`."""
         until = pauses = None
         while True:
             try:
-                return action(connection, statement, parameters)
+                return action(connection, *arguments, **options)
             except sqlite3.OperationalError as error:
                 now = time.monotonic()
                 until = until or now + self._busy_timeout / 1000
@@ -325,6 +334,11 @@ class SqliteDatabase:
                 self._provide_file()
                 with turn(self.path.parent):
                     connection = self._connect_after_others()
+                    try:
+                        self._check_format(connection)
+                    except BaseException:
+                        connection.close()
+                        raise
                 log = _file_identity(beside(self.path, LOG))
                 session = _Session(connection, _file_identity(self.path), log)
             except OSError as error:
@@ -428,8 +442,7 @@ class SqliteDatabase:
         # What is not UTF-8 was not written here: the checksum of its row says so.
         connection.text_factory = _decoded
         try:
-            self._check_schema(connection)
-            self._check_layout(connection)
+            self._check_kind(connection)
             for setting in (
                 f"synchronous = {self._synchronous}",
                 f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
@@ -446,9 +459,8 @@ class SqliteDatabase:
             raise
         return connection
 
-    def _check_schema(self, connection: sqlite3.Connection) -> None:
+    def _check_kind(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not os.path.getsize(self.path):
             raise self.damaged("it is empty")
         if application_id != self._schema.application_id:
@@ -457,6 +469,12 @@ class SqliteDatabase:
                 f"{self.path} is not the {self._schema.noun} of this program",
                 "move it out of the way, or configure another folder",
             )
+
+    def _check_format(self, connection: sqlite3.Connection) -> None:
+        """Bring an older format up to date, and see that the tables are those of the schema."""
+        if _version(connection) in self._schema.upgrades:
+            self._in_turn(_all_or_nothing, connection, self._upgrade)
+        version = _version(connection)
         if version != self._schema.version:
             raise StoreError(
                 Code.CACHE_ERROR,
@@ -464,19 +482,28 @@ class SqliteDatabase:
                 f"this version of the program knows {self._schema.version}",
                 "use the version of the program that wrote it, or move the file out of the way",
             )
+        self._check_layout(connection)
+
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        while (version := _version(connection)) in self._schema.upgrades:
+            for statement in self._schema.upgrades[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+        # Before it counts: a file that was damaged stays as it was found.
+        self._check_layout(connection)
 
     def _check_layout(self, connection: sqlite3.Connection) -> None:
         """See that the tables are those of the schema, where they were made, and hold together."""
         made = connection.execute("SELECT rootpage, sql FROM sqlite_schema ORDER BY rowid")
         rows = made.fetchall()
         roots = [root for root, _ in rows if root]
-        texts = [text for _, text in rows if text]
+        texts = [_without_space(text) for _, text in rows if text]
         statements = self._schema.statements
         # The first page is the schema's, the second SQLite's own, then one after the other.
         if (
             roots != list(range(_FIRST_ROOT, _FIRST_ROOT + len(roots)))
             or len(texts) != statements.count("CREATE ")
-            or not all(text in statements for text in texts)
+            or not all(text in _without_space(statements) for text in texts)
         ):
             raise self.damaged("its tables are not as they were made")
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -557,12 +584,21 @@ def _row_count(connection: sqlite3.Connection, statement: str, parameters: Seque
     return connection.execute(statement, parameters).rowcount
 
 
-def _permitted(connection: sqlite3.Connection, statement: str, parameters: Sequence[Any]) -> bool:
+def _all_or_nothing(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute(statement, parameters)
-    except sqlite3.IntegrityError:
-        return False
-    return True
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return result
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return version
 
 
 def _first_row(
@@ -578,9 +614,14 @@ def _all_rows(
     return connection.execute(statement, parameters).fetchall()
 
 
-def _to_the_end(connection: sqlite3.Connection, statement: str, _parameters: Sequence[Any]) -> None:
+def _to_the_end(connection: sqlite3.Connection, statement: str) -> None:
     # `execute` takes one step of a statement without columns, and each step frees one page.
     connection.executescript(statement)
+
+
+def _without_space(text: str) -> str:
+    """SQL without its white space, which differs where a column was added later."""
+    return "".join(text.split())
 
 
 def _printable(reason: object) -> str:

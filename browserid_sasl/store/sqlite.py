@@ -3,8 +3,8 @@
 An acceptor's file is laid out for a steady stream of logins. Its tables are in the order of
 expiry, so that what is added and what expires lies at their two ends, and a login touches the same
 few pages whatever the number of entries. The one thing that cannot be so is the index of tickets
-by identifier, a digest. An assertion and the ticket for it are written by one statement, because
-what a transaction costs by itself is most of what each of them costs.
+by identifier, a digest. An assertion and the ticket for it are written in one transaction, because
+what that costs by itself is most of what each of them costs.
 
 A row has a checksum, so that nobody logs in as whom a damaged ticket names. An assertion that has
 gone missing would not be missed that way: each is written down twice, the second time in short, in
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
@@ -72,12 +73,17 @@ _spells_digest: Final = re.compile("[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]").fullma
 #: Before an identifier that does not spell a digest, to tell it from one by its length.
 _NOT_A_DIGEST: Final = bytes(_DIGEST_SIZE + 1)
 
-# Columns are in the order of the fields of the records they keep.
+# Columns are in the order of the fields of the records they keep. Those that came with a later
+# format stand behind the checksum, where SQLite puts them.
+
+#: What later columns have in a row of an older format.
+_NO_KEY: Final = ("",)
+_NO_RENEWAL: Final = ("", 0)
 
 ACCEPTOR_SCHEMA: Final = Schema(
     noun="acceptor store",
     application_id=0x42494441,
-    version=3,
+    version=4,
     missed=True,
     if_damaged=(
         "stop the services that use it and run `bidtool reset --server`, for browserid-acceptor's"
@@ -123,23 +129,10 @@ ACCEPTOR_SCHEMA: Final = Schema(
             mutual INTEGER NOT NULL,
             renewed INTEGER NOT NULL,
             attributes TEXT NOT NULL,
-            checksum INTEGER NOT NULL
+            checksum INTEGER NOT NULL,
+            key_thumbprint TEXT NOT NULL DEFAULT ''
         );
         CREATE UNIQUE INDEX ticket_tid ON ticket (tid);
-
-        -- Takes an assertion and the ticket for it, both or neither.
-        CREATE VIEW admission AS SELECT 0 AS max_entries, replay.*, ticket.* FROM replay, ticket;
-        CREATE TRIGGER admit INSTEAD OF INSERT ON admission BEGIN
-            SELECT RAISE(ABORT, 'full')
-                WHERE (SELECT entries FROM replay_size WHERE id = 1) >= NEW.max_entries;
-            INSERT INTO replay VALUES (NEW.not_after, NEW.digest);
-            INSERT INTO ticket VALUES (
-                coalesce((SELECT max(id) + 1 FROM ticket WHERE id BETWEEN NEW.expires / 1000 << 24
-                    AND (NEW.expires / 1000 << 24) + 0xFFFFFF), NEW.expires / 1000 << 24),
-                NEW.tid, NEW.subject, NEW.issuer, NEW.audience, NEW.ark, NEW.curve, NEW.issued_at,
-                NEW.expires, NEW.renew_until, NEW.mutual, NEW.renewed, NEW.attributes,
-                NEW.checksum);
-        END;
 
         CREATE TABLE authority (
             domain TEXT NOT NULL PRIMARY KEY,
@@ -148,12 +141,19 @@ ACCEPTOR_SCHEMA: Final = Schema(
             checksum INTEGER NOT NULL
         );
     """,
+    upgrades={
+        3: (
+            "DROP TRIGGER admit",
+            "DROP VIEW admission",
+            "ALTER TABLE ticket ADD COLUMN key_thumbprint TEXT NOT NULL DEFAULT ''",
+        )
+    },
 )
 
 INITIATOR_SCHEMA: Final = Schema(
     noun="initiator store",
     application_id=0x42494449,
-    version=2,
+    version=3,
     if_damaged=(
         "sign in again with `browserid login`, which keeps the damaged file aside and makes"
         " another, or restore a backup"
@@ -180,7 +180,9 @@ INITIATOR_SCHEMA: Final = Schema(
             private_key_pem BLOB NOT NULL,
             certificate TEXT NOT NULL,
             expires INTEGER NOT NULL,
-            checksum INTEGER NOT NULL
+            checksum INTEGER NOT NULL,
+            renewal TEXT NOT NULL DEFAULT '',
+            renewal_expires INTEGER NOT NULL DEFAULT 0
         );
 
         CREATE TABLE authority (
@@ -190,6 +192,12 @@ INITIATOR_SCHEMA: Final = Schema(
             checksum INTEGER NOT NULL
         );
     """,
+    upgrades={
+        2: (
+            "ALTER TABLE identity ADD COLUMN renewal TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE identity ADD COLUMN renewal_expires INTEGER NOT NULL DEFAULT 0",
+        )
+    },
 )
 
 
@@ -203,7 +211,7 @@ class SqliteReplayStore:
     :param clock: the time in ms, for that removal.
     """
 
-    _INSERT: Final = (
+    INSERT: Final = (
         "INSERT INTO replay (not_after, digest) SELECT ?, ?"
         " WHERE (SELECT entries FROM replay_size WHERE id = 1) < ? ON CONFLICT DO NOTHING"
     )
@@ -220,7 +228,7 @@ class SqliteReplayStore:
     ) -> None:
         self._database = database
         self._grace = grace
-        self.max_entries = max_entries
+        self._max_entries = max_entries
         self._count_step = 1 if max_entries <= _COUNTED_EXACTLY else _COUNT_STEP
         self._clock = clock
         self._rounds = _Rounds(purge_pause)
@@ -235,7 +243,7 @@ class SqliteReplayStore:
             return True
         raise StoreError(
             Code.CACHE_ERROR,
-            f"the replay store has its maximum of {self.max_entries} assertions "
+            f"the replay store has its maximum of {self._max_entries} assertions "
             "that have not expired",
             "logins work again as they expire; see who logs in so often, or with assertions "
             "that are valid for so long",
@@ -250,6 +258,10 @@ class SqliteReplayStore:
         if self._rounds.due(now):
             gone = self._purge_batch(now - self._grace, _PURGE_BATCH)
             self._rounds.done(now, finished=gone < _PURGE_BATCH)
+
+    def row(self, digest: bytes, not_after: int) -> Row:
+        """What `INSERT` takes."""
+        return not_after, digest, self._max_entries
 
     def count(self) -> None:
         """After an insertion: count it and those that were not, if it is this one's turn."""
@@ -275,8 +287,7 @@ class SqliteReplayStore:
         return gone
 
     def _insert(self, digest: bytes, not_after: int) -> bool:
-        row = (not_after, digest, self.max_entries)
-        inserted = self._database.change(self._INSERT, row) == 1
+        inserted = self._database.change(self.INSERT, self.row(digest, not_after)) == 1
         if inserted:
             self.count()
         return inserted
@@ -294,10 +305,11 @@ class SqliteAcceptorTicketStore:
     :param clock: the time in ms, for that removal.
     """
 
-    _PUT: Final = (
+    PUT: Final = (
         "INSERT INTO ticket VALUES (coalesce((SELECT max(id) + 1 FROM ticket"
         " WHERE id BETWEEN ?8 / 1000 << 24 AND (?8 / 1000 << 24) + 0xFFFFFF), ?8 / 1000 << 24),"
-        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (tid) DO NOTHING"
+        " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
+        " ON CONFLICT (tid) DO NOTHING"
     )
     _GET: Final = "SELECT * FROM ticket WHERE tid = ? AND expires > ?"
     _DELETE: Final = "DELETE FROM ticket WHERE tid = ?"
@@ -326,7 +338,7 @@ class SqliteAcceptorTicketStore:
 
     def put(self, ticket: AcceptorTicket) -> bool:
         self.tidy()
-        added = self._database.change(self._PUT, _acceptor_ticket_row(ticket)) == 1
+        added = self._database.change(self.PUT, _acceptor_ticket_row(ticket)) == 1
         if added:
             self.trim()
         return added
@@ -363,13 +375,16 @@ class SqliteAcceptorTicketStore:
 
     def _ticket(self, row: Row) -> AcceptorTicket:
         _, *sealed = row
-        key, *fields, mutual, renewed, attributes = _unsealed(self._database, sealed)
+        key, *fields, mutual, renewed, attributes, thumbprint = _unsealed(
+            self._database, sealed, _NO_KEY
+        )
         values: Row = (
             _tid_of_key(key),
             *fields,
             bool(mutual),
             bool(renewed),
             {} if attributes == "{}" else json.loads(attributes),
+            thumbprint,
         )
         return AcceptorTicket(*values)
 
@@ -382,10 +397,6 @@ class SqliteAcceptorTicketStore:
 
 class SqliteAdmission:
     """An `Admission` to the stores in an acceptor's file."""
-
-    _ADMIT: Final = (
-        "INSERT INTO admission VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    )
 
     def __init__(
         self,
@@ -400,12 +411,20 @@ class SqliteAdmission:
     def __call__(self, digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
         self._replay.tidy()
         self._tickets.tidy()
-        entry = (self._replay.max_entries, not_after, digest)
-        if self._database.attempt(self._ADMIT, entry + _acceptor_ticket_row(ticket)):
+        assertion = self._replay.row(digest, not_after)
+        row = _acceptor_ticket_row(ticket)
+
+        def admit(connection: sqlite3.Connection) -> tuple[bool, bool]:
+            if not connection.execute(SqliteReplayStore.INSERT, assertion).rowcount:
+                return False, False
+            return True, bool(connection.execute(SqliteAcceptorTicketStore.PUT, row).rowcount)
+
+        inserted, stored = self._database.transaction(admit)
+        if inserted:
             self._replay.count()
             self._tickets.trim()
-            return True, True
-        # The assertion is there, or the ticket, or there is no room for more.
+            return inserted, stored
+        # The assertion is there, or there is no room for more.
         inserted = self._replay.insert(digest, not_after)
         return inserted, inserted and self._tickets.put(ticket)
 
@@ -480,7 +499,7 @@ class SqliteInitiatorTicketStore:
 class SqliteIdentityStore:
     """An `IdentityStore` in an initiator's file. It holds as many as are put into it."""
 
-    _PUT: Final = "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?)"
+    _PUT: Final = "INSERT OR REPLACE INTO identity VALUES (?, ?, ?, ?, ?, ?, ?)"
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
@@ -488,7 +507,14 @@ class SqliteIdentityStore:
     def put(self, record: IdentityRecord) -> None:
         self._database.change(
             self._PUT,
-            _sealed(record.identity, record.private_key_pem, record.certificate, record.expires),
+            _sealed(
+                record.identity,
+                record.private_key_pem,
+                record.certificate,
+                record.expires,
+                later=(record.renewal, record.renewal_expires),
+                absent=_NO_RENEWAL,
+            ),
         )
 
     def get(self, identity: str) -> IdentityRecord | None:
@@ -503,7 +529,7 @@ class SqliteIdentityStore:
         return [self._record(row) for row in rows]
 
     def _record(self, row: Row) -> IdentityRecord:
-        return IdentityRecord(*_unsealed(self._database, row))
+        return IdentityRecord(*_unsealed(self._database, row, _NO_RENEWAL))
 
 
 class SqliteAuthorityCache:
@@ -675,25 +701,30 @@ def _tid_of_key(key: bytes) -> str:
     return key.removeprefix(_NOT_A_DIGEST).decode("utf-8", "surrogatepass")
 
 
-def _sealed(*values: object) -> Row:
-    """A row with its checksum."""
-    return (*values, _checksum(values))
+def _sealed(*values: object, later: Row = (), absent: Row = ()) -> Row:
+    """A row with its checksum, and the later columns behind it."""
+    return (*values, _checksum(values, later, absent), *later)
 
 
-def _unsealed(database: SqliteDatabase, row: Sequence[Any]) -> Row:
+def _unsealed(database: SqliteDatabase, row: Sequence[Any], absent: Row = ()) -> Row:
     """The values of a row, which are what was written.
 
+    :param absent: what the later columns have in a row of an older format.
     :raises DamagedStoreError: they are not.
     """
-    *values, checksum = row
-    if checksum != _checksum(values):
+    at = len(row) - len(absent) - 1
+    values, checksum, later = tuple(row[:at]), row[at], tuple(row[at + 1 :])
+    if checksum != _checksum(values, later, absent):
         raise database.damaged("a row in it is not as it was written")
-    return tuple(values)
+    return values + later
 
 
-def _checksum(values: Sequence[object]) -> int:
+def _checksum(values: Row, later: Row, absent: Row) -> int:
     # With their types: what was a number may come back as text, and text as octets.
-    return int.from_bytes(sha256(repr(tuple(values)).encode()).digest()[:_CHECKSUM_SIZE])
+    text = repr(values)
+    if repr(later) != repr(absent):  # else it is what a row of the older format has
+        text += repr(later)
+    return int.from_bytes(sha256(text.encode()).digest()[:_CHECKSUM_SIZE])
 
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -721,4 +752,6 @@ def _acceptor_ticket_row(ticket: AcceptorTicket) -> Row:
         int(ticket.mutual),
         int(ticket.renewed),
         attributes,
+        later=(ticket.key_thumbprint,),
+        absent=_NO_KEY,
     )
