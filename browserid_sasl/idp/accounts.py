@@ -1,4 +1,7 @@
-"""The people of a domain, and their passwords (argon2id, RFC 9106)."""
+"""The people of a domain, and their passwords (argon2id, RFC 9106).
+
+An account need not have a password: whoever has a passkey needs none.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,10 @@ MAX_PASSWORD: Final = 1024
 # What RFC 5322 section 3.2.3 permits without quotes, in lower case.
 _LOCAL_PART: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL_PART: Final = 64
+
+
+_NO_PASSWORD: Final = ""
+"""In place of a hash."""
 
 
 def _no_record() -> None:
@@ -78,7 +85,18 @@ class Accounts:
         :raises LocalProtocolError: invalid-parameter: address or password cannot be used.
         """
         email = self.address(address)
-        hashed = self._hash(password)
+        return self._add(email, self._hash(password), now, record)
+
+    def add_without_password(
+        self, address: str, now: int, record: Callable[[], object] = _no_record
+    ) -> bool:
+        """Make an account that nobody can sign in to until it has some means for that.
+
+        Otherwise like `add`.
+        """
+        return self._add(self.address(address), _NO_PASSWORD, now, record)
+
+    def _add(self, email: str, hashed: str, now: int, record: Callable[[], object]) -> bool:
         with self._database.transaction() as session:
             if session.get(Account, email) is not None:
                 return False
@@ -97,7 +115,22 @@ class Accounts:
         :raises LocalProtocolError: invalid-parameter: no such account, or no usable password.
         """
         email = self.address(address)
-        hashed = self._hash(password)
+        self._change(email, self._hash(password), now, record)
+
+    def remove_password(
+        self, address: str, now: int, record: Callable[[], object] = _no_record
+    ) -> None:
+        """Leave an account without a password.
+
+        Whether there is another means to sign in is for the caller to know.
+
+        :param now: ms.
+        :param record: writes down that it is changed; if it raises, it is not.
+        :raises LocalProtocolError: invalid-parameter: no such account.
+        """
+        self._change(self.address(address), _NO_PASSWORD, now, record)
+
+    def _change(self, email: str, hashed: str, now: int, record: Callable[[], object]) -> None:
         with self._database.transaction() as session:
             account = session.get(Account, email)
             if account is None:
@@ -131,6 +164,23 @@ class Accounts:
         with self._database.transaction() as session:
             return list(session.scalars(select(Account).order_by(Account.email)))
 
+    def exists(self, address: str) -> bool:
+        """Whether there is an account.
+
+        :param address: in lower case.
+        """
+        with self._database.transaction() as session:
+            return session.get(Account, address) is not None
+
+    def has_password(self, address: str) -> bool:
+        """Whether there is an account, and it has a password.
+
+        :param address: in lower case.
+        """
+        with self._database.transaction() as session:
+            account = session.get(Account, address)
+        return account is not None and account.password != _NO_PASSWORD
+
     def verify(self, address: str, password: str, now: int) -> bool:
         """Whether the account exists and this is its password.
 
@@ -142,7 +192,7 @@ class Accounts:
         """
         with self._database.transaction() as session:
             account = session.get(Account, address)
-        hashed = account.password if account else self._hash_of_nobody
+        hashed = (account.password if account else _NO_PASSWORD) or self._hash_of_nobody
         try:
             self._hasher.verify(hashed, _normal(password))
         except (VerificationError, InvalidHashError):

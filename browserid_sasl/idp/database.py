@@ -1,15 +1,28 @@
-"""The provider's database: accounts, and failed sign-ins (SQLite through SQLAlchemy)."""
+"""The provider's database: accounts, and failed sign-ins (SQLite through SQLAlchemy).
+
+Modules that keep something else declare its table themselves. What belongs to an account refers to
+it by a foreign key `account_email`, and goes when the account goes.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Index, Integer, String, TypeDecorator, create_engine, event
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    TypeDecorator,
+    create_engine,
+    event,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
@@ -78,7 +91,8 @@ class Domain(Base):
 class Account(Base):
     """A person who may sign in.
 
-    `email` is in lower case, `password` is an argon2 hash, times are in ms.
+    `email` is in lower case, `password` is an argon2 hash or, where there is no password, empty.
+    Times are in ms.
     """
 
     __tablename__ = "accounts"
@@ -87,6 +101,12 @@ class Account(Base):
     password: Mapped[str]
     created: Mapped[int]
     changed: Mapped[int]
+
+
+def account_email(*, primary_key: bool = False) -> Mapped[str]:
+    """A column with the address of the account that a row belongs to, and goes with."""
+    account = ForeignKey(Account.email, ondelete="CASCADE")
+    return mapped_column(_Text(254), account, primary_key=primary_key, index=not primary_key)
 
 
 class Failure(Base):
@@ -125,15 +145,24 @@ class Database:
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        self._of_thread = _OfThread()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, or not at all.
 
+        A block inside of another of the same thread is a part of that one's transaction: what it
+        has done is undone if it raises, and also if the outer one does later.
+
         :raises StoreError: cache-error.
         """
+        outer = self._of_thread.session
+        if outer is not None:
+            with outer.begin_nested():
+                yield outer
+            return
         try:
-            with self._sessions.begin() as session:
+            with self._sessions.begin() as session, self._of_thread.having(session):
                 yield session
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
@@ -159,6 +188,20 @@ class Database:
         self._engine.dispose()
 
 
+class _OfThread(threading.local):
+    """The session in whose transaction the thread is."""
+
+    session: Session | None = None
+
+    @contextmanager
+    def having(self, session: Session) -> Iterator[None]:
+        self.session = session
+        try:
+            yield
+        finally:
+            self.session = None
+
+
 def _prepare(connection: Any, _record: object) -> None:
     # The driver's own idea of when to begin is switched off: see _begin.
     connection.isolation_level = None
@@ -166,6 +209,7 @@ def _prepare(connection: Any, _record: object) -> None:
     connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin(connection: Any) -> None:

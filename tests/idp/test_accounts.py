@@ -63,6 +63,31 @@ def test_an_account_is_removed(accounts: Accounts) -> None:
     assert not accounts.verify(ALICE, "secret", 2)
 
 
+def test_an_account_without_a_password_has_none_that_could_be_guessed(accounts: Accounts) -> None:
+    assert accounts.add_without_password("Alice@example.test", 1)
+    assert not accounts.add_without_password(ALICE, 2)
+    assert accounts.exists(ALICE)
+    assert not accounts.has_password(ALICE)
+    assert not accounts.verify(ALICE, "", 2)
+    assert not accounts.verify(ALICE, "secret", 2)
+    accounts.set_password(ALICE, "secret", 3)
+    assert accounts.has_password(ALICE)
+    assert accounts.verify(ALICE, "secret", 4)
+
+
+def test_a_password_is_taken_away(accounts: Accounts) -> None:
+    accounts.add(ALICE, "secret", 1)
+    accounts.remove_password(ALICE, 2)
+    assert not accounts.has_password(ALICE)
+    assert not accounts.verify(ALICE, "secret", 3)
+    assert accounts.all()[0].changed == 2
+
+
+def test_whoever_has_no_account_has_no_password(accounts: Accounts) -> None:
+    assert not accounts.exists(ALICE)
+    assert not accounts.has_password(ALICE)
+
+
 def test_nobody_gets_a_password_without_an_account(accounts: Accounts) -> None:
     with pytest.raises(LocalProtocolError, match="there is no account") as raised:
         accounts.set_password(ALICE, "secret", 1)
@@ -146,11 +171,15 @@ def test_others_are_not_accounts(accounts: Accounts, text: str) -> None:
 def test_looking_for_nobody_takes_as_long_as_for_somebody(database: Database) -> None:
     accounts = Accounts(database, "example.test")
     accounts.add(ALICE, "secret", 1)
-    times: dict[str, list[float]] = {ALICE: [], "nobody@example.test": []}
+    accounts.add_without_password("passkey@example.test", 1)
+    times: dict[str, list[float]] = {
+        address: [] for address in (ALICE, "nobody@example.test", "passkey@example.test")
+    }
     for _ in range(4):
         for email, taken in times.items():
             started = time.process_time()
             assert not accounts.verify(email, "wrong", 2)
             taken.append(time.process_time() - started)
-    known, unknown = (min(taken) for taken in times.values())
+    known, unknown, without = (min(taken) for taken in times.values())
     assert 0.5 < unknown / known < 2
+    assert 0.5 < without / known < 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -76,3 +77,46 @@ def test_an_octet_changed(file: Path) -> None:
         for use in uses(copy):
             with suppress(BrowserIDError):
                 use()
+
+
+class TestTransactions:
+    """A transaction inside of another is a part of it."""
+
+    @pytest.fixture
+    def database(self, file: Path) -> Database:
+        return Database(file)
+
+    @pytest.fixture
+    def accounts(self, database: Database) -> Accounts:
+        return Accounts(database, "example.test", hasher=CHEAP_HASHER)
+
+    def test_what_is_inside_goes_with_the_one_around_it(
+        self, database: Database, accounts: Accounts
+    ) -> None:
+        with pytest.raises(RuntimeError), database.transaction():
+            assert accounts.remove(ALICE)
+            assert accounts.add("bob@example.test", "secret", 2)
+            raise RuntimeError
+        assert [account.email for account in accounts.all()] == [ALICE]
+        assert accounts.verify(ALICE, "secret", 3)
+
+    def test_what_fails_inside_leaves_the_rest(
+        self, database: Database, accounts: Accounts
+    ) -> None:
+        def refuse() -> None:
+            raise RuntimeError
+
+        with database.transaction():
+            with suppress(RuntimeError):
+                accounts.remove(ALICE, refuse)
+            accounts.add("bob@example.test", "secret", 2)
+        assert [account.email for account in accounts.all()] == [ALICE, "bob@example.test"]
+
+    def test_another_thread_waits(self, database: Database, accounts: Accounts) -> None:
+        with ThreadPoolExecutor(1) as other:
+            with database.transaction():
+                accounts.remove(ALICE)
+                added = other.submit(accounts.add, "bob@example.test", "secret", 2)
+                assert not accounts.exists("bob@example.test")
+            assert added.result(10)
+        assert [account.email for account in accounts.all()] == ["bob@example.test"]
