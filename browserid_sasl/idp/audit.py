@@ -32,6 +32,19 @@ class Event(Enum):
     ACCOUNT_ADDED = "account-added"
     ACCOUNT_REMOVED = "account-removed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - an event's name
+    PASSWORD_REMOVED = "password-removed"  # noqa: S105
+    PASSKEY_ADDED = "passkey-added"
+    PASSKEY_RENAMED = "passkey-renamed"
+    PASSKEY_REMOVED = "passkey-removed"
+    PASSKEY_CHANGED = "passkey-changed"
+    PASSKEY_CLONED = "passkey-cloned"
+    RP_ID_CONFIRMED = "rp-id-confirmed"
+    SECOND_FACTOR_ADDED = "second-factor-added"
+    SECOND_FACTOR_REMOVED = "second-factor-removed"
+    RECOVERY_CODES_MADE = "recovery-codes-made"
+    RECOVERY_CODE_USED = "recovery-code-used"
+    INVITED = "invited"
+    INVITATION_ACCEPTED = "invitation-accepted"
 
 
 class AuditLog:

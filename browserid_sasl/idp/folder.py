@@ -2,7 +2,7 @@
 
 | name | content |
 | --- | --- |
-| `provider.sqlite` | accounts and failed sign-ins |
+| `provider.sqlite` | accounts, what they sign in with, and failed sign-ins |
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened |
@@ -22,9 +22,14 @@ from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Database, Domain
+from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.limits import Policy, SignInLimits
+from browserid_sasl.idp.passkeys import Passkeys
+from browserid_sasl.idp.recovery import RecoveryCodes
+from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
+from browserid_sasl.idp.totp import SecondFactors
 from browserid_sasl.private_files import make_private_folder, require_private
 
 _DATABASE: Final = "provider.sqlite"
@@ -55,6 +60,10 @@ class Provider:
     :param limits: on failed sign-ins.
     :param keys: what it signs with.
     :param audit: its log.
+    :param passkeys: what people sign in with.
+    :param second_factors: what some have besides their password.
+    :param recovery_codes: what helps when that is lost.
+    :param invitations: with which people set up their accounts.
     """
 
     domain: str
@@ -62,6 +71,10 @@ class Provider:
     limits: SignInLimits
     keys: SigningKeys
     audit: AuditLog
+    passkeys: Passkeys
+    second_factors: SecondFactors
+    recovery_codes: RecoveryCodes
+    invitations: Invitations
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +137,13 @@ class ProviderFolder:
         database.close()
         return Creation(provider=True, key=key, authority=authority)
 
-    def open(self, policy: Policy | None = None) -> Provider:
+    def open(
+        self, policy: Policy | None = None, relying_party: RelyingParty | None = None
+    ) -> Provider:
         """The provider in the folder.
 
         :param policy: limits on failed sign-ins.
+        :param relying_party: whom passkeys are for; without one, for the domain itself.
         :raises ConfigurationError: there is none.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -136,12 +152,17 @@ class ProviderFolder:
         if not domain:
             raise self._no_provider()
         database = self._database()
+        party = relying_party or RelyingParty.at(f"https://{domain}")
         return Provider(
             domain,
             Accounts(database, domain),
             SignInLimits(database, policy or Policy()),
             self.keys,
             self.audit,
+            Passkeys(database, self.audit, party, domain),
+            SecondFactors(database, self.audit, domain),
+            RecoveryCodes(database, self.audit),
+            Invitations(database, self.audit),
         )
 
     def _make(self) -> None:

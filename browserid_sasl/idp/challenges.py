@@ -1,0 +1,101 @@
+"""Challenges of WebAuthn that take no room until they are answered.
+
+A challenge says until when it is good, and is authenticated by a secret of the provider's: so
+strangers, who may ask for as many as they like, fill no table. Each is good for one answer. Only an
+answer that is right otherwise is remembered, which takes somebody with a passkey.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Final
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Mapped, mapped_column
+
+from browserid_sasl.errors import Code
+from browserid_sasl.idp.database import Base, Database
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.tokens import new_token
+
+LIFE_MS: Final = 120_000
+"""How long an answer may take: a browser gives up after half of it."""
+
+_NONCE: Final = 16
+_TIME: Final = 8
+_MAC: Final = 32
+_SIZE: Final = _NONCE + _TIME + _MAC
+
+
+class ChallengeKey(Base):
+    """The one row with the secret that challenges are made with."""
+
+    __tablename__ = "challenge_key"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    secret: Mapped[str]
+
+
+class AnsweredChallenge(Base):
+    """A challenge that was answered: its nonce, and until when (ms) it would be good."""
+
+    __tablename__ = "answered_challenges"
+
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    expires: Mapped[int] = mapped_column(index=True)
+
+
+class Challenges:
+    """Makes and checks challenges. Safe for threads and processes.
+
+    :param database: where the secret is, and what was answered.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def make(self, purpose: str, now: int) -> bytes:
+        """A challenge.
+
+        :param purpose: what an answer to it is good for, and for whom.
+        :param now: ms.
+        """
+        head = secrets.token_bytes(_NONCE) + (now + LIFE_MS).to_bytes(_TIME, "big")
+        return head + self._mac(head, purpose)
+
+    def spend(self, challenge: bytes, purpose: str, now: int) -> None:
+        """Take an answer to a challenge, the first and only one.
+
+        :raises RefusedError: it was never made for this purpose, is too old, or has been answered.
+        """
+        head = challenge[: _NONCE + _TIME]
+        mac = challenge[_NONCE + _TIME :]
+        # Before the time is read: nothing is believed of what somebody else has made.
+        if len(challenge) != _SIZE or not hmac.compare_digest(mac, self._mac(head, purpose)):
+            raise _refused("the browser answered a question that was not asked here")
+        expires = int.from_bytes(head[_NONCE:], "big")
+        if expires <= now:
+            raise _refused("that took too long")
+        nonce = head[:_NONCE].hex()
+        with self._database.transaction() as session:
+            session.execute(delete(AnsweredChallenge).where(AnsweredChallenge.expires <= now))
+            if session.get(AnsweredChallenge, nonce) is not None:
+                raise _refused("this answer was given before")
+            session.add(AnsweredChallenge(nonce=nonce, expires=expires))
+
+    def _mac(self, head: bytes, purpose: str) -> bytes:
+        return hmac.digest(self._secret(), head + purpose.encode(), hashlib.sha256)
+
+    def _secret(self) -> bytes:
+        with self._database.transaction() as session:
+            row = session.get(ChallengeKey, 1)
+            if row is None:
+                row = ChallengeKey(id=1, secret=new_token())
+                session.add(row)
+            return row.secret.encode()
+
+
+def _refused(why: str) -> RefusedError:
+    return RefusedError(400, "stale-challenge", f"{why}: try again", Code.INTERACT_FAILURE)

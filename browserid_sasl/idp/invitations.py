@@ -1,0 +1,104 @@
+"""Invitations: an administrator's link, with which somebody sets up their account once.
+
+Nobody but that person ever knows a password then. The link is spent by success, and not by the
+first look at it: programs that follow the links in mail spend none. A new link for an account makes
+the one before void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Mapped, mapped_column
+
+from browserid_sasl.errors import Code
+from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.database import Base, Database, account_email
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.tokens import MAX_TOKEN, digest, new_token
+
+LIFE_MS: Final = 259_200_000
+"""How long a link is good for, unless somebody says otherwise."""
+
+MAX_LIFE_MS: Final = 2_592_000_000
+"""How long it may be."""
+
+
+class Invitation(Base):
+    """An invitation that was not accepted yet: the digest of its token. Times are in ms."""
+
+    __tablename__ = "invitations"
+
+    email: Mapped[str] = account_email(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    created: Mapped[int]
+    expires: Mapped[int]
+
+
+class Invitations:
+    """The invitations of a provider. Safe for threads and processes.
+
+    :param database: where they are kept.
+    :param audit: told what happens to them.
+    """
+
+    def __init__(self, database: Database, audit: AuditLog) -> None:
+        self._database = database
+        self._audit = audit
+
+    def make(self, email: str, by: str, now: int, life: int = LIFE_MS) -> str:
+        """An invitation, in place of the one before.
+
+        :param email: of an account that there is.
+        :param by: who invites.
+        :param now: ms.
+        :param life: ms for which it is good.
+        :returns: the token in its link.
+        :raises StoreError: cache-error: it was not made.
+        """
+        token = new_token()
+        with self._database.transaction() as session:
+            session.merge(
+                Invitation(email=email, digest=digest(token), created=now, expires=now + life)
+            )
+            session.flush()
+            self._audit.write(Event.INVITED, now, email=email, by=by, expires=now + life)
+        return token
+
+    def find(self, token: str, now: int) -> str | None:
+        """Whom an invitation is for, None if it is not good (any more). It stays so.
+
+        :param now: ms.
+        """
+        if len(token) > MAX_TOKEN:
+            return None
+        with self._database.transaction() as session:
+            row = session.query(Invitation).filter_by(digest=digest(token)).one_or_none()
+            return row.email if row is not None and row.expires > now else None
+
+    @contextmanager
+    def accepting(self, token: str, client: str, now: int) -> Iterator[str]:
+        """Whom an invitation is for, while their account is set up.
+
+        It is spent at the end of the block, together with what the block does to the database; if
+        the block raises, neither has happened.
+
+        :param client: IP address of who accepts.
+        :param now: ms.
+        :raises RefusedError: it is not good (any more).
+        """
+        with self._database.transaction() as session:
+            email = self.find(token, now)
+            if email is None:
+                raise RefusedError(
+                    410,
+                    "invitation-spent",
+                    "this link was used already, or is too old: ask your administrator for another",
+                    Code.INTERACT_FAILURE,
+                )
+            yield email
+            session.execute(delete(Invitation).where(Invitation.email == email))
+            self._audit.write(Event.INVITATION_ACCEPTED, now, email=email, client=client)
