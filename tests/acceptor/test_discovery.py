@@ -16,8 +16,9 @@ import trustme
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.acceptor import Daemon, Host, Program
 from tests.support.https import ScriptedServer, answer, scripted_server, write_ca
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.sample_programs import DOMAIN, Person
-from tests.support.services import AES128, wait_until
+from tests.support.services import AES128
 from tests.support.world import support_document
 
 Start = Callable[[Host], Daemon]
@@ -167,7 +168,7 @@ def test_the_rest_do_not_wait_for_a_provider_that_says_nothing(
         begun = time.monotonic()
         for id in range(20):
             assert program.log_in(host.mechanism(person=person), id, bid="1").verb == "OK"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 15  # what discovery may take is more
         # On the same connection neither.
         slow.begin(99, AES128, host.mechanism(person=person).step(None), bid="1")
         assert slow.reply().id == 99
@@ -221,7 +222,7 @@ def test_so_many_documents_are_fetched_at_the_same_time(
         "[discovery]\ntimeout = 20\n" + silence.sections(10), allow=("*",), workers=1, lookups=3
     )
     start(host)
-    silence.listener.settimeout(5)
+    silence.listener.settimeout(PATIENCE)
     with Program(host.socket) as program, ExitStack() as taken:
         for id in range(10):
             mechanism = host.mechanism(person=silence.person(id))
@@ -253,7 +254,5 @@ def test_who_has_no_word_for_a_temporary_failure_hears_none_of_a_provider_either
     start(host)
     with Program(host.socket, minor=0) as program:
         program.begin(1, AES128, host.mechanism(person=silence.person(0)).step(None), bid="1")
-        begun = time.monotonic()
         with pytest.raises(ConnectionError):
             program.reply()
-        assert time.monotonic() - begun < 10

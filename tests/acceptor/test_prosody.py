@@ -16,8 +16,10 @@ from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support import pages
 from tests.support.acceptor import Daemon, Host
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port
 from tests.support.sample_programs import DOMAIN, ROOT
-from tests.support.services import free_port, service
+from tests.support.services import service
 
 Start = Callable[[Host], Daemon]
 NAMESPACE = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
@@ -65,7 +67,7 @@ log = {{ info = "*console" }}
 
     def log_in(self, mechanism: ClientMechanism, *, initial: bool = True) -> str:
         """XMPP's SASL (RFC 6120 section 6); the last element."""
-        with socket.create_connection(("127.0.0.1", self.port), 20) as wire:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as wire:
             wire.sendall(
                 f"<?xml version='1.0'?><stream:stream to='{DOMAIN}' xmlns='jabber:client'"
                 " xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>".encode()
@@ -142,7 +144,7 @@ def test_a_person_logs_in(host: Host, prosody: Prosody, start: Start, initial: b
     daemon = start(host)
     with prosody.running():
         assert "<success" in prosody.log_in(xmpp(host), initial=initial)
-        assert f"Authenticated as alice@{DOMAIN}" in prosody.log
+        wait_until(lambda: f"Authenticated as alice@{DOMAIN}" in prosody.log, "the line")
     assert f"user=<alice@{DOMAIN}>" in daemon.log
 
 

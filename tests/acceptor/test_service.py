@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.acceptor import Daemon, Host, Program
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import AES128, Syslog, run, wait_until
+from tests.support.services import AES128, Syslog, run
 
 ACCOUNT = "nobody"
 
@@ -34,7 +35,7 @@ def admits(host: Host, **parameters: str) -> bool:
 def refused_start(host: Host) -> str:
     """What the command says when it does not start."""
     command = (sys.executable, "-m", "browserid_sasl.acceptor", "--config", host.config_file)
-    done = run(command, timeout=30)
+    done = run(command)
     assert done.returncode == os.EX_CONFIG, done.stdout
     return done.stdout
 
@@ -205,7 +206,7 @@ def test_one_that_takes_over_waits_for_the_other_to_end(host: Host, start: Start
             assert admits(host)
         finally:
             second.terminate()
-            second.wait(20)
+            second.wait(PATIENCE)
 
 
 def _answers(host: Host) -> bool:
@@ -328,7 +329,7 @@ def test_a_worker_that_dies_is_replaced(host: Host, start: Start) -> None:
             program.line()
     assert admits(host)
     assert daemon.workers() != [worker]
-    assert f"worker {worker} has ended by signal 9" in daemon.log
+    wait_until(lambda: f"worker {worker} has ended by signal 9" in daemon.log, "the line")
 
 
 def test_what_was_admitted_before_a_death_is_a_replay_after_it(host: Host, start: Start) -> None:
@@ -354,7 +355,7 @@ def test_a_worker_that_does_nothing_any_more_is_ended(host: Host, start: Start) 
     os.kill(worker, signal.SIGSTOP)
     begun = time.monotonic()
     assert admits(host)
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 45
     assert "does nothing any more" in daemon.log
 
 
@@ -550,7 +551,7 @@ def test_but_not_for_ever(host: Host, start: Start) -> None:
         daemon.signal(signal.SIGTERM)
         begun = time.monotonic()
         assert daemon.wait() == 0
-        assert 0.5 < time.monotonic() - begun < 5
+        assert 0.5 < time.monotonic() - begun < 25  # without the option it is 30
 
 
 def test_a_second_signal_ends_it_at_once(host: Host, start: Start) -> None:
@@ -562,7 +563,7 @@ def test_a_second_signal_ends_it_at_once(host: Host, start: Start) -> None:
         daemon.signal(signal.SIGTERM)
         wait_until(lambda: "stopping" in daemon.log, "the stop")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(5) == 0
+        assert daemon.wait() == 0
 
 
 def test_ctrl_c_ends_it(host: Host, daemon: Daemon) -> None:
@@ -641,7 +642,7 @@ def test_systemd_is_told_how_it_stands(host: Host) -> None:
     place = host.folder / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(place))
-        notify.settimeout(20)
+        notify.settimeout(PATIENCE)
         variables = {"NOTIFY_SOCKET": str(place), "WATCHDOG_USEC": "1000000"}
         daemon = Daemon(host.config_file, host.output, environment=variables)
         try:
@@ -692,7 +693,7 @@ def test_systemd_may_have_made_the_sockets(host: Host) -> None:
                 reply = program.log_in(host.mechanism("smtp"), service="smtp")
                 assert reply.verb == "FAIL"
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
             # It is systemd's, which may start us again.
             assert host.socket.exists()
         finally:

@@ -7,8 +7,9 @@ import signal
 import sys
 
 from tests.support.acceptor import Daemon, Host, Program
+from tests.support.patience import wait_until
 from tests.support.sample_programs import ROOT
-from tests.support.services import AES128, wait_until
+from tests.support.services import AES128
 
 
 def test_it_needs_nothing_more_of_its_files(host: Host) -> None:

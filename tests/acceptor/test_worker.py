@@ -16,6 +16,7 @@ from browserid_sasl.acceptor.worker import Worker
 from browserid_sasl.config import load
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.identity.authority import FetchedDocument
+from tests.support.patience import PATIENCE
 
 CONFIGURATION = """
 [acceptor]
@@ -63,8 +64,8 @@ def test_strangers_providers_do_not_keep_those_waiting_whom_the_configuration_na
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        assert arrived.acquire(timeout=5)
-        assert arrived.acquire(timeout=5)
+        assert arrived.acquire(timeout=PATIENCE)
+        assert arrived.acquire(timeout=PATIENCE)
     finally:
         released.set()
         parent.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.ports import free_port
 from tests.support.sample_programs import Realm, RunningServer
 
 
@@ -40,6 +40,4 @@ def server(realm: Realm) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as holder:
-        port: int = holder.getsockname()[1]
-    return port
+    return free_port()

@@ -19,7 +19,8 @@ import trustme
 from browserid_sasl.cli.sample.binding import STAND_INS
 from browserid_sasl.cli.sample.framing import Reply
 from browserid_sasl.sasl.channel_binding import ChannelBinding
-from tests.support.sample_programs import HOST, PATIENCE, Realm, RunningServer, Wire
+from tests.support.patience import PATIENCE
+from tests.support.sample_programs import HOST, Realm, RunningServer, Wire
 
 FAILED = 255
 AES128 = "BROWSERID-AES128"
@@ -288,7 +289,7 @@ class TestTls:
                         pass
             server.err.wait_for("TLS: .*|the client took longer than 1.5 s")
             assert realm.run_client(*tls, port=server.port).returncode == 0
-            assert "Traceback" not in str(server.err)
+        assert "Traceback" not in str(server.err)
 
     @pytest.mark.parametrize("content", ["", "-----BEGIN CERTIFICATE-----\nx\n"])
     def test_files_that_are_not_usable_exit_with_78(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.cli.sample.framing import Reply
-from tests.support.sample_programs import PATIENCE, Lines, Realm, Wire
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import listens
+from tests.support.sample_programs import Lines, Realm, Wire
 
 EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
 OFFER = "BROWSERID-AES128 BROWSERID-AES256"
@@ -156,19 +157,10 @@ def cyrus_server(folder: Path, port: int, *arguments: str) -> Iterator[Lines]:
     )
     said, complained = Lines(process.stdout), Lines(process.stderr)
     try:
-        wait_for_listener(port)
+        wait_until(lambda: listens(port), "listening")
         yield said
     finally:
         process.terminate()
         process.wait(PATIENCE)
         said.wait_for_end()
         complained.wait_for_end()
-
-
-def wait_for_listener(port: int) -> None:
-    """Wait until a socket listens on a port of IPv4, without connecting to it."""
-    listener = f":{port:04X} 00000000:0000 0A "
-    end = time.monotonic() + PATIENCE
-    while listener not in Path("/proc/net/tcp").read_text():
-        assert time.monotonic() < end, "the server does not listen"
-        time.sleep(0.01)

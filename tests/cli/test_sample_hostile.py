@@ -17,6 +17,7 @@ import pytest
 from browserid_sasl.cli.sample.framing import Reply, encode_string
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ALICE, Person, Realm, RunningServer, Wire
 
 MECHANISM = b"BROWSERID-AES128"
@@ -31,7 +32,8 @@ def own_server(realm: Realm) -> Iterator[RunningServer]:
     with realm.server("--timeout", "5") as server:
         yield server
         assert_serves(realm, server)
-        assert "Traceback" not in str(server.err)
+    # All of it is here only once the server has ended.
+    assert "Traceback" not in str(server.err)
 
 
 def assert_serves(realm: Realm, server: RunningServer) -> None:
@@ -237,33 +239,27 @@ class TestDisconnecting:
 
 class TestSlowness:
     def test_a_client_has_a_limited_time_in_all(self, realm: Realm) -> None:
-        with realm.server("--timeout", "0.7") as server, Wire(server.port) as wire:
-            wire.socket.sendall(b"{127}\r\n")
-            began = time.monotonic()
-            with pytest.raises(OSError, match=r"reset|Broken pipe"):
-                for _ in range(100):
-                    wire.socket.sendall(b"A")
-                    time.sleep(0.05)
-            assert 0.5 < time.monotonic() - began < 3
+        with realm.server("--timeout", "0.7") as server:
+            port, began = server.port, time.monotonic()
+            with Wire(port) as wire:
+                wire.socket.sendall(b"{127}\r\n")
+                with pytest.raises(OSError, match=r"reset|Broken pipe"):
+                    for _ in range(126):
+                        wire.socket.sendall(b"A")
+                        time.sleep(0.05)
+            assert time.monotonic() - began > 0.6
             server.err.wait_for("the client took longer than 0.7 s")
 
-    def test_slow_clients_do_not_hold_up_a_quick_one(
-        self, realm: Realm, own_server: RunningServer
-    ) -> None:
-        slow = [Wire(own_server.port) for _ in range(30)]
-        try:
-            for wire in slow:
-                wire.socket.sendall(b"{1")
-            began = time.monotonic()
-            assert_serves(realm, own_server)
-            assert time.monotonic() - began < 2
-        finally:
-            for wire in slow:
-                wire.socket.close()
+    def test_slow_clients_do_not_hold_up_a_quick_one(self, realm: Realm) -> None:
+        with realm.server("--timeout", "60") as server, ExitStack() as slow:
+            for _ in range(30):
+                slow.enter_context(Wire(server.port)).socket.sendall(b"{1")
+            assert_serves(realm, server)
+            assert str(server.out).count(CLOSED) <= 1
 
     def test_clients_over_the_limit_wait_for_their_turn(self, realm: Realm) -> None:
         with (
-            realm.server("--timeout", "1", "--max-connections", "2") as server,
+            realm.server("--timeout", "60", "--max-connections", "2") as server,
             Wire(server.port) as one,
             Wire(server.port) as two,
         ):
@@ -273,7 +269,8 @@ class TestSlowness:
                 three.socket.settimeout(0.3)
                 with pytest.raises(TimeoutError):
                     three.string()
-                three.socket.settimeout(5)
+                one.socket.close()
+                three.socket.settimeout(PATIENCE)
                 three.string()
                 assert three.log_in(realm.client().start_with(MECHANISM.decode())) is Reply.OK
 
@@ -312,9 +309,9 @@ class TestSlowProviders:
             silent_provider.accept()
             began = time.monotonic()
             assert_serves(realm, server)
-            assert time.monotonic() - began < 2
             server.send_signal(signal.SIGTERM)
-            assert server.wait(8) == 0
+            assert server.wait() == 0
+            assert time.monotonic() - began < 25  # what the provider may take is more
 
 
 class TestCrowd:
@@ -335,7 +332,7 @@ class TestCrowd:
             with Wire(server.port) as wire:
                 wire.string()
                 mechanism = realm.client(person).start_with(MECHANISM.decode())
-                start.wait(20)
+                start.wait(PATIENCE)
                 return wire.log_in(mechanism)
 
         with realm.server("--show-tokens") as server:
@@ -363,7 +360,7 @@ class TestStopping:
         with realm.server() as server:
             assert server.port
             server.send_signal(number)
-            assert server.wait(5) == 0
+            assert server.wait() == 0
         assert "Traceback" not in str(server.err)
 
     def test_an_exchange_under_way_is_finished(self, realm: Realm) -> None:
@@ -378,7 +375,7 @@ class TestStopping:
                     socket.create_connection(("127.0.0.1", server.port)).close()
             wire.send(mechanism.step(challenge))
             assert wire.reply() == (Reply.OK, b"")
-            assert server.wait(5) == 0
+            assert server.wait() == 0
         assert f"successful authentication '{ALICE}'\n" in str(server.out)
 
     def test_exchanges_that_do_not_end_are_ended(self, realm: Realm) -> None:
@@ -387,7 +384,7 @@ class TestStopping:
             other.string()
             other.socket.sendall(CHOICE + b"{1}\r\nY{500}\r\nn,,")
             server.send_signal(signal.SIGTERM)
-            assert server.wait(8) == 0
+            assert server.wait() == 0
             assert silent.socket.recv(1) == b""
         assert str(server.err).count("the server is stopping\n") == 2
         assert str(server.out).count(f"{CLOSED}\n") == 2

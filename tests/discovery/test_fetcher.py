@@ -25,6 +25,7 @@ from browserid_sasl.discovery.lifetime import lifetime
 from browserid_sasl.errors import Code, DiscoveryError
 from tests.support.https import Respond, ScriptedServer, answer, scripted_server
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
+from tests.support.patience import PATIENCE
 
 HOUR_MS = 3_600_000
 
@@ -244,13 +245,11 @@ class TestTime:
     TIMEOUT_MS = 600
 
     def check(self, ca_file: Path, certificate: trustme.LeafCert, respond: Respond) -> None:
-        started = time.monotonic()
         error = refusal(ca_file, certificate, respond, timeout_ms=self.TIMEOUT_MS)
-        assert time.monotonic() - started < 3 * self.TIMEOUT_MS / 1000
         assert "did not answer within 0.6 s" in error.message
 
     def test_silence(self, ca_file: Path, certificate: trustme.LeafCert) -> None:
-        self.check(ca_file, certificate, lambda connection: time.sleep(1))
+        self.check(ca_file, certificate, silence)
 
     def test_headers_that_drip(self, ca_file: Path, certificate: trustme.LeafCert) -> None:
         self.check(ca_file, certificate, _drip(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000))
@@ -270,18 +269,14 @@ class TestTime:
     def test_a_handshake_that_never_begins(self, ca_file: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             network = Network(listening.getsockname()[1], {DOMAIN: [PUBLIC]})
-            started = time.monotonic()
-            with pytest.raises(DiscoveryError, match="did not answer within"):
+            with pytest.raises(DiscoveryError, match=r"did not answer within 0\.6 s"):
                 fetcher(ca_file, network, timeout_ms=self.TIMEOUT_MS).fetch(DOMAIN, DOMAIN)
-        assert time.monotonic() - started < 3 * self.TIMEOUT_MS / 1000
 
     def test_name_servers_that_do_not_answer(self) -> None:
         released = threading.Event()
-        dialer = Dialer(lambda _host: [PUBLIC] if released.wait(5) else [])
-        started = time.monotonic()
+        dialer = Dialer(lambda _host: [PUBLIC] if released.wait(PATIENCE) else [])
         with pytest.raises(DiscoveryError, match="cannot be resolved .*do not answer"):
             dialer.dial(DOMAIN, 443, Deadline.after(0.2), private=False)
-        assert time.monotonic() - started < 2
         released.set()
 
     def test_a_connection_that_comes_too_late_is_closed(self, ca_file: Path) -> None:
@@ -305,15 +300,21 @@ class TestTime:
         def connect(address: tuple[str, int], timeout: float) -> socket.socket:
             given.append((address[0], timeout))
             if len(given) == 1:
-                time.sleep(timeout)
                 raise TimeoutError("timed out")
             return socket.socket()
 
         dialer = Dialer(lambda _host: ["2606:4700::1111", PUBLIC], connect)
-        dialer.dial(DOMAIN, 443, Deadline.after(0.4), private=False).close()
+        dialer.dial(DOMAIN, 443, Deadline.after(100), private=False).close()
         assert [address for address, _ in given] == ["2606:4700::1111", PUBLIC]
-        assert given[0][1] == pytest.approx(0.2, abs=0.05)
-        assert given[1][1] == pytest.approx(0.2, abs=0.05)
+        # Half of the time for the one, what is left of it for the other.
+        assert given[0][1] == pytest.approx(50, abs=20)
+        assert given[1][1] == pytest.approx(100, abs=20)
+
+
+def silence(connection: ssl.SSLSocket) -> None:
+    """Wait until the client has had enough of it."""
+    connection.settimeout(PATIENCE)
+    connection.recv(1)
 
 
 def _drip(octets: bytes, size: int = 1) -> Respond:

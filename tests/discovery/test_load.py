@@ -28,6 +28,7 @@ from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.store import memory_acceptor, memory_initiator
 from tests.support.https import answer, scripted_server
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
+from tests.support.patience import wait_until
 from tests.support.refusal import refused
 from tests.support.world import ALICE, HOUR, START, Person, World, key, support_document
 
@@ -64,17 +65,15 @@ def under_way(
         yield [pool.submit(ask, number) for number in range(count)]
 
 
+def still_asking(asking: list[Future[object]]) -> int:
+    """How many are not back yet."""
+    return sum(not each.done() for each in asking)
+
+
 def codes(asking: list[Future[object]]) -> list[Code]:
     """Why those that are back were refused."""
     refusals = [each.exception() for each in asking if each.done()]
     return [refusal.code for refusal in refusals if isinstance(refusal, DiscoveryError)]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def resolving() -> int:
@@ -91,14 +90,24 @@ class TestNamesThatAreNotResolved:
         names = SlowNames()
         yield names
         names.released.set()
-        wait_until(lambda: resolving() == 0)
+        wait_until(lambda: resolving() == 0, "the end of the look-ups")
 
-    def own(self, names: SlowNames, ca_file: Path | None = None, port: int = 9) -> HttpsFetcher:
+    def own(
+        self,
+        names: SlowNames,
+        ca_file: Path | None = None,
+        port: int = 9,
+        *,
+        timeout_ms: int = 300,
+    ) -> HttpsFetcher:
         def connect(_: tuple[str, int], timeout: float) -> socket.socket:
             return socket.create_connection(("127.0.0.1", port), timeout)
 
         config = DiscoveryConfig(
-            timeout_ms=300, max_lookups=self.MOST, ca_file=ca_file, private_hosts=("known.test",)
+            timeout_ms=timeout_ms,
+            max_lookups=self.MOST,
+            ca_file=ca_file,
+            private_hosts=("known.test",),
         )
         return HttpsFetcher(config, {}, secondary=["secondary.test"], dialer=Dialer(names, connect))
 
@@ -113,13 +122,14 @@ class TestNamesThatAreNotResolved:
         assert len(names.asked) == self.MOST
 
     def test_who_finds_no_room_is_told_at_once(self, names: SlowNames) -> None:
-        own = self.own(names)
+        own = self.own(names, timeout_ms=30_000)
         with under_way(lambda number: own.fetch(stranger(number), "x.test"), self.MOST):
-            wait_until(lambda: resolving() == self.MOST)
+            wait_until(lambda: resolving() == self.MOST, "looking up names")
             started = time.monotonic()
             with refused(Code.UNAVAILABLE, "max_lookups", kind=DiscoveryError):
                 own.fetch("one-more.test", "one-more.test")
-            assert time.monotonic() - started < 0.2
+            assert time.monotonic() - started < 10
+            names.released.set()
 
     def test_one_domain_does_not_take_all_the_room(self, names: SlowNames) -> None:
         own = self.own(names)
@@ -135,7 +145,7 @@ class TestNamesThatAreNotResolved:
         with under_way(lambda number: own.fetch(stranger(number), "x.test"), self.MOST):
             pass
         names.released.set()
-        wait_until(lambda: resolving() == 0)
+        wait_until(lambda: resolving() == 0, "the end of the look-ups")
         with refused(Code.HTTP_ERROR, "Temporary failure"):
             own.fetch("one-more.test", "one-more.test")
 
@@ -145,10 +155,11 @@ class TestNamesThatAreNotResolved:
     ) -> None:
         names.names[domain] = [PUBLIC]
         with scripted_server(authority.issue_cert(domain), answer()) as server:
-            own = self.own(names, ca_file, server.port)
+            own = self.own(names, ca_file, server.port, timeout_ms=30_000)
             with under_way(lambda number: own.fetch(stranger(number), "x.test")):
-                wait_until(lambda: resolving() == self.MOST)
+                wait_until(lambda: resolving() == self.MOST, "looking up names")
                 assert own.fetch(domain, domain).body == b"{}"
+                names.released.set()
 
 
 def test_a_process_that_can_start_no_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,13 +235,12 @@ def test_a_pinned_providers_people_take_at_most_twice_their_usual_time(
         messages = [world.message(f"m@{stranger(number)}") for number in range(STRANGERS)]
         stalled = min(STRANGERS, max_lookups)
         with under_way(lambda number: world.acceptor().step(messages[number])) as asking:
-            wait_until(lambda: sum(not each.done() for each in asking) == stalled)
+            wait_until(lambda: still_asking(asking) == stalled, "stalling")
             # The machine may be busy with something else now and then.
-            meanwhile = min(world.usual_time() for _ in range(3))
-            assert sum(not each.done() for each in asking) == stalled
+            as_usual = any(world.usual_time() <= 2 * usual + 0.001 for _ in range(20))
+            assert still_asking(asking) == stalled
             server.close()
-    usual = max(usual, world.usual_time())
-    assert meanwhile <= 2 * usual + 0.001
+    assert as_usual
 
 
 def test_people_whose_providers_document_is_cached_are_behind_nobody(tmp_path: Path) -> None:
@@ -241,7 +251,7 @@ def test_people_whose_providers_document_is_cached_are_behind_nobody(tmp_path: P
         with under_way(
             lambda number: world.fetcher.fetch(stranger(number), "x.test"), 50
         ) as asking:
-            wait_until(lambda: sum(not each.done() for each in asking) == 1)
+            wait_until(lambda: still_asking(asking) == 1, "stalling")
             acceptor = world.acceptor()
             acceptor.step(world.message("carol@cached.test"))
             assert acceptor.failure is None
@@ -253,7 +263,7 @@ def test_a_domain_that_stalls_is_asked_once_for_all_who_come_from_it(tmp_path: P
         world = ThroughDiscovery(tmp_path, server.getsockname()[1], 64)
         messages = [world.message(f"m{number}@{stranger(0)}") for number in range(STRANGERS)]
         with under_way(lambda number: world.acceptor().step(messages[number])) as asking:
-            wait_until(lambda: len(world.network.dialled) == 1)
+            wait_until(lambda: len(world.network.dialled) == 1, "dialling")
             time.sleep(0.2)
             server.close()
         assert all(each.done() for each in asking)
@@ -266,8 +276,8 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     with stalling_server() as server:
         world = ThroughDiscovery(tmp_path, server.getsockname()[1], 64)
         with under_way(lambda number: world.fetcher.fetch(stranger(number), "x.test")) as asking:
-            wait_until(lambda: sum(not each.done() for each in asking) == 64)
+            wait_until(lambda: still_asking(asking) == 64, "stalling")
             server.close()
     gc.collect()
-    wait_until(lambda: threading.active_count() <= threads)
+    wait_until(lambda: threading.active_count() <= threads, "the end of the threads")
     assert len(os.listdir("/proc/self/fd")) <= descriptors

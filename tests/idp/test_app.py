@@ -289,7 +289,7 @@ class TestRefusal:
             method,
             running.url + path,
             verify=str(running.ca_file),
-            timeout=10,
+            timeout=60,
             allow_redirects=False,
         )
         assert_refused(response, status, word)
@@ -408,7 +408,7 @@ def connected(running: RunningProvider) -> Iterator[ssl.SSLSocket]:
     context = ssl.create_default_context(cafile=running.ca_file)
     port = int(running.url.rpartition(":")[2])
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=DOMAIN) as client,
     ):
         yield client

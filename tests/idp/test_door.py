@@ -14,7 +14,7 @@ import time
 from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.server import Listener, Terms, make_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.tls import LocalTls
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.provider import DOMAIN
 
 STRANGER = "127.0.0.2"
@@ -62,7 +63,7 @@ class Running:
     def plain(self, address: str = "127.0.0.1") -> socket.socket:
         """A connection without TLS so far, from an address."""
         return socket.create_connection(
-            ("127.0.0.1", self.port), timeout=5, source_address=(address, 0)
+            ("127.0.0.1", self.port), timeout=PATIENCE, source_address=(address, 0)
         )
 
     def connect(self, address: str = "127.0.0.1") -> ssl.SSLSocket:
@@ -104,16 +105,19 @@ def serving(
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(PATIENCE)
             yield Running(port, tls.anchor)
         finally:
             server.stop()
-            thread.join(10)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
 
-def has_ended(client: socket.socket, within: float = 0.5) -> bool:
-    """Whether the other end closes the connection."""
+def has_ended(client: socket.socket, within: float = PATIENCE) -> bool:
+    """Whether the other end closes the connection.
+
+    :param within: s.
+    """
     client.settimeout(within)
     try:
         return client.recv(1) == b""
@@ -134,17 +138,20 @@ class TestOneClient:
     def test_is_counted_before_tls(self, tls: LocalTls) -> None:
         with serving(tls, capacity=Capacity(100, 5)) as running, ExitStack() as open_ones:
             silent = [open_ones.enter_context(running.plain(STRANGER)) for _ in range(8)]
-            assert [has_ended(each) for each in silent] == [False] * 5 + [True] * 3
+            assert all(has_ended(each) for each in silent[5:])
+            assert not any(has_ended(each, 0.1) for each in silent[:5])
             assert not running.answers(STRANGER)
             assert running.answers("127.0.0.3")
 
     def test_gets_its_places_back(self, tls: LocalTls) -> None:
         with serving(tls, capacity=Capacity(100, 2)) as running:
+
+            def has_two() -> bool:
+                with running.plain(STRANGER):
+                    return running.answers(STRANGER)
+
             for _ in range(10):
-                with running.plain(STRANGER), running.connect(STRANGER) as client:
-                    assert running.ask(client)
-                time.sleep(0.05)
-            assert running.answers(STRANGER)
+                wait_until(has_two, "two connections")
 
     def test_that_is_a_proxy_has_all(self, tls: LocalTls) -> None:
         capacity = Capacity(100, 3)
@@ -155,7 +162,8 @@ class TestOneClient:
             several = [open_ones.enter_context(running.connect()) for _ in range(12)]
             assert all(running.ask(each) for each in several)
             others = [open_ones.enter_context(running.plain(STRANGER)) for _ in range(4)]
-            assert [has_ended(each) for each in others] == [False] * 3 + [True]
+            assert has_ended(others[3])
+            assert not any(has_ended(each, 0.1) for each in others[:3])
 
 
 class TestAll:
@@ -166,7 +174,8 @@ class TestAll:
                 for number in range(10)
             ]
             assert running.answers("127.0.0.9")
-            assert [has_ended(each, 0.3) for each in silent] == [True] + [False] * 9
+            assert has_ended(silent[0])
+            assert not any(has_ended(each, 0.05) for each in silent[1:])
 
     def test_who_has_spoken_has_waited_less(self, tls: LocalTls) -> None:
         with serving(tls, capacity=Capacity(4, 4)) as running, ExitStack() as open_ones:
@@ -179,11 +188,13 @@ class TestAll:
 
     def test_who_is_being_served_stays(self, tls: LocalTls) -> None:
         gate = threading.Event()
+        arrived = threading.Semaphore(0)
 
         async def slow(scope: Scope, receive: Receive, send: Send) -> None:
             import asyncio
 
             if scope["path"] == "/slow":
+                arrived.release()
                 while not gate.is_set():
                     await asyncio.sleep(0.01)
             await hello(scope, receive, send)
@@ -192,7 +203,7 @@ class TestAll:
             served = [open_ones.enter_context(running.connect(STRANGER)) for _ in range(3)]
             for each in served:
                 each.sendall(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            time.sleep(0.3)
+            assert all(arrived.acquire(timeout=PATIENCE) for _ in served)
             assert not running.answers()
             gate.set()
             assert all(each.recv(1000).startswith(b"HTTP/1.1 200") for each in served)
@@ -211,8 +222,8 @@ class TestTime:
     def test_of_a_handshake_is_limited(self, tls: LocalTls) -> None:
         with serving(tls) as running, running.plain() as silent:
             silent.sendall(b"\x16\x03\x01")
-            assert not has_ended(silent, 0.3)
-            assert has_ended(silent, 2)
+            assert not has_ended(silent, 0.1)
+            assert has_ended(silent)
 
     @pytest.mark.parametrize("beginning", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
     def test_of_a_request_is_limited_however_it_drips(
@@ -235,10 +246,9 @@ class TestTime:
         started = time.monotonic()
         with pytest.raises(OSError):
             client.sendall(octets)
-            while time.monotonic() < started + 4:
+            while time.monotonic() < started + PATIENCE:
                 client.sendall(b"x")
                 time.sleep(0.05)
-        assert time.monotonic() < started + 3
 
     def test_to_take_an_answer_is_limited(self, tls: LocalTls) -> None:
         ended = threading.Event()
@@ -253,7 +263,7 @@ class TestTime:
 
         with serving(tls, large) as running, running.connect() as lazy:
             lazy.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert ended.wait(5)
+            assert ended.wait(PATIENCE)
 
     def test_of_the_server_itself_cuts_no_request(self, tls: LocalTls) -> None:
         async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -285,7 +295,7 @@ def test_nothing_is_kept_of_a_connection_that_has_ended(tls: LocalTls, no_collec
         for _ in range(20):
             with running.plain() as client:
                 client.sendall(b"no TLS\r\n")
-                assert has_ended(client, 2)
+                assert has_ended(client)
         for number in range(60):
             client = running.connect()
             if number % 3:
@@ -297,9 +307,8 @@ def test_nothing_is_kept_of_a_connection_that_has_ended(tls: LocalTls, no_collec
             client.close()
         with running.connect() as idle:
             assert running.ask(idle)
-            deadline = time.monotonic() + 3
-            while kept().total() > 2 and time.monotonic() < deadline:
-                time.sleep(0.1)
+            with suppress(AssertionError):
+                wait_until(lambda: kept().total() <= 2, "the end of all others", 10)
             found = kept()
     assert found == {HttpConnection: 1, SSLProtocol: 1}
 
@@ -327,7 +336,7 @@ class TestProcess:
                 yield process, Running(port, folder / "tls" / "ca.pem")
             finally:
                 process.terminate()
-                assert process.wait(10) == 0
+                assert process.wait(PATIENCE) == 0
 
     def test_a_crowd_of_silent_clients_locks_nobody_out(
         self, folder: Path, tmp_path: Path, many_files: None
@@ -339,7 +348,7 @@ class TestProcess:
             for _ in range(3):
                 asked = time.monotonic()
                 assert running.answers()
-                assert time.monotonic() - asked < 2
+                assert time.monotonic() - asked < 8
             assert len(os.listdir(f"/proc/{process.pid}/fd")) < 100
             assert sum(not has_ended(each, 0.001) for each in crowd) <= 32
             elapsed = time.monotonic() - started
@@ -361,7 +370,7 @@ class TestProcess:
             assert memory(process.pid) - before < 150
             asked = time.monotonic()
             assert running.answers()
-            assert time.monotonic() - asked < 2
+            assert time.monotonic() - asked < 8
         assert log.read_text() == ""
 
     def test_without_a_descriptor_left_it_waits_quietly(self, folder: Path, tmp_path: Path) -> None:
@@ -371,16 +380,17 @@ class TestProcess:
             limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
             present = len(os.listdir(f"/proc/{process.pid}/fd"))
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (present, limits[1]))
-            used = cpu_time(process.pid)
+            used, started = cpu_time(process.pid), time.monotonic()
             for _ in range(20):
                 open_ones.enter_context(running.plain(STRANGER))
             time.sleep(2)
             assert cpu_time(process.pid) - used < 1
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
             assert running.answers()
+            elapsed = time.monotonic() - started
         lines = log.read_text().splitlines()
         assert "no connection can be accepted: Too many open files" in lines[0]
-        assert len(lines) <= 6
+        assert len(lines) <= elapsed + 3
 
     @pytest.fixture
     def many_files(self) -> Iterator[None]:
@@ -438,8 +448,7 @@ class TestCertificate:
             first = self.presented(running)
             own.server.unlink()
             own.create(DOMAIN, time.time_ns() // 1_000_000)
-            time.sleep(1.1)
-            assert self.presented(running) != first
+            wait_until(lambda: self.presented(running) != first, "presenting it")
             assert running.ask(before)
 
     def test_one_that_can_not_be_used_is_not(
@@ -449,16 +458,24 @@ class TestCertificate:
             first = self.presented(running)
             content = own.server.read_bytes()
             own.server.write_bytes(content[: len(content) // 2])
-            time.sleep(1.1)
-            assert self.presented(running) == first
-            assert "the TLS certificate of before goes on to be used" in caplog.text
+            self.complains(running, first, caplog, "certificate of before goes on to be used")
             own.server.unlink()
-            time.sleep(1.1)
-            assert self.presented(running) == first
-            assert f"{own.server} cannot be read (No such file or directory)" in caplog.text
+            gone = f"{own.server} cannot be read (No such file or directory)"
+            self.complains(running, first, caplog, gone)
             own.create(DOMAIN, time.time_ns() // 1_000_000)
-            time.sleep(1.1)
-            assert self.presented(running) != first
+            wait_until(lambda: self.presented(running) != first, "presenting it")
+
+    def complains(
+        self, running: Running, first: object, caplog: pytest.LogCaptureFixture, what: str
+    ) -> None:
+        """The certificate stays the first one until there is a complaint, and then too."""
+
+        def complained() -> bool:
+            assert self.presented(running) == first
+            return what in caplog.text
+
+        wait_until(complained, what)
+        assert self.presented(running) == first
 
     @pytest.mark.parametrize("missing", ["certificate", "key"])
     def test_the_file_that_is_missing_is_named(

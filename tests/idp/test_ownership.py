@@ -143,7 +143,10 @@ def test_a_server_that_root_starts_is_that_user_with_a_key_of_roots(
             assert f"Gid:\t{SERVICE}\t{SERVICE}\t{SERVICE}\t{SERVICE}\n" in status
             request = {"email": ALICE, "password": "wrong", "public-key": {}}
             answer = requests.post(
-                f"{url}/certify", json=request, verify=str(folder / "tls" / "ca.pem"), timeout=10
+                f"{url}/certify",
+                json=request,
+                verify=str(folder / "tls" / "ca.pem"),
+                timeout=60,
             )
             assert answer.status_code == 400
         finally:

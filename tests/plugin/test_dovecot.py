@@ -25,8 +25,10 @@ from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support import dovecot, submission
 from tests.support.dovecot import Dovecot
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port
 from tests.support.sample_programs import ALICE, DOMAIN, Person
-from tests.support.services import AES128, HOST, Site, free_port
+from tests.support.services import AES128, HOST, Site
 
 UNREACHABLE = "unreachable.test"
 """A domain that may log in, and whose identity provider is not known."""
@@ -331,7 +333,7 @@ class TestAcceptor:
     def test_is_restarted_while_people_log_in(self, server: Dovecot) -> None:
         log_in(server)
         server.site.acceptor.terminate()
-        server.site.acceptor.wait(20)
+        server.site.acceptor.wait(PATIENCE)
         server.site.start_acceptor()
         log_in(server)
 
@@ -347,7 +349,7 @@ class TestAcceptor:
                 time.sleep(0.2)
                 self.begin(server, connection)
                 assert re.match(rf"a NO {UNAVAILABLE}", answer_of(connection))
-                assert time.monotonic() - began < 8
+                assert time.monotonic() - began < 20  # an answer may take longer
             server.wait_for("browserid: the acceptor at .*: it does not answer in time", log)
         log_in(server)
 
@@ -359,10 +361,7 @@ class TestAcceptor:
                 for _ in range(6):
                     self.begin(server, stack.enter_context(server.imap()))
                 time.sleep(0.5)
-            deadline = time.monotonic() + 40
-            while server.descriptors() > before:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
+            wait_until(lambda: server.descriptors() <= before, "giving up")
         log_in(server)
 
     @contextmanager

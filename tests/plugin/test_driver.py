@@ -255,7 +255,7 @@ class TestFailures:
         began = time.monotonic()
         said = both.fails("-n", "1")
         assert "it does not answer in time" in said
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # an answer on a connection may take longer
         for pid in (both.site.acceptor.pid, *both.site.workers()):
             os.kill(pid, signal.SIGCONT)
         both.succeeds()
@@ -287,7 +287,7 @@ class TestFailures:
         said = both.fails("-n", "1", BROWSERID_AGENT=str(tmp_path / "gone"))
         assert f"{tmp_path}/gone: nobody answers there" in said
         assert not both.site.agent_socket.exists()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15  # starting one is waited for longer
 
     def test_somebody_else(self, both: Driver) -> None:
         """The driver's proxy policy lets everybody; the name asked for reaches it."""

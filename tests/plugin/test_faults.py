@@ -17,17 +17,9 @@ import pytest
 from browserid_sasl import Client, api
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.sasl.client import ClientMechanism
-from tests.support.services import (
-    AES128,
-    HOST,
-    Imapd,
-    Installation,
-    Site,
-    Syslog,
-    free_port,
-    run,
-    wait_until,
-)
+from tests.support.patience import wait_until
+from tests.support.ports import free_port
+from tests.support.services import AES128, HOST, Imapd, Installation, Site, Syslog, run
 
 
 @pytest.fixture
@@ -163,7 +155,7 @@ def test_the_acceptor_hangs(imapd: Imapd, syslog: Syslog) -> None:
     imapd.end_processes()
     began = time.monotonic()
     with refused(imapd, syslog, "the acceptor at .*: it does not answer in time"):
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15  # an answer on a connection may take longer
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
 

@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import wait_until
+from tests.support.ports import free_port
 from tests.support.sample_programs import ALICE, ROOT
-from tests.support.services import HOST, Site, free_port, run, service, wait_until
+from tests.support.services import HOST, Site, run, service
 
 ACCOUNT = "nobody"
 """Who the person is on the other machine. At home they are root."""
@@ -63,6 +66,13 @@ UsePAM yes
         with service(command, self.port, variables, self.folder / "output"):
             yield
 
+    def answers(self) -> bool:
+        """Whether somebody takes connections to the agent here."""
+        with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
+            caller.connect(str(self.agent))
+            return True
+        return False
+
     @contextmanager
     def forwarding(self, agent: Path) -> Iterator[subprocess.Popen[bytes]]:
         """`ssh -R`, from when the socket is there until the end of the block."""
@@ -79,7 +89,7 @@ UsePAM yes
             [*command, "-R", f"{self.agent}:{agent}", *where], stdin=subprocess.DEVNULL
         )
         try:
-            wait_until(lambda: self.agent.is_socket() or process.poll() is not None, "ssh -R")
+            wait_until(lambda: self.answers() or process.poll() is not None, "ssh -R")
             assert process.poll() is None, (self.folder / "output").read_text()
             yield process
         finally:
@@ -144,6 +154,7 @@ def test_a_program_over_there_logs_in_with_the_key_at_home(
             assert re.search(r"^ok 6 failed 0 ", said, re.MULTILINE), said
         ssh.kill()
         ssh.wait()
+        wait_until(lambda: not away.answers(), "the end of the forwarding")
         # The socket stays, and leads nowhere: no agent is started over there.
         said = log_in()
     assert "ok 0 failed" in said

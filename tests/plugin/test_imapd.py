@@ -19,6 +19,7 @@ from bench.plugin import memory_added
 from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.channel_binding import ChannelBinding, tls_server_end_point
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ALICE, DOMAIN
 from tests.support.services import ADMIN, AES128, HOST, PADDING, Imapd, Site, Syslog
 
@@ -31,7 +32,7 @@ def imapd(new_site: Callable[[str], Site], syslog: Syslog) -> Iterator[Imapd]:
 
 
 def log_in(imapd: Imapd, mechanism: ClientMechanism) -> imaplib.IMAP4:
-    connection = imaplib.IMAP4("127.0.0.1", imapd.port, 20)
+    connection = imaplib.IMAP4("127.0.0.1", imapd.port, PATIENCE)
     connection.authenticate(mechanism.name, mechanism.step)
     return connection
 
@@ -261,7 +262,7 @@ class TestTls:
         context = ssl.create_default_context()
         context.minimum_version = context.maximum_version = version
         authority.configure_trust(context)
-        connection = imaplib.IMAP4(HOST, imapd.port, 20)
+        connection = imaplib.IMAP4(HOST, imapd.port, PATIENCE)
         try:
             connection.starttls(context)
             data = connection.socket().get_channel_binding("tls-unique")  # type: ignore[attr-defined]

@@ -17,17 +17,9 @@ import pytest
 
 from browserid_sasl.errors import Code, PeerRefusedError
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.patience import wait_until
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import (
-    ADMIN,
-    AES128,
-    HOST,
-    Imapd,
-    Postfix,
-    Site,
-    Syslog,
-    wait_until,
-)
+from tests.support.services import ADMIN, AES128, HOST, Imapd, Postfix, Site, Syslog
 
 
 class MailServer(NamedTuple):

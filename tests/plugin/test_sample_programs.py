@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.gss.mechanisms import MECHANISMS
+from tests.support.patience import wait_until
+from tests.support.ports import free_port
 from tests.support.sample_programs import (
     ALICE,
     DOMAIN,
@@ -23,7 +25,7 @@ from tests.support.sample_programs import (
     RunningServer,
     scripted_server,
 )
-from tests.support.services import AES128, Site, Syslog, free_port, run, service, wait_until
+from tests.support.services import AES128, Site, Syslog, run, service
 
 EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
 ALL = [row.name for row in MECHANISMS]

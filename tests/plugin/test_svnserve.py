@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import AES128, HOST, Site, Syslog, free_port, service
+from tests.support.services import AES128, HOST, Site, Syslog, service
 
 
 class Svnserve:

@@ -22,10 +22,9 @@ from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.wire.lines import escape, unescape
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.sample_programs import DOMAIN, HOST, Person, Realm
-from tests.support.services import AES128, wait_until
-
-PATIENCE = 20.0
+from tests.support.services import AES128
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from browserid_sasl.wire.lines import escape, unescape
+from tests.support.patience import PATIENCE
 
-PATIENCE = 20.0
 AGENT = (sys.executable, "-m", "browserid_sasl.cli.agent")
 
 

@@ -15,17 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.support.patience import wait_until
+from tests.support.ports import free_port, listens
 from tests.support.sample_programs import ROOT
-from tests.support.services import (
-    AES128,
-    DOMAIN,
-    HOST,
-    Site,
-    free_port,
-    listens,
-    service,
-    wait_until,
-)
+from tests.support.services import AES128, DOMAIN, HOST, Site, service
 
 UNPACKED: Final = ROOT / ".unpacked" / "dovecot"
 ACCOUNT: Final = "dovecot"

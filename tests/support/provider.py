@@ -24,6 +24,7 @@ from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.server import Listener, Terms, make_server, url_of
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
+from tests.support.patience import PATIENCE
 
 DOMAIN = "example.test"
 ALICE = f"alice@{DOMAIN}"
@@ -62,11 +63,11 @@ class RunningProvider:
 
     def get(self, path: str) -> requests.Response:
         """Ask for a path."""
-        return requests.get(self.url + path, verify=str(self.ca_file), timeout=10)
+        return requests.get(self.url + path, verify=str(self.ca_file), timeout=PATIENCE)
 
     def post(self, path: str, **content: object) -> requests.Response:
         """Send something to a path."""
-        return requests.post(self.url + path, verify=str(self.ca_file), timeout=10, **content)  # type: ignore[arg-type]
+        return requests.post(self.url + path, verify=str(self.ca_file), timeout=PATIENCE, **content)  # type: ignore[arg-type]
 
     def fetcher(self) -> HttpsFetcher:
         """Reaches this provider under its domain's name."""
@@ -111,8 +112,8 @@ def running_provider(
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
-            assert ready.wait(10)
+            assert ready.wait(PATIENCE)
             yield RunningProvider(url_of(listening), folder.tls.anchor, folder, provider, clock)
         finally:
             server.stop()
-            thread.join(10)
+            thread.join(PATIENCE)

@@ -25,13 +25,13 @@ from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOMAIN = "example.test"
 ALICE = f"alice@{DOMAIN}"
 SERVICE = "rcmd"
 HOST = "localhost"
-PATIENCE = 20.0
 
 T = TypeVar("T")
 

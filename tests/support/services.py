@@ -21,7 +21,6 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,13 +31,14 @@ from browserid_sasl.api import Client
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port, listens
 from tests.support.sample_programs import ALICE, DOMAIN, ROOT, Person, Realm
 
 ADMIN: Final = f"admin@{DOMAIN}"
 AES128: Final = "BROWSERID-AES128"
 PADDING: Final = "BROWSERID-PADDING"
 HOST: Final = "localhost"
-PATIENCE: Final = 20.0
 SYSTEM_PLUGINS: Final = "/usr/lib/x86_64-linux-gnu/sasl2"
 DEV_LOG: Final = "/dev/log"
 _CLONE_NEWNS: Final = 0x20000
@@ -58,29 +58,6 @@ def run(
         stderr=subprocess.STDOUT,
         **(options | further),
     )
-
-
-def wait_until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
-    """Wait for something to come true."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def listens(port: int) -> bool:
-    """Whether somebody listens on a port, found out without calling."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    addresses = [line.split()[1] for line in lines if line.split()[3] == "0A"]
-    return f"{port:04X}" in {address.rpartition(":")[2] for address in addresses}
 
 
 @contextmanager

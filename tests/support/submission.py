@@ -14,8 +14,9 @@ from typing import Final
 
 from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.sasl.client import ClientMechanism
+from tests.support.ports import free_port
 from tests.support.sample_programs import ROOT
-from tests.support.services import free_port, run, service
+from tests.support.services import run, service
 
 POSTFIX_DAEMONS: Final = Path("/usr/lib/postfix/sbin")
 

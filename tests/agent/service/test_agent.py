@@ -21,9 +21,9 @@ from browserid_sasl import __version__
 from browserid_sasl.api import Server
 from browserid_sasl.config import load
 from browserid_sasl.sasl.server import ServerMechanism
-from tests.support.agent import AGENT, PATIENCE, Line, Person, initiate, relay
+from tests.support.agent import AGENT, Line, Person, initiate, relay
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
-from tests.support.services import wait_until
 
 AES128 = "BROWSERID-AES128"
 
@@ -183,7 +183,7 @@ class TestSignIns:
                 slow.send("LOGIN\t1\tbob@slow.test\tpassword=x")
                 began = time.monotonic()
                 assert line.ask(initiate(2)).word == "CONT"
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - began < 8  # what discovery may take is more
 
 
 class TestCommands:
@@ -232,7 +232,7 @@ class TestCommands:
         assert lost.returncode != 0
         assert "nobody answers" in lost.stderr
         assert not away.socket.exists()
-        assert time.monotonic() - began < 8  # the interpreter's start included
+        assert time.monotonic() - began < 15  # the interpreter's start included
 
     def test_a_forwarded_agent_that_is_silent(self, person: Person, tmp_path: Path) -> None:
         path = tmp_path / "silent"
@@ -242,7 +242,7 @@ class TestCommands:
             began = time.monotonic()
             lost = self.browserid(person, "list", BROWSERID_AGENT=str(path))
         assert "does not answer" in lost.stderr
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
 
 
 class TestProcess:
@@ -289,7 +289,7 @@ class TestProcess:
         started = [
             subprocess.Popen((*AGENT, "--background"), env=person.variables) for _ in range(5)
         ]
-        assert [each.wait(60) for each in started] == [0] * 5
+        assert [each.wait(PATIENCE) for each in started] == [0] * 5
         assert person.agent_pid()
 
     def test_what_a_killed_one_leaves_is_replaced(self, person: Person) -> None:
