@@ -737,4 +737,7 @@ __all__ = [
     "Site",
     "Slapd",
     "Syslog",
+    "free_port",
+    "listens",
+    "wait_until",
 ]
