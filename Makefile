@@ -16,7 +16,7 @@ INSTALL_PACKAGES := tools/debian-base.txt
 TEST_EXTRAS := adapters,idp,keyring,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
 	plugin/debian-packages.txt)
-SOURCES := browserid_sasl bench demo fuzz tests tools $(wildcard *.py plugin)
+SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
 .PHONY: help demo test check format fuzz debian13 oldest bench install install-commands uninstall uninstall-commands \
 	clean test-environment

@@ -9,6 +9,8 @@ promised to stay is what is named here and in docs/library.md; the rest of the p
 from __future__ import annotations
 
 from browserid_sasl.api import Client, Server
+from browserid_sasl.api.assertions import AssertionVerifier, VerifiedAssertion, get_assertion
+from browserid_sasl.api.remote_verifier import RemoteVerifier
 from browserid_sasl.attributes.claims import NameAttribute
 from browserid_sasl.config import Config, load
 from browserid_sasl.errors import BrowserIDError
@@ -18,12 +20,16 @@ from browserid_sasl.sasl.result import Result
 __version__ = "0.2.0"
 
 __all__ = [
+    "AssertionVerifier",
     "BrowserIDError",
     "ChannelBinding",
     "Client",
     "Config",
     "NameAttribute",
+    "RemoteVerifier",
     "Result",
     "Server",
+    "VerifiedAssertion",
+    "get_assertion",
     "load",
 ]

@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from typing import Final
 
 from browserid_sasl.config import Config
-from browserid_sasl.errors import DamagedStoreError, LocalProtocolError, StoreError
+from browserid_sasl.errors import (
+    ConfigurationError,
+    DamagedStoreError,
+    LocalProtocolError,
+    StoreError,
+)
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.ports import Environment
@@ -31,12 +36,21 @@ def stores_in(config: Config, option: str) -> Iterator[None]:
     except StoreError as error:
         if isinstance(error, DamagedStoreError) or not config.lacks_home(option):
             raise
-        raise config.error(
-            option,
-            f"this account has no home folder, and {error.message}",
-            f"set HOME to a folder of its own, or give {option} in a configuration file that"
-            " --config or BROWSERID_CONFIG names",
-        ) from None
+        raise no_home(config, option, error.message) from None
+
+
+def no_home(config: Config, option: str, so: str) -> ConfigurationError:
+    """The error that something is where it is for want of a home folder.
+
+    :param option: that says in which folder.
+    :param so: what comes of it.
+    """
+    return config.error(
+        option,
+        f"this account has no home folder, and {so}",
+        f"set HOME to a folder of its own, or give {option} in a configuration file that"
+        " --config or BROWSERID_CONFIG names",
+    )
 
 
 def configured_mechanisms(config: Config, section: str, names: Sequence[str]) -> list[Mechanism]:

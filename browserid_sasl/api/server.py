@@ -200,12 +200,17 @@ def acceptor_stores(config: Config) -> AcceptorStores:
     :raises StoreError: when it cannot be opened.
     :raises ConfigurationError: the same, for want of a home folder.
     """
-    grace = max(REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
+    grace = replay_grace(config)
     if config.store.backend == "memory":
         return memory_acceptor(grace=grace)
     path = config.store.server_directory / SERVER_DATABASE
     with stores_in(config, "store.server_directory"):
         return open_acceptor(path, durability=config.store.durability, grace=grace)
+
+
+def replay_grace(config: Config) -> int:
+    """For how long (ms) an assertion is remembered after it has expired."""
+    return max(REPLAY_GRACE, config.server.clock_skew_ms + _PURGE_MARGIN_MS)
 
 
 def _server_credential(options: ServerConfig) -> ServerCredential | None:

@@ -33,6 +33,24 @@ def person_stores(config: Config) -> InitiatorStores:
     return initiator_stores(config)
 
 
+def person_file(config: Config) -> Path:
+    """Where the stores of the person are who runs the program.
+
+    :raises ConfigurationError: they would be in this program's memory.
+    """
+    _check_backend(config)
+    return config.store.directory / CLIENT_DATABASE
+
+
+def server_file(config: Config) -> Path:
+    """Where the stores of the servers of this machine are.
+
+    :raises ConfigurationError: they are in the servers' memory.
+    """
+    _check_backend(config)
+    return config.store.server_directory / SERVER_DATABASE
+
+
 def sound_person_stores(config: Config) -> tuple[InitiatorStores, str]:
     """The stores of the person who runs the program, begun anew if they are damaged.
 
@@ -67,11 +85,10 @@ def reset(config: Config, *, server: bool) -> list[Path]:
     :raises ConfigurationError: it would be in memory.
     :raises StoreError: that cannot be done.
     """
-    _check_backend(config)
     now = system_clock()
     if server:
-        return begin_anew(config.store.server_directory / SERVER_DATABASE, ACCEPTOR_SCHEMA, now)
-    path = config.store.directory / CLIENT_DATABASE
+        return begin_anew(server_file(config), ACCEPTOR_SCHEMA, now)
+    path = person_file(config)
     moved = begin_anew(path, INITIATOR_SCHEMA, now)
     presence.tell(person_stores(config).identities, path)
     return moved

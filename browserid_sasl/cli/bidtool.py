@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from enum import Enum
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Final
 
 import click
 from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from browserid_sasl import config
-from browserid_sasl.api.stores import person_stores, reset, server_stores
-from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.api.caches import Cache, person_cache, server_cache
+from browserid_sasl.api.stores import reset
+from browserid_sasl.cli import assertions, caches
+from browserid_sasl.cli.options import version_option
 from browserid_sasl.cli.program import run
+from browserid_sasl.cli.stores import (
+    Stores,
+    Ticket,
+    Whose,
+    configuration_of,
+    forget,
+    store_options,
+)
 from browserid_sasl.cli.tables import ANY_WIDTH, cell, empty_table, local_time, show
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
+from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
 from browserid_sasl.printer.node import harmless
-from browserid_sasl.store.base import AcceptorStores, InitiatorStores, system_clock
+from browserid_sasl.store.base import system_clock
 
 _AFTER_SERVER: Final = (
     "An assertion that was presented before is new to it. Start the services when all of those have"
@@ -32,8 +40,6 @@ _AFTER_SERVER: Final = (
     " and `clock_skew` (5 minutes). Or start them now with `extra_round_trip` on."
 )
 _AFTER_CLIENT: Final = "Nobody is signed in: `browserid login ADDRESS` does that."
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _STYLES: Final = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "red"}
 
@@ -51,6 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @version_option
 def command() -> None:
     """Look into tokens, tickets and caches."""
+
+
+for each in (*caches.COMMANDS, *assertions.COMMANDS):
+    command.add_command(each)
 
 
 # Tokens
@@ -127,32 +137,11 @@ def _tree(node: Node, parent: Tree | None = None) -> Tree:
 # Stores
 
 
-class Whose(Enum):
-    """Whose store it is about, if not a person's."""
-
-    SERVER = "server"
-    ACCEPTOR = "acceptor"
-
-
-def store_options(function: F) -> F:
-    """Add ``--server``, ``--acceptor`` and ``--config``."""
-    for whose, help in (
-        (
-            Whose.ACCEPTOR,
-            "The store of this host's browserid-acceptor, for the account it runs as.",
-        ),
-        (Whose.SERVER, "The server's store, in place of this user's."),
-    ):
-        flag = click.option(f"--{whose.value}", "whose", flag_value=whose, help=help)
-        function = flag(function)
-    return config_option(function)
-
-
 @command.command("list")
 @store_options
 def list_all(whose: Whose | None, config_file: Path | None) -> None:
     """Show the tickets and the identity providers' documents that are kept."""
-    stores = _stores(config_file, whose)
+    stores = _look(config_file, whose)
     _list_tickets(stores)
     _list_documents(stores)
 
@@ -162,7 +151,7 @@ def list_all(whose: Whose | None, config_file: Path | None) -> None:
 def destroy(whose: Whose | None, config_file: Path | None) -> None:
     """Forget all tickets and documents. Keys are kept: `browserid logout` forgets those."""
     stores = _stores(config_file, whose)
-    gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
+    gone = sum(forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
     click.echo(f"{_count(gone, 'ticket')} forgotten")
     click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
 
@@ -176,7 +165,7 @@ def reset_store(whose: Whose | None, config_file: Path | None) -> None:
     before.
     """
     server = whose is not None
-    for moved in reset(_configuration(config_file, whose), server=server):
+    for moved in reset(configuration_of(config_file, whose), server=server):
         click.echo(f"kept as {moved}")
     click.echo("the store is empty")
     click.echo(_AFTER_SERVER if server else _AFTER_CLIENT, err=True)
@@ -191,7 +180,7 @@ def tickets() -> None:
 @store_options
 def list_tickets(whose: Whose | None, config_file: Path | None) -> None:
     """Show the tickets that have not expired."""
-    _list_tickets(_stores(config_file, whose))
+    _list_tickets(_look(config_file, whose))
 
 
 # An identifier is base64url, and may begin with a dash.
@@ -216,11 +205,11 @@ def delete_tickets(
         raise click.UsageError("give an identifier or --all")
     stores = _stores(config_file, whose)
     if identifier is None:
-        gone = sum(_forget(stores, ticket) for ticket in _tickets(stores, service, at=0))
+        gone = sum(forget(stores, ticket) for ticket in _tickets(stores, service, at=0))
         click.echo(f"{_count(gone, 'ticket')} forgotten")
         return
     ticket = _find_ticket(stores, service, identifier)
-    _forget(stores, ticket)
+    forget(stores, ticket)
     click.echo(f"the ticket for {harmless(ticket.audience)} is forgotten")
 
 
@@ -233,7 +222,7 @@ def cache() -> None:
 @store_options
 def list_documents(whose: Whose | None, config_file: Path | None) -> None:
     """Show the documents that have not expired, and what they say."""
-    _list_documents(_stores(config_file, whose))
+    _list_documents(_look(config_file, whose))
 
 
 @cache.command("delete")
@@ -255,17 +244,17 @@ def delete_documents(
         raise _unknown(f"there is no document of {domain}", "`bidtool cache list` shows them")
 
 
-Stores = AcceptorStores | InitiatorStores
-Ticket = AcceptorTicket | InitiatorTicket
+def _cache(config_file: Path | None, whose: Whose | None) -> Cache:
+    configuration = configuration_of(config_file, whose)
+    return person_cache(configuration) if whose is None else server_cache(configuration)
 
 
-def _configuration(config_file: Path | None, whose: Whose | None) -> config.Config:
-    return config.load(config_file, user=whose is not Whose.ACCEPTOR)
+def _look(config_file: Path | None, whose: Whose | None) -> Stores:
+    return _cache(config_file, whose).look()
 
 
 def _stores(config_file: Path | None, whose: Whose | None) -> Stores:
-    configuration = _configuration(config_file, whose)
-    return person_stores(configuration) if whose is None else server_stores(configuration)
+    return _cache(config_file, whose).open()
 
 
 def _list_tickets(stores: Stores) -> None:
@@ -310,13 +299,6 @@ def _tickets(stores: Stores, service: str | None, *, at: int) -> list[Ticket]:
     """Those that have not expired at a time (ms), for one service or for all."""
     found: Iterable[Ticket] = stores.tickets.all(at)
     return [ticket for ticket in found if service in (None, ticket.audience)]
-
-
-def _forget(stores: Stores, ticket: Ticket) -> bool:
-    if isinstance(stores, AcceptorStores):
-        return stores.tickets.delete(ticket.tid)
-    assert isinstance(ticket, InitiatorTicket)  # noqa: S101 - which of the two stores it is from
-    return stores.tickets.delete(ticket.identity, ticket.audience, ticket.tid)
 
 
 def _find_ticket(stores: Stores, service: str | None, beginning: str) -> Ticket:

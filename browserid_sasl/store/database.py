@@ -357,17 +357,29 @@ class SqliteDatabase:
             "that is mounted read-write and has room",
         )
 
+    def is_there(self) -> bool:
+        """Whether there is a file.
+
+        :raises DamagedStoreError: there was one.
+        """
+        # Looked for first: a file that is made meanwhile comes before its log and its mark.
+        remains = [each for each in (LOG, MADE) if os.path.lexists(beside(self.path, each))]
+        if os.path.lexists(self.path):
+            return True
+        if remains:
+            raise self.damaged(f"it is gone, {self.path.name}{remains[0]} is left of it")
+        return False
+
     def _provide_file(self) -> None:
         make_folders(self.path.parent)
         require_private(self.path.parent, os.stat(self.path.parent), "700")
-        # Looked for first: a file that is made meanwhile comes before its log and its mark.
-        remains = [each for each in (LOG, MADE) if os.path.lexists(beside(self.path, each))]
-        if not os.path.lexists(self.path):
-            if remains:
-                raise self.damaged(f"it is gone, {self.path.name}{remains[0]} is left of it")
+        if not self.is_there():
             self._create_file()
-        if self._schema.missed and MADE not in remains:
+        if self._schema.missed and not os.path.lexists(beside(self.path, MADE)):
             self._mark(MADE)
+        self._check_file()
+
+    def _check_file(self) -> None:
         if os.path.lexists(beside(self.path, LOST)):
             raise self.damaged("part of what was written to it is lost")
         status = os.lstat(self.path)
@@ -433,7 +445,7 @@ class SqliteDatabase:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self.path.as_uri()}?mode=rw",
+            f"{self.path.as_uri()}?{self._access()}",
             uri=True,
             timeout=self._busy_timeout / 1000,
             isolation_level=None,
@@ -459,6 +471,10 @@ class SqliteDatabase:
             raise
         return connection
 
+    def _access(self) -> str:
+        """How SQLite opens the file (https://sqlite.org/c3ref/open.html, URI filenames)."""
+        return "mode=rw"
+
     def _check_kind(self, connection: sqlite3.Connection) -> None:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         if not os.path.getsize(self.path):
@@ -472,7 +488,7 @@ class SqliteDatabase:
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
         """Bring an older format up to date, and see that the tables are those of the schema."""
-        if _version(connection) in self._schema.upgrades:
+        if self._is_older(connection):
             self._in_turn(_all_or_nothing, connection, self._upgrade)
         version = _version(connection)
         if version != self._schema.version:
@@ -483,6 +499,9 @@ class SqliteDatabase:
                 "use the version of the program that wrote it, or move the file out of the way",
             )
         self._check_layout(connection)
+
+    def _is_older(self, connection: sqlite3.Connection) -> bool:
+        return _version(connection) in self._schema.upgrades
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
         while (version := _version(connection)) in self._schema.upgrades:

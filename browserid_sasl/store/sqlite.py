@@ -41,6 +41,8 @@ from browserid_sasl.store.base import (
     too_many_documents,
 )
 from browserid_sasl.store.database import Row, Schema, SqliteDatabase
+from browserid_sasl.store.memory import memory_acceptor, memory_initiator
+from browserid_sasl.store.view import DatabaseView
 
 #: The most entries each store keeps: about 0.5 GB of assertions, 0.7 GB of tickets without
 #: attributes, and 64 MB of support documents.
@@ -248,6 +250,16 @@ class SqliteReplayStore:
             "logins work again as they expire; see who logs in so often, or with assertions "
             "that are valid for so long",
         )
+
+    def all(self) -> Iterator[tuple[bytes, int]]:
+        """Every entry that is kept: its digest and `not_after` (ms), the earliest first."""
+        statement = "SELECT not_after, digest FROM replay WHERE (not_after, digest) > (?, ?)"
+        last: Row = (-1, b"")
+        while rows := self._database.rows(
+            f"{statement} ORDER BY not_after, digest LIMIT {_FULL_PURGE_BATCH}", last
+        ):
+            last = rows[-1]
+            yield from ((digest, not_after) for not_after, digest in rows)
 
     def purge(self, now: int) -> int:
         return _purge_all(self._purge_batch, now - self._grace)
@@ -591,7 +603,34 @@ def open_acceptor(
     :raises StoreError: when the file cannot be used.
     :raises ConfigurationError: for another `durability`.
     """
-    database = SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability)
+    return _acceptor_stores(
+        SqliteDatabase(path, ACCEPTOR_SCHEMA, durability=durability), grace, clock
+    )
+
+
+def look_into_acceptor(
+    path: Path | str, *, clock: Callable[[], int] = system_clock
+) -> AcceptorStores:
+    """The stores of an acceptor to read from, empty ones if there is no file; nothing is made.
+
+    :raises StoreError: when the file cannot be read.
+    """
+    view = DatabaseView(path, ACCEPTOR_SCHEMA)
+    return _acceptor_stores(view, REPLAY_GRACE, clock) if view.is_there() else memory_acceptor()
+
+
+def presented(path: Path | str) -> Iterator[tuple[bytes, int]]:
+    """The assertions that an acceptor's file remembers; see `SqliteReplayStore.all`.
+
+    :raises StoreError: when the file cannot be read.
+    """
+    view = DatabaseView(path, ACCEPTOR_SCHEMA)
+    return SqliteReplayStore(view).all() if view.is_there() else iter(())
+
+
+def _acceptor_stores(
+    database: SqliteDatabase, grace: int, clock: Callable[[], int]
+) -> AcceptorStores:
     if (
         database.row("SELECT 1 FROM replay_size WHERE id = 1 AND typeof(entries) = 'integer'")
         is None
@@ -622,7 +661,21 @@ def open_initiator(
     :raises StoreError: when the file cannot be used.
     :raises ConfigurationError: for another `durability`.
     """
-    database = SqliteDatabase(path, INITIATOR_SCHEMA, durability=durability)
+    return _initiator_stores(SqliteDatabase(path, INITIATOR_SCHEMA, durability=durability), clock)
+
+
+def look_into_initiator(
+    path: Path | str, *, clock: Callable[[], int] = system_clock
+) -> InitiatorStores:
+    """The stores of an initiator to read from, empty ones if there is no file; nothing is made.
+
+    :raises StoreError: when the file cannot be read.
+    """
+    view = DatabaseView(path, INITIATOR_SCHEMA)
+    return _initiator_stores(view, clock) if view.is_there() else memory_initiator()
+
+
+def _initiator_stores(database: SqliteDatabase, clock: Callable[[], int]) -> InitiatorStores:
     database.row("SELECT count(*) FROM identity")
     return InitiatorStores(
         tickets=SqliteInitiatorTicketStore(database, clock=clock),

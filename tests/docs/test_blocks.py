@@ -65,6 +65,7 @@ SINGLY: Final = {
     ("docs/agent.md", "install"): "tests/guides/test_agent.py",
     ("docs/agent.md", "    systemctl --user "): "it takes somebody's systemd",
     ("docs/agent.md", "    ssh -R "): "it takes another host",
+    ("docs/bidtool.md", "    $ ./sample_"): "tests/cli/test_walk.py",
     ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
     ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
     ("docs/login.md", ""): "a picture of the layers",
