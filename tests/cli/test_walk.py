@@ -13,7 +13,7 @@ import pytest
 from browserid_sasl import store
 from browserid_sasl.api import CLIENT_DATABASE
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, running_provider
-from tests.support.sample_programs import HOST, PATIENCE, RunningServer, run_program
+from tests.support.sample_programs import HOST, RunningServer, run_program
 
 CALL = "import sys; from browserid_sasl.cli.{} import main; sys.exit(main())"
 
@@ -24,7 +24,7 @@ def run(program: str, *arguments: str) -> str:
         [sys.executable, "-c", CALL.format(program), *arguments],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
