@@ -134,9 +134,9 @@ STORES: Final = (
     Amount("the file of who may log in", "api.allow_file.MAX_SIZE", "octets"),
 )
 PROVIDER: Final = (
-    Amount("size of a request", "idp.certification.MAX_SIZE", "octets"),
+    Amount("size of a request", "idp.bodies.MAX_SIZE", "octets"),
     Amount("size of an RSA key", "idp.weak_keys.MAX_RSA_BITS", "bits"),
-    Amount("time until its body is there", "idp.app._BODY_TIME_S", "s"),
+    Amount("time until its body is there", "idp.bodies._BODY_TIME_S", "s"),
     Amount("sign-ins waiting for a processor", "idp.app._MAX_WAITING"),
     Amount("connections", "[idp] max_connections"),
     Amount("of them for one client", "[idp] max_connections_per_client"),

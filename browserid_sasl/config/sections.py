@@ -467,6 +467,23 @@ class IdpConfig:
         "How many of them one client may have: an IPv4 address, or the /64 of an IPv6 address."
         " Those of `proxies` may have all.",
     )
+    public_url: str = options.text(
+        _ORIGIN,
+        "Where people and programs find the provider, if that is not `https://DOMAIN`. Browsers"
+        " send its forms and passkeys to no other place.",
+    )
+    session_life_ms: int = options.seconds(
+        43_200,
+        300,
+        2_592_000,
+        "How long people stay signed in on the provider's pages.",
+    )
+    session_idle_ms: int = options.seconds(
+        3_600,
+        60,
+        2_592_000,
+        "How long they stay signed in there without opening any of them.",
+    )
     document_life_ms: int = options.seconds(
         3_600,
         0,

@@ -4,44 +4,45 @@
 | --- | --- |
 | `GET /.well-known/browserid` | the support document (PROTOCOL.md section 2) |
 | `POST /certify` | `{"certificate": "..."}` for a key of somebody who gives their password |
-| `GET /authentication`, `GET /provisioning` | pages that say how to sign in from a shell |
+| `GET /authentication`, `GET /provisioning`, `/browserid/...` | pages for people (`idp.web`) |
 
-An error's answer is `{"error": "a-word", "message": "A sentence."}` with a fitting status.
+An error's answer is `{"error": "a-word", "message": "A sentence."}` with a fitting status, or a
+page for a browser.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
-import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.idp.certification import MAX_SIZE, Certifier
+from browserid_sasl.idp.bodies import read_body
+from browserid_sasl.idp.certification import Certifier
 from browserid_sasl.idp.clients import Proxies, plain_address
 from browserid_sasl.idp.folder import Provider
-from browserid_sasl.idp.pages import sign_in_page
 from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.web.errors import wants_page
+from browserid_sasl.idp.web.paths import AUTHENTICATION, PROVISIONING
+from browserid_sasl.idp.web.site import Site
+from browserid_sasl.idp.web.visit import House
 from browserid_sasl.jose.keys import Spelling
 from browserid_sasl.store.base import system_clock
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 CERTIFY: Final = "/certify"
-AUTHENTICATION: Final = "/authentication"
-PROVISIONING: Final = "/provisioning"
 
-_BODY_TIME_S: Final = 10
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
 
@@ -65,12 +66,15 @@ class AppSettings:
     :param document_life: ms for which others may keep the support document.
     :param key_spelling: how keys are written in that document and in certificates.
     :param proxies: those before the server.
+    :param public_url: where the public finds it, such as `https://example.org`; empty for
+        `https://DOMAIN`.
     """
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
     key_spelling: Spelling = "2012.08.15"
     proxies: Proxies = field(default_factory=Proxies)
+    public_url: str = ""
 
 
 def create_app(
@@ -81,18 +85,23 @@ def create_app(
     :param clock: ms since the epoch.
     """
     endpoints = _Endpoints(provider, settings, clock)
+    origin = settings.public_url or f"https://{provider.domain}"
+    house = House(provider, origin, settings.certificate_life)
+    site = Site(house, endpoints.client_of, clock)
     application = Starlette(
         routes=[
             Route(WELL_KNOWN, endpoints.support_document, methods=["GET"]),
             Route(CERTIFY, endpoints.certify, methods=["POST"]),
-            Route(AUTHENTICATION, endpoints.authentication, methods=["GET"]),
-            Route(PROVISIONING, endpoints.provisioning, methods=["GET"]),
+            *site.routes(),
         ],
         exception_handlers={
-            RefusedError: _answer_refusal,
-            HTTPException: _answer_http_error,
-            BrowserIDError: _answer_broken,
-            Exception: _answer_unexpected,
+            kind: _for_people(site, handler)
+            for kind, handler in (
+                (RefusedError, _refusal),
+                (HTTPException, _http_error),
+                (BrowserIDError, _broken),
+                (Exception, _unexpected),
+            )
         },
     )
     application.router.redirect_slashes = False
@@ -116,27 +125,22 @@ class _Endpoints:
 
     async def certify(self, request: Request) -> Response:
         _check_type(request)
-        body = await _read_body(request)
+        body = await read_body(request)
         if self._limiter.statistics().tasks_waiting >= _MAX_WAITING:
             raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
-        client = self._client_of(request)
+        client = self.client_of(request)
         # Hashing a password takes a processor for a while, so it is done in threads, a few at once.
         text = await to_thread.run_sync(self._certify, body, client, limiter=self._limiter)
         return JSONResponse({"certificate": text}, headers=_NO_STORE)
 
-    def _client_of(self, request: Request) -> str:
+    def client_of(self, request: Request) -> str:
+        """The IP address of the client a request comes from."""
         # A connection of this server always has another end.
         peer = plain_address(request.client.host) if request.client else ""
         return self._proxies.client(peer, request.headers.getlist("X-Forwarded-For"))
 
     def _certify(self, body: bytes, client: str) -> str:
         return self._certifier.certify(body, client, self._clock())
-
-    async def authentication(self, _request: Request) -> Response:
-        return HTMLResponse(sign_in_page("Sign in", self._provider.domain))
-
-    async def provisioning(self, _request: Request) -> Response:
-        return HTMLResponse(sign_in_page("Get a certificate", self._provider.domain))
 
 
 def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -164,55 +168,52 @@ def _check_type(request: Request) -> None:
         )
 
 
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        with anyio.fail_after(_BODY_TIME_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_SIZE:
-                    raise RefusedError(
-                        413, "too-large", f"the request has more than {MAX_SIZE} octets"
-                    )
-    except TimeoutError:
-        raise RefusedError(408, "timeout", "the request took too long to arrive") from None
-    except ClientDisconnect:
-        raise RefusedError(400, "disconnected", "the request broke off") from None
-    return bytes(body)
-
-
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-async def _answer_refusal(_request: Request, error: Exception) -> Response:
-    error = cast(RefusedError, error)
-    headers = dict(_NO_STORE)
-    if error.retry_after:
-        headers["Retry-After"] = str(error.retry_after)
-    if error.status == 401:
-        headers["WWW-Authenticate"] = "BrowserID-Password"
-    return _answer(error.status, error.word, error.message, headers)
+def _for_people(
+    site: Site, refusal_of: Callable[[Exception], RefusedError]
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Answers an error, with a page where a browser asks."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        refusal = refusal_of(error)
+        page = wants_page(request)
+        response = site.error_page(request, refusal) if page else _answer(refusal)
+        response.headers.update(getattr(error, "headers", None) or {})
+        return response
+
+    return answer
 
 
-async def _answer_http_error(_request: Request, error: Exception) -> Response:
+def _refusal(error: Exception) -> RefusedError:
+    return cast(RefusedError, error)
+
+
+def _http_error(error: Exception) -> RefusedError:
     error = cast(HTTPException, error)
     word = error.detail.lower().replace(" ", "-")
-    headers = _NO_STORE | dict(error.headers or {})
-    return _answer(error.status_code, word, f"{error.detail}.", headers)
+    return RefusedError(error.status_code, word, f"{error.detail}.")
 
 
-async def _answer_broken(_request: Request, error: Exception) -> Response:
+def _broken(error: Exception) -> RefusedError:
     _logger.error("%s", error)
-    return await _answer_unexpected(_request, error)
+    return _unexpected(error)
 
 
-async def _answer_unexpected(_request: Request, _error: Exception) -> Response:
+def _unexpected(_error: Exception) -> RefusedError:
     message = "the identity provider is out of order; its administrator finds out why in its log"
-    return _answer(500, "internal", message, _NO_STORE)
+    return RefusedError(500, "internal", message)
 
 
-def _answer(status: int, word: str, message: str, headers: dict[str, str]) -> Response:
-    return JSONResponse({"error": word, "message": message}, status, headers)
+def _answer(refusal: RefusedError) -> Response:
+    headers = dict(_NO_STORE)
+    if refusal.retry_after:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = "BrowserID-Password"
+    content = {"error": refusal.word, "message": refusal.message}
+    return JSONResponse(content, refusal.status, headers)
 
 
 class _SecurityHeaders:
@@ -224,7 +225,9 @@ class _SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in _SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

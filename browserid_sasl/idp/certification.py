@@ -13,7 +13,9 @@ from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, Remo
 from browserid_sasl.identity import certificate
 from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
+from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.bodies import MAX_SIZE
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
@@ -21,9 +23,6 @@ from browserid_sasl.idp.weak_keys import check_strength
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
-
-MAX_SIZE: Final = 16_384
-"""Octets of a request at the most."""
 
 _WHAT: Final = "the request"
 
@@ -113,28 +112,9 @@ class Certifier:
 
     def _authenticate(self, email: str, password: str, client: str, now: int) -> None:
         provider = self._provider
-        attempt = provider.limits.begin(email, client, now)
-        if attempt.blocked:
-            seconds = -(-attempt.blocked // 1000)
-            raise RefusedError(
-                429,
-                "too-many-attempts",
-                f"too many sign-ins failed: try again in {seconds} s",
-                Code.INTERACT_UNAVAILABLE,
-                retry_after=seconds,
-            )
-        if not provider.accounts.verify(email, password, now):
-            provider.audit.write(
-                Event.SIGN_IN_FAILED, now, email=email, client=client, wait=attempt.penalty
-            )
-            raise RefusedError(
-                401,
-                "wrong-credentials",
-                "there is no account with this address and password",
-                Code.INTERACT_FAILURE,
-            )
-        provider.limits.succeeded(email)
-        provider.audit.write(Event.SIGNED_IN, now, email=email, client=client)
+        attempts = Attempts(provider.limits, provider.audit)
+        attempts.check(email, client, now, lambda: provider.accounts.verify(email, password, now))
+        attempts.succeeded(email, client, now)
 
 
 def _parse(body: bytes) -> Request:

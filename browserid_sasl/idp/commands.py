@@ -29,6 +29,7 @@ from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.server import Listener, Terms
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
+from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
 from browserid_sasl.store.base import system_clock
 
@@ -288,12 +289,19 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
     # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
     configured = _configured_certificate(options)
     folder = _folder(options)
-    provider = folder.open(Policy(options.failed_sign_ins, options.failed_sign_in_window_ms))
+    provider = folder.open(
+        Policy(options.failed_sign_ins, options.failed_sign_in_window_ms),
+        session_policy=SessionPolicy(options.session_life_ms, options.session_idle_ms),
+    )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     proxies = Proxies(options.proxies)
     settings = AppSettings(
-        options.certificate_life_ms, options.document_life_ms, options.key_spelling, proxies
+        options.certificate_life_ms,
+        options.document_life_ms,
+        options.key_spelling,
+        proxies,
+        options.public_url,
     )
     terms = Terms(
         configured or _local_certificate(folder),

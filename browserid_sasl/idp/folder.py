@@ -2,7 +2,7 @@
 
 | name | content |
 | --- | --- |
-| `provider.sqlite` | accounts, what they sign in with, and failed sign-ins |
+| `provider.sqlite` | accounts, what they sign in with, who is signed in, failed sign-ins |
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened |
@@ -27,6 +27,8 @@ from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.server_secret import ServerSecret
+from browserid_sasl.idp.sessions import SessionPolicy, Sessions
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
 from browserid_sasl.idp.tls import LocalTls
 from browserid_sasl.idp.totp import SecondFactors
@@ -64,6 +66,8 @@ class Provider:
     :param second_factors: what some have besides their password.
     :param recovery_codes: what helps when that is lost.
     :param invitations: with which people set up their accounts.
+    :param sessions: who is signed in on its pages.
+    :param secret: from which its own keys are derived.
     """
 
     domain: str
@@ -75,6 +79,8 @@ class Provider:
     second_factors: SecondFactors
     recovery_codes: RecoveryCodes
     invitations: Invitations
+    sessions: Sessions
+    secret: ServerSecret
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +144,16 @@ class ProviderFolder:
         return Creation(provider=True, key=key, authority=authority)
 
     def open(
-        self, policy: Policy | None = None, relying_party: RelyingParty | None = None
+        self,
+        policy: Policy | None = None,
+        relying_party: RelyingParty | None = None,
+        session_policy: SessionPolicy | None = None,
     ) -> Provider:
         """The provider in the folder.
 
         :param policy: limits on failed sign-ins.
         :param relying_party: whom passkeys are for; without one, for the domain itself.
+        :param session_policy: how long people stay signed in on its pages.
         :raises ConfigurationError: there is none.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -163,6 +173,8 @@ class ProviderFolder:
             SecondFactors(database, self.audit, domain),
             RecoveryCodes(database, self.audit),
             Invitations(database, self.audit),
+            Sessions(database, session_policy),
+            ServerSecret(database),
         )
 
     def _make(self) -> None:

@@ -4,7 +4,8 @@ Every sign-in counts as failed until it succeeds, so that many at once do not co
 after the other. Within a window of time an account, and a client's network, may fail a number of
 times; after that each failure doubles the time to wait. A success forgets the account's failures
 and no others: somebody with an account of their own gains nothing for guessing at the next one.
-Addresses without an account are counted too, or the answers would tell which these are.
+Addresses without an account are counted too, or the answers would tell which these are. A browser
+in which somebody has signed in before is counted apart: who guesses locks nobody else out.
 """
 
 from __future__ import annotations
@@ -62,14 +63,15 @@ class SignInLimits:
         self._database = database
         self._policy = policy
 
-    def begin(self, email: str, client: str, now: int) -> Attempt:
+    def begin(self, email: str, client: str, now: int, known: str = "") -> Attempt:
         """Count a sign-in that is about to be tried, if it may be.
 
         :param email: the account's address, whether or not there is one.
         :param client: the client's IP address.
         :param now: ms.
+        :param known: name of a browser in which this address has been signed in to before.
         """
-        network = network_of(client)
+        email, network = _counted(email, known), known or network_of(client)
         with self._database.transaction() as session:
             session.execute(delete(Failure).where(Failure.time <= now - self._policy.window))
             failures = [
@@ -82,10 +84,10 @@ class SignInLimits:
             session.add(Failure(email=email, network=network, time=now))
             return Attempt(penalty=max(self._policy.wait(count + 1) for count, _ in failures))
 
-    def succeeded(self, email: str) -> None:
-        """Forget the account's failures."""
+    def succeeded(self, email: str, known: str = "") -> None:
+        """Forget the account's failures, or those in one browser."""
         with self._database.transaction() as session:
-            session.execute(delete(Failure).where(Failure.email == email))
+            session.execute(delete(Failure).where(Failure.email == _counted(email, known)))
 
     def _failures(
         self, session: Session, column: InstrumentedAttribute[str], value: str
@@ -98,3 +100,8 @@ class SignInLimits:
         wait = self._policy.wait(count)
         # After the clock was set back `last` is in the future.
         return max(0, min(last, now) + wait - now)
+
+
+def _counted(email: str, known: str) -> str:
+    """What failures are counted for. No address has a space in it."""
+    return f"{email} {known}" if known else email

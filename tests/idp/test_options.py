@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.browser import Browser
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
@@ -188,6 +190,38 @@ def test_there_are_as_many_connections_as_it_says(tmp_path: Path) -> None:
         silent[1].settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent[1].recv(1)
+
+
+@shows("public_url")
+def test_forms_come_from_where_the_public_finds_the_provider(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'public_url = "https://id.example.test"')
+    with site.served() as served:
+        browser = Browser(served.url, site.folder.tls.anchor, "https://id.example.test")
+        assert browser.sign_in().path == "/browserid/account"
+        elsewhere = Browser(served.url, site.folder.tls.anchor, f"https://{DOMAIN}")
+        assert elsewhere.sign_in().status == 403
+
+
+@shows("session_life", "session_idle")
+def test_people_stay_signed_in_on_the_pages_for_as_long_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, "session_life = 600", "session_idle = 60")
+    with site.served() as served:
+        browser = Browser(served.url, site.folder.tls.anchor)
+        for column, seconds, stays in (
+            ("used", 55, True),
+            ("used", 65, False),
+            ("created", 605, False),
+        ):
+            browser.sign_in()
+            earlier(site, column, seconds)
+            assert (browser.open("/browserid/account").path == "/browserid/account") is stays
+            browser.session.cookies.clear()
+
+
+def earlier(site: Site, column: str, seconds: int) -> None:
+    """Move a time of all sessions back."""
+    with closing(sqlite3.connect(site.folder.path / "provider.sqlite")) as database, database:
+        database.execute(f"UPDATE page_sessions SET {column} = {column} - {seconds * 1000}")
 
 
 def test_there_is_a_test_of_every_option_above() -> None:

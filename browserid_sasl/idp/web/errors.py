@@ -1,0 +1,97 @@
+"""What a page says when a request is refused: what was wrong, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.languages import N_
+from browserid_sasl.idp.web.visit import Visit
+
+
+class Explanation(NamedTuple):
+    """An error for people.
+
+    :param title: what is wrong.
+    :param advice: what to do. It may refer to `%(seconds)s`, after which it can be tried again.
+    """
+
+    title: str
+    advice: str
+
+
+_FORM: Final = Explanation(
+    N_("This form is no longer valid"),
+    N_("Open the page again and fill the form in once more. Cookies have to be allowed."),
+)
+
+_BY_WORD: Final[Mapping[str, Explanation]] = {
+    "form-expired": _FORM,
+    "cross-site": Explanation(
+        N_("This request came from another website"),
+        N_("Nothing was changed. If you did this yourself, open the page again."),
+    ),
+    "not-found": Explanation(
+        N_("There is no such page"),
+        N_("Check the address, or go to your account."),
+    ),
+    "too-many-attempts": Explanation(
+        N_("Too many sign-ins failed"),
+        N_("Wait %(seconds)s seconds, then try again."),
+    ),
+    "too-large": Explanation(
+        N_("That was too much text"),
+        N_("Go back and write less."),
+    ),
+    "timeout": Explanation(
+        N_("The request took too long to arrive"),
+        N_("Check your connection and try again."),
+    ),
+    "busy": Explanation(
+        N_("Many people are signing in at this moment"),
+        N_("Wait a few seconds, then try again."),
+    ),
+    "internal": Explanation(
+        N_("Something is broken here"),
+        N_(
+            "It is not your fault. Try again later, or tell the administrator, who finds the cause"
+            " in the log."
+        ),
+    ),
+}
+
+_OTHER: Final = Explanation(
+    N_("This request cannot be answered"),
+    N_("Go back and try again. If that does not help, begin again where you came from."),
+)
+
+
+def error_page(visit: Visit, error: RefusedError, *, bare: bool = False) -> Response:
+    """The page about an error.
+
+    :param bare: without what depends on who is signed in.
+    """
+    title, advice = _BY_WORD.get(error.word, _OTHER)
+    response = visit.page(
+        "error.html",
+        error.status,
+        bare=bare,
+        title=title,
+        advice=advice,
+        seconds=error.retry_after,
+        detail="" if error.word in _BY_WORD else error.message,
+    )
+    if error.retry_after:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def wants_page(request: Request) -> bool:
+    """Whether it is a person with a browser that asks, and not a program."""
+    is_ours = request.url.path.startswith((paths.PREFIX, paths.AUTHENTICATION, paths.PROVISIONING))
+    return (is_ours or request.method == "GET") and "text/html" in request.headers.get("Accept", "")

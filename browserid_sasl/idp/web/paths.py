@@ -1,0 +1,47 @@
+"""Where the pages are. All but the two that a support document names are under one path."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import SplitResult, urlencode, urlsplit
+
+PREFIX: Final = "/browserid"
+
+AUTHENTICATION: Final = "/authentication"
+PROVISIONING: Final = "/provisioning"
+HOME: Final = PREFIX
+ACCOUNT: Final = f"{PREFIX}/account"
+DEVICE: Final = f"{PREFIX}/device"
+INVITATION: Final = f"{PREFIX}/invitation"
+LANGUAGE: Final = f"{PREFIX}/language"
+SECOND_STEP: Final = f"{PREFIX}/second-step"
+SIGN_IN: Final = f"{PREFIX}/sign-in"
+SIGN_OUT: Final = f"{PREFIX}/sign-out"
+STATIC: Final = f"{PREFIX}/static"
+
+_MAX_LENGTH: Final = 8192
+
+
+def with_query(path: str, **fields: str) -> str:
+    """A path with a query. Fields that are empty are left out."""
+    query = urlencode({name: value for name, value in fields.items() if value})
+    return f"{path}?{query}" if query else path
+
+
+def own_path(text: str, default: str) -> str:
+    """Where to go on to, as a link or a form says: a page of ours, or else `default`.
+
+    Browsers take `//host` and a lot more for another site, so what is allowed is what
+    is known, and is put together anew.
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return default
+    if len(text) > _MAX_LENGTH or parts.scheme or parts.netloc or not _is_ours(parts):
+        return default
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _is_ours(parts: SplitResult) -> bool:
+    return parts.path in (AUTHENTICATION, ACCOUNT, DEVICE, HOME, INVITATION, SIGN_IN, SIGN_OUT)

@@ -1,0 +1,93 @@
+"""All pages put together: how a request finds its page, and what becomes of its errors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Final
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.web import account, authentication, paths, signin, switches
+from browserid_sasl.idp.web.assets import ASSETS
+from browserid_sasl.idp.web.errors import error_page, wants_page
+from browserid_sasl.idp.web.forms import read_form
+from browserid_sasl.idp.web.visit import House, Page, Visit
+
+PAGES: Final[Sequence[Page]] = (
+    *authentication.PAGES,
+    *signin.PAGES,
+    *switches.PAGES,
+    *account.PAGES,
+)
+"""Every page. Whoever adds a module with pages adds it here."""
+
+_THREADS: Final = 4
+_HASHING_THREADS: Final = max(1, min(4, os.cpu_count() or 1))
+_MAX_WAITING: Final = 32
+
+
+class Site:
+    """The pages of a provider.
+
+    :param house: what they share.
+    :param client_of: tells a request's IP address.
+    :param clock: ms.
+    """
+
+    def __init__(
+        self, house: House, client_of: Callable[[Request], str], clock: Callable[[], int]
+    ) -> None:
+        self._house = house
+        self._client_of = client_of
+        self._clock = clock
+        # Those who hash have threads of their own, so that the other pages go on to be quick.
+        self._quick = CapacityLimiter(_THREADS)
+        self._hashing = CapacityLimiter(_HASHING_THREADS)
+
+    def routes(self) -> list[Route]:
+        """The routes of all pages."""
+        pages = [Route(page.path, self._endpoint(page), methods=page.methods) for page in PAGES]
+        return [*pages, Route(f"{paths.STATIC}/{{name}}", _static, methods=["GET"])]
+
+    def error_page(self, request: Request, error: RefusedError) -> Response:
+        """The page about an error that happened before, or outside of, a page's own work."""
+        visit = Visit(self._house, request, {}, "", self._clock())
+        return error_page(visit, error, bare=True)
+
+    def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            form = await read_form(request) if request.method == "POST" else {}
+            slow = page.slow and request.method == "POST"
+            limiter = self._hashing if slow else self._quick
+            if limiter.statistics().tasks_waiting >= _MAX_WAITING:
+                raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
+            visit = Visit(self._house, request, form, self._client_of(request), self._clock())
+            return await to_thread.run_sync(partial(_answer, page, visit), limiter=limiter)
+
+        return answer
+
+
+def _answer(page: Page, visit: Visit) -> Response:
+    try:
+        return page.answer(visit)
+    except RefusedError as error:
+        if not wants_page(visit.request):
+            raise
+        return error_page(visit, error)
+
+
+async def _static(request: Request) -> Response:
+    asset = ASSETS.get(request.path_params["name"])
+    if asset is None:
+        raise RefusedError(404, "not-found", "Not Found.")
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+    return Response(asset.content, headers=headers, media_type=asset.media_type)
