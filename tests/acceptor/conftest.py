@@ -14,6 +14,8 @@ from tests.support.services import Syslog, folder_for_all
 
 HERE = Path(__file__).parent
 
+Start = Callable[..., Daemon]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep these tests in one process: they measure times, and start daemons by the dozen."""
@@ -44,13 +46,15 @@ def host(provider_key: PrivateKey) -> Iterator[Host]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Host], Daemon]]:
+def start() -> Iterator[Start]:
     """Starts acceptors, which end with the test."""
     with ExitStack() as stack:
-        yield lambda host: stack.enter_context(running(host.config_file, host.output))
+        yield lambda host, **options: stack.enter_context(
+            running(host.config_file, host.output, **options)
+        )
 
 
 @pytest.fixture
-def daemon(host: Host, start: Callable[[Host], Daemon]) -> Daemon:
+def daemon(host: Host, start: Start) -> Daemon:
     """The host's acceptor."""
     return start(host)

@@ -19,7 +19,7 @@ UNITS = ROOT / "contrib" / "systemd"
 UNIT = UNITS / "browserid-acceptor.service"
 APPARMOR = ROOT / "contrib" / "apparmor"
 
-Start = Callable[[Host], Daemon]
+Start = Callable[..., Daemon]
 
 
 def banned(host: Host) -> list[str]:

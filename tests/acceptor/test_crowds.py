@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.acceptor.conversation import MAX_LOGINS
-from tests.support.acceptor import Daemon, Host, Program
+from tests.support.acceptor import Daemon, Host, Program, impatient
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.services import AES128
 
-Start = Callable[[Host], Daemon]
+Start = Callable[..., Daemon]
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +161,7 @@ def test_more_logins_than_one_program_may_have(host: Host, daemon: Daemon) -> No
 
 def test_who_does_not_read_is_not_listened_to(host: Host, start: Start) -> None:
     host.configure(workers=1)
-    daemon = start(host)
+    daemon = start(host, command=impatient(worker___WRITE_PATIENCE=6))
     before = memory(daemon.workers()[0])
     with Program(host.socket) as program:
         program.socket.setblocking(False)
@@ -176,7 +176,7 @@ def test_who_does_not_read_is_not_listened_to(host: Host, start: Start) -> None:
         assert memory(daemon.workers()[0]) - before < 8192
         assert log_in(host) < 10
         # Nor is it waited for without end.
-        wait_until(lambda: _is_closed(program.socket), "closing the connection", timeout=60)
+        wait_until(lambda: _is_closed(program.socket), "closing the connection")
 
 
 def _is_closed(connection: socket.socket) -> bool:

@@ -21,7 +21,7 @@ from tests.support.sample_programs import DOMAIN, Person
 from tests.support.services import AES128
 from tests.support.world import support_document
 
-Start = Callable[[Host], Daemon]
+Start = Callable[..., Daemon]
 FAR = "far.test"
 
 

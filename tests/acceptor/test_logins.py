@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 
+from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.channel_binding import ChannelBinding
-from tests.support.acceptor import Daemon, Host, Program
+from tests.support.acceptor import Daemon, Host, Program, running
 from tests.support.sample_programs import ALICE, DOMAIN
-from tests.support.services import AES128
+from tests.support.services import AES128, folder_for_all
 
 EXPORTER = ChannelBinding("tls-exporter", b"\x01keying\tmaterial\0")
 EXPORTER_TEXT = "AWtleWluZwltYXRlcmlhbAA="
+
+
+@pytest.fixture(scope="module")
+def host(provider_key: PrivateKey) -> Iterator[Host]:
+    """One for all of these tests, which change nothing about it."""
+    with folder_for_all() as folder:
+        yield Host(folder, provider_key)
+
+
+@pytest.fixture(scope="module")
+def running_daemon(host: Host) -> Iterator[Daemon]:
+    with running(host.config_file, host.output) as daemon:
+        yield daemon
+
+
+@pytest.fixture
+def daemon(running_daemon: Daemon) -> Daemon:
+    """The host's acceptor, with a log of what a test has caused."""
+    running_daemon.forget()
+    return running_daemon
 
 
 def test_the_greeting_names_the_mechanisms(host: Host, daemon: Daemon) -> None:
@@ -273,8 +294,7 @@ def test_the_name_that_a_client_gave_by_tls_does_not(host: Host, daemon: Daemon)
         assert program.reply().parameters["bid_code"] == "bad-audience"
 
 
-def test_dovecots_names_for_services_are_known(host: Host, start: Callable[[Host], Daemon]) -> None:
-    start(host)
+def test_dovecots_names_for_services_are_known(host: Host, daemon: Daemon) -> None:
     for service, name in (("submission", "smtp"), ("pop3", "pop"), ("managesieve", "sieve")):
         with Program(host.socket) as program:
             assert program.log_in(host.mechanism(name), service=service).verb == "OK"

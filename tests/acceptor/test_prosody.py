@@ -21,7 +21,7 @@ from tests.support.ports import free_port
 from tests.support.sample_programs import DOMAIN, ROOT
 from tests.support.services import service
 
-Start = Callable[[Host], Daemon]
+Start = Callable[..., Daemon]
 NAMESPACE = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 
 

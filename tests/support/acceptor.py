@@ -216,6 +216,19 @@ class Host:
         return self.client(service, person).start_with(AES128, **options)
 
 
+def impatient(**limits: float) -> tuple[str, ...]:
+    """A command that is `browserid-acceptor` but for some of its limits of time.
+
+    :param limits: s, by the constant's name with two underscores after its module's.
+    """
+    values = (
+        f"setattr(importlib.import_module('browserid_sasl.acceptor.{module}'), '{name}', {seconds})"
+        for module, name, seconds in ((*key.split("__", 1), value) for key, value in limits.items())
+    )
+    run = "from browserid_sasl.acceptor.cli import main; sys.exit(main())"
+    return (sys.executable, "-c", "; ".join(("import importlib, sys", *values, run)))
+
+
 class Daemon:
     """`browserid-acceptor` as a process.
 
@@ -243,6 +256,10 @@ class Daemon:
                 stderr=file,
                 start_new_session=True,
             )
+
+    def forget(self) -> None:
+        """Begin its log anew."""
+        self._begins = self.output.stat().st_size
 
     @property
     def log(self) -> str:

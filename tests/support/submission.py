@@ -138,6 +138,8 @@ class Postfix(Submission):
             "default_transport = discard:",
             "maillog_file = /dev/stdout",
             "smtpd_timeout = 20s",
+            # Else it is a minute until smtpd starts again after having found no acceptor.
+            "service_throttle_time = 1s",
             main,
         )
         (self.folder / "etc" / "main.cf").write_text("\n".join(lines) + "\n")
