@@ -6,6 +6,8 @@ is offered, the same is said, and a password is compared with something.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -15,12 +17,25 @@ from browserid_sasl.idp.accounts import MAX_PASSWORD
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import cookies, paths
+from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Page, Visit
 
 _WRONG: Final = N_("There is no account with this address and password.")
 _NO_ADDRESS: Final = N_("This is not an address of %(domain)s. Write it as name@%(domain)s.")
 _WAIT: Final = N_("Too many sign-ins failed. Try again in %(seconds)s seconds.")
+_WRONG_CODE: Final = N_("That code is not right, or was used before. Wait for the next one.")
+_PASSKEY_REFUSED: Final = N_("That passkey was not accepted. Try again, or sign in another way.")
+_PASSKEY_ERRORS: Final = {
+    "unknown-passkey": N_("That passkey is not known here any more. Sign in another way."),
+    "other-account": N_("That passkey belongs to another address than the one above."),
+    "cloned-passkey": N_(
+        "Somebody may have a copy of that passkey. Sign in another way, remove it, and tell your"
+        " administrator."
+    ),
+    "not-verified": N_("The passkey did not check that it is you. Set a PIN for it."),
+    "stale-challenge": N_("That took too long. Try again."),
+}
 
 
 def begin_session(visit: Visit, email: str, method: str) -> None:
@@ -31,14 +46,9 @@ def begin_session(visit: Visit, email: str, method: str) -> None:
     :param method: what it was done with, such as `password`.
     :raises StoreError: it cannot be recorded.
     """
-    sessions = visit.provider.sessions
     known_browsers = visit.house.known_browsers
-    known = known_browsers.name(visit.known, email)
-    _attempts(visit).succeeded(email, visit.client, visit.now, known)
-    if visit.token:
-        sessions.end(visit.token)
-    token, _ = sessions.begin(email, method, visit.client, visit.agent, visit.now)
-    visit.put_cookie(cookies.SESSION, token, sessions.policy.life // 1000)
+    _attempts(visit).succeeded(email, visit.client, visit.now, _known(visit, email))
+    _put_session(visit, email, method)
     visit.put_cookie(cookies.KNOWN, known_browsers.remember(visit.known, email), cookies.YEAR_S)
     visit.put_cookie(cookies.VISITOR, "", 0)
 
@@ -53,11 +63,11 @@ def _show(visit: Visit) -> Response:
     if visit.session is not None and email in ("", visit.session.email):
         return visit.redirect(goal(visit))
     if not email:
-        return _ask_address(visit, "")
+        return _ask_address(visit)
     try:
         return _ask_password(visit, visit.provider.accounts.address(email))
     except LocalProtocolError:
-        return _ask_address(visit, email, _NO_ADDRESS, 422)
+        return _ask_address(visit, email, error=_NO_ADDRESS, status=422)
 
 
 def _submit(visit: Visit) -> Response:
@@ -65,45 +75,158 @@ def _submit(visit: Visit) -> Response:
     try:
         email = visit.provider.accounts.address(typed)
     except LocalProtocolError:
-        return _ask_address(visit, typed, _NO_ADDRESS, 422)
+        return _ask_address(visit, typed, error=_NO_ADDRESS, status=422)
     password = visit.form.get("password", "")[: MAX_PASSWORD + 1]
-    known = visit.house.known_browsers.name(visit.known, email)
+    accounts = visit.provider.accounts
     try:
-        _attempts(visit).check(
-            email,
-            visit.client,
-            visit.now,
-            lambda: visit.provider.accounts.verify(email, password, visit.now),
-            known,
-        )
+        _try(visit, email, lambda: accounts.verify(email, password, visit.now))
     except RefusedError as error:
-        return _refused(visit, email, error)
+        return _again(error, _WRONG, partial(_ask_password, visit, email))
+    if visit.provider.second_factors.has(email):
+        # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
+        _put_session(visit, email, "password", half_way=True)
+        return visit.redirect(paths.with_query(paths.SECOND_STEP, next=goal(visit)))
     begin_session(visit, email, "password")
     return visit.redirect(goal(visit))
 
 
-def _refused(visit: Visit, email: str, error: RefusedError) -> Response:
-    if error.retry_after:
-        answer = _ask_password(visit, email, _WAIT, error.status, error.retry_after)
-        answer.headers["Retry-After"] = str(error.retry_after)
-        return answer
-    return _ask_password(visit, email, _WRONG, error.status)
+def _show_second_step(visit: Visit) -> Response:
+    if visit.half_way is None:
+        return visit.redirect(paths.with_query(paths.SIGN_IN, next=goal(visit)))
+    return _ask_code(visit, visit.half_way.email)
 
 
-def _ask_address(visit: Visit, typed: str, error: str = "", status: int = 200) -> Response:
-    return visit.page("sign-in-address.html", status, email=typed, goal=goal(visit), error=error)
+def _submit_second_step(visit: Visit) -> Response:
+    if visit.half_way is None:
+        return visit.redirect(paths.with_query(paths.SIGN_IN, next=goal(visit)))
+    email = visit.half_way.email
+    code = visit.form.get("code", "")
+    try:
+        _try(visit, email, lambda: _is_right(visit, email, code))
+    except RefusedError as error:
+        return _again(error, _WRONG_CODE, partial(_ask_code, visit, email))
+    begin_session(visit, email, "password+code")
+    return visit.redirect(goal(visit))
+
+
+def _is_right(visit: Visit, email: str, code: str) -> bool:
+    provider = visit.provider
+    if provider.second_factors.check(email, code, visit.now):
+        return True
+    return provider.recovery_codes.use(email, code, visit.client, visit.now)
+
+
+def _passkey_options(visit: Visit) -> Response:
+    options = visit.provider.passkeys.authentication_options(_asked_for(visit), visit.now)
+    return visit.json(options)
+
+
+def _submit_passkey(visit: Visit) -> Response:
+    asked = _asked_for(visit)
+    passkeys = visit.provider.passkeys
+    response = visit.form.get("response", "")
+    try:
+        email = passkeys.authenticate(response, visit.client, visit.now, email=asked)
+    except RefusedError as error:
+        alert = _PASSKEY_ERRORS.get(error.word, _PASSKEY_REFUSED)
+        if asked is None:
+            return _ask_address(visit, alert=alert, status=error.status)
+        return _ask_password(visit, asked, alert=alert, status=error.status)
+    begin_session(visit, email, "passkey")
+    return visit.redirect(goal(visit))
+
+
+def _asked_for(visit: Visit) -> str | None:
+    """The address that a passkey is to be for, None for any."""
+    typed = visit.form.get("email", "")
+    try:
+        return visit.provider.accounts.address(typed) if typed else None
+    except LocalProtocolError as error:
+        raise RefusedError(422, "invalid-address", error.message) from None
+
+
+def _try(visit: Visit, email: str, right: Callable[[], bool]) -> None:
+    _attempts(visit).check(email, visit.client, visit.now, right, _known(visit, email))
+
+
+def _again(error: RefusedError, wrong: str, ask: Callable[..., Response]) -> Response:
+    if not error.retry_after:
+        return ask(error=wrong, status=error.status)
+    answer = ask(error=_WAIT, status=error.status, seconds=error.retry_after)
+    answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
+def _ask_address(
+    visit: Visit, typed: str = "", *, error: str = "", alert: str = "", status: int = 200
+) -> Response:
+    return visit.page(
+        "sign-in-address.html",
+        status,
+        email=typed,
+        error=error,
+        alert=alert,
+        goal=goal(visit),
+        cancel=cancel_of(goal(visit)),
+    )
 
 
 def _ask_password(
-    visit: Visit, email: str, error: str = "", status: int = 200, seconds: int = 0
+    visit: Visit,
+    email: str,
+    *,
+    error: str = "",
+    alert: str = "",
+    status: int = 200,
+    seconds: int = 0,
 ) -> Response:
     return visit.page(
-        "sign-in.html", status, email=email, goal=goal(visit), error=error, seconds=seconds
+        "sign-in.html",
+        status,
+        email=email,
+        error=error,
+        alert=alert,
+        seconds=seconds,
+        goal=goal(visit),
+        cancel=cancel_of(goal(visit)),
     )
+
+
+def _ask_code(
+    visit: Visit, email: str, *, error: str = "", status: int = 200, seconds: int = 0
+) -> Response:
+    return visit.page(
+        "second-step.html",
+        status,
+        email=email,
+        error=error,
+        seconds=seconds,
+        goal=goal(visit),
+        cancel=cancel_of(goal(visit)),
+    )
+
+
+def _put_session(visit: Visit, email: str, method: str, *, half_way: bool = False) -> None:
+    sessions = visit.provider.sessions
+    if visit.token:
+        sessions.end(visit.token)
+    token, _ = sessions.begin(
+        email, method, visit.client, visit.agent, visit.now, half_way=half_way
+    )
+    visit.put_cookie(cookies.SESSION, token, sessions.policy.life // 1000)
+
+
+def _known(visit: Visit, email: str) -> str:
+    return visit.house.known_browsers.name(visit.known, email)
 
 
 def _attempts(visit: Visit) -> Attempts:
     return Attempts(visit.provider.limits, visit.provider.audit)
 
 
-PAGES: Final = (Page(paths.SIGN_IN, _show, _submit, slow=True),)
+PAGES: Final = (
+    Page(paths.SIGN_IN, _show, _submit, slow=True),
+    Page(paths.SECOND_STEP, _show_second_step, _submit_second_step),
+    Page(paths.PASSKEY, submit=_submit_passkey),
+    Page(paths.PASSKEY_OPTIONS, submit=_passkey_options),
+)

@@ -1,0 +1,16 @@
+"""The way out of a sign-in that a program has begun, and that its person does not want."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from browserid_sasl.idp.web import paths
+
+
+def cancel_of(goal: str) -> str:
+    """Where to go on to from a sign-in that somebody cancels; empty if nothing waits for it.
+
+    :param goal: where the sign-in would lead to.
+    """
+    parts = urlsplit(goal)
+    return f"{paths.CANCEL}?{parts.query}" if parts.path == paths.AUTHENTICATION else ""
