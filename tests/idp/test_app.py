@@ -69,6 +69,7 @@ class TestSupportDocument:
             authentication="/authentication",
             provisioning="/provisioning",
             certify="/certify",
+            grant_types=("password",),
         )
 
     def test_it_may_be_kept_for_an_hour(self, running: RunningProvider) -> None:
