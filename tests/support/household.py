@@ -10,23 +10,24 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import trustme
+from argon2 import PasswordHasher
 
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.database import Account, Database
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from tests.support.configured import toml
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port
 from tests.support.provider import CHEAP_HASHER, DOMAIN, PASSWORD
 from tests.support.sample_programs import Lines
-from tests.support.services import free_port, wait_until
 
-PATIENCE: Final = 60.0
 NAMES: Final = "/usr/lib/x86_64-linux-gnu/libnss_wrapper.so"
 CLOCK: Final = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
@@ -82,8 +83,6 @@ class Surroundings:
             "NSS_WRAPPER_HOSTS": str(self._hosts),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
             "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_RESET": "1",
         }
 
 
@@ -104,10 +103,11 @@ class Household:
         self.url = f"https://{DOMAIN}:{self.port}"
         self.surroundings = Surroundings(folder)
         self.config_file = folder / "idp.toml"
-        chain, key = authority.certificate(DOMAIN)
+        chain, key = authority.certificate(DOMAIN, "localhost")
         usual: dict[str, object] = {
             "domain": DOMAIN,
             "directory": str(folder / "idp"),
+            "public_url": self.url,
             "port": self.port,
             "tls_certificate": str(chain),
             "tls_key": str(key),
@@ -144,9 +144,7 @@ class Household:
             env=os.environ | self.surroundings.variables,
         )
         out, self.err = Lines(process.stdout), Lines(process.stderr)
-        wait_until(
-            lambda: "serving" in str(out) or process.poll() is not None, "the start", PATIENCE
-        )
+        wait_until(lambda: "serving" in str(out) or process.poll() is not None, "the start")
         assert process.poll() is None, str(self.err)
 
     def stop(self) -> None:
@@ -166,11 +164,28 @@ class Household:
 
     def add(self, email: str, password: str = PASSWORD) -> str:
         """Make an account whose password is checked in no time; its address."""
-        database = Database(self.folder / "idp" / "provider.sqlite")
-        accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
-        assert accounts.add(email, password, time.time_ns() // 1_000_000)
-        database.close()
+        with self._database() as database:
+            accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
+            assert accounts.add(email, password, time.time_ns() // 1_000_000)
         return email
+
+    def add_many(self, emails: Sequence[str], hasher: PasswordHasher) -> None:
+        """Make accounts that share one password, and its hash, which takes a while to make."""
+        with self._database() as database:
+            now, hashed = time.time_ns() // 1_000_000, hasher.hash(PASSWORD)
+            with database.transaction() as session:
+                session.add_all(
+                    Account(email=email, password=hashed, created=now, changed=now)
+                    for email in emails
+                )
+
+    @contextmanager
+    def _database(self) -> Iterator[Database]:
+        database = Database(self.folder / "idp" / "provider.sqlite")
+        try:
+            yield database
+        finally:
+            database.close()
 
     def audit_log(self) -> str:
         """What the audit log has."""

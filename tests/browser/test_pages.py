@@ -1,0 +1,88 @@
+"""Every page: with axe, in both themes, on a small telephone, without scripts, and attacked."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import OpenWindow
+from tests.support.chromium import accessibility_faults
+from tests.support.elsewhere import NEIGHBOUR, STRANGER, Form, forms_of, send
+from tests.support.household import Household
+from tests.support.tour import PREFIX, STOPS, Guest, Stop, session_of
+
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+def scrolls_sideways(page: Page) -> bool:
+    wider: bool = page.evaluate(
+        "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    )
+    return wider
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.name)
+def test_a_page(open_window: OpenWindow, provider: Household, stop: Stop) -> None:
+    """All of it in one test: to come to a page takes longer than to look at it."""
+    guest = Guest(open_window(locale="de-DE"), provider)
+    stop.visit(guest)
+    headline = guest.headline
+    assert guest.page.locator("html").get_attribute("lang") == "de"
+    is_for_everybody(guest.page)
+    if not stop.needs_scripts:
+        without = Guest(open_window(locale="de-DE", java_script_enabled=False), provider)
+        stop.visit(without)
+        assert without.headline == headline
+    is_not_sent_from_elsewhere(guest, open_window)
+
+
+def is_for_everybody(page: Page) -> None:
+    """Contrast, labels, landmarks and whatever else axe knows; and 320 px are enough."""
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        assert accessibility_faults(page) == [], theme
+    page.set_viewport_size({"width": 320, "height": 480})
+    assert not scrolls_sideways(page)
+
+
+def is_not_sent_from_elsewhere(guest: Guest, open_window: OpenWindow) -> None:
+    """No form: with the page's own token from next door, or another browser's from our origin."""
+    forms = [form for form in forms_of(guest.page) if is_first(form)]
+    if not forms:
+        return
+    before, session = guest.provider.audit_log(), session_of(guest)
+    theirs = token_of_another(guest, open_window)
+    for form in forms:
+        for origin in (STRANGER, NEIGHBOUR):
+            answer = send(guest.page, origin, form)
+            assert is_refused(guest, answer.status), (origin, form)
+        forged = Form(form.action, {**form.fields, "csrf": theirs})
+        assert send(guest.page, guest.provider.url, forged).status == 403, form
+    assert guest.provider.audit_log() == before
+    assert session_of(guest) == session
+
+
+def is_refused(guest: Guest, status: int) -> bool:
+    """Said to come from elsewhere, or, if the browser brought no cookies, asked who they are."""
+    return status == 403 or (status == 200 and f"{PREFIX}/sign-in?next=" in guest.page.url)
+
+
+def token_of_another(guest: Guest, open_window: OpenWindow) -> str:
+    attacker = Guest(open_window(), guest.provider, guest.email)
+    attacker.open(f"{PREFIX}/sign-in")
+    [token] = {form.fields["csrf"] for form in forms_of(attacker.page)}
+    return token
+
+
+_tried: set[tuple[str, frozenset[str]]] = set()
+
+
+def is_first(form: Form) -> bool:
+    """Whether a form of its kind, which many pages have, has not been tried yet."""
+    kind = (urlsplit(form.action).path, frozenset(form.fields))
+    first = kind not in _tried
+    _tried.add(kind)
+    return first
