@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from browserid_sasl.gss.acceptor import ExchangeStores
+from browserid_sasl.gss.admission import OneByOne
+from browserid_sasl.gss.ports import Entry
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.store import AcceptorStores, memory_acceptor, open_acceptor
 from browserid_sasl.store.base import system_clock
@@ -61,11 +62,11 @@ class Subject:
         self._time("ticket put", lambda: [put(ticket) for ticket in tickets])
         self._time("ticket get", lambda: [get(ticket.tid, NOW) for ticket in tickets])
         logins = [
-            (os.urandom(32), not_after + number, _ticket(_tid(os.urandom(32)), number))
+            Entry(os.urandom(32), not_after + number, _ticket(_tid(os.urandom(32)), number))
             for number in range(OPERATIONS)
         ]
-        admit = ExchangeStores(self.stores.replay, self.stores.tickets, self.stores.admission).admit
-        self._time("insert and put", lambda: [admit(*login) for login in logins])
+        admit = self.stores.admission or OneByOne(self.stores.replay, self.stores.tickets)
+        self._time("insert and put", lambda: [admit((login,)) for login in logins])
 
     def _time(self, name: str, action: Callable[[], object]) -> None:
         start = time.process_time()

@@ -7,6 +7,7 @@ conversation go on when it can.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from browserid_sasl.acceptor.answers import (
@@ -33,6 +34,8 @@ from browserid_sasl.acceptor.requests import (
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import ListenerConfig
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
+from browserid_sasl.gss.ports import Outcome
+from browserid_sasl.gss.steps import Recording, Steps
 from browserid_sasl.wire.lines import LineBuffer
 from browserid_sasl.wire.peer import Peer
 
@@ -75,6 +78,9 @@ class Host(Protocol):
         :param servers: those whose document it is.
         """
 
+    def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
+        """Have an assertion recorded along with others, then call `proceed` with the outcome."""
+
     def send(self, data: bytes) -> None:
         """Send octets on the conversation's connection."""
 
@@ -93,6 +99,7 @@ class _Running:
         self.since = since
         self.login: Login | None = None
         self.waits_for_document = False
+        self.waits_for_record = False
         self.logged = False
 
 
@@ -183,12 +190,12 @@ class Conversation:
         else:
             self._run(running, lambda: self._start(running))
 
-    def _start(self, running: _Running) -> Answer:
+    def _start(self, running: _Running) -> Steps[Answer]:
         begin = running.begin
         served = running.servers.find(begin, self._listener)
         # Before the login may need a document, and so begin again.
         running.login = Login(begin, served, asks_for_bindings=self._asks_for_bindings(begin))
-        return running.login.start()
+        return (yield from running.login.start())
 
     def _asks_for_bindings(self, begin: Begin) -> bool:
         return (self._minor or 0) >= BINDING_VERSION and not begin.extended
@@ -200,7 +207,7 @@ class Conversation:
             self._host.send(line(request.id, _refusal_of(_late()), extended=False))
             return
         login = running.login
-        if running.waits_for_document or login is None:
+        if running.waits_for_document or running.waits_for_record or login is None:
             self._refuse(running, _out_of_turn())
             return
         running.since = self._host.clock()
@@ -213,12 +220,13 @@ class Conversation:
             self._host.journal.misunderstood(self._peer, str(reason))
             self._host.send(line(id, _refusal_of(reason), extended=False))
 
-    def _run(self, running: _Running, step: Callable[[], Answer]) -> None:
+    def _run(self, running: _Running, step: Callable[[], Steps[Answer]]) -> None:
         """Make a step, or have it made when the document that it needs is there."""
         running.waits_for_document = False
         self._host.stepped(running.servers)
+        steps = step()
         try:
-            answer = step()
+            self._advance(running, steps, partial(next, steps))
         except DocumentNeeded as needed:
             running.waits_for_document = True
             asked = self._host.wait_for(
@@ -226,15 +234,33 @@ class Conversation:
             )
             if not asked:
                 self._refuse(running, _busy("there are too many documents to fetch"))
-            return
+
+    def _run_again(self, running: _Running, step: Callable[[], Steps[Answer]]) -> None:
+        if self._is_under_way(running):
+            self._run(running, step)
+
+    def _advance(
+        self, running: _Running, steps: Steps[Answer], advance: Callable[[], Recording]
+    ) -> None:
+        """Go on with a step, as far as what has to be recorded before the rest of it."""
+        try:
+            recording = advance()
+        except StopIteration as end:
+            self._answer(running, end.value)
         except BrowserIDError as error:
             self._refuse(running, error)
-            return
-        self._answer(running, answer)
+        else:
+            running.waits_for_record = True
+            self._host.record(recording, partial(self._recorded, running, steps))
 
-    def _run_again(self, running: _Running, step: Callable[[], Answer]) -> None:
-        if self._logins.get(running.begin.id) is running:
-            self._run(running, step)
+    def _recorded(self, running: _Running, steps: Steps[Answer], outcome: Outcome) -> None:
+        if self._is_under_way(running):
+            running.waits_for_record = False
+            self._advance(running, steps, partial(steps.send, outcome))
+
+    def _is_under_way(self, running: _Running) -> bool:
+        """Whether nobody has given it up meanwhile."""
+        return self._logins.get(running.begin.id) is running
 
     def _refuse(self, running: _Running, error: BrowserIDError) -> None:
         login = running.login

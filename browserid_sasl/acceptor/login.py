@@ -17,6 +17,7 @@ from browserid_sasl.acceptor.failures import failure_of
 from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.gss.steps import Steps
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag
 from browserid_sasl.sasl.result import Result
@@ -28,9 +29,9 @@ _OUT_OF_BAND: Final = "channel_binding"
 
 
 class Login:
-    """One login. Its methods give the answer; `failure` and `result` say how it stands.
+    """One login. Its steps come to the answer; `failure` and `result` say how it stands.
 
-    A method that raises `DocumentNeeded` has changed nothing, and can be called again.
+    A step that raises `DocumentNeeded` has changed nothing, and can be made again.
 
     :param begin: what the program asked.
     :param served: accepts it.
@@ -47,26 +48,26 @@ class Login:
         self.failure: Failure | None = None
         self.result: Result | None = None
 
-    def start(self) -> Answer:
+    def start(self) -> Steps[Answer]:
         """Answer the request with which it began."""
         if self._begin.initial is None:
             return Challenge(b"", shows_nothing=self._begin.shows_nothing)
-        return self._take(self._begin.initial)
+        return (yield from self._take(self._begin.initial))
 
-    def proceed(self, request: Continue) -> Answer:
+    def proceed(self, request: Continue) -> Steps[Answer]:
         """Take a further message."""
         try:
             if self._waiting_for_binding is not None:
                 type, message = self._waiting_for_binding
                 data = decode(request.parameters.get(_OUT_OF_BAND, ""))
-                return self._step(message, {type: data} if data else {})
+                return (yield from self._step(message, {type: data} if data else {}))
         except DocumentNeeded:
             raise
         except Exception as error:
             return self._refuse(error)
-        return self._take(request.message or b"")
+        return (yield from self._take(request.message or b""))
 
-    def _take(self, message: bytes) -> Answer:
+    def _take(self, message: bytes) -> Steps[Answer]:
         try:
             if self._mechanism is None:
                 self.claimed = message
@@ -74,7 +75,7 @@ class Login:
                 if wanted:
                     self._waiting_for_binding = wanted, message
                     return BindingWanted(wanted)
-            return self._step(message, self._begin.bindings)
+            return (yield from self._step(message, self._begin.bindings))
         except DocumentNeeded:
             raise
         except Exception as error:
@@ -90,9 +91,9 @@ class Login:
             return ""  # the mechanism tells the client
         return header.binding_type
 
-    def _step(self, message: bytes, bindings: dict[str, bytes]) -> Answer:
+    def _step(self, message: bytes, bindings: dict[str, bytes]) -> Steps[Answer]:
         mechanism = self._mechanism or self._start_mechanism(bindings)
-        output = mechanism.step(message)
+        output = yield from mechanism.steps(message)
         # Not before: without the document it needs, the first step begins anew.
         self._mechanism = mechanism
         self._waiting_for_binding = None

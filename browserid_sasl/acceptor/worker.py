@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final
 
 from browserid_sasl.acceptor.balance import Balance
+from browserid_sasl.acceptor.batch import Batch
 from browserid_sasl.acceptor.conversation import Conversation
 from browserid_sasl.acceptor.documents import DocumentName
 from browserid_sasl.acceptor.greeting import greeting
@@ -24,11 +25,16 @@ from browserid_sasl.acceptor.lookups import Lookups
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import BrowserIDError, StoreError
+from browserid_sasl.gss.ports import Outcome
+from browserid_sasl.gss.steps import Recording
 from browserid_sasl.sasl.results import describe_surprise
 from browserid_sasl.wire.peer import Peer, peer_of
 
 MAX_LOGINS: Final = 10_000
 """Logins under way in one worker."""
+
+MAX_BATCH: Final = 64
+"""So many logins are written down at once. Other workers wait meanwhile, and so do the first."""
 
 TICK: Final = 1.0
 """Seconds between two looks at what has waited for too long; the parent hears from us as often."""
@@ -103,6 +109,10 @@ class Link:
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """See `Host.wait_for`."""
         return self._worker.wait_for(servers, name, lambda: self.guarded(proceed))
+
+    def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
+        """See `Host.record`."""
+        self._worker.record(recording, lambda outcome: self.guarded(partial(proceed, outcome)))
 
     def send(self, data: bytes) -> None:
         """Send octets with the end of this turn of the loop."""
@@ -195,6 +205,7 @@ class Worker:
         self.to_flush: list[Link] = []
         self.logins = 0
         self._stepped: set[Servers] = set()
+        self._batch = Batch()
         self._load = load
         self._machine = machine
         self._log = log
@@ -228,6 +239,8 @@ class Worker:
             held_back, self._held_back = self._held_back, []
             for key, events in ready:
                 key.data(events)
+                if len(self._batch) >= MAX_BATCH:
+                    self._flush()
             for listener in held_back:
                 self._accept(listener)
                 self._listen(listener)
@@ -252,6 +265,10 @@ class Worker:
     def stepped(self, servers: Servers) -> None:
         """See `Host.stepped`."""
         self._stepped.add(servers)
+
+    def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
+        """See `Host.record`."""
+        self._batch.add(recording, proceed)
 
     def complain(self, text: str) -> None:
         """Log what is for somebody to see to."""
@@ -342,6 +359,9 @@ class Worker:
                     self._listen(listener)
 
     def _flush(self) -> None:
+        # In this order: what is answered is in the stores, and on the disk if that is asked for.
+        while self._batch:
+            self._batch.record()
         if self._stepped:
             self._wait_for_disk()
         while self.to_flush:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
 from browserid_sasl.gss import keys, tokens
+from browserid_sasl.gss.admission import OneByOne
 from browserid_sasl.gss.claims import (
     NONCE_SIZE,
     InitiatorClaims,
@@ -29,6 +30,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.ports import (
     AcceptorTicketStore,
     Admission,
+    Entry,
     Environment,
     ReplayStore,
     ServerCredential,
@@ -41,6 +43,7 @@ from browserid_sasl.gss.states import (
     Send,
     not_to_be_sent,
 )
+from browserid_sasl.gss.steps import Recording, Steps, at_once
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
@@ -85,16 +88,9 @@ class ExchangeStores:
     tickets: AcceptorTicketStore | None
     admission: Admission | None = None
 
-    def admit(
-        self, digest: bytes, not_after: int, ticket: AcceptorTicket | None
-    ) -> tuple[bool, bool]:
-        """Record an assertion and store the ticket issued for it; whether each was new."""
-        if ticket is None or self.tickets is None:
-            return self.replay.insert(digest, not_after), False
-        if self.admission is not None:
-            return self.admission(digest, not_after, ticket)
-        inserted = self.replay.insert(digest, not_after)
-        return inserted, inserted and self.tickets.put(ticket)
+    def recording(self, entry: Entry) -> Recording:
+        """An entry, and what records it."""
+        return Recording(entry, self.admission or OneByOne(self.replay, self.tickets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +224,15 @@ class Acceptor:
         :returns: the token to send, None when there is nothing to send.
         :raises LocalProtocolError: context-established when the exchange is over.
         """
+        return at_once(self.steps(token))
+
+    def steps(self, token: bytes) -> Steps[bytes | None]:
+        """Like `step`, for who records the assertions of several exchanges together."""
         self._machine.expect(AcceptorEvent.REFUSED)
         try:
             if self._machine.state is AcceptorState.AWAIT_PROOF:
                 return self._take_proof(token)
-            return self._take_assertion(token)
+            return (yield from self._take_assertion(token))
         except BrowserIDError as error:
             return self.refuse(error)
 
@@ -270,17 +270,17 @@ class Acceptor:
             case other:
                 raise not_to_be_sent(other, event)
 
-    def _take_assertion(self, token: bytes) -> bytes | None:
+    def _take_assertion(self, token: bytes) -> Steps[bytes | None]:
         self._seal = _UNSIGNED
         now = self._environment.clock()
         backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
         claims = InitiatorClaims.parse(backed.assertion.claims)
         if claims.ticket_id is None:
-            return self._admit(self._verify_certificate(backed, claims, now), now)
+            return (yield from self._admit(self._verify_certificate(backed, claims, now), now))
         ticket = self._find_ticket(backed, claims, now)
         if ticket is None:
             return self._go(AcceptorEvent.TICKET_UNKNOWN)
-        return self._admit(self._verify_ticket(backed, claims, ticket, now), now)
+        return (yield from self._admit(self._verify_ticket(backed, claims, ticket, now), now))
 
     # Initial authentication
 
@@ -429,14 +429,14 @@ class Acceptor:
                 "somebody may be in between, or the two sides bind in different ways",
             )
 
-    def _admit(self, grant: _Grant, now: int) -> bytes | None:
+    def _admit(self, grant: _Grant, now: int) -> Steps[bytes | None]:
         """Store what has to be stored and answer."""
         self._check_permitted(grant)
         ticket = self._new_ticket(grant, now)
         asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
         if asked and grant.master_key is not None:
             return self._ask_for_proof(grant, grant.master_key, ticket)
-        ticket = self._record(grant, ticket)
+        ticket = yield from self._record(grant, ticket)
         self._establish(grant, grant.master_key, extra_round_trip=False)
         return self._go(AcceptorEvent.ACCEPTED, grant=grant, ticket=ticket)
 
@@ -466,9 +466,13 @@ class Acceptor:
         self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(master_key, jti))
         return self._go(AcceptorEvent.ACCEPTED_PENDING_PROOF, grant=grant, ticket=ticket, jti=jti)
 
-    def _record(self, grant: _Grant, ticket: AcceptorTicket | None) -> AcceptorTicket | None:
+    def _record(self, grant: _Grant, ticket: AcceptorTicket | None) -> Steps[AcceptorTicket | None]:
         """Remember the assertion and the ticket for it, which is returned if it was stored."""
-        new, stored = self._stores.admit(grant.digest, grant.claims.validity.expires, ticket)
+        entry = Entry(grant.digest, grant.claims.validity.expires, ticket)
+        outcome = yield self._stores.recording(entry)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        new, stored = outcome
         if not new:
             raise RemoteProtocolError(
                 Code.REPLAYED_ASSERTION,

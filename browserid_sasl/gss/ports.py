@@ -8,10 +8,11 @@ tidies up while it is written to is given a clock for that alone. Every method o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from browserid_sasl.errors import StoreError
 from browserid_sasl.gss.ecdh import Point
 from browserid_sasl.gss.mechanisms import Curve
 from browserid_sasl.gss.names import ServiceName
@@ -141,16 +142,40 @@ class AcceptorTicketStore(Protocol):
         """Forget tickets that expired before `now` (ms); how many went."""
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An assertion that has verified, as it is recorded before anybody is answered.
+
+    :param digest: see `ReplayStore.insert`.
+    :param not_after: likewise, ms.
+    :param ticket: the one that is issued for it, None without.
+    """
+
+    digest: bytes = field(repr=False)
+    not_after: int
+    ticket: AcceptorTicket | None = None
+
+
+Outcome = tuple[bool, bool] | StoreError
+"""What `ReplayStore.insert` and `AcceptorTicketStore.put` say of an entry, or why neither could.
+
+No ticket is stored for an assertion that was presented before.
+"""
+
+
 class Admission(Protocol):
     """A replay store and a ticket store that can be written to as one.
 
-    Not needed where there are both: it saves a login the second of two writes.
+    Not needed where there are both: it saves a login the second of two writes, and those that come
+    together all but one of them.
     """
 
-    def __call__(self, digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
-        """Record an assertion and, if it is new, store the ticket issued for it: both or neither.
+    def __call__(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+        """Record assertions and the tickets issued for them, each with its ticket or not at all.
 
-        :returns: what `ReplayStore.insert` and `AcceptorTicketStore.put` would.
+        Of entries for the same assertion one is new.
+
+        :returns: one for each entry, in their order.
         """
 
 

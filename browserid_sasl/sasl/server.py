@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.states import AcceptorState
+from browserid_sasl.gss.steps import Steps, at_once
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
 from browserid_sasl.sasl.result import Result, result_of
@@ -96,6 +97,10 @@ class ServerMechanism:
         :returns: the challenge to send; with `complete`, data to send along with success or None.
         :raises BrowserIDError: the login has failed, and the client has been told before.
         """
+        return at_once(self.steps(message))
+
+    def steps(self, message: bytes) -> Steps[bytes | None]:
+        """Like `step`, for who records the assertions of several logins together."""
         if self._complete:
             raise LocalProtocolError(
                 Code.CONTEXT_ESTABLISHED, "the client is authenticated already"
@@ -104,13 +109,13 @@ class ServerMechanism:
             raise self.failure
         acceptor = self._acceptor
         if acceptor is None:
-            return self._finish(self._begin(message))
+            return self._finish((yield from self._begin(message)))
         if acceptor.state is AcceptorState.ESTABLISHED:
             self._finish_after(acceptor, message)
             return None
-        return self._finish(acceptor.step(message))
+        return self._finish((yield from acceptor.steps(message)))
 
-    def _begin(self, message: bytes) -> bytes | None:
+    def _begin(self, message: bytes) -> Steps[bytes | None]:
         try:
             self._header, octets, token = gs2.split(message)
             binding = octets + self._binding_data(self._header)
@@ -118,7 +123,7 @@ class ServerMechanism:
             self._acceptor = self._make_acceptor(channel_binding=None, authorize=self._check)
             return self._acceptor.refuse(error)
         self._acceptor = self._make_acceptor(channel_binding=binding, authorize=self._check)
-        return self._acceptor.step(token)
+        return (yield from self._acceptor.steps(token))
 
     def _binding_data(self, header: Gs2Header) -> bytes:
         """The binding data to expect for what the header says (RFC 5801 section 5)."""

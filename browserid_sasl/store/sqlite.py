@@ -3,8 +3,9 @@
 An acceptor's file is laid out for a steady stream of logins. Its tables are in the order of
 expiry, so that what is added and what expires lies at their two ends, and a login touches the same
 few pages whatever the number of entries. The one thing that cannot be so is the index of tickets
-by identifier, a digest. An assertion and the ticket for it are written in one transaction, because
-what that costs by itself is most of what each of them costs.
+by identifier, a digest. An assertion and the ticket for it are written in one transaction, and so
+are those of logins that come together, because what a transaction costs by itself is most of what
+each of them costs.
 
 A row has a checksum, so that nobody logs in as whom a damaged ticket names. An assertion that has
 gone missing would not be missed that way: each is written down twice, the second time in short, in
@@ -26,11 +27,14 @@ import time
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.gss.admission import OneByOne
+from browserid_sasl.gss.ports import Entry, Outcome
 from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
 from browserid_sasl.identity.ports import CachedDocument, IdentityRecord
 from browserid_sasl.store.base import (
@@ -60,12 +64,8 @@ _PURGE_BATCH: Final = 256
 #: `purge` removes this many at a time, and lets others write in between.
 _FULL_PURGE_BATCH: Final = 1000
 _FULL_PURGE_PAUSE: Final = 0.002
-#: A ticket store is counted so often that it exceeds its maximum by about this part at most.
+#: A ticket store exceeds its maximum by this part at most, for each process that adds to it.
 _COUNT_SLACK: Final = 64
-#: Assertions are counted this many at a time, at random, because to write down each would cost
-#: a third of its insertion; in a small store each is.
-_COUNT_STEP: Final = 64
-_COUNTED_EXACTLY: Final = 100_000
 
 _DIGEST_SIZE: Final = 32
 _CHECKSUM_SIZE: Final = 6
@@ -208,9 +208,11 @@ class SqliteReplayStore:
 
     :param grace: ms after `not_after` that an entry is kept. At least the largest clock skew
         permitted by any verifier that uses the file.
-    :param max_entries: about the most to keep; one more assertion is refused with a `StoreError`.
-    :param purge_pause: ms after which an insertion removes a batch of what has expired.
-    :param clock: the time in ms, for that removal.
+    :param max_entries: the most to keep, but for what other processes insert in `purge_pause`; one
+        more assertion is refused with a `StoreError`.
+    :param purge_pause: ms after which an insertion removes a batch of what has expired, and counts
+        those since the last time.
+    :param clock: the time in ms, for that.
     """
 
     INSERT: Final = (
@@ -231,9 +233,10 @@ class SqliteReplayStore:
         self._database = database
         self._grace = grace
         self._max_entries = max_entries
-        self._count_step = 1 if max_entries <= _COUNTED_EXACTLY else _COUNT_STEP
+        self._uncounted = 0
         self._clock = clock
         self._rounds = _Rounds(purge_pause)
+        self._counts = _Rounds(purge_pause)
 
     def insert(self, digest: bytes, not_after: int) -> bool:
         self.tidy()
@@ -273,12 +276,18 @@ class SqliteReplayStore:
 
     def row(self, digest: bytes, not_after: int) -> Row:
         """What `INSERT` takes."""
-        return not_after, digest, self._max_entries
+        return not_after, digest, self._max_entries - self._uncounted
 
-    def count(self) -> None:
-        """After an insertion: count it and those that were not, if it is this one's turn."""
-        if _one_in(self._count_step):
-            self._database.change(self._COUNT, (self._count_step,))
+    def count(self, inserted: int) -> None:
+        """After insertions: write down how many there were since the last time, if it is time.
+
+        To write it down with each would cost a sixth of what an insertion costs.
+        """
+        self._uncounted += inserted
+        now = self._clock()
+        if self._counts.due(now):
+            self._write_count()
+            self._counts.done(now, finished=True)
 
     def _purge_batch(self, before: int, size: int) -> int:
         statement = (
@@ -294,14 +303,18 @@ class SqliteReplayStore:
             statement = "DELETE FROM replay WHERE (not_after, digest) <= (?, ?)"
             gone = self._database.change(statement, last)
         if gone:
-            self._database.change(self._COUNT, (-gone,))
+            self._write_count(gone)
             self._database.shrink()
         return gone
+
+    def _write_count(self, gone: int = 0) -> None:
+        self._database.change(self._COUNT, (self._uncounted - gone,))
+        self._uncounted = 0
 
     def _insert(self, digest: bytes, not_after: int) -> bool:
         inserted = self._database.change(self.INSERT, self.row(digest, not_after)) == 1
         if inserted:
-            self.count()
+            self.count(1)
         return inserted
 
     def _has(self, digest: bytes, not_after: int) -> bool:
@@ -312,7 +325,8 @@ class SqliteReplayStore:
 class SqliteAcceptorTicketStore:
     """An `AcceptorTicketStore` in an acceptor's file.
 
-    :param max_entries: about the most to keep; of more, those that expire soonest are dropped.
+    :param max_entries: the most to keep, see `_COUNT_SLACK`; of more, those that expire soonest are
+        dropped.
     :param purge_pause: ms after which an addition removes a batch of what has expired.
     :param clock: the time in ms, for that removal.
     """
@@ -344,7 +358,8 @@ class SqliteAcceptorTicketStore:
     ) -> None:
         self._database = database
         self._max_entries = max_entries
-        self._count_period = max(1, max_entries // _COUNT_SLACK)
+        self._slack = max_entries // _COUNT_SLACK
+        self._until_trim = 0
         self._clock = clock
         self._rounds = _Rounds(purge_pause)
 
@@ -352,7 +367,7 @@ class SqliteAcceptorTicketStore:
         self.tidy()
         added = self._database.change(self.PUT, _acceptor_ticket_row(ticket)) == 1
         if added:
-            self.trim()
+            self.trim(1)
         return added
 
     def tidy(self) -> None:
@@ -362,10 +377,12 @@ class SqliteAcceptorTicketStore:
             gone = self._purge_batch(now, _PURGE_BATCH)
             self._rounds.done(now, finished=gone < _PURGE_BATCH)
 
-    def trim(self) -> None:
-        """After an addition: remove what is too much, if it is this one's turn to look."""
-        if _one_in(self._count_period):
+    def trim(self, added: int) -> None:
+        """After additions: remove what is too much, at first and then once in so many."""
+        self._until_trim -= added
+        if self._until_trim <= 0:
             self._database.change(self._TRIM, (self._max_entries,))
+            self._until_trim = self._slack
 
     def get(self, tid: str, now: int) -> AcceptorTicket | None:
         row = self._database.row(self._GET, (_tid_key(tid), now))
@@ -419,26 +436,44 @@ class SqliteAdmission:
         self._database = database
         self._replay = replay
         self._tickets = tickets
+        self._one_by_one = OneByOne(replay, tickets)
 
-    def __call__(self, digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
-        self._replay.tidy()
-        self._tickets.tidy()
-        assertion = self._replay.row(digest, not_after)
-        row = _acceptor_ticket_row(ticket)
+    def __call__(self, entries: Sequence[Entry]) -> list[Outcome]:
+        try:
+            self._replay.tidy()
+            self._tickets.tidy()
+            rows = [_row_of(entry.ticket) for entry in entries]
+            written = self._database.transaction(partial(self._write, entries, rows))
+            self._replay.count(written.count((True, True)) + written.count((True, False)))
+            self._tickets.trim(written.count((True, True)))
+        except StoreError as error:
+            return [error] * len(entries)
+        # What was not written is there, or has no room: one by one, that is found out, and made.
+        return [
+            self._one_by_one((entry,))[0] if outcome is None else outcome
+            for entry, outcome in zip(entries, written, strict=True)
+        ]
 
-        def admit(connection: sqlite3.Connection) -> tuple[bool, bool]:
-            if not connection.execute(SqliteReplayStore.INSERT, assertion).rowcount:
-                return False, False
-            return True, bool(connection.execute(SqliteAcceptorTicketStore.PUT, row).rowcount)
-
-        inserted, stored = self._database.transaction(admit)
-        if inserted:
-            self._replay.count()
-            self._tickets.trim()
-            return inserted, stored
-        # The assertion is there, or there is no room for more.
-        inserted = self._replay.insert(digest, not_after)
-        return inserted, inserted and self._tickets.put(ticket)
+    def _write(
+        self,
+        entries: Sequence[Entry],
+        rows: Sequence[Row | StoreError | None],
+        connection: sqlite3.Connection,
+    ) -> list[Outcome | None]:
+        """Write what is new; None for what is there, or has no room."""
+        outcomes: list[Outcome | None] = []
+        for entry, row in zip(entries, rows, strict=True):
+            assertion = self._replay.row(entry.digest, entry.not_after)
+            if isinstance(row, StoreError):
+                outcomes.append(row)
+            elif not connection.execute(SqliteReplayStore.INSERT, assertion).rowcount:
+                outcomes.append(None)
+            elif row is None:
+                outcomes.append((True, False))
+            else:
+                put = connection.execute(SqliteAcceptorTicketStore.PUT, row)
+                outcomes.append((True, put.rowcount == 1))
+        return outcomes
 
 
 class SqliteInitiatorTicketStore:
@@ -719,16 +754,6 @@ class _Rounds:
         self._last = now if finished else None
 
 
-def _one_in(period: int) -> bool:
-    """True once in `period` times on average, at random.
-
-    Not a count: many services answer a few logins with each of their processes, and none of those
-    would ever get to the end of one.
-    """
-    # The clock will do, well mixed, and is read in a tenth of the time that random numbers take.
-    return hash((time.perf_counter_ns(),)) % period == 0
-
-
 def _purge_all(purge_batch: Callable[[int, int], int], before: int) -> int:
     gone = 0
     while batch := purge_batch(before, _FULL_PURGE_BATCH):
@@ -778,6 +803,13 @@ def _checksum(values: Row, later: Row, absent: Row) -> int:
     if repr(later) != repr(absent):  # else it is what a row of the older format has
         text += repr(later)
     return int.from_bytes(sha256(text.encode()).digest()[:_CHECKSUM_SIZE])
+
+
+def _row_of(ticket: AcceptorTicket | None) -> Row | StoreError | None:
+    try:
+        return None if ticket is None else _acceptor_ticket_row(ticket)
+    except StoreError as error:
+        return error
 
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode

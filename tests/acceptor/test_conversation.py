@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from browserid_sasl.acceptor.batch import Batch
 from browserid_sasl.acceptor.conversation import (
     LOGIN_PATIENCE,
     LOOKUP_PATIENCE,
@@ -24,6 +25,8 @@ from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import Client
 from browserid_sasl.config import AuthorityOverride, ListenerConfig, ServerConfig, StoreConfig
 from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.gss.ports import Outcome
+from browserid_sasl.gss.steps import Recording
 from browserid_sasl.wire.peer import Peer
 from tests.support.sample_programs import Person
 from tests.support.services import AES128
@@ -48,6 +51,8 @@ class FakeHost:
         self.logins = 0
         self.sent: list[str] = []
         self.documents: list[tuple[DocumentName, Callable[[], None]]] = []
+        self.batch = Batch()
+        self.records_at_once = True
 
     def _write(self, priority: Priority, text: str) -> None:
         self.log.append(text)
@@ -67,6 +72,11 @@ class FakeHost:
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         self.documents.append((name, proceed))
         return True
+
+    def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
+        self.batch.add(recording, proceed)
+        if self.records_at_once:
+            self.batch.record()
 
     def send(self, data: bytes) -> None:
         self.sent += data.decode().splitlines()

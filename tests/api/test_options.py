@@ -25,6 +25,7 @@ from browserid_sasl.api import acceptor_stores, initiator_stores
 from browserid_sasl.attributes.saml import ASSERTION_NAME
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import Code, CredentialError, RemoteProtocolError
+from browserid_sasl.gss.steps import at_once
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId, unframe
 from browserid_sasl.identity.backed import BackedAssertion
@@ -155,7 +156,7 @@ class TestNames:
             first = site.client(config).step()
             begin = Begin(1, AES128, "imap", {"bid": "1", "bid_host": HOST}, first)
             served = Servers(config, HOST).find(begin, ListenerConfig())
-            outcome = Login(begin, served).start()
+            outcome = at_once(Login(begin, served).start())
             assert isinstance(outcome, Success)
             assert outcome.user == user
 

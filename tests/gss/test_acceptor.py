@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -11,11 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError, StoreError
 from browserid_sasl.gss import keys
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
+from browserid_sasl.gss.admission import OneByOne
 from browserid_sasl.gss.context import PROTECTION_FLAGS, ContextFlag
 from browserid_sasl.gss.dialects import DRAFT_04, DRAFT_07, Dialect
 from browserid_sasl.gss.initiator import InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.gss.ports import Entry, Outcome
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.identity.backed import BackedAssertion
@@ -439,9 +442,9 @@ class TestReplays:
         world = World()
         stores = world.server_stores
 
-        def admission(digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
-            written.append(ticket.tid)
-            return stores.replay.insert(digest, not_after), stores.tickets.put(ticket)
+        def admission(entries: Sequence[Entry]) -> Sequence[Outcome]:
+            written.extend(entry.ticket.tid for entry in entries if entry.ticket)
+            return OneByOne(stores.replay, stores.tickets)(entries)
 
         world.stores = ExchangeStores(stores.replay, stores.tickets, admission)
         token = first_token(world)
@@ -451,11 +454,14 @@ class TestReplays:
         assert len(written) == 2
 
     def test_without_tickets_it_is_written_alone(self) -> None:
-        def admission(digest: bytes, not_after: int, ticket: AcceptorTicket) -> tuple[bool, bool]:
-            raise AssertionError("there is no ticket to write")
-
         world = World()
-        world.stores = ExchangeStores(world.server_stores.replay, None, admission)
+        replay = world.server_stores.replay
+
+        def admission(entries: Sequence[Entry]) -> Sequence[Outcome]:
+            assert [entry.ticket for entry in entries] == [None]
+            return OneByOne(replay, None)(entries)
+
+        world.stores = ExchangeStores(replay, None, admission)
         token = first_token(world)
         assert "tkt" not in claims_of(world.acceptor().step(token) or b"")
         refuse(world.acceptor(), token, Code.REPLAYED_ASSERTION)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.errors import DamagedStoreError, StoreError
+from browserid_sasl.gss.ports import Entry
 from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.store import open_acceptor, open_initiator
 from browserid_sasl.store.sqlite import ACCEPTOR_SCHEMA, INITIATOR_SCHEMA
@@ -81,7 +82,7 @@ class TestServer:
         stores = open_acceptor(path, clock=clock)
         new = acceptor_ticket(key_thumbprint="thumbprint")
         assert stores.admission is not None
-        assert stores.admission(b"a" * 32, NOW + HOUR, new) == (True, True)
+        assert stores.admission([Entry(b"a" * 32, NOW + HOUR, new)]) == [(True, True)]
         stores.close()
         assert version(path) == ACCEPTOR_SCHEMA.version
         assert stores.tickets.get(new.tid, NOW) == new
