@@ -1,4 +1,4 @@
-"""Certificates, assertions, support documents and addresses."""
+"""Certificates, assertions, support documents, revocation lists and addresses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from browserid_sasl.identity.addresses import domain_of, is_host_name, read_domain
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.identity.revocations import parse_revocation_list
 from browserid_sasl.identity.support import parse_support_document
-from browserid_sasl.idp.certification import Request
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
@@ -41,6 +41,19 @@ def _support_documents() -> Iterator[bytes]:
     yield b'{"disabled":true}'
 
 
+_REVOKED: Final = {
+    "iss": "idp.test",
+    "iat": 1_795_282_504_224,
+    "exp": 1_795_282_804_224,
+    "revoked": ["x" * 43],
+}
+
+
+def _read_revocation_list(octets: bytes) -> None:
+    keys = (key("idp").public_key, key("new", "ES256").public_key)
+    parse_revocation_list(octets, "idp.test", keys, 1_795_282_504_224, 0)
+
+
 TARGETS: Final = (
     Target("identity-backed-assertion", BackedAssertion.parse, backed_assertions),
     Target(
@@ -65,17 +78,16 @@ TARGETS: Final = (
         lambda: (b"idp.test", b"xn--mnchen-3ya.example", b"192.0.2.1", b"[::1]"),
     ),
     Target(
-        "identity-certification-request",
-        Request.parse,
+        "identity-revocation-list",
+        _read_revocation_list,
         lambda: (
-            strict_json.dumps(
-                {
-                    "email": "alice@idp.test",
-                    "password": "a long enough password",
-                    "public-key": key("alice", "ES256").public_key.to_json(),
-                    "duration": 3600,
-                }
-            ),
+            jwt.sign(_REVOKED, key("idp")).encode(),
+            jwt.sign(_REVOKED | {"revoked": []}, key("new", "ES256")).encode(),
         ),
+    ),
+    Target(
+        "identity-revocation-list-claims",
+        lambda octets: _read_revocation_list(jwt.sign(octets, key("idp")).encode()),
+        lambda: (strict_json.dumps(_REVOKED),),
     ),
 )

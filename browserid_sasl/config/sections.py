@@ -501,7 +501,15 @@ class IdpConfig:
         3_600,
         300,
         86_400,
-        "How long a person's certificate is good for. It cannot be revoked earlier.",
+        "How long a person's certificate is good for. When its key is revoked it ends earlier, at"
+        " services that look at the list of revoked keys.",
+    )
+    renewal_life_ms: int = options.seconds(
+        2_592_000,
+        3_600,
+        31_536_000,
+        "How long after each use a program may renew a certificate without its person, where the"
+        " person has allowed it. After that they are asked to sign in.",
     )
     failed_sign_ins: int = options.count(
         5,

@@ -3,7 +3,9 @@
 | path | answer |
 | --- | --- |
 | `GET /.well-known/browserid` | the support document (PROTOCOL.md section 2) |
-| `POST /certify` | `{"certificate": "..."}` for a key of somebody who gives their password |
+| `POST /certify` | a certificate for whoever shows a password, a code or a renewal |
+| `POST /device-authorization` | codes for signing in on another device |
+| `GET /revocations` | the signed list of revoked keys |
 | `GET /authentication`, `GET /provisioning`, `/browserid/...` | pages for people (`idp.web`) |
 
 An error's answer is `{"error": "a-word", "message": "A sentence."}` with a fitting status, or a
@@ -29,19 +31,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.idp.bodies import read_body
-from browserid_sasl.idp.certification import Certifier
+from browserid_sasl.idp.certification import Certifier, Members
 from browserid_sasl.idp.clients import Proxies, plain_address
 from browserid_sasl.idp.folder import Provider
+from browserid_sasl.idp.grants import GRANT_TYPES
+from browserid_sasl.idp.paths import CERTIFY, DEVICE_AUTHORIZATION, REVOCATIONS, WELL_KNOWN
 from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.revocations import MEDIA_TYPE
 from browserid_sasl.idp.web.errors import wants_page
 from browserid_sasl.idp.web.paths import AUTHENTICATION, PROVISIONING
 from browserid_sasl.idp.web.site import Site
 from browserid_sasl.idp.web.visit import House
 from browserid_sasl.jose.keys import Spelling
 from browserid_sasl.store.base import system_clock
-
-WELL_KNOWN: Final = "/.well-known/browserid"
-CERTIFY: Final = "/certify"
 
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
@@ -66,15 +68,12 @@ class AppSettings:
     :param document_life: ms for which others may keep the support document.
     :param key_spelling: how keys are written in that document and in certificates.
     :param proxies: those before the server.
-    :param public_url: where the public finds it, such as `https://example.org`; empty for
-        `https://DOMAIN`.
     """
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
     key_spelling: Spelling = "2012.08.15"
     proxies: Proxies = field(default_factory=Proxies)
-    public_url: str = ""
 
 
 def create_app(
@@ -85,13 +84,14 @@ def create_app(
     :param clock: ms since the epoch.
     """
     endpoints = _Endpoints(provider, settings, clock)
-    origin = settings.public_url or f"https://{provider.domain}"
-    house = House(provider, origin, settings.certificate_life)
+    house = House(provider, provider.public_url, settings.certificate_life)
     site = Site(house, endpoints.client_of, clock)
     application = Starlette(
         routes=[
             Route(WELL_KNOWN, endpoints.support_document, methods=["GET"]),
             Route(CERTIFY, endpoints.certify, methods=["POST"]),
+            Route(DEVICE_AUTHORIZATION, endpoints.device_authorization, methods=["POST"]),
+            Route(REVOCATIONS, endpoints.revocations, methods=["GET"]),
             *site.routes(),
         ],
         exception_handlers={
@@ -117,6 +117,7 @@ class _Endpoints:
         self._spelling = settings.key_spelling
         self._certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
         self._limiter = CapacityLimiter(_THREADS)
+        self._list_limiter = CapacityLimiter(1)
 
     async def support_document(self, _request: Request) -> Response:
         keys = self._provider.keys.published(self._clock())
@@ -124,23 +125,42 @@ class _Endpoints:
         return JSONResponse(document, headers={"Cache-Control": self._cache_control})
 
     async def certify(self, request: Request) -> Response:
+        return await self._decide(request, self._certifier.certify)
+
+    async def device_authorization(self, request: Request) -> Response:
+        return await self._decide(request, self._certifier.begin_device)
+
+    async def revocations(self, request: Request) -> Response:
+        # Apart from those who sign in: however many they are, servers learn what is revoked.
+        published = await to_thread.run_sync(
+            self._provider.revocations.published, self._clock(), limiter=self._list_limiter
+        )
+        tag = f'"{published.version}"'
+        # Whoever keeps a copy asks each time whether it still holds: a minute is all there is.
+        headers = {"Cache-Control": "no-cache", "ETag": tag}
+        if request.headers.get("If-None-Match") == tag:
+            return Response(status_code=304, headers=headers)
+        return Response(published.text, media_type=MEDIA_TYPE, headers=headers)
+
+    async def _decide(
+        self, request: Request, decide: Callable[[bytes, str, int], Members]
+    ) -> Response:
         _check_type(request)
         body = await read_body(request)
         if self._limiter.statistics().tasks_waiting >= _MAX_WAITING:
             raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
         client = self.client_of(request)
         # Hashing a password takes a processor for a while, so it is done in threads, a few at once.
-        text = await to_thread.run_sync(self._certify, body, client, limiter=self._limiter)
-        return JSONResponse({"certificate": text}, headers=_NO_STORE)
+        answer = await to_thread.run_sync(
+            decide, body, client, self._clock(), limiter=self._limiter
+        )
+        return JSONResponse(answer, headers=_NO_STORE)
 
     def client_of(self, request: Request) -> str:
         """The IP address of the client a request comes from."""
         # A connection of this server always has another end.
         peer = plain_address(request.client.host) if request.client else ""
         return self._proxies.client(peer, request.headers.getlist("X-Forwarded-For"))
-
-    def _certify(self, body: bytes, client: str) -> str:
-        return self._certifier.certify(body, client, self._clock())
 
 
 def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:
@@ -157,6 +177,9 @@ def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:
         "authentication": AUTHENTICATION,
         "provisioning": PROVISIONING,
         "certify": CERTIFY,
+        "device-authorization": DEVICE_AUTHORIZATION,
+        "revocations": REVOCATIONS,
+        "grant-types": list(GRANT_TYPES),
     }
 
 

@@ -29,6 +29,11 @@ class Event(Enum):
     SIGNED_IN = "signed-in"
     SIGN_IN_FAILED = "sign-in-failed"
     CERTIFIED = "certified"
+    CONSENTED = "consented"
+    CODE_USED_TWICE = "code-used-twice"
+    DEVICE_CODE_WRONG = "device-code-wrong"
+    DEVICE_DENIED = "device-denied"
+    REVOKED = "revoked"
     ACCOUNT_ADDED = "account-added"
     ACCOUNT_REMOVED = "account-removed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - an event's name

@@ -1,63 +1,34 @@
-"""Certificates for people's keys: what is asked, and whether it is granted.
-
-The request is a JSON object with `email`, `password`, `public-key` and, if wanted, `duration` in
-seconds; docs/identity-provider.md describes it with all its answers.
-"""
+"""Certificates for people's keys: whether what a program shows is enough for one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity import certificate
-from browserid_sasl.identity.addresses import MAX_ADDRESS
-from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.audit import Event
-from browserid_sasl.idp.bodies import MAX_SIZE
 from browserid_sasl.idp.folder import Provider
+from browserid_sasl.idp.grants import (
+    CodeGrant,
+    DeviceGrant,
+    PasswordGrant,
+    RenewalGrant,
+    parse_grant,
+    parse_question,
+    refused,
+)
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.weak_keys import check_strength
-from browserid_sasl.jose import b64
-from browserid_sasl.jose import json as strict_json
-from browserid_sasl.jose.keys import PublicKey, Spelling, parse_public_key
+from browserid_sasl.idp.web.paths import DEVICE
+from browserid_sasl.idp.wishes import Granted, Wish
+from browserid_sasl.jose.keys import PublicKey, Spelling
 
-_WHAT: Final = "the request"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A person's wish to have a key certified.
-
-    :param email: the address, as it was spelled.
-    :param password: secret.
-    :param public_key: the key.
-    :param duration: ms the certificate is to live, None for as long as is usual.
-    """
-
-    email: str
-    password: str = field(repr=False)
-    public_key: PublicKey
-    duration: int | None = None
-
-    @classmethod
-    def parse(cls, body: bytes) -> Request:
-        """Read a request.
-
-        :raises BrowserIDError: what is wrong with it.
-        """
-        members = strict_json.parse_object(body, _WHAT, MAX_SIZE)
-        if "public-key" not in members:
-            raise RefusedError(400, "no-key", "the request has no `public-key`", Code.NO_KEY)
-        password = strict_json.string(members, "password", _WHAT, max_length=MAX_PASSWORD)
-        return cls(
-            strict_json.string(members, "email", _WHAT, max_length=MAX_ADDRESS),
-            check_password(password),
-            parse_public_key(members["public-key"]),
-            _duration(members),
-        )
+Members = dict[str, Any]
+"""An answer's."""
 
 
 class Certifier:
@@ -73,8 +44,8 @@ class Certifier:
         self._provider = provider
         self._life = min(life, MAX_CERTIFICATE_LIFE_MS)
 
-    def certify(self, body: bytes, client: str, now: int) -> str:
-        """The certificate that is asked for.
+    def certify(self, body: bytes, client: str, now: int) -> Members:
+        """The certificate that is asked for, and what comes with it.
 
         :param body: the request's octets.
         :param client: IP address it came from.
@@ -82,27 +53,92 @@ class Certifier:
         :raises RefusedError: it is not granted.
         :raises StoreError: something of the provider is broken.
         """
-        request = _parse(body)
-        email = self._address(request.email)
-        self._authenticate(email, request.password, client, now)
+        grant = parse_grant(body)
+        if isinstance(grant, PasswordGrant):
+            return self._by_password(grant, client, now)
+        if isinstance(grant, CodeGrant):
+            granted = self._provider.codes.redeem(grant.code, grant.verifier, client, now)
+            return self._certify(granted, "code", self._life, now)
+        if isinstance(grant, DeviceGrant):
+            granted = self._provider.devices.poll(grant.device_code, now)
+            return self._certify(granted, "device", self._life, now)
+        return self._by_renewal(grant, client, now)
+
+    def begin_device(self, body: bytes, client: str, now: int) -> Members:
+        """The codes for signing in on another device (RFC 8628 section 3.2).
+
+        The answer is the same whether or not there is such an account. For the parameters and
+        errors see `certify`.
+        """
+        question = parse_question(body)
+        wish = Wish(self._address(question.email), question.public_key, question.machine, client)
+        codes = self._provider.devices.begin(wish, now)
+        page = self._provider.public_url + DEVICE
+        return {
+            "device_code": codes.device_code,
+            "user_code": codes.user_code,
+            "verification_uri": page,
+            "verification_uri_complete": f"{page}?user_code={codes.user_code}",
+            "interval": codes.interval,
+            "expires_in": codes.expires_in,
+        }
+
+    def _by_password(self, grant: PasswordGrant, client: str, now: int) -> Members:
+        question = grant.question
+        email = self._address(question.email)
+        self._authenticate(email, grant.password, client, now)
+        wish = Wish(email, question.public_key, question.machine, client)
+        life = min(grant.duration or self._life, self._life)
+        return self._certify(Granted(wish, renewal=False), "password", life, now)
+
+    def _by_renewal(self, grant: RenewalGrant, client: str, now: int) -> Members:
+        renewals = self._provider.renewals
+        if grant.revoke:
+            renewals.end(grant.proof, client, now)
+            return {}
+        found = renewals.find(grant.proof, now)
+        wish = Wish(found.email, found.public_key, found.machine, client)
+        expires = now + self._life
+        text = self._sign(wish, expires, now)
+        record = self._record(wish, "renewal", expires, now)
+        ends = renewals.use(grant.proof, client, expires, now, record)
+        return {"certificate": text, "renewal_expires_in": (ends - now) // 1000}
+
+    def _certify(self, granted: Granted, how: str, life: int, now: int) -> Members:
+        wish, expires = granted.wish, now + life
         # Not before: it takes a while, and nobody but the provider's people may cause that.
-        _check_strength(request.public_key)
-        expires = now + min(request.duration or self._life, self._life)
-        signing_key = self._provider.keys.active(now).private_key
-        text = certificate.issue(
+        _check_strength(wish.public_key)
+        text = self._sign(wish, expires, now)
+        record = self._record(wish, how, expires, now)
+        token, ends = self._provider.renewals.issue(granted, expires, now, record)
+        if not token:
+            return {"certificate": text}
+        ends_in = (ends - now) // 1000
+        return {"certificate": text, "renewal": token, "renewal_expires_in": ends_in}
+
+    def _sign(self, wish: Wish, expires: int, now: int) -> str:
+        return certificate.issue(
             self._provider.domain,
-            email,
-            request.public_key,
+            wish.email,
+            wish.public_key,
             issued_at=now,
             expires=expires,
-            signing_key=signing_key,
+            signing_key=self._provider.keys.active(now).private_key,
             spelling=self._spelling,
         )
-        thumbprint = b64.encode(request.public_key.thumbprint)
-        self._provider.audit.write(
-            Event.CERTIFIED, now, email=email, client=client, key=thumbprint, expires=expires
+
+    def _record(self, wish: Wish, how: str, expires: int, now: int) -> Callable[[], None]:
+        return partial(
+            self._provider.audit.write,
+            Event.CERTIFIED,
+            now,
+            email=wish.email,
+            client=wish.client,
+            key=wish.fingerprint,
+            expires=expires,
+            grant=how,
+            machine=wish.machine,
         )
-        return text
 
     def _address(self, text: str) -> str:
         try:
@@ -117,29 +153,8 @@ class Certifier:
         attempts.succeeded(email, client, now)
 
 
-def _parse(body: bytes) -> Request:
-    try:
-        return Request.parse(body)
-    except RefusedError:
-        raise
-    except BrowserIDError as error:
-        raise RefusedError(400, error.code.text, str(error), error.code) from None
-
-
 def _check_strength(key: PublicKey) -> None:
     try:
         check_strength(key)
     except RemoteProtocolError as error:
-        raise RefusedError(400, error.code.text, str(error), error.code) from None
-
-
-def _duration(members: strict_json.Object) -> int | None:
-    if "duration" not in members:
-        return None
-    duration = members["duration"]
-    longest = MAX_CERTIFICATE_LIFE_MS // 1000
-    if isinstance(duration, bool) or not isinstance(duration, int) or not 1 <= duration <= longest:
-        raise RefusedError(
-            400, "invalid-duration", f"`duration` is not a number of seconds from 1 to {longest}"
-        )
-    return duration * 1000
+        raise refused(error) from None

@@ -292,6 +292,8 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
     provider = folder.open(
         Policy(options.failed_sign_ins, options.failed_sign_in_window_ms),
         session_policy=SessionPolicy(options.session_life_ms, options.session_idle_ms),
+        public_url=options.public_url,
+        renewal_life=options.renewal_life_ms,
     )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
@@ -301,7 +303,6 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
         options.document_life_ms,
         options.key_spelling,
         proxies,
-        options.public_url,
     )
     terms = Terms(
         configured or _local_certificate(folder),

@@ -2,7 +2,7 @@
 
 | name | content |
 | --- | --- |
-| `provider.sqlite` | accounts, what they sign in with, who is signed in, failed sign-ins |
+| `provider.sqlite` | accounts, what they sign in with, who is signed in, where certificates went |
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened |
@@ -21,12 +21,17 @@ from sqlalchemy import select
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.codes import Codes
 from browserid_sasl.idp.database import Database, Domain
+from browserid_sasl.idp.devices import Devices
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.passkeys import Passkeys
+from browserid_sasl.idp.paths import CERTIFY
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS, Renewals
+from browserid_sasl.idp.revocations import Revocations
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.idp.sessions import SessionPolicy, Sessions
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
@@ -68,6 +73,11 @@ class Provider:
     :param invitations: with which people set up their accounts.
     :param sessions: who is signed in on its pages.
     :param secret: from which its own keys are derived.
+    :param public_url: where people reach it, without a path.
+    :param revocations: the list of keys that are not to be trusted any more.
+    :param renewals: where certificates went.
+    :param codes: what browsers carry to programs.
+    :param devices: programs that wait for somebody to sign in elsewhere.
     """
 
     domain: str
@@ -81,6 +91,11 @@ class Provider:
     invitations: Invitations
     sessions: Sessions
     secret: ServerSecret
+    public_url: str
+    revocations: Revocations
+    renewals: Renewals
+    codes: Codes
+    devices: Devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +163,17 @@ class ProviderFolder:
         policy: Policy | None = None,
         relying_party: RelyingParty | None = None,
         session_policy: SessionPolicy | None = None,
+        *,
+        public_url: str = "",
+        renewal_life: int = RENEWAL_LIFE_MS,
     ) -> Provider:
         """The provider in the folder.
 
         :param policy: limits on failed sign-ins.
         :param relying_party: whom passkeys are for; without one, for the domain itself.
         :param session_policy: how long people stay signed in on its pages.
+        :param public_url: where people reach it; empty: at its domain.
+        :param renewal_life: ms for which a renewal is good after each use.
         :raises ConfigurationError: there is none.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -162,7 +182,9 @@ class ProviderFolder:
         if not domain:
             raise self._no_provider()
         database = self._database()
-        party = relying_party or RelyingParty.at(f"https://{domain}")
+        public_url = public_url or f"https://{domain}"
+        party = relying_party or RelyingParty.at(public_url)
+        renewals = Renewals(database, self.audit, public_url + CERTIFY, renewal_life)
         return Provider(
             domain,
             Accounts(database, domain),
@@ -175,6 +197,11 @@ class ProviderFolder:
             Invitations(database, self.audit),
             Sessions(database, session_policy),
             ServerSecret(database),
+            public_url,
+            Revocations(database, domain, self.keys),
+            renewals,
+            Codes(database, renewals, self.audit),
+            Devices(database, self.audit),
         )
 
     def _make(self) -> None:

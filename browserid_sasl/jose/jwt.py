@@ -69,16 +69,17 @@ class Jwt:
     signature: bytes = field(repr=False)
 
     @classmethod
-    def parse(cls, text: str, what: str = "the token") -> Jwt:
+    def parse(cls, text: str, what: str = "the token", max_length: int = MAX_LENGTH) -> Jwt:
         """Read a token in compact form.
 
         :param what: names it in errors.
+        :param max_length: characters at the most.
         :raises RemoteProtocolError: invalid-json-web-token, invalid-base64, invalid-json,
             missing-algorithm, missing-signature, buffer-too-long.
         """
-        if len(text) > MAX_LENGTH:
+        if len(text) > max_length:
             raise RemoteProtocolError(
-                Code.BUFFER_TOO_LONG, f"{what} is longer than {MAX_LENGTH} characters"
+                Code.BUFFER_TOO_LONG, f"{what} is longer than {max_length} characters"
             )
         parts = text.split(".")
         if len(parts) != 3:
@@ -86,7 +87,7 @@ class Jwt:
         head, payload, tail = parts
         header = _parse_header(head, what)
         claims = strict_json.parse_object(
-            b64.decode(payload, f"the payload of {what}"), f"the payload of {what}"
+            b64.decode(payload, f"the payload of {what}"), f"the payload of {what}", max_length
         )
         signature = b64.decode(tail, f"the signature of {what}")
         _check_presence(header, signature, what)

@@ -118,6 +118,7 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.document_life", "0", 0),
     ("idp.key_spelling", '"classic"', "classic"),
     ("idp.certificate_life", "86400", 86_400_000),
+    ("idp.renewal_life", "86400", 86_400_000),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
 ]

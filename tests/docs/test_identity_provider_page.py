@@ -13,24 +13,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 import requests
 
 from browserid_sasl.config import load
 from browserid_sasl.identity.certificate import Certificate, issue
+from browserid_sasl.identity.revocations import MAX_REVOKED
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.authorization_request import AuthorizationRequest
+from browserid_sasl.idp.codes import CODE_LIFE_MS
+from browserid_sasl.idp.devices import LETTERS
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.limits import Policy
+from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support import pages
+from tests.support.grants import Program
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.provider import ALICE, PASSWORD, RunningProvider, running_provider
 from tests.support.sample_programs import ROOT
 
 PAGE = (ROOT / "docs" / "identity-provider.md").read_text(encoding="utf-8")
 SHOWN: list[dict[str, Any]] = [json.loads(block) for block in pages.blocks(PAGE, "json")]
-DOCUMENT, REQUEST, ANSWER, ERROR = SHOWN
+DOCUMENT, REQUEST, ANSWER, *FLOWS, ERROR = SHOWN
+BY_CODE, GRANTED, DEVICE, BEGUN, POLL, STATEMENT, RENEWAL, RENEWED, LIST = FLOWS
 KEY = PrivateKey.generate("ES256").public_key.to_json("jwk")
 JSON = {"Content-Type": "application/json"}
 
@@ -81,14 +89,15 @@ def test_the_unit_starts_the_command() -> None:
 def test_the_web_server_passes_on_every_path_of_the_provider(running: RunningProvider) -> None:
     [configuration] = pages.blocks(PAGE, "nginx")
     [pattern] = re.findall(r"^location ~ (\S+) \{$", configuration, re.MULTILINE)
-    members = DOCUMENT["authentication"], DOCUMENT["provisioning"], DOCUMENT["certify"]
-    for path in ("/.well-known/browserid", *members):
+    members = [path for path in DOCUMENT.values() if isinstance(path, str)]
+    for path in ("/.well-known/browserid", *members, "/browserid", "/browserid/account"):
         assert re.search(pattern, path)
         assert running.get(path).status_code != 404
     for path in (
         "/xwell-known/browserid",
         "/.well-known/browserids",
         "/certifyx",
+        "/browseridx",
         "/x/certify",
         "/",
     ):
@@ -209,6 +218,80 @@ def test_the_error_that_is_shown_is_the_one_that_comes(running: RunningProvider)
     assert ask(running, good(password="wrong")).json() == ERROR
 
 
+PROGRAM = Program()
+
+
+def by_code(running: RunningProvider) -> requests.Response:
+    code = PROGRAM.code(running.provider.codes, running.clock.now)
+    return ask(running, BY_CODE | {"code": code, "code_verifier": PROGRAM.verifier})
+
+
+def statement(running: RunningProvider, **changes: Any) -> str:
+    audience = f"{running.provider.public_url}/certify"
+    claims = STATEMENT | {"aud": audience, "exp": running.clock.now + 60_000} | changes
+    return jwt.sign(claims, PROGRAM.key)
+
+
+def test_a_code_gets_what_is_shown(running: RunningProvider) -> None:
+    answer = by_code(running).json()
+    assert list(answer) == list(GRANTED)
+    assert answer["renewal_expires_in"] == GRANTED["renewal_expires_in"]
+    assert "A code is good for 60 seconds and one try" in PAGE
+    assert CODE_LIFE_MS == 60_000
+
+
+def test_the_parameters_of_the_page_are_those_that_are_listed(running: RunningProvider) -> None:
+    values = {
+        "email": ALICE,
+        "public-key": PROGRAM.public_key,
+        "state": "x",
+        "redirect_uri": "http://127.0.0.1:1/",
+        "code_challenge": PROGRAM.challenge,
+        "code_challenge_method": "S256",
+        "machine": "laptop",
+    }
+    assert first_column("In a browser") == list(values)
+    request = AuthorizationRequest.parse(urlencode(values), running.provider.accounts)
+    assert dict(parse_qsl(request.query)) == values
+
+
+def test_a_device_begins_and_polls_as_is_shown(running: RunningProvider) -> None:
+    request = DEVICE | {"email": ALICE, "public-key": KEY}
+    begun = running.post(DOCUMENT["device-authorization"], json=request).json()
+    assert list(begun) == list(BEGUN)
+    for name in ("interval", "expires_in"):
+        assert begun[name] == BEGUN[name]
+    page = BEGUN["verification_uri"].replace("example.org", running.provider.domain)
+    assert begun["verification_uri"] == page
+    typed = {"user_code": begun["user_code"]}
+    assert begun["verification_uri_complete"] == f"{page}?{urlencode(typed)}"
+    assert set(BEGUN["user_code"]) <= {*LETTERS, "-"}
+    assert len(BEGUN["user_code"]) == len(begun["user_code"])
+    poll = ask(running, POLL | {"device_code": begun["device_code"]})
+    assert poll.json()["error"] == "slow_down"
+
+
+def test_a_renewal_is_asked_for_as_is_shown(running: RunningProvider) -> None:
+    secret = by_code(running).json()["renewal"]
+    answer = ask(running, RENEWAL | {"renewal": statement(running, renewal=secret)})
+    assert list(answer.json()) == list(RENEWED)
+    assert answer.json()["renewal_expires_in"] == RENEWED["renewal_expires_in"]
+    again = {"renewal": statement(running, renewal=secret), "revoke": True}
+    assert ask(running, again).json() == {}
+
+
+def test_the_list_of_revoked_keys_has_what_is_shown(running: RunningProvider) -> None:
+    by_code(running)
+    running.provider.renewals.revoke_all(ALICE, running.clock.now)
+    answer = running.get(DOCUMENT["revocations"])
+    claims = jwt.Jwt.parse(answer.text).claims
+    assert list(claims) == list(LIST)
+    assert claims["exp"] - claims["iat"] == LIST["exp"] - LIST["iat"]
+    assert [len(key) for key in claims["revoked"]] == [len(LIST["revoked"][0])]
+    assert f"`Cache-Control: {answer.headers['Cache-Control']}`" in PAGE
+    assert f"{MAX_REVOKED:,} keys" in PAGE
+
+
 SHORT = {"kty": "RSA", "n": "w" + "A" * 169 + "Q", "e": "AQAB"}
 REFUSED: dict[tuple[int, str], Any] = {
     (400, "invalid-json"): good(email=5),
@@ -221,10 +304,29 @@ REFUSED: dict[tuple[int, str], Any] = {
     (400, "invalid-address"): good(email="alice@other.test"),
     (400, "invalid-parameter"): good(password=""),
     (400, "invalid-duration"): good(duration=86_401),
+    (400, "invalid-machine"): good(machine="\n"),
+    (400, "several-grants"): good(code="x"),
+    (400, "invalid-code"): BY_CODE,
+    (400, "expired_token"): POLL,
+    (400, "invalid-json-web-token"): RENEWAL,
+    (400, "missing-algorithm"): {"renewal": "e30.e30.AA"},
+    (400, "missing-signature"): {"renewal": "eyJhbGciOiJFUzI1NiJ9.e30."},
+    (401, "renewal-unknown"): {"renewal": jwt.sign(STATEMENT, PROGRAM.key)},
     (401, "wrong-credentials"): good(password="wrong"),
     (413, "too-large"): good(padding="x" * 16_384),
 }
 OTHERWISE = {
+    (400, "revoked-key"),
+    (400, "authorization_pending"),
+    (400, "slow_down"),
+    (400, "access_denied"),
+    (400, "bad-audience"),
+    (400, "expired-assertion"),
+    (401, "renewal-expired"),
+    (401, "renewal-revoked"),
+    (401, "no-account"),
+    (429, "too-many-devices"),
+    (429, "too-many-keys"),
     (404, "not-found"),
     (405, "method-not-allowed"),
     (408, "timeout"),
@@ -233,7 +335,7 @@ OTHERWISE = {
     (500, "internal"),
     (503, "busy"),
 }
-"""Each has a test of its own, here or in tests/idp/test_app.py."""
+"""Each has a test of its own, here or in tests/idp."""
 
 
 def test_the_errors_are_those_that_are_listed() -> None:

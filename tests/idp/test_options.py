@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.browser import Browser
+from tests.support.grants import Program
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
@@ -48,6 +50,13 @@ class Served:
 
     def document(self) -> requests.Response:
         return requests.get(f"{self.url}/.well-known/browserid", verify=self._anchor, timeout=60)
+
+    def post(self, path: str, **members: Any) -> dict[str, Any]:
+        answer = requests.post(self.url + path, json=members, verify=self._anchor, timeout=10)
+        assert answer.status_code == 200, answer.text
+        found = answer.json()
+        assert isinstance(found, dict)
+        return found
 
     def certify(
         self, headers: Mapping[str, str] | None = None, **changes: Any
@@ -142,6 +151,31 @@ def test_certificates_and_copies_of_the_document_live_as_long_as_it_says(tmp_pat
         assert served.document().headers["Cache-Control"] == "max-age=77"
         issued = Certificate.parse(served.certify().json()["certificate"])
         assert issued.expires - (issued.issued_at or 0) == 300_000
+
+
+@shows("public_url")
+def test_people_and_programs_are_sent_where_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'public_url = "https://id.example.test:8443"')
+    with site.served() as served:
+        begun = served.post("/device-authorization", email=ALICE, **{"public-key": KEY.to_json()})
+        assert begun["verification_uri"] == "https://id.example.test:8443/browserid/device"
+    site.configure()
+    with site.served() as served:
+        begun = served.post("/device-authorization", email=ALICE, **{"public-key": KEY.to_json()})
+        assert begun["verification_uri"] == f"https://{DOMAIN}/browserid/device"
+
+
+@shows("renewal_life")
+def test_renewals_live_as_long_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, "renewal_life = 7200")
+    program = Program()
+    now = time.time_ns() // 1_000_000
+    code = program.code(site.folder.open().codes, now)
+    with site.served() as served:
+        given = served.post("/certify", code=code, code_verifier=program.verifier)
+        assert given["renewal_expires_in"] == 7_200
+        again = served.post("/certify", renewal=program.renewal(given["renewal"], now))
+        assert again["renewal_expires_in"] == 7_200
 
 
 @shows("key_spelling")

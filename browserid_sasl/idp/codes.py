@@ -1,0 +1,158 @@
+"""One-time codes: what a browser carries from the consent page to the program that listens.
+
+A code is worth nothing without the verifier that its challenge was made from (RFC 7636), which
+has never left the program. Any try spends it. A second try means that somebody else has had it
+too, and what the first one got is revoked (RFC 6749 section 4.1.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Mapped, mapped_column
+
+from browserid_sasl.errors import Code as Reason
+from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.database import Base, Database, account_email
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.renewals import Renewals
+from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
+from browserid_sasl.idp.tokens import digest, new_token
+from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
+from browserid_sasl.jose import b64
+
+CODE_LIFE_MS: Final = 60_000
+
+MAX_VERIFIER: Final = 128
+"""Characters of a verifier at the most (RFC 7636 section 4.1)."""
+
+_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_REMEMBERED_MS: Final = MAX_CERTIFICATE_LIFE_MS
+"""For how long a code is known as spent: as long as what it gave is worth something."""
+
+
+class OneTimeCode(Base):
+    """A consent that a program may fetch a certificate for.
+
+    `code` is a digest. `expires` is in ms. `renewal` and `spent` are 0 or 1.
+    """
+
+    __tablename__ = "codes"
+
+    code: Mapped[str] = mapped_column(primary_key=True)
+    email: Mapped[str] = account_email()
+    public_key: Mapped[str]
+    machine: Mapped[str]
+    client: Mapped[str]
+    challenge: Mapped[str]
+    renewal: Mapped[int]
+    expires: Mapped[int] = mapped_column(index=True)
+    spent: Mapped[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    granted: Granted
+    challenge: str
+    expires: int
+    spent: bool
+
+
+class Codes:
+    """The codes that were given. Safe for threads and processes.
+
+    :param database: where they are kept.
+    :param renewals: what codes were exchanged for.
+    :param audit: where consents are written down.
+    """
+
+    def __init__(self, database: Database, renewals: Renewals, audit: AuditLog) -> None:
+        self._database = database
+        self._renewals = renewals
+        self._audit = audit
+
+    def grant(self, wish: Wish, challenge: str, renewal: bool, now: int) -> str:
+        """Make a code for what a person has consented to.
+
+        :param challenge: base64url of SHA-256 of the program's verifier.
+        :param renewal: whether they have allowed renewals.
+        :param now: ms.
+        """
+        code = new_token()
+        row = OneTimeCode(
+            code=digest(code),
+            email=wish.email,
+            public_key=key_to_text(wish.public_key),
+            machine=wish.machine,
+            client=wish.client,
+            challenge=challenge,
+            renewal=int(renewal),
+            expires=now + CODE_LIFE_MS,
+            spent=0,
+        )
+        with self._database.transaction() as session:
+            session.execute(delete(OneTimeCode).where(OneTimeCode.expires <= now - _REMEMBERED_MS))
+            session.add(row)
+            session.flush()
+            self._audit.write(Event.CONSENTED, now, **details_of(wish), renewal=renewal)
+        return code
+
+    def redeem(self, code: str, verifier: str, client: str, now: int) -> Granted:
+        """What a code stands for. It is spent, whatever comes of it.
+
+        :param verifier: what the code's challenge was made from.
+        :param client: IP address of the program that tries.
+        :param now: ms.
+        :raises RefusedError: `invalid-code`: it is unknown, spent, expired, or another program's.
+        """
+        found = self._spend(code)
+        if found is None:
+            raise _refused("it is not known here")
+        if found.spent:
+            wish = found.granted.wish
+            self._renewals.revoke_key(wish, now, client=client)
+            seen = {"email": wish.email, "key": wish.fingerprint, "client": client}
+            self._audit.write(Event.CODE_USED_TWICE, now, **seen)
+            raise _refused("it was used before, and what it gave is revoked")
+        if found.expires <= now:
+            raise _refused("it has expired")
+        if not _fits(verifier, found.challenge):
+            raise _refused("the `code_verifier` is not the one it was asked for with")
+        return found.granted
+
+    def _spend(self, code: str) -> _Found | None:
+        with self._database.transaction() as session:
+            row = session.get(OneTimeCode, digest(code))
+            if row is None:
+                return None
+            spent, row.spent = bool(row.spent), 1
+            wish = Wish(row.email, key_from_text(row.public_key), row.machine, row.client)
+            return _Found(Granted(wish, bool(row.renewal)), row.challenge, row.expires, spent)
+
+
+def details_of(wish: Wish) -> dict[str, str]:
+    """A wish as the audit log has it."""
+    return {
+        "email": wish.email,
+        "client": wish.client,
+        "key": wish.fingerprint,
+        "machine": wish.machine,
+    }
+
+
+def _fits(verifier: str, challenge: str) -> bool:
+    if not _VERIFIER.fullmatch(verifier):
+        return False
+    made = b64.encode(hashlib.sha256(verifier.encode("ascii")).digest())
+    return hmac.compare_digest(made.encode("ascii"), challenge.encode("ascii"))
+
+
+def _refused(why: str) -> RefusedError:
+    return RefusedError(
+        400, "invalid-code", f"the code is not good: {why}; sign in again", Reason.INTERACT_FAILURE
+    )
