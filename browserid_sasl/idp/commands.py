@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
@@ -151,13 +152,17 @@ def set_password(
 ) -> None:
     """Give the account ADDRESS another password.
 
-    Certificates it has got are good until they expire.
+    Who is signed in on the pages is signed out. Machines keep what they have: see `revoke`.
     """
     source = password_source(password_file, password_fd).opened()
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
     password = source.read(f"New password for {email}", confirm=True)
-    record = partial(_record, provider, Event.PASSWORD_CHANGED, email)
+
+    def record() -> None:
+        provider.sessions.end_all(email)
+        _record(provider, Event.PASSWORD_CHANGED, email)
+
     provider.accounts.set_password(email, password, system_clock(), record)
     provider.limits.succeeded(email)
     click.echo(f"changed the password of {email}")
@@ -167,13 +172,14 @@ def set_password(
 @place_options
 @click.argument("address")
 def remove_user(directory: Path | None, config_file: Path | None, address: str) -> None:
-    """Remove the account ADDRESS.
-
-    Certificates it has got are good until they expire.
-    """
+    """Remove the account ADDRESS, and revoke all that its machines have."""
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
-    record = partial(_record, provider, Event.ACCOUNT_REMOVED, email)
+
+    def record() -> None:
+        provider.renewals.revoke_all(email, system_clock(), by=_OPERATOR)
+        _record(provider, Event.ACCOUNT_REMOVED, email)
+
     if not provider.accounts.remove(email, record):
         raise LocalProtocolError(Code.INVALID_PARAMETER, f"there is no account {email}")
     click.echo(f"removed {email}")
@@ -185,6 +191,60 @@ def list_users(directory: Path | None, config_file: Path | None) -> None:
     """Show the accounts, one a line."""
     for account in _open(directory, config_file).accounts.all():
         click.echo(account.email)
+
+
+@command.command()
+@place_options
+@click.argument("address")
+def sessions(directory: Path | None, config_file: Path | None, address: str) -> None:
+    """Show the machines that have a certificate of the account ADDRESS, one a line."""
+    provider = _open(directory, config_file)
+    for each in provider.renewals.all(provider.accounts.address(address), system_clock()):
+        ends = f"renews until {_shown(each.expires)}" if each.expires else "does not renew"
+        click.echo(
+            f"{each.id}: {each.machine or 'no name'}, {each.client}, key {each.key},"
+            f" signed in {_shown(each.created)}, last certificate {_shown(each.last)}"
+            f" until {_shown(each.certificate)}, {ends}"
+        )
+
+
+@command.command()
+@place_options
+@click.option("--machine", metavar="ID", type=int, help="A machine that `sessions` shows.")
+@click.option("--all", "everything", is_flag=True, help="All of them, and who is on the pages.")
+@click.argument("address")
+def revoke(
+    directory: Path | None,
+    config_file: Path | None,
+    machine: int | None,
+    everything: bool,
+    address: str,
+) -> None:
+    """End what machines have of the account ADDRESS: certificates, renewals, tickets.
+
+    Renewals end at once. Services that look at the list of revoked keys refuse the rest within a
+    minute, others take a certificate until it expires, and its tickets.
+    """
+    if everything == (machine is not None):
+        raise click.UsageError("give one of --machine ID and --all")
+    provider = _open(directory, config_file)
+    email, now = provider.accounts.address(address), system_clock()
+    if machine is None:
+        count = provider.renewals.revoke_all(email, now, by=_OPERATOR)
+        provider.sessions.end_all(email)
+        click.echo(f"revoked {count} keys of {email}")
+    elif provider.renewals.revoke(machine, email, now, by=_OPERATOR):
+        click.echo(f"revoked the key of machine {machine} of {email}")
+    else:
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            f"{email} has no machine {machine}",
+            f"see `browserid-idp sessions {email}`",
+        )
+
+
+def _shown(time: int) -> str:
+    return datetime.fromtimestamp(time / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16]
 
 
 @command.command("rotate-key")
@@ -201,7 +261,8 @@ def list_users(directory: Path | None, config_file: Path | None) -> None:
 @click.option(
     "--withdraw-old",
     is_flag=True,
-    help="Stop publishing the old keys: what they signed is void. For keys that were stolen.",
+    help="Stop publishing the old keys: what they signed is void, and everybody has to sign in"
+    " again. For keys that were stolen.",
 )
 def rotate_key(
     directory: Path | None,
@@ -224,6 +285,9 @@ def rotate_key(
     _check_spelling(options, key_type or provider.keys.active(now).algorithm)
     key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
     _record_key(folder, key, now, withdrawn=withdraw_old)
+    if withdraw_old:
+        for account in provider.accounts.all():
+            provider.renewals.revoke_all(account.email, now, by=_OPERATOR)
     click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
 
 

@@ -26,6 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
 
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.idp.wishes import Granted
+from browserid_sasl.jose.jwt import Jwt
+from tests.support.grants import CLIENT, Program, wish_of
 from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, DOMAIN, PASSWORD
 
@@ -67,6 +70,28 @@ def run(folder: Path, command: str, *arguments: object) -> int:
 
 def events(folder: Path) -> list[str]:
     return [json.loads(line)["event"] for line in (folder / "audit.log").read_text().splitlines()]
+
+
+def now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def add(folder: Path, password_file: Path) -> None:
+    assert run(folder, "add-user", ALICE, "--password-file", str(password_file)) == 0
+
+
+def certified(folder: Path, *, renewal: bool = True) -> str:
+    """Have a key of Alice's certified; returns its fingerprint."""
+    wish = wish_of(Program().key, ALICE)
+    renewals = ProviderFolder(folder).open().renewals
+    renewals.issue(Granted(wish, renewal), now() + 3_600_000, now(), lambda: None)
+    return wish.fingerprint
+
+
+def revoked(folder: Path) -> list[str]:
+    """What the list of revoked keys has."""
+    document = ProviderFolder(folder).open().revocations.document(now())
+    return list(Jwt.parse(document).claims["revoked"])
 
 
 class TestInit:
@@ -229,6 +254,24 @@ class TestUsers:
         assert run(folder, "list-users") == 0
         assert capsys.readouterr().out == ""
 
+    def test_leave_nothing_in_force(self, folder: Path, password_file: Path) -> None:
+        add(folder, password_file)
+        given = certified(folder)
+        assert run(folder, "remove-user", ALICE) == 0
+        assert revoked(folder) == [given]
+        assert events(folder)[-2:] == ["revoked", "account-removed"]
+
+    def test_with_a_new_password_are_signed_out_on_the_pages(
+        self, folder: Path, password_file: Path
+    ) -> None:
+        add(folder, password_file)
+        given = certified(folder)
+        provider = ProviderFolder(folder).open()
+        provider.sessions.begin(ALICE, "password", CLIENT, "a browser", now())
+        assert run(folder, "set-password", ALICE, "--password-file", str(password_file)) == 0
+        assert provider.sessions.all(ALICE, now()) == []
+        assert [entry.key for entry in provider.renewals.all(ALICE, now())] == [given]
+
     def test_with_a_new_password_wait_no_longer(self, folder: Path, password_file: Path) -> None:
         run(folder, "add-user", ALICE, "--password-file", password_file)
         limits = ProviderFolder(folder).open().limits
@@ -258,10 +301,63 @@ class TestRotateKey:
         assert len(keys.published(now)) == 2
         assert keys.active(now + 3_700_000).name != before
 
+    def test_with_the_old_ones_withdrawn_ends_what_machines_have(
+        self, folder: Path, password_file: Path
+    ) -> None:
+        add(folder, password_file)
+        given = certified(folder)
+        assert run(folder, "rotate-key") == 0
+        assert revoked(folder) == []
+        assert run(folder, "rotate-key", "--withdraw-old") == 0
+        assert revoked(folder) == [given]
+
     def test_can_withdraw_the_old_ones(self, folder: Path) -> None:
         assert run(folder, "rotate-key", "--withdraw-old") == 0
         assert len(ProviderFolder(folder).keys.published(1 << 60)) == 1
         assert run(folder, "rotate-key", "--withdraw-old", "--after", 1) == os.EX_USAGE
+
+
+class TestMachines:
+    @pytest.fixture(autouse=True)
+    def _alice(self, folder: Path, password_file: Path) -> None:
+        add(folder, password_file)
+
+    def test_are_shown_with_their_keys_and_times(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        first, second = certified(folder), certified(folder, renewal=False)
+        capsys.readouterr()
+        assert run(folder, "sessions", ALICE.upper()) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [second in lines[0], first in lines[1]] == [True, True]
+        assert lines[0].startswith(f"2: laptop, {CLIENT}, key ")
+        assert "does not renew" in lines[0]
+        assert "renews until" in lines[1]
+
+    def test_are_revoked_one_by_one(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        first, second = certified(folder), certified(folder)
+        assert run(folder, "revoke", ALICE, "--machine", "1") == 0
+        assert revoked(folder) == [first]
+        last = (folder / "audit.log").read_text().splitlines()[-1]
+        assert json.loads(last)["by"] == f"uid {os.getuid()}"
+        [left] = ProviderFolder(folder).open().renewals.all(ALICE, now())
+        assert left.key == second
+        assert run(folder, "revoke", ALICE, "--machine", "1") == 1
+        assert "has no machine 1" in capsys.readouterr().err
+
+    def test_are_revoked_all_at_once_with_the_browsers(self, folder: Path) -> None:
+        provider = ProviderFolder(folder).open()
+        provider.sessions.begin(ALICE, "password", CLIENT, "a browser", now())
+        given = [certified(folder), certified(folder)]
+        assert run(folder, "revoke", ALICE, "--all") == 0
+        assert revoked(folder) == given
+        assert provider.sessions.all(ALICE, now()) == []
+
+    @pytest.mark.parametrize("options", [[], ["--all", "--machine", "1"]])
+    def test_are_not_revoked_by_accident(self, folder: Path, options: list[str]) -> None:
+        certified(folder)
+        assert run(folder, "revoke", ALICE, *options) == os.EX_USAGE
+        assert revoked(folder) == []
 
 
 @pytest.mark.parametrize("command", ["list-users", "rotate-key", "serve"])
