@@ -91,7 +91,7 @@ uninstall-commands:
 	@tools/install.sh uninstall '$(PREFIX)'
 
 clean: ## remove what the other targets made here
-	rm -rf .venv .unpacked build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+	rm -rf .venv .npm .unpacked build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -99,6 +99,7 @@ test-environment:
 	@tools/debian-packages.sh $(TEST_PACKAGES)
 	@tools/debian-unpack.sh tools/debian-unpacked.txt
 	@tools/environment.sh $(TEST_EXTRAS)
+	@$(PYTHON) tools/npm_packages.py tools/npm-packages.txt .npm
 
 # The targets of the Cyrus SASL plugin: plugin, and what it adds to install, uninstall and clean.
 -include plugin/plugin.mk

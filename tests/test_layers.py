@@ -51,10 +51,14 @@ LAYERS: Final[dict[str, set[str]]] = {
     "acceptor": SERVICES,
     "agent.service": SERVICES | {""},
     "idp": SERVICES,
-    "cli": SERVICES | {"", "printer", "agent.service", "acceptor", "idp"},
+    "verifier": SERVICES | {"idp"},
+    "cli": SERVICES | {"", "printer", "agent.service", "acceptor", "idp", "verifier"},
 }
 
-COMMANDS: Final = {"acceptor.cli", "acceptor.__main__", "idp.cli", "idp.commands"}
+COMMANDS: Final = {
+    *("acceptor.cli", "acceptor.__main__", "idp.cli", "idp.commands"),
+    *("verifier.cli", "verifier.commands"),
+}
 """Modules beside their service that are commands, and in the layer of those."""
 
 PURE: Final = ("jose", "identity", "krb5", "gss", "sasl")
@@ -142,6 +146,7 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
     assert inside <= {
         "browserid_sasl.attributes.saml_signatures.SignatureVerifier",  # the extra `saml`
         "browserid_sasl.idp.commands.command",  # the extra `idp`
+        "browserid_sasl.verifier.commands.command",
         "ldap3.core.exceptions.LDAPOperationResult",  # the extra `adapters`
         "ldap3.protocol.sasl.sasl.send_sasl_negotiation",
         "sasl.Client",  # python-sasl, which is not ours to install

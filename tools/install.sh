@@ -16,7 +16,7 @@ readonly action=$1 prefix=$2
 readonly python=/usr/bin/python3
 readonly home=$prefix/lib/browserid-sasl
 readonly commands=(bidtool browserid browserid-acceptor browserid-agent browserid-idp
-    browserid-sample-client browserid-sample-server)
+    browserid-sample-client browserid-sample-server browserid-verifier)
 
 case $prefix in /*) ;; *) echo "install: PREFIX must be an absolute path, not '$prefix'" >&2 && exit 1 ;; esac
 

@@ -17,7 +17,6 @@ from browserid_sasl.acceptor.answers import (
     farewell,
     line,
 )
-from browserid_sasl.acceptor.documents import DocumentName, DocumentNeeded
 from browserid_sasl.acceptor.failures import failure_of
 from browserid_sasl.acceptor.greeting import BINDING_VERSION
 from browserid_sasl.acceptor.journal import Journal
@@ -33,6 +32,7 @@ from browserid_sasl.acceptor.requests import (
 )
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import ListenerConfig
+from browserid_sasl.discovery.arrivals import DocumentName, DocumentNeeded
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
 from browserid_sasl.gss.ports import Outcome
 from browserid_sasl.gss.steps import Recording, Steps

@@ -12,10 +12,10 @@ from browserid_sasl.acceptor.answers import (
     Refusal,
     Success,
 )
-from browserid_sasl.acceptor.documents import DocumentNeeded
 from browserid_sasl.acceptor.failures import failure_of
 from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
+from browserid_sasl.discovery.arrivals import DocumentNeeded
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.steps import Steps
 from browserid_sasl.sasl import gs2

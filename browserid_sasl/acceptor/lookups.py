@@ -1,21 +1,18 @@
-"""Fetching documents in threads, for a worker that cannot wait (see `documents`)."""
+"""Fetching documents in threads, for a worker that cannot wait (see `discovery.arrivals`)."""
 
 from __future__ import annotations
 
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from browserid_sasl.acceptor.documents import Arrival, DocumentName
-from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
+from browserid_sasl.discovery.arrivals import Arrival, DocumentName, Fetch, fetched
 
 MAX_WAITING: Final = 1000
 """How many documents may be asked for that no thread has begun with."""
-
-Fetch = Callable[[DocumentName], Arrival]
 
 
 class Lookups:
@@ -78,18 +75,3 @@ class Lookups:
             # If there is no room, there are signals enough.
             with suppress(OSError):
                 self._sender.send(b".")
-
-
-def fetched(name: DocumentName, fetch: Fetch) -> Arrival:
-    """What comes of fetching: whatever happens is an arrival, or people would wait for ever."""
-    try:
-        return fetch(name)
-    except DiscoveryError as error:
-        return error
-    except BrowserIDError as error:
-        return DiscoveryError(error.code, error.message, error.remedy)
-    except Exception as error:
-        return DiscoveryError(
-            Code.HTTP_ERROR,
-            f"the document of {name.domain} cannot be fetched ({type(error).__name__})",
-        )

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from browserid_sasl.acceptor import disk
-from browserid_sasl.acceptor.documents import ArrivedDocuments, DocumentName
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.api import Server
 from browserid_sasl.api.authorities import https_fetcher, resolver
 from browserid_sasl.api.environment import configured_mechanisms
 from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
 from browserid_sasl.config import Config, ListenerConfig
+from browserid_sasl.discovery.arrivals import ArrivedDocuments, DocumentName
 from browserid_sasl.errors import Code, ConfigurationError, RemoteProtocolError
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 from browserid_sasl.gss.names import ServiceName

@@ -16,7 +16,6 @@ from typing import Final
 from browserid_sasl.acceptor.balance import Balance
 from browserid_sasl.acceptor.batch import Batch
 from browserid_sasl.acceptor.conversation import Conversation
-from browserid_sasl.acceptor.documents import DocumentName
 from browserid_sasl.acceptor.greeting import greeting
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.listeners import Listener
@@ -24,6 +23,7 @@ from browserid_sasl.acceptor.log import Log, Priority
 from browserid_sasl.acceptor.lookups import Lookups
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
+from browserid_sasl.discovery.arrivals import DocumentName
 from browserid_sasl.errors import BrowserIDError, StoreError
 from browserid_sasl.gss.ports import Outcome
 from browserid_sasl.gss.steps import Recording

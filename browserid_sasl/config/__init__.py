@@ -20,6 +20,7 @@ from browserid_sasl.config.sections import (
     SamlAuthority,
     ServerConfig,
     StoreConfig,
+    VerifierConfig,
 )
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "SamlAuthority",
     "ServerConfig",
     "StoreConfig",
+    "VerifierConfig",
     "candidate_files",
     "load",
     "options_of",

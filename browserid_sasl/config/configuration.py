@@ -18,6 +18,7 @@ from browserid_sasl.config.sections import (
     SamlAuthority,
     ServerConfig,
     StoreConfig,
+    VerifierConfig,
 )
 from browserid_sasl.config.syntax import Unfit
 from browserid_sasl.errors import ConfigurationError
@@ -44,6 +45,7 @@ class Config:
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
     listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
+    verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
     personal: bool = field(default=True, compare=False, repr=False)
 

@@ -524,3 +524,55 @@ class IdpConfig:
         86_400,
         "How long a wrong password counts.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierConfig:
+    """The service `browserid-verifier`, which verifies assertions for web sites.
+
+    What it takes for good is in [server], [discovery] and [authorities].
+    """
+
+    listen: str = options.text(
+        _HOST,
+        "Address to accept connections on. `::` is every address of the host.",
+        "127.0.0.1",
+    )
+    port: int = options.count(
+        8444,
+        0,
+        65_535,
+        "TCP port to accept connections on; 0: one that is free.",
+    )
+    tls_certificate: Path | None = options.path(
+        "PEM file with the web server's certificate and chain. It cannot run without one.",
+        together="tls_key",
+    )
+    tls_key: Path | None = options.path(
+        "PEM file with the private key of `tls_certificate`, not encrypted.",
+        together="tls_certificate",
+    )
+    proxies: tuple[str, ...] = options.listing(
+        [],
+        _NETWORK,
+        "Addresses and networks of proxies before the server. Each may have all connections that"
+        " there may be.",
+    )
+    max_connections: int = options.count(
+        1000,
+        1,
+        100_000,
+        "How many connections there may be at a time. When there are as many, the one that has"
+        " waited for its client for longest is closed for a new one.",
+    )
+    max_connections_per_client: int = options.count(
+        32,
+        1,
+        100_000,
+        "How many of them one client may have: an IPv4 address, or the /64 of an IPv6 address.",
+    )
+    remember: bool = options.flag(
+        False,
+        "Whether an assertion that was verified is refused when it comes again. It is remembered in"
+        " the folder `server_directory`. Web sites that ask twice about one need `false`.",
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from browserid_sasl.errors import Code, DamagedStoreError, StoreError
@@ -60,12 +60,18 @@ class DatabaseView(SqliteDatabase):
         except (FileNotFoundError, NotADirectoryError):
             return super().is_there()
         except OSError as error:
+            with suppress(OSError):
+                # That the folder is another user's says it better.
+                self._require_private_folder()
             raise self._unopened(error) from error
         return True
 
     def _provide_file(self) -> None:
-        require_private(self.path.parent, os.stat(self.path.parent), "700")
+        self._require_private_folder()
         self._check_file()
+
+    def _require_private_folder(self) -> None:
+        require_private(self.path.parent, os.stat(self.path.parent), "700")
 
     def _connect_after_others(self) -> sqlite3.Connection:
         connection = self._connect()

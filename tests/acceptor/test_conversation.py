@@ -18,12 +18,12 @@ from browserid_sasl.acceptor.conversation import (
     MAX_LOGINS,
     Conversation,
 )
-from browserid_sasl.acceptor.documents import DocumentName
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.log import Priority
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import Client
 from browserid_sasl.config import AuthorityOverride, ListenerConfig, ServerConfig, StoreConfig
+from browserid_sasl.discovery.arrivals import DocumentName
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss.ports import Outcome
 from browserid_sasl.gss.steps import Recording

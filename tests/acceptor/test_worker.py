@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.acceptor.balance import Balance, Board
-from browserid_sasl.acceptor.documents import DocumentName
 from browserid_sasl.acceptor.log import Log, to_stderr
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.acceptor.worker import Worker
 from browserid_sasl.config import load
 from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.discovery.arrivals import DocumentName
 from browserid_sasl.identity.authority import FetchedDocument
 from tests.support.patience import PATIENCE
 

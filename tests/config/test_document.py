@@ -121,6 +121,14 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.renewal_life", "86400", 86_400_000),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
+    ("verifier.listen", '"::"', "::"),
+    ("verifier.port", "0", 0),
+    ("verifier.tls_certificate", '""', None),
+    ("verifier.tls_key", '""', None),
+    ("verifier.proxies", '["192.0.2.1"]', ("192.0.2.1",)),
+    ("verifier.max_connections", "50", 50),
+    ("verifier.max_connections_per_client", "5", 5),
+    ("verifier.remember", "true", True),
 ]
 VALID_NAMED: list[tuple[str, str, object]] = [
     ("authorities.url", '"https://IDP.example.org"', "https://idp.example.org"),
@@ -231,7 +239,8 @@ INVALID: dict[str, tuple[str, int, str, str]] = {
         "[tls]\n",
         1,
         "there is no section 'tls'",
-        "known are store, server, client, discovery, acceptor, idp, authorities, saml, listeners",
+        "known are store, server, client, discovery, acceptor, idp, verifier, authorities, saml,"
+        " listeners",
     ),
     "option outside any section": (
         "clock_skew = 3\n[server]\n",

@@ -1,20 +1,20 @@
 """Identity providers' documents that are fetched elsewhere while the exchange waits.
 
-A worker has one thread, and cannot fetch a document itself: everybody else would wait too. So
-where a login needs a document that is not at hand, its step stops with `DocumentNeeded`. Nothing
-has been stored or answered then. Whoever runs the login gets the document, hands it to
-`ArrivedDocuments`, and repeats the step, which finds it there.
+A service with one thread cannot fetch a document itself: everybody else would wait too. So where a
+login, or a verification, needs a document that is not at hand, its step stops with
+`DocumentNeeded`. Nothing has been stored or answered then. Whoever runs it gets the document, hands
+it to `ArrivedDocuments`, and repeats the step, which finds it there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from browserid_sasl.config import Config
 from browserid_sasl.discovery.pinned import read_pinned
-from browserid_sasl.errors import BrowserIDError, DiscoveryError
+from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
 
 
@@ -43,6 +43,8 @@ class DocumentNeeded(Exception):
 
 Arrival = FetchedDocument | DiscoveryError
 """What came of fetching a document."""
+
+Fetch = Callable[[DocumentName], Arrival]
 
 
 class ArrivedDocuments:
@@ -80,3 +82,18 @@ class ArrivedDocuments:
         if isinstance(arrival, BrowserIDError):
             raise DiscoveryError(arrival.code, arrival.message, arrival.remedy)
         return arrival
+
+
+def fetched(name: DocumentName, fetch: Fetch) -> Arrival:
+    """What comes of fetching: whatever happens is an arrival, or people would wait for ever."""
+    try:
+        return fetch(name)
+    except DiscoveryError as error:
+        return error
+    except BrowserIDError as error:
+        return DiscoveryError(error.code, error.message, error.remedy)
+    except Exception as error:
+        return DiscoveryError(
+            Code.HTTP_ERROR,
+            f"the document of {name.domain} cannot be fetched ({type(error).__name__})",
+        )

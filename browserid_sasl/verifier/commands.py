@@ -1,0 +1,102 @@
+"""What `browserid-verifier` does: serve."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from browserid_sasl import config
+from browserid_sasl.api.stores import server_stores
+from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.config import Config
+from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.idp.clients import Proxies
+from browserid_sasl.idp.door import Capacity
+from browserid_sasl.idp.server import Listener, Terms
+from browserid_sasl.idp.server import serve as run_server
+from browserid_sasl.idp.server_certificate import ServerCertificate
+from browserid_sasl.store.base import AcceptorStores
+from browserid_sasl.store.memory import memory_acceptor
+from browserid_sasl.verifier.app import create_app
+from browserid_sasl.verifier.verification import Verification
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command()
+@version_option
+@config_option
+@click.option("--listen", metavar="ADDR", help="Address to listen on.")
+@click.option("--port", metavar="N", type=click.IntRange(0, 65_535), help="Port; 0: a free one.")
+@click.option(
+    "--tls-certificate",
+    metavar="FILE",
+    type=_FILE,
+    help="PEM certificate of the server, with its chain.",
+)
+@click.option("--tls-key", metavar="FILE", type=_FILE, help="PEM private key.")
+@click.option(
+    "--remember/--forget",
+    default=None,
+    help="Whether an assertion that was verified is refused from then on.",
+)
+def command(
+    *,
+    config_file: Path | None,
+    listen: str | None,
+    port: int | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    remember: bool | None,
+) -> None:
+    """Verify assertions for web sites, over HTTPS, until SIGTERM or SIGINT.
+
+    A web site posts `assertion` and `audience` to /verify, and gets to know whose the assertion is.
+    When the service is ready it says where, in one line on standard output.
+    """
+    if tls_key is not None and tls_certificate is None:
+        raise click.UsageError("--tls-key needs --tls-certificate")
+    given: dict[str, Any] = {
+        "listen": listen,
+        "port": port,
+        "tls_certificate": tls_certificate,
+        "tls_key": tls_key or tls_certificate,
+        "remember": remember,
+    }
+    configuration = config.load(config_file)
+    options = replace(
+        configuration.verifier,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    with Listener(options.listen, options.port).open() as listening:
+        _serve(replace(configuration, verifier=options), listening)
+
+
+def _serve(configuration: Config, listening: socket.socket) -> None:
+    options = configuration.verifier
+    if options.tls_certificate is None or options.tls_key is None:
+        raise ConfigurationError(
+            "there is no TLS certificate to serve with",
+            "set `tls_certificate` and `tls_key` in [verifier], or give --tls-certificate",
+        )
+    terms = Terms(
+        ServerCertificate(options.tls_certificate, options.tls_key),
+        Capacity(options.max_connections, options.max_connections_per_client),
+        Proxies(options.proxies),
+    )
+    run_server(
+        create_app(Verification(configuration, _stores(configuration))),
+        listening,
+        terms,
+        lambda url: click.echo(f"verifying at {url}/verify"),
+    )
+
+
+def _stores(configuration: Config) -> AcceptorStores:
+    if configuration.verifier.remember:
+        return server_stores(configuration)
+    return memory_acceptor()
