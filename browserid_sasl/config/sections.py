@@ -472,6 +472,12 @@ class IdpConfig:
         "Where people and programs find the provider, if that is not `https://DOMAIN`. Browsers"
         " send its forms and passkeys to no other place.",
     )
+    rp_id: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain that passkeys are bound to: the host of `public_url`, which it is without one, or a"
+        " domain above it. Another one breaks every passkey there is, so that the provider does not"
+        " start with it until `browserid-idp confirm-rp-id` was run.",
+    )
     session_life_ms: int = options.seconds(
         43_200,
         300,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from browserid_sasl.errors import LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity import certificate
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.audit import Event
@@ -150,6 +150,16 @@ class Certifier:
         provider = self._provider
         attempts = Attempts(provider.limits, provider.audit)
         attempts.check(email, client, now, lambda: provider.accounts.verify(email, password, now))
+        # Before the failures are forgotten: else whoever knows the password could guess at the
+        # second factor, here once in a while, for as long as they like.
+        if provider.second_factors.has(email):
+            raise RefusedError(
+                403,
+                "second-factor-needed",
+                "this account has a second factor, so a password alone is not enough: sign in in a"
+                " browser",
+                Code.INTERACT_FAILURE,
+            )
         attempts.succeeded(email, client, now)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.database import Base, Database
 from browserid_sasl.idp.refusal import RefusedError
-from browserid_sasl.idp.tokens import new_token
+from browserid_sasl.idp.server_secret import ServerSecret
 
 LIFE_MS: Final = 120_000
 """How long an answer may take: a browser gives up after half of it."""
@@ -27,15 +27,6 @@ _NONCE: Final = 16
 _TIME: Final = 8
 _MAC: Final = 32
 _SIZE: Final = _NONCE + _TIME + _MAC
-
-
-class ChallengeKey(Base):
-    """The one row with the secret that challenges are made with."""
-
-    __tablename__ = "challenge_key"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    secret: Mapped[str]
 
 
 class AnsweredChallenge(Base):
@@ -50,11 +41,13 @@ class AnsweredChallenge(Base):
 class Challenges:
     """Makes and checks challenges. Safe for threads and processes.
 
-    :param database: where the secret is, and what was answered.
+    :param database: where it is kept what was answered.
+    :param secret: of the provider.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, secret: ServerSecret) -> None:
         self._database = database
+        self._secret = secret
 
     def make(self, purpose: str, now: int) -> bytes:
         """A challenge.
@@ -86,15 +79,7 @@ class Challenges:
             session.add(AnsweredChallenge(nonce=nonce, expires=expires))
 
     def _mac(self, head: bytes, purpose: str) -> bytes:
-        return hmac.digest(self._secret(), head + purpose.encode(), hashlib.sha256)
-
-    def _secret(self) -> bytes:
-        with self._database.transaction() as session:
-            row = session.get(ChallengeKey, 1)
-            if row is None:
-                row = ChallengeKey(id=1, secret=new_token())
-                session.add(row)
-            return row.secret.encode()
+        return hmac.digest(self._secret.key("challenges"), head + purpose.encode(), hashlib.sha256)
 
 
 def _refused(why: str) -> RefusedError:

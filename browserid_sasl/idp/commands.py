@@ -25,6 +25,7 @@ from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
+from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.server import Listener, Terms
@@ -32,6 +33,7 @@ from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
+from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.store.base import system_clock
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -247,6 +249,47 @@ def _shown(time: int) -> str:
     return datetime.fromtimestamp(time / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16]
 
 
+@command.command()
+@place_options
+@click.option(
+    "--expires",
+    metavar="SECONDS",
+    type=click.IntRange(1, MAX_LIFE_MS // 1000),
+    default=LIFE_MS // 1000,
+    show_default=True,
+    help="How long the link is good for.",
+)
+@click.argument("address")
+def invite(directory: Path | None, config_file: Path | None, expires: int, address: str) -> None:
+    """Print a link with which ADDRESS sets up their account, once.
+
+    They choose a passkey or a password, which takes the place of all with which the account could
+    be signed in to before. The account is made if there is none. A link that was made for it
+    before is no longer good.
+    """
+    options = _configuration(directory, config_file)
+    provider = _folder(options).open(public_url=options.public_url)
+    email = provider.accounts.address(address)
+    now = system_clock()
+    record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
+    provider.accounts.add_without_password(email, now, record)
+    token = provider.invitations.make(email, _OPERATOR, now, expires * 1000)
+    click.echo(provider.public_url + with_query(INVITATION, token=token))
+
+
+@command.command("confirm-rp-id")
+@place_options
+def confirm_rp_id(directory: Path | None, config_file: Path | None) -> None:
+    """Have passkeys for the configured RP ID from now on.
+
+    Those for another one do not sign anybody in any more.
+    """
+    options = _configuration(directory, config_file)
+    provider = _folder(options).open(public_url=options.public_url, rp_id=options.rp_id)
+    broken = provider.passkeys.confirm_rp_id(_OPERATOR, system_clock())
+    click.echo(f"the RP ID is {provider.passkeys.rp_id}; passkeys that no longer work: {broken}")
+
+
 @command.command("rotate-key")
 @place_options
 @click.option("--key-type", type=click.Choice(get_args(Algorithm)), help="Type of the new key.")
@@ -355,12 +398,14 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
     folder = _folder(options)
     provider = folder.open(
         Policy(options.failed_sign_ins, options.failed_sign_in_window_ms),
-        session_policy=SessionPolicy(options.session_life_ms, options.session_idle_ms),
+        SessionPolicy(options.session_life_ms, options.session_idle_ms),
         public_url=options.public_url,
+        rp_id=options.rp_id,
         renewal_life=options.renewal_life_ms,
     )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
+    provider.passkeys.check_rp_id()
     proxies = Proxies(options.proxies)
     settings = AppSettings(
         options.certificate_life_ms,

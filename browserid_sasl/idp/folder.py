@@ -26,6 +26,7 @@ from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.devices import Devices
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.limits import Policy, SignInLimits
+from browserid_sasl.idp.means import Means
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.paths import CERTIFY
 from browserid_sasl.idp.recovery import RecoveryCodes
@@ -71,6 +72,7 @@ class Provider:
     :param second_factors: what some have besides their password.
     :param recovery_codes: what helps when that is lost.
     :param invitations: with which people set up their accounts.
+    :param means: how what they sign in with changes.
     :param sessions: who is signed in on its pages.
     :param secret: from which its own keys are derived.
     :param public_url: where people reach it, without a path.
@@ -89,6 +91,7 @@ class Provider:
     second_factors: SecondFactors
     recovery_codes: RecoveryCodes
     invitations: Invitations
+    means: Means
     sessions: Sessions
     secret: ServerSecret
     public_url: str
@@ -161,20 +164,20 @@ class ProviderFolder:
     def open(
         self,
         policy: Policy | None = None,
-        relying_party: RelyingParty | None = None,
         session_policy: SessionPolicy | None = None,
         *,
         public_url: str = "",
+        rp_id: str = "",
         renewal_life: int = RENEWAL_LIFE_MS,
     ) -> Provider:
         """The provider in the folder.
 
         :param policy: limits on failed sign-ins.
-        :param relying_party: whom passkeys are for; without one, for the domain itself.
         :param session_policy: how long people stay signed in on its pages.
         :param public_url: where people reach it; empty: at its domain.
+        :param rp_id: what passkeys are bound to, empty for the host of that.
         :param renewal_life: ms for which a renewal is good after each use.
-        :raises ConfigurationError: there is none.
+        :raises ConfigurationError: there is none, or passkeys cannot be bound to that.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
         self._check_private()
@@ -183,20 +186,38 @@ class ProviderFolder:
             raise self._no_provider()
         database = self._database()
         public_url = public_url or f"https://{domain}"
-        party = relying_party or RelyingParty.at(public_url)
+        secret = ServerSecret(database)
+        party = RelyingParty.at(public_url, rp_id)
+        accounts = Accounts(database, domain)
+        passkeys = Passkeys(database, secret, self.audit, party, domain)
+        second_factors = SecondFactors(database, self.audit, domain)
+        recovery_codes = RecoveryCodes(database, self.audit)
+        invitations = Invitations(database, self.audit)
+        sessions = Sessions(database, session_policy)
         renewals = Renewals(database, self.audit, public_url + CERTIFY, renewal_life)
         return Provider(
             domain,
-            Accounts(database, domain),
+            accounts,
             SignInLimits(database, policy or Policy()),
             self.keys,
             self.audit,
-            Passkeys(database, self.audit, party, domain),
-            SecondFactors(database, self.audit, domain),
-            RecoveryCodes(database, self.audit),
-            Invitations(database, self.audit),
-            Sessions(database, session_policy),
-            ServerSecret(database),
+            passkeys,
+            second_factors,
+            recovery_codes,
+            invitations,
+            Means(
+                database=database,
+                audit=self.audit,
+                accounts=accounts,
+                sessions=sessions,
+                renewals=renewals,
+                passkeys=passkeys,
+                second_factors=second_factors,
+                recovery_codes=recovery_codes,
+                invitations=invitations,
+            ),
+            sessions,
+            secret,
             public_url,
             Revocations(database, domain, self.keys),
             renewals,

@@ -42,6 +42,7 @@ from browserid_sasl.idp.passkey_answers import (
     registration,
 )
 from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
 
 MOST_PASSKEYS: Final = 20
@@ -123,29 +124,41 @@ class Passkeys:
     """The passkeys of a provider's accounts. Safe for threads and processes.
 
     :param database: where they are kept.
+    :param secret: of the provider.
     :param audit: told what happens to them.
     :param party: whom they are for.
     :param title: what authenticators call the provider.
     """
 
     def __init__(
-        self, database: Database, audit: AuditLog, party: RelyingParty, title: str
+        self,
+        database: Database,
+        secret: ServerSecret,
+        audit: AuditLog,
+        party: RelyingParty,
+        title: str,
     ) -> None:
         self._database = database
         self._audit = audit
         self._party = party
         self._title = title
-        self._challenges = Challenges(database)
+        self._challenges = Challenges(database, secret)
 
-    def registration_options(self, email: str, now: int) -> dict[str, Any]:
+    @property
+    def rp_id(self) -> str:
+        """What passkeys are made for."""
+        return self._party.id
+
+    def registration_options(self, email: str, now: int, *, afresh: bool = False) -> dict[str, Any]:
         """What to hand to `navigator.credentials.create`, as JSON.
 
         :param email: of an account that there is, whose owner asks.
         :param now: ms.
+        :param afresh: whether the passkey is to take the place of all that there are.
         :raises RefusedError: it has as many passkeys as it may have.
         """
         with self._database.transaction() as session:
-            present = self._rows(session, email)
+            present = [] if afresh else self._rows(session, email)
             _check_room(present)
             handle = self._handle(session, email)
         options = webauthn.generate_registration_options(

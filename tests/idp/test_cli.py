@@ -360,6 +360,67 @@ class TestMachines:
         assert revoked(folder) == []
 
 
+class TestInviting:
+    def invite(
+        self, folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str
+    ) -> tuple[str, str]:
+        """The two parts of the link, before and after the token's name."""
+        assert main(["invite", "--directory", str(folder), *arguments]) == 0
+        page, _, token = capsys.readouterr().out.strip().rpartition("?token=")
+        return page, token
+
+    def test_makes_an_account_and_prints_a_link(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        page, token = self.invite(folder, capsys, "Alice@example.test")
+        assert page == f"https://{DOMAIN}/browserid/invitation"
+        provider = ProviderFolder(folder).open()
+        now = time.time_ns() // 1_000_000
+        assert provider.invitations.find(token, now) == ALICE
+        assert not provider.accounts.has_password(ALICE)
+        log = (folder / "audit.log").read_text()
+        assert [json.loads(line)["event"] for line in log.splitlines()[-2:]] == [
+            "account-added",
+            "invited",
+        ]
+        assert token not in log
+
+    def test_leaves_an_account_that_is_there_as_it_is(
+        self, folder: Path, password_file: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        options = ["--directory", str(folder), "--password-file", str(password_file)]
+        assert main(["add-user", *options, ALICE]) == 0
+        capsys.readouterr()
+        self.invite(folder, capsys, ALICE)
+        assert ProviderFolder(folder).open().accounts.has_password(ALICE)
+
+    def test_the_link_is_good_for_as_long_as_is_said(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        _, token = self.invite(folder, capsys, "--expires", "60", ALICE)
+        invitations = ProviderFolder(folder).open().invitations
+        now = time.time_ns() // 1_000_000
+        assert invitations.find(token, now)
+        assert not invitations.find(token, now + 60_000)
+
+    def test_the_link_leads_to_where_the_public_finds_the_provider(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "browserid.toml"
+        file.write_text('[idp]\npublic_url = "https://id.example.test:8443"\n')
+        capsys.readouterr()
+        page, _ = self.invite(folder, capsys, "--config", str(file), ALICE)
+        assert page == "https://id.example.test:8443/browserid/invitation"
+
+    def test_nobody_of_another_domain(
+        self, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["invite", "--directory", str(folder), "alice@other.test"]) == 1
+        assert "is not an address of" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["list-users", "rotate-key", "serve"])
 def test_commands_need_a_provider(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]

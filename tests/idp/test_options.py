@@ -21,6 +21,7 @@ from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
 from tests.support.grants import Program
 from tests.support.patience import PATIENCE, wait_until
@@ -224,6 +225,30 @@ def test_there_are_as_many_connections_as_it_says(tmp_path: Path) -> None:
         silent[1].settimeout(0.2)
         with pytest.raises(TimeoutError):
             silent[1].recv(1)
+
+
+@shows("rp_id")
+def test_passkeys_are_for_the_rp_id_of_the_file_and_another_has_to_be_confirmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = 'public_url = "https://id.example.test"'
+    site = Site(tmp_path, url, f'rp_id = "{DOMAIN}"')
+    with site.served() as served:
+        browser = Browser(served.url, site.folder.tls.anchor, "https://id.example.test")
+        fields = browser.open("/browserid/sign-in").form("/browserid/passkey").fields
+        answer = browser.post("/browserid/passkey/options", fields, {"Accept": "application/json"})
+        assert answer.answer.json()["rpId"] == DOMAIN
+    passkeys = site.folder.open(public_url="https://id.example.test", rp_id=DOMAIN).passkeys
+    key = Authenticator(origin="https://id.example.test")
+    passkeys.register(ALICE, key.create(passkeys.registration_options(ALICE, 0)), "", "::1", 0)
+    site.configure(url)
+    command = ["--config", str(site.file)]
+    assert main(["serve", *command]) == 78
+    assert "1 passkey works no longer" in capsys.readouterr().err
+    assert main(["confirm-rp-id", *command]) == 0
+    assert "passkeys that no longer work: 1" in capsys.readouterr().out
+    with site.served() as served:
+        assert served.document().ok
 
 
 @shows("public_url")

@@ -23,6 +23,7 @@ from browserid_sasl.idp.passkey_answers import MAX_RESPONSE
 from browserid_sasl.idp.passkeys import MOST_PASSKEYS, Passkeys
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
 from tests.support.authenticator import (
     BACKED_UP,
@@ -51,7 +52,13 @@ class Site:
         for address in (ALICE, BOB):
             self.accounts.add_without_password(address, NOW)
         self.audit = AuditLog(path / "audit.log")
-        self.passkeys = Passkeys(self.database, self.audit, RelyingParty.at(url, rp_id), "The test")
+        self.passkeys = Passkeys(
+            self.database,
+            ServerSecret(self.database),
+            self.audit,
+            RelyingParty.at(url, rp_id),
+            "The test",
+        )
 
     def enrol(
         self, device: Authenticator, email: str = ALICE, name: str = "", now: int = NOW
@@ -188,6 +195,12 @@ class TestEnrolment:
         with pytest.raises(RefusedError) as caught:
             site.passkeys.register(ALICE, answer, "", CLIENT, NOW)
         assert refusal(caught) == (400, "stale-challenge")
+
+    def test_one_that_takes_the_place_of_all(self, site: Site) -> None:
+        for _ in range(MOST_PASSKEYS):
+            site.enrol(Authenticator())
+        options = site.passkeys.registration_options(ALICE, NOW, afresh=True)
+        assert options["excludeCredentials"] == []
 
     def test_a_passkey_is_one_account_s(self, site: Site) -> None:
         device = site.enrol(Authenticator())

@@ -56,6 +56,64 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("Many people are signing in at this moment"),
         N_("Wait a few seconds, then try again."),
     ),
+    "not-verified": Explanation(
+        N_("This key did not ask who you are"),
+        N_(
+            "Give it a PIN or a fingerprint in its settings (for a security key, in those of your"
+            " system or browser), then try again."
+        ),
+    ),
+    "not-discoverable": Explanation(
+        N_("This key cannot keep a passkey"),
+        N_("It has no room, or is too old: remove passkeys from it, or use another key."),
+    ),
+    "unknown-discoverable": Explanation(
+        N_("This browser does not say whether the passkey was kept"),
+        N_(
+            "It might not sign you in, so it was not added. Use a newer or another browser, and"
+            " delete it from the device or key if it is there."
+        ),
+    ),
+    "known-passkey": Explanation(
+        N_("This passkey is registered already"), N_("Use another device or key.")
+    ),
+    "too-many-passkeys": Explanation(
+        N_("An account cannot have so many passkeys"), N_("Remove one that you do not use.")
+    ),
+    "stale-challenge": Explanation(N_("That took too long"), N_("Try again.")),
+    "invalid-passkey": Explanation(
+        N_("The passkey cannot be used here"),
+        N_("Try again. If that does not help, use another one, or another way."),
+    ),
+    "unknown-passkey": Explanation(
+        N_("This passkey is not known here"),
+        N_("It may have been removed from the account. Use another one, or another way."),
+    ),
+    "other-account": Explanation(
+        N_("This passkey is for another account"),
+        N_("Choose the one for the address above, or sign in with the other address."),
+    ),
+    "cloned-passkey": Explanation(
+        N_("Somebody may have a copy of this passkey"),
+        N_(
+            "It was used before in a way that does not fit, so it was refused. Sign in in another"
+            " way, remove it, and tell your administrator."
+        ),
+    ),
+    "invalid-name": Explanation(
+        N_("This cannot be a name"), N_("It has at most 64 characters, all of them printable.")
+    ),
+    "no-passkey": Explanation(
+        N_("There is no such passkey"), N_("It may have been removed. Your account has a list.")
+    ),
+    "last-means": Explanation(
+        N_("Nothing would be left to sign in with"),
+        N_("First add another passkey, or set a password."),
+    ),
+    "invitation-spent": Explanation(
+        N_("This link is no longer good"),
+        N_("It was used already, or is too old. Ask your administrator for another one."),
+    ),
     "internal": Explanation(
         N_("Something is broken here"),
         N_(
@@ -71,12 +129,17 @@ _OTHER: Final = Explanation(
 )
 
 
+def explain(error: RefusedError) -> Explanation:
+    """What a page says about an error."""
+    return _BY_WORD.get(error.word, _OTHER)
+
+
 def error_page(visit: Visit, error: RefusedError, *, bare: bool = False) -> Response:
     """The page about an error.
 
     :param bare: without what depends on who is signed in.
     """
-    title, advice = _BY_WORD.get(error.word, _OTHER)
+    title, advice = explain(error)
     response = visit.page(
         "error.html",
         error.status,

@@ -11,17 +11,31 @@ AUTHENTICATION: Final = "/authentication"
 PROVISIONING: Final = "/provisioning"
 HOME: Final = PREFIX
 ACCOUNT: Final = f"{PREFIX}/account"
+ACCOUNT_PASSKEY: Final = f"{ACCOUNT}/passkey"
 CANCEL: Final = f"{PREFIX}/cancel"
 DEVICE: Final = f"{PREFIX}/device"
 INVITATION: Final = f"{PREFIX}/invitation"
+INVITATION_OPTIONS: Final = f"{INVITATION}/options"
 LANGUAGE: Final = f"{PREFIX}/language"
+NEW_PASSKEY: Final = f"{ACCOUNT}/new-passkey"
+NEW_PASSKEY_OPTIONS: Final = f"{NEW_PASSKEY}/options"
+OTHER_BROWSERS: Final = f"{ACCOUNT}/other-browsers"
 PASSKEY: Final = f"{PREFIX}/passkey"
 PASSKEY_OPTIONS: Final = f"{PREFIX}/passkey/options"
+PASSWORD: Final = f"{ACCOUNT}/password"
+RECOVERY_CODES: Final = f"{ACCOUNT}/recovery-codes"
+SECOND_FACTOR: Final = f"{ACCOUNT}/second-factor"
 SECOND_STEP: Final = f"{PREFIX}/second-step"
 SIGN_IN: Final = f"{PREFIX}/sign-in"
 SIGN_OUT: Final = f"{PREFIX}/sign-out"
 STATIC: Final = f"{PREFIX}/static"
 
+_OWN: Final = frozenset(
+    {
+        *(AUTHENTICATION, ACCOUNT, DEVICE, HOME, INVITATION, SIGN_IN, SIGN_OUT),
+        *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
+    }
+)
 _MAX_LENGTH: Final = 8192
 
 
@@ -47,4 +61,4 @@ def own_path(text: str, default: str) -> str:
 
 
 def _is_ours(parts: SplitResult) -> bool:
-    return parts.path in (AUTHENTICATION, ACCOUNT, DEVICE, HOME, INVITATION, SIGN_IN, SIGN_OUT)
+    return parts.path in _OWN

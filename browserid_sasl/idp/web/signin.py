@@ -60,7 +60,8 @@ def goal(visit: Visit) -> str:
 
 def _show(visit: Visit) -> Response:
     email = visit.query.get("email", "")
-    if visit.session is not None and email in ("", visit.session.email):
+    again = "again" in visit.query
+    if visit.session is not None and email in ("", visit.session.email) and not again:
         return visit.redirect(goal(visit))
     if not email:
         return _ask_address(visit)

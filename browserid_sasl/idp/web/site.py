@@ -13,7 +13,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from browserid_sasl.idp.refusal import RefusedError
-from browserid_sasl.idp.web import account, authentication, paths, signin, switches
+from browserid_sasl.idp.web import (
+    account,
+    authentication,
+    invitation,
+    paths,
+    signin,
+    switches,
+)
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.errors import error_page, wants_page
 from browserid_sasl.idp.web.forms import read_form
@@ -22,6 +29,7 @@ from browserid_sasl.idp.web.visit import House, Page, Visit
 PAGES: Final[Sequence[Page]] = (
     *authentication.PAGES,
     *signin.PAGES,
+    *invitation.PAGES,
     *switches.PAGES,
     *account.PAGES,
 )

@@ -20,6 +20,9 @@ from browserid_sasl.idp.web.known import KnownBrowsers
 from browserid_sasl.idp.web.languages import Language, choose_language
 from browserid_sasl.idp.web.rendering import UNFRAMED, Framing, render
 
+FRESH_MS: Final = 600_000
+"""For how long after a sign-in what somebody signs in with can be changed."""
+
 _MAX_AGENT: Final = 200
 
 
@@ -124,6 +127,16 @@ class Visit:
         return self.session.email
 
     @property
+    def session_id(self) -> int:
+        """The session of whom is signed in, on pages that ask for that."""
+        return self.session.id if self.session else 0
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether somebody has signed in just now, and it is not a browser that was left open."""
+        return self.session is not None and self.now < self.session.created + FRESH_MS
+
+    @property
     def known(self) -> str:
         """What `KnownBrowsers.name` takes: the cookie."""
         return self.request.cookies.get(cookies.KNOWN, "")
@@ -209,6 +222,7 @@ class Page:
     :param show: answers GET; None if that is not possible.
     :param submit: answers POST, whose token has been checked.
     :param signed_in: whether it is for people who are signed in: others have to sign in first.
+    :param fresh: whether it is for people who have signed in just now: others have to do it again.
     :param slow: whether `submit` hashes a password or does something else that takes long.
     """
 
@@ -216,6 +230,7 @@ class Page:
     show: Handler | None = None
     submit: Handler | None = None
     signed_in: bool = field(default=False, kw_only=True)
+    fresh: bool = field(default=False, kw_only=True)
     slow: bool = field(default=False, kw_only=True)
 
     @property
@@ -229,12 +244,18 @@ class Page:
         :raises RefusedError: it is refused.
         """
         submitted = visit.request.method == "POST"
-        if self.signed_in and visit.session is None:
-            back = visit.here if self.show else paths.ACCOUNT
-            return visit.redirect(paths.with_query(paths.SIGN_IN, next=back))
+        if (self.signed_in or self.fresh) and visit.session is None:
+            return visit.redirect(paths.with_query(paths.SIGN_IN, next=self._back(visit)))
+        if self.fresh and not visit.is_fresh:
+            again = {"email": visit.email, "again": "1", "next": self._back(visit)}
+            return visit.redirect(paths.with_query(paths.SIGN_IN, **again))
         if submitted:
             visit.check_forgery()
         handler = self.submit if submitted else self.show
         if handler is None:
             raise RefusedError(405, "method-not-allowed", "Method Not Allowed.")
         return handler(visit)
+
+    def _back(self, visit: Visit) -> str:
+        """Where to go on after a sign-in."""
+        return visit.here if self.show else paths.ACCOUNT

@@ -23,10 +23,11 @@ def _in_templates() -> Iterator[str]:
     environment = Environment(extensions=["jinja2.ext.i18n"], autoescape=True)
     for file in HERE.glob("templates/*.html"):
         for _, function, message in extract_from_ast(environment.parse(file.read_text())):
-            assert function in ("_", "gettext"), f"{file.name}: {function}"
-            first = message[0] if isinstance(message, tuple) else message
+            assert function in ("_", "gettext", "ngettext"), f"{file.name}: {function}"
+            given = message if isinstance(message, tuple) else (message,)
+            texts = given[:2] if function == "ngettext" else given[:1]
             # A message in a variable was marked where it was written.
-            yield from [first] if isinstance(first, str) else []
+            yield from (text for text in texts if isinstance(text, str))
 
 
 def _in_python() -> Iterator[str]:

@@ -43,6 +43,8 @@ async function options(form, signal) {
     method: "POST",
     body: new URLSearchParams(new FormData(form)),
     headers: { Accept: "application/json" },
+    // Who is signed out by now would be sent to a page, which is no answer.
+    redirect: "manual",
     signal,
   });
   if (!answer.ok) throw new DOMException(String(answer.status), "ServerError");
@@ -52,14 +54,22 @@ async function options(form, signal) {
 async function ask(form) {
   // A ceremony ends for the person to see, whatever browser and authenticator do.
   const abort = new AbortController();
-  const limit = setTimeout(() => abort.abort(new DOMException("", "TimeoutError")), LIMIT_MS);
+  let limit;
+  // Not every browser heeds the signal while it shows a dialogue of its own.
+  const late = new Promise((_, reject) => {
+    const tooLate = new DOMException("", "TimeoutError");
+    limit = setTimeout(() => { abort.abort(tooLate); reject(tooLate); }, LIMIT_MS);
+  });
   try {
-    const publicKey = await options(form, abort.signal);
-    const kind = form.dataset.passkey;
-    return forServer(await navigator.credentials[kind]({ publicKey, signal: abort.signal }));
+    return await Promise.race([ceremony(form, abort.signal), late]);
   } finally {
     clearTimeout(limit);
   }
+}
+
+async function ceremony(form, signal) {
+  const publicKey = await options(form, signal);
+  return forServer(await navigator.credentials[form.dataset.passkey]({ publicKey, signal }));
 }
 
 function show(form, name) {
