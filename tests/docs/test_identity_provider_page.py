@@ -325,6 +325,7 @@ OTHERWISE = {
     (401, "renewal-expired"),
     (401, "renewal-revoked"),
     (401, "no-account"),
+    (403, "second-factor-needed"),
     (429, "too-many-devices"),
     (429, "too-many-keys"),
     (404, "not-found"),
