@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,10 @@ from browserid_sasl.store.sqlite import (
     presented,
 )
 from browserid_sasl.store.view import DatabaseView, application_of
+from tests.support.forks import in_child
+from tests.support.services import folder_for_all
 
+NOBODY: Final = 65534
 FORMATS: Final = Path(__file__).parent / "formats"
 
 
@@ -44,6 +48,22 @@ def test_it_goes_on_while_others_begin_to_use_it(tmp_path: Path) -> None:
     assert not path.with_name("server.db-lost").exists()
     assert len(list(presented(path))) == 1
     writer.close()
+
+
+def test_a_folder_of_another_user_is_named() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to be another user")
+    with folder_for_all() as house:
+        path = house / "stores" / "server.db"
+        store.open_acceptor(path).close()
+        refused = in_child(lambda: _refusal(DatabaseView(path, ACCEPTOR_SCHEMA)), NOBODY)
+    assert f"{path.parent} belongs to another user (number 0): run this as that user" in refused
+
+
+def _refusal(view: DatabaseView) -> str:
+    with pytest.raises(StoreError) as refused:
+        view.is_there()
+    return str(refused.value)
 
 
 def test_what_kind_of_file_it_is(tmp_path: Path) -> None:
