@@ -22,43 +22,55 @@ PEOPLE = {
 }
 SERVERS = ("mail.example.org", "ldap.example.org", "example.org")
 HOSTS = ("localhost", *SERVERS, *PEOPLE)
+NAME = "mail.example.org"
 OUTSIDE = "198.51.100.7"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process, with those of the plugin: they share /dev/log."""
+    """Keep these tests in one process: to make their machine takes a while."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("plugin"))
+            item.add_marker(pytest.mark.xdist_group("guides"))
             # The first of them waits for the machine.
             item.add_marker(pytest.mark.timeout(600))
 
 
-@contextmanager
-def new_machine() -> Iterator[Machine]:
-    """A machine with what Debian's packages have made of it, and the project installed.
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What Debian's packages have made of a machine, with the project installed.
 
     As with the plugin's tests, those who may not make one skip these, but never a CI.
     """
     if os.geteuid() != 0 and os.environ.get("CI") != "true":
         pytest.skip("a machine of one's own needs root")
-    with machine("mail.example.org", dict.fromkeys(HOSTS, "127.0.0.1")) as computer:
-        computer.do(f"ip address add {OUTSIDE}/32 dev lo")
+    changes = tmp_path_factory.mktemp("guides") / "changes.tar"
+    with machine(NAME, dict.fromkeys(HOSTS, "127.0.0.1")) as computer:
         issue_certificates(computer)
         configure_as_shipped(computer)
         said = computer.do("make install", network=True, folder=str(ROOT), timeout=400)
         computer.write(f"{HOME}/installed", said)
         computer.write(PASSWORD_FILE, "correct horse battery staple\n", mode=0o600)
-        for port, domain in enumerate(PEOPLE, 9443):
-            provide(computer, domain, port)
+        for domain in PEOPLE:
+            make_provider(computer, domain)
         computer.write("/etc/browserid/browserid.toml", providers())
+        computer.keep(changes)
+    return changes
+
+
+@contextmanager
+def new_machine(prepared: Path) -> Iterator[Machine]:
+    """A machine that is prepared, on which the identity providers run."""
+    with machine(NAME, dict.fromkeys(HOSTS, "127.0.0.1"), prepared) as computer:
+        computer.do(f"ip address add {OUTSIDE}/32 dev lo")
+        for port, domain in enumerate(PEOPLE, 9443):
+            serve(computer, domain, port)
         yield computer
 
 
 @pytest.fixture(scope="session")
-def computer() -> Iterator[Machine]:
+def computer(prepared: Path) -> Iterator[Machine]:
     """The machine of all pages that can be followed beside each other."""
-    with new_machine() as computer:
+    with new_machine(prepared) as computer:
         yield computer
 
 
@@ -103,8 +115,8 @@ slapd slapd/password2 password secret
 """
 
 
-def provide(computer: Machine, domain: str, port: int) -> None:
-    """Run the identity provider of a domain."""
+def make_provider(computer: Machine, domain: str) -> None:
+    """Make the identity provider of a domain, and its accounts."""
     folder = f"{HOME}/{domain}"
     computer.do(f"browserid-idp init --directory {folder} --domain {domain} --local-tls")
     for name in PEOPLE[domain]:
@@ -112,8 +124,13 @@ def provide(computer: Machine, domain: str, port: int) -> None:
         computer.do(f"browserid-idp add-user {account}")
     ca_file = f"/etc/browserid/{domain}.pem"
     computer.do(f"install -D -m 644 {folder}/tls/ca.pem {ca_file}")
-    serve = f"browserid-idp serve --directory {folder} --port {port}"
-    computer.do(f"setsid {serve} >{folder}/said 2>&1 </dev/null &")
+
+
+def serve(computer: Machine, domain: str, port: int) -> None:
+    """Run the identity provider of a domain."""
+    folder = f"{HOME}/{domain}"
+    command = f"browserid-idp serve --directory {folder} --port {port}"
+    computer.do(f"setsid {command} >{folder}/said 2>&1 </dev/null &")
     computer.wait_for_port(port)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,8 +48,8 @@ print(connection.readline().decode())
 
 
 @pytest.fixture(scope="module")
-def computer() -> Iterator[Machine]:
-    with new_machine() as computer:
+def computer(prepared: Path) -> Iterator[Machine]:
+    with new_machine(prepared) as computer:
         # The packages take the machine's certificate when they are installed for the first time.
         computer.do("make-ssl-cert generate-default-snakeoil")
         computer.do("apt-get purge --yes dovecot-core")

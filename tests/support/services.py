@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
+import fcntl
 import json
 import os
 import pwd
@@ -21,7 +21,7 @@ import struct
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -373,15 +373,29 @@ class Syslog:
     def __init__(self, place: str = DEV_LOG) -> None:
         self._place = place
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._remove: Callable[[], object] = functools.partial(os.unlink, place)
-        if _is_in_use(place):
-            self._cover_with_ours()
-        else:
+        self._covered = ""
+        self._folder = os.open(os.path.dirname(place), os.O_RDONLY)
+        if self._is_alone() and not _is_in_use(place):
             Path(place).unlink(missing_ok=True)  # left behind by a run that was killed
             self._listen(place)
+        else:
+            self._cover_with_ours()
+        fcntl.flock(self._folder, fcntl.LOCK_SH)
         self._lines: list[str] = []
         self._news = threading.Condition()
         threading.Thread(target=self._collect, daemon=True).start()
+
+    def _is_alone(self) -> bool:
+        """Whether no other process of the tests uses the place; if so none does until we do.
+
+        One that covers it must not lose what it covers: it would be uncovered.
+        """
+        try:
+            fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._folder, fcntl.LOCK_SH)
+            return False
+        return True
 
     def _listen(self, place: str) -> None:
         self._socket.bind(place)
@@ -395,12 +409,9 @@ class Syslog:
             self._listen(ours)
             if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNS) != 0:
                 raise OSError(ctypes.get_errno(), "a mount namespace cannot be made")
-            run = functools.partial(subprocess.run, check=True)
-            place = os.path.realpath(DEV_LOG)
-            run(["mount", "--make-rprivate", "/"])
-            run(["mount", "--bind", ours, place])
-            # It is gone already if the machine's own has been replaced meanwhile.
-            self._remove = functools.partial(subprocess.run, ["umount", place], check=False)
+            self._covered = os.path.realpath(DEV_LOG)
+            subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+            subprocess.run(["mount", "--bind", ours, self._covered], check=True)
 
     def _collect(self) -> None:
         with contextlib.suppress(OSError):
@@ -411,6 +422,7 @@ class Syslog:
 
     def mark(self) -> int:
         """Where the log is now, for `wait_for`."""
+        self._catch_up()
         return len(self._lines)
 
     def wait_for(self, pattern: str, since: int = 0) -> str:
@@ -438,10 +450,15 @@ class Syslog:
 
     def close(self) -> None:
         """Stop."""
-        self._remove()
+        if self._covered:
+            # It is gone already if the machine's own has been replaced meanwhile.
+            subprocess.run(["umount", self._covered], check=False)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        if self._is_alone() and not _is_in_use(self._place):
+            Path(self._place).unlink(missing_ok=True)
+        os.close(self._folder)
 
 
 @contextmanager
