@@ -8,6 +8,7 @@ import http.server
 import json
 import queue
 import secrets
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,8 +40,11 @@ class Applicant:
         self._answers: queue.Queue[dict[str, str]] = queue.Queue()
 
     @contextmanager
-    def listening(self) -> Iterator[Applicant]:
-        """Wait for the browser on a port of loopback until the block ends."""
+    def listening(self, host: str = "127.0.0.1") -> Iterator[Applicant]:
+        """Wait for the browser on a port of loopback until the block ends.
+
+        :param host: as the browser is to call it.
+        """
         answers = self._answers
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,13 +55,19 @@ class Applicant:
                 self.send_response(200 if parts.path == "/done" else 404)
                 self.send_header("Content-Type", "text/html")
                 self.end_headers()
-                self.wfile.write(b"<!doctype html><html lang=en><title>Done</title><h1>Done</h1>")
+                self.wfile.write(
+                    b"<!doctype html><html lang=en><link rel=icon href=data:,>"
+                    b"<title>Done</title><h1>Done</h1>"
+                )
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.redirect_uri = f"http://127.0.0.1:{server.server_port}/done"
+        class Listener(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        with Listener((host.strip("[]"), 0), Handler) as server:
+            self.redirect_uri = f"http://{host}:{server.server_port}/done"
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
             try:

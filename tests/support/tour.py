@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from playwright.sync_api import Locator, Page
 
-from tests.support.chromium import Window
+from tests.support.chromium import Authenticator, Window
 from tests.support.household import Household
 from tests.support.provider import DOMAIN, PASSWORD
 
@@ -68,16 +74,61 @@ class Guest:
 
     def sign_in(self) -> None:
         """Sign in by password, from the page that asks for it if there is one."""
-        if not self.page.url.startswith(f"{self.provider.url}{PREFIX}/sign-in"):
-            self.open(f"{PREFIX}/sign-in")
+        if not self.page.url.startswith(self.provider.url):
+            self.open(f"{PREFIX}/sign-in?email={quote(self.email)}")
         if self.page.locator("main [name=password]").count() == 0:
             self.give_address()
         self.give_password()
+
+    def invitation(self) -> str:
+        """Where the administrator's link for their account leads to."""
+        provider = self.provider.open()
+        with suppress(AssertionError):
+            self.provider.add(self.email)
+        return f"{PREFIX}/invitation?token={provider.invitations.make(self.email, 'test', _now())}"
+
+    def set_up_second_factor(self) -> tuple[TOTP, list[str]]:
+        """Have an app that makes codes, which are asked for after the password.
+
+        :returns: the app, and the recovery codes.
+        """
+        factors, codes = self.provider.open().second_factors, self.provider.open().recovery_codes
+        app = app_with(factors.begin(self.email, _now()))
+        assert factors.confirm(self.email, app.generate(_now() // 1000).decode(), "", _now())
+        return app, codes.renew(self.email, "", _now())
 
     @property
     def headline(self) -> str:
         """Of the page."""
         return self.page.locator("h1").inner_text()
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def app_with(secret: str) -> TOTP:
+    """An authenticator app into which somebody has typed a key."""
+    octets = base64.b32decode("".join(secret.split()).ljust(32, "="))
+    return TOTP(octets, 6, SHA1(), 30, enforce_key_length=False)
+
+
+def make_passkey(guest: Guest) -> Authenticator:
+    """Have the authenticator of the page that is open make a passkey; the button is pressed."""
+    authenticator = Authenticator(guest.page)
+    guest.page.bring_to_front()
+    with guest.page.expect_navigation():
+        guest.page.locator("form[data-passkey=create] button").click()
+    return authenticator
+
+
+def confirm_second_factor(guest: Guest) -> TOTP:
+    """Set a second factor up on the page for it; what is shown after that are recovery codes."""
+    guest.open(f"{PREFIX}/account/second-factor")
+    app = app_with(guest.page.locator("main ol code").inner_text())
+    guest.page.fill("main [name=code]", app.generate(_now() // 1000).decode())
+    guest.submit("code")
+    return app
 
 
 def session_of(guest: Guest) -> str:
@@ -101,14 +152,12 @@ class Stop:
 
 
 def _wrong_password(guest: Guest) -> None:
-    guest.open(f"{PREFIX}/sign-in")
-    guest.give_address()
+    _address(guest)
     guest.give_password("not the password")
 
 
 def _address(guest: Guest) -> None:
-    guest.open(f"{PREFIX}/sign-in")
-    guest.give_address()
+    guest.open(f"{PREFIX}/sign-in?email={quote(guest.email)}")
 
 
 def _not_an_address(guest: Guest) -> None:
@@ -116,8 +165,7 @@ def _not_an_address(guest: Guest) -> None:
 
 
 def _too_many(guest: Guest) -> None:
-    guest.open(f"{PREFIX}/sign-in")
-    guest.give_address()
+    _address(guest)
     for _ in range(6):
         guest.give_password("not the password")
 
@@ -138,10 +186,54 @@ def _signed_out(guest: Guest) -> None:
 
 
 def _forged(guest: Guest) -> None:
-    guest.open(f"{PREFIX}/sign-in")
-    guest.give_address()
+    _address(guest)
     guest.window.context.clear_cookies()
     guest.give_password()
+
+
+def _second_step(guest: Guest) -> None:
+    guest.set_up_second_factor()
+    guest.sign_in()
+
+
+def _wrong_code(guest: Guest) -> None:
+    _second_step(guest)
+    guest.page.fill("main [name=code]", "000000")
+    guest.submit("code")
+
+
+def _signed_in_at(path: str) -> Callable[[Guest], None]:
+    def visit(guest: Guest) -> None:
+        guest.sign_in()
+        guest.open(f"{PREFIX}/{path}")
+
+    return visit
+
+
+def _recovery_codes(guest: Guest) -> None:
+    guest.sign_in()
+    confirm_second_factor(guest)
+
+
+def _account_with_everything(guest: Guest) -> None:
+    _recovery_codes(guest)
+    guest.open(f"{PREFIX}/account/new-passkey")
+    make_passkey(guest)
+
+
+def _passkey(guest: Guest) -> None:
+    guest.sign_in()
+    guest.open(f"{PREFIX}/account/new-passkey")
+    make_passkey(guest)
+    guest.page.locator("main ul a").first.click()
+
+
+def _invitation(guest: Guest) -> None:
+    guest.open(guest.invitation())
+
+
+def _spent_invitation(guest: Guest) -> None:
+    guest.open(f"{PREFIX}/invitation?token=spent")
 
 
 STOPS: Final = (
@@ -150,7 +242,17 @@ STOPS: Final = (
     Stop("sign-in-as", _address),
     Stop("sign-in-wrong-password", _wrong_password),
     Stop("sign-in-too-many", _too_many),
+    Stop("second-step", _second_step),
+    Stop("second-step-wrong-code", _wrong_code),
+    Stop("invitation", _invitation),
+    Stop("invitation-spent", _spent_invitation),
     Stop("account", _account),
+    Stop("account-with-everything", _account_with_everything, needs_scripts=True),
+    Stop("account-passkey", _passkey, needs_scripts=True),
+    Stop("new-passkey", _signed_in_at("account/new-passkey")),
+    Stop("password", _signed_in_at("account/password")),
+    Stop("second-factor", _signed_in_at("account/second-factor")),
+    Stop("recovery-codes", _recovery_codes),
     Stop("sign-out", _sign_out),
     Stop("signed-out", _signed_out),
     Stop("provisioning", lambda guest: guest.open("/provisioning")),
