@@ -1,97 +1,100 @@
-"""What programs and browsers send to the identity provider."""
+"""What browsers send to the identity provider's pages: answers of passkeys, and forms."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final
-from urllib.parse import urlencode
+from typing import Any, Final
 
-from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.authorization_request import AuthorizationRequest
-from browserid_sasl.idp.database import Database
-from browserid_sasl.idp.devices import normal
-from browserid_sasl.idp.grants import parse_grant, parse_question
-from browserid_sasl.idp.renewals import Proof
-from browserid_sasl.jose import b64, jwt
-from browserid_sasl.jose import json as strict_json
-from fuzz.jose import as_text
+from webauthn.helpers import encode_cbor
+
+from browserid_sasl.idp.passkey_answers import Answer, authentication, registration
+from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.web.forms import parse_fields
 from fuzz.target import Target
-from tests.support.world import key
+from tests.support.authenticator import Authenticator, cose
 
-_EMAIL: Final = "alice@idp.test"
+PARTY: Final = RelyingParty.at("https://example.test")
+ALGORITHMS: Final = (-7, -8, -257)
+CREATE: Final[dict[str, Any]] = {
+    "challenge": "AAAA",
+    "rp": {"id": "example.test"},
+    "user": {"id": "AAAA"},
+}
+GET: Final = {"challenge": "AAAA", "rpId": "example.test"}
 
 
 @cache
-def _folder() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="fuzz-")
+def _devices() -> tuple[Authenticator, ...]:
+    return tuple(Authenticator(algorithm=algorithm) for algorithm in ALGORITHMS)
 
 
 @cache
-def _accounts() -> Accounts:
-    return Accounts(Database(Path(_folder().name) / "accounts"), "idp.test")
+def _public_key() -> bytes:
+    device, *_ = _devices()
+    assert device.key
+    return encode_cbor(cose(device.key, device.algorithm))
 
 
-def _question() -> dict[str, object]:
-    public_key = key("alice", "ES256").public_key.to_json()
-    return {"email": _EMAIL, "public-key": public_key, "machine": "laptop"}
+def _made() -> Iterator[bytes]:
+    for device in _devices():
+        yield device.create(CREATE).encode()
 
 
-def _statement() -> str:
-    claims = {"renewal": "x" * 43, "aud": "https://idp.test/certify", "exp": 1_795_282_564_224}
-    return jwt.sign(claims, key("alice", "ES256"))
+def _used() -> Iterator[bytes]:
+    for device in _devices():
+        yield device.get(GET).encode()
 
 
-def _grants() -> Iterator[bytes]:
-    for grant in (
-        _question() | {"password": "a long enough password", "duration": 3600},
-        {"code": "x" * 43, "code_verifier": "y" * 43},
-        {"device_code": "x" * 43},
-        {"renewal": _statement()},
-        {"renewal": _statement(), "revoke": True},
-    ):
-        yield strict_json.dumps(grant)
+def _register(octets: bytes) -> None:
+    registration(Answer.parse(octets), PARTY)
 
 
-def _queries() -> Iterator[bytes]:
-    public_key = strict_json.dumps(key("alice", "ES256").public_key.to_json())
-    for back in ("http://127.0.0.1:49152/back", "http://[::1]/", "http://localhost:1/a"):
-        yield urlencode(
-            {
-                "email": _EMAIL,
-                "public-key": b64.encode(public_key),
-                "state": "a state",
-                "redirect_uri": back,
-                "code_challenge": "x" * 43,
-                "code_challenge_method": "S256",
-                "machine": "laptop",
-            }
-        ).encode()
+def _authenticate(octets: bytes) -> None:
+    authentication(Answer.parse(octets), _public_key(), PARTY)
 
 
-def _read_query(octets: bytes) -> None:
-    """What is taken goes back to this machine, and is carried on as it is."""
-    request = AuthorizationRequest.parse(as_text(octets), _accounts())
-    assert request.granted("code").startswith(
-        ("http://127.0.0.1:", "http://127.0.0.1/", "http://[::1]", "http://localhost")
-    )
-    assert AuthorizationRequest.parse(request.query, _accounts()) == request
+def _parts(name: str, answers: Callable[[], Iterator[bytes]]) -> Callable[[], Iterator[bytes]]:
+    """Seeds for one part of an answer."""
+
+    def seeds() -> Iterator[bytes]:
+        for text in answers():
+            answer = Answer.parse(text)
+            yield answer.client_data if name == "clientDataJSON" else answer.response[name]
+
+    return seeds
+
+
+def _register_attestation(octets: bytes) -> None:
+    answer = Answer.parse(next(_made()))
+    registration(replace(answer, response={"attestationObject": octets}), PARTY)
+
+
+def _authenticate_data(octets: bytes) -> None:
+    answer = Answer.parse(next(_used()))
+    response = answer.response | {"authenticatorData": octets}
+    authentication(replace(answer, response=response), _public_key(), PARTY)
+
+
+def _read_key(octets: bytes) -> None:
+    answer = Answer.parse(next(_used()))
+    authentication(answer, octets, PARTY)
+
+
+def _read_form(octets: bytes) -> None:
+    parse_fields(octets.decode("ascii", "replace"))
 
 
 TARGETS: Final = (
-    Target("idp-grant", parse_grant, _grants),
-    Target("idp-device", parse_question, lambda: (strict_json.dumps(_question()),)),
-    Target("idp-authorization-request", _read_query, _queries),
+    Target("idp-made", _register, _made),
+    Target("idp-used", _authenticate, _used),
+    Target("idp-attestation", _register_attestation, _parts("attestationObject", _made)),
+    Target("idp-authenticator-data", _authenticate_data, _parts("authenticatorData", _used)),
+    Target("idp-public-key", _read_key, lambda: (_public_key(),)),
     Target(
-        "idp-renewal",
-        lambda octets: Proof.parse(as_text(octets)),
-        lambda: (_statement().encode(),),
-    ),
-    Target(
-        "idp-user-code",
-        lambda octets: normal(as_text(octets)),
-        lambda: (b"BCDF-GHJK", b" bcdf ghjk "),
+        "idp-form",
+        _read_form,
+        lambda: (b"csrf=abc&next=%2Fbrowserid%2Faccount&password=correct+horse%C3%A9", b"a=&b="),
     ),
 )

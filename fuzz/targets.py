@@ -27,6 +27,7 @@ _AREAS: Final = (
     gss,
     identity,
     idp,
+    idp,
     jose,
     printer,
     sample,
