@@ -10,7 +10,7 @@ from typing import Final
 from browserid_sasl.acceptor import disk
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.api import Server
-from browserid_sasl.api.authorities import https_fetcher, resolver
+from browserid_sasl.api.authorities import https_fetcher, resolver, revocation_lists
 from browserid_sasl.api.environment import configured_mechanisms
 from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
 from browserid_sasl.config import Config, ListenerConfig
@@ -20,6 +20,7 @@ from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.addresses import user_name
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
+from browserid_sasl.identity.revocation_lists import RevocationLists
 from browserid_sasl.store.base import AcceptorStores
 
 MAX_SERVERS: Final = 64
@@ -79,6 +80,7 @@ class Servers:
         self._kept: OrderedDict[tuple[object, ...], Served] = OrderedDict()
         self._stores: AcceptorStores | None = None
         self._authority: AuthorityResolver | None = None
+        self._revoked: RevocationLists | None = None
         if previous is not None and previous.config.store == config.store:
             self._stores = previous._stores
 
@@ -132,6 +134,9 @@ class Servers:
 
         :raises DiscoveryError: http-error.
         """
+        if name.path:
+            octets = self._fetcher.fetch_list(name.domain, name.principal_domain, name.path)
+            return FetchedDocument(octets, None)
         return self._fetcher.fetch(name.domain, name.principal_domain)
 
     def knows(self, name: DocumentName) -> bool:
@@ -152,7 +157,15 @@ class Servers:
             self._authority = resolver(
                 self.config, self._stores.authorities, fetcher=self.documents
             )
-        server = Server(config, service, host, stores=self._stores, authority=self._authority)
+            self._revoked = revocation_lists(self.config, self._authority, self.documents)
+        server = Server(
+            config,
+            service,
+            host,
+            stores=self._stores,
+            authority=self._authority,
+            revoked=self._revoked,
+        )
         return Served(server, config.server.strip_domain)
 
     def _for_listener(self, listener: ListenerConfig) -> Config:

@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Final
 
 from browserid_sasl.api.allowed import Allowed, anybody
-from browserid_sasl.api.authorities import resolver
+from browserid_sasl.api.authorities import resolver, revocation_lists
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.attributes.claims import NameAttribute, jwt_attributes
 from browserid_sasl.attributes.saml import SamlVerifier, saml_attributes
@@ -22,7 +22,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainAcceptor
 from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.identity.authority import Authority
-from browserid_sasl.identity.verifier import Verifier
+from browserid_sasl.identity.verifier import RevokedKeys, Verifier
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
 from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
@@ -51,6 +51,7 @@ class Server:
     :param stores: what to remember logins in, for servers that share it; where the configuration
         says when None.
     :param authority: whose certificates to believe, likewise.
+    :param revoked: which keys not to believe any more, likewise.
     :raises ConfigurationError: when an option cannot be put to use.
     """
 
@@ -63,6 +64,7 @@ class Server:
         allow: Iterable[str] | None = None,
         stores: AcceptorStores | None = None,
         authority: Authority | None = None,
+        revoked: RevokedKeys | None = None,
     ) -> None:
         config = load() if config is None else config
         if allow is not None:
@@ -72,11 +74,13 @@ class Server:
         self._mechanisms = configured_mechanisms(config, "server", options.mechanisms)
         self._name = ServiceName.make(service, hostname or socket.getfqdn())
         stores = acceptor_stores(config) if stores is None else stores
+        authority = authority or resolver(config, stores.authorities)
         self._verifier = Verifier(
-            authority or resolver(config, stores.authorities),
+            authority,
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
+            revoked=revoked or revocation_lists(config, authority),
         )
         self._stores = ExchangeStores(
             stores.replay, stores.tickets if options.tickets else None, stores.admission

@@ -24,6 +24,7 @@ Durability = Literal["process", "power"]
 Dialect = Literal["draft-04", "draft-07"]
 Mutual = Literal["off", "preferred", "required"]
 Log = Literal["stderr", "syslog"]
+Revocations = Literal["ignore", "when-available", "required"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
@@ -176,6 +177,17 @@ class ServerConfig:
     cap_ticket_at_certificate: bool = options.flag(
         False,
         "Whether a ticket expires with the certificate it came from, if that is earlier.",
+    )
+    revocations: Revocations = options.choice(
+        "ignore",
+        get_args(Revocations),
+        "Whether to look at the lists of revoked keys that identity providers publish, once a"
+        " minute at the most for each provider: a login waits for one when it is due. What is on"
+        " a list is refused, by certificate and by ticket. `ignore`: certificates and tickets are"
+        " good until they expire. `when-available`: logins go on without a list that cannot be"
+        " had, and whoever can keep it from this server keeps revoked keys in use. `required`:"
+        " without one nobody logs in, so a provider that publishes none, or that does not answer"
+        " until the last one has expired, which takes minutes, locks its people out.",
     )
     extra_round_trip: bool = options.flag(
         False,

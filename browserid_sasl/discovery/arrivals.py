@@ -24,10 +24,12 @@ class DocumentName:
 
     :param domain: who publishes it.
     :param principal_domain: the domain of the people it is about.
+    :param path: of the domain's list of revoked keys; empty for its support document.
     """
 
     domain: str
     principal_domain: str
+    path: str = ""
 
 
 class DocumentNeeded(Exception):
@@ -48,7 +50,7 @@ Fetch = Callable[[DocumentName], Arrival]
 
 
 class ArrivedDocuments:
-    """A `Fetcher` that has only what is pinned to a file, and what it was handed.
+    """A `Fetcher` and `ListFetcher` that has only what is pinned to a file, and what it was handed.
 
     :param config: says what is pinned.
     """
@@ -75,7 +77,16 @@ class ArrivedDocuments:
         pinned = read_pinned(config.authorities, domain, config.discovery.max_size)
         if pinned is not None:
             return pinned
-        name = DocumentName(domain, principal_domain)
+        return self._taken(DocumentName(domain, principal_domain))
+
+    def fetch_list(self, domain: str, principal_domain: str, path: str) -> bytes:
+        """See `ListFetcher.fetch_list`.
+
+        :raises DocumentNeeded: if it was not handed over.
+        """
+        return self._taken(DocumentName(domain, principal_domain, path)).body
+
+    def _taken(self, name: DocumentName) -> FetchedDocument:
         if name not in self._arrived:
             raise DocumentNeeded(name)
         arrival = self._arrived[name]

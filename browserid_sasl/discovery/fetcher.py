@@ -15,6 +15,7 @@ from browserid_sasl.discovery.rooms import Rooms, rooms_for_configured, rooms_fo
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
+from browserid_sasl.identity.revocations import MAX_LIST
 
 WELL_KNOWN: Final = "/.well-known/browserid"
 
@@ -70,6 +71,28 @@ class HttpsFetcher:
         _check_type(origin, answer)
         return FetchedDocument(answer.body, lifetime(answer.headers))
 
+    def fetch_list(self, domain: str, principal_domain: str, path: str) -> bytes:
+        """The list of revoked keys of the identity provider of `domain`.
+
+        Implements `identity.revocation_lists.ListFetcher`.
+
+        :param principal_domain: domain of the people for whom it is asked.
+        :param path: absolute path on the provider's server.
+        :raises DiscoveryError: http-error, unavailable.
+        """
+        origin = self._origin(domain, self._override(domain))
+        client = self._client(known=self.knows(domain, principal_domain))
+        answer = replace(client, max_size=MAX_LIST).get(origin, path, {})
+        if answer.status != 200:
+            raise DiscoveryError(
+                Code.HTTP_ERROR,
+                f"{origin.host} does not give its list of revoked keys: it answered with status"
+                f" {answer.status}",
+                "tell its administrator; redirects are not followed",
+            )
+        _check_type(origin, answer, "application/jwt")
+        return answer.body
+
     def post(self, domain: str, path: str, body: bytes) -> Answer:
         """Send a JSON document to the identity provider of `domain`.
 
@@ -119,14 +142,13 @@ def _check_domain(domain: str) -> None:
         )
 
 
-def _check_type(origin: Origin, answer: Answer) -> None:
+def _check_type(origin: Origin, answer: Answer, wanted: str = "application/json") -> None:
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or "content-encoding" in answer.headers:
+    if media_type != wanted or "content-encoding" in answer.headers:
         # What a stranger's server says is shown cut, and escaped.
         said = ascii(media_type[:80]) if media_type else "something"
         raise DiscoveryError(
             Code.HTTP_ERROR,
-            f"{origin.host} answered with {said} (status {answer.status}) instead of "
-            "application/json",
+            f"{origin.host} answered with {said} (status {answer.status}) instead of {wanted}",
             "the identity provider's web server has to send that type, uncompressed",
         )

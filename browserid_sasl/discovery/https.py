@@ -87,7 +87,8 @@ class HttpsClient:
 
         :raises DiscoveryError: http-error, unavailable.
         """
-        return self._exchange(origin, "GET", f"{path}?{urlencode(query)}", None)
+        target = f"{path}?{urlencode(query)}" if query else path
+        return self._exchange(origin, "GET", target, None)
 
     def post(self, origin: Origin, path: str, body: bytes) -> Answer:
         """Send a JSON document; the status is not judged.
@@ -101,7 +102,7 @@ class HttpsClient:
     ) -> Answer:
         headers = [
             ("Host", origin.url.removeprefix("https://")),
-            ("Accept", "application/json"),
+            ("Accept", "application/json, application/jwt"),
             ("Accept-Encoding", "identity"),
             ("Connection", "close"),
             *more,

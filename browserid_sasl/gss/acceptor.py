@@ -48,7 +48,7 @@ from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.verifier import Verifier, replay_digest
-from browserid_sasl.jose import jwt
+from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.secrets import SecretKey
 
 DEFAULT_TICKET_LIFETIME_MS: Final = 10 * 3_600_000
@@ -107,6 +107,8 @@ class _Grant:
     :param used_ticket: the ticket that stood in for a certificate.
     :param master_key: CMK, None without key exchange.
     :param mutual: whether the response authenticates the acceptor.
+    :param key_thumbprint: of the key that signed, now or when the ticket's context was made; empty
+        if the ticket does not say.
     """
 
     claims: InitiatorClaims
@@ -119,6 +121,7 @@ class _Grant:
     used_ticket: AcceptorTicket | None
     master_key: bytes | None = field(repr=False)
     mutual: bool
+    key_thumbprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,7 @@ class Acceptor:
         self._seal = _UNSIGNED
         self._pending: _Pending | None = None
         self._context: SecurityContext | None = None
+        self._granted: _Grant | None = None
         self._failure: BrowserIDError | None = None
 
     @property
@@ -213,10 +217,14 @@ class Acceptor:
     def check_running(self) -> None:
         """Check that the established context has not ended before the program begins to use it.
 
-        :raises RemoteProtocolError: cred-expired.
+        :raises RemoteProtocolError: cred-expired, or expired-cert or reauth-failed when its key
+            has been revoked meanwhile.
+        :raises DiscoveryError: a list of revoked keys cannot be had, and is required.
         :raises LocalProtocolError: context-incomplete.
         """
         self._check_running(self.context.expires, self.context.identity)
+        if self._granted is not None:
+            self._check_revoked(self._granted)
 
     def step(self, token: bytes) -> bytes | None:
         """Take the initiator's token.
@@ -280,7 +288,12 @@ class Acceptor:
         ticket = self._find_ticket(backed, claims, now)
         if ticket is None:
             return self._go(AcceptorEvent.TICKET_UNKNOWN)
-        return (yield from self._admit(self._verify_ticket(backed, claims, ticket, now), now))
+        grant = self._verify_ticket(backed, claims, ticket, now)
+        if self._is_revoked(grant):
+            # The certificate that is asked for now tells its owner why.
+            self._forget(ticket)
+            return self._go(AcceptorEvent.TICKET_UNKNOWN)
+        return (yield from self._admit(grant, now))
 
     # Initial authentication
 
@@ -309,6 +322,7 @@ class Acceptor:
             used_ticket=None,
             master_key=master_key,
             mutual=mutual,
+            key_thumbprint=b64.encode(certificate.public_key.thumbprint),
         )
 
     def _agree(self, claims: InitiatorClaims) -> bytes | None:
@@ -400,6 +414,7 @@ class Acceptor:
             used_ticket=ticket,
             master_key=master_key,
             mutual=ticket.mutual and Option.MUTUAL in claims.options,
+            key_thumbprint=ticket.key_thumbprint,
         )
 
     # Both
@@ -447,8 +462,30 @@ class Acceptor:
         can have taken longer than what was left.
         """
         self._check_running(grant.expires, grant.subject)
+        self._check_revoked(grant)
         if self._authorize is not None:
             self._authorize(grant.subject)
+
+    def _is_revoked(self, grant: _Grant) -> bool:
+        now = self._environment.clock()
+        return self._verifier.is_revoked(grant.issuer, grant.subject, grant.key_thumbprint, now)
+
+    def _check_revoked(self, grant: _Grant) -> None:
+        if not self._is_revoked(grant):
+            return
+        if grant.used_ticket is not None:
+            self._forget(grant.used_ticket)
+            raise _ticket_unknown()
+        raise RemoteProtocolError(
+            Code.EXPIRED_CERT,
+            "the certificate is not good any more: its key was revoked",
+            f"sign in again: browserid login {grant.subject}",
+        )
+
+    def _forget(self, ticket: AcceptorTicket) -> None:
+        """A revoked key's ticket does not come back when the key has left the list."""
+        if self._stores.tickets is not None:
+            self._stores.tickets.delete(ticket.tid)
 
     def _check_running(self, expires: int, subject: str) -> None:
         if expires <= self._environment.clock():
@@ -539,11 +576,13 @@ class Acceptor:
             mutual=old.mutual if old else grant.mutual,
             renewed=old is not None,
             attributes=grant.attributes,
+            key_thumbprint=grant.key_thumbprint,
         )
 
     def _establish(
         self, grant: _Grant, master_key: bytes | None, *, extra_round_trip: bool
     ) -> None:
+        self._granted = grant
         flags = ContextFlag.TRANSFERABLE if master_key is None else _FLAGS_WITH_KEY
         if grant.mutual:
             flags |= ContextFlag.MUTUAL

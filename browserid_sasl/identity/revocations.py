@@ -8,7 +8,6 @@ from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, RemoteProtocolError
 from browserid_sasl.identity.addresses import read_domain
-from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import PublicKey
@@ -21,6 +20,10 @@ MAX_LIST: Final = 8 << 20
 
 MAX_LIST_LIFE_MS: Final = 24 * 3_600_000
 """For how long a list may say that it is good. A few minutes are usual."""
+
+MAX_TICKET_LIFE_MS: Final = 7 * 24 * 3_600_000
+"""For how long after a certificate's end a key stays on the list: a service that looks keeps no
+ticket for longer."""
 
 _THUMBPRINT: Final = 43
 """Characters of SHA-256 in base64url."""
@@ -41,10 +44,6 @@ class RevocationList:
     issued_at: int
     expires: int
     thumbprints: frozenset[str] = field(repr=False)
-
-    def has(self, key: PublicKey) -> bool:
-        """Whether a key was revoked."""
-        return b64.encode(key.thumbprint) in self.thumbprints
 
 
 def parse_revocation_list(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.authority import Authority
@@ -33,6 +33,13 @@ class Validity:
     not_before: int | None = None
 
 
+class RevokedKeys(Protocol):
+    """Says which keys their providers have revoked; `RevocationLists` does."""
+
+    def has(self, issuer: str, email: str, thumbprint: str, now: int) -> bool:
+        """Whether a key was revoked, see `RevocationLists.has`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """Checks times, certificates and signatures; the audience and bindings are checked before.
@@ -41,12 +48,25 @@ class Verifier:
     :param skew: ms by which clocks may differ.
     :param max_life: ms a certificate may live at most; an assertion neither.
     :param allow_legacy: whether short keys are taken (PROTOCOL.md section 1.1).
+    :param revoked: what their providers have revoked, None where nobody looks.
     """
 
     authority: Authority
     skew: int = DEFAULT_SKEW_MS
     max_life: int = DEFAULT_MAX_LIFE_MS
     allow_legacy: bool = False
+    revoked: RevokedKeys | None = None
+
+    def is_revoked(self, issuer: str, email: str, thumbprint: str, now: int) -> bool:
+        """Whether a key was revoked, as far as this service looks (PROTOCOL.md section 8).
+
+        :param thumbprint: of the key (RFC 7638), in base64url; empty where it is not known any
+            more, which counts as revoked where anybody looks.
+        :raises DiscoveryError: the provider's list cannot be had, and is required.
+        """
+        if self.revoked is None:
+            return False
+        return not thumbprint or self.revoked.has(issuer, email, thumbprint, now)
 
     def check_times(self, validity: Validity, now: int) -> None:
         """Check an assertion's own times.

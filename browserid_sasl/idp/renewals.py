@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Account, Base, Database
 from browserid_sasl.idp.refusal import RefusedError
@@ -28,10 +29,6 @@ from browserid_sasl.jose.keys import PublicKey
 
 MOST_KEYS: Final = 1_000
 """Keys of an account that something may be in force of, at the most."""
-
-TICKET_LIFE_MS: Final = 7 * 24 * 3_600_000
-"""For how long after a certificate's end a service may take its tickets: acceptors that look at
-revocations let none live longer."""
 
 MAX_AHEAD_MS: Final = 300_000
 """How far ahead the expiry of what a renewal is asked with may be."""
@@ -238,7 +235,7 @@ class Renewals:
         query = (
             select(Certified)
             .where(Certified.email == email, Certified.revoked == 0)
-            .where(or_(Certified.certificate > now - TICKET_LIFE_MS, Certified.expires > now))
+            .where(or_(Certified.certificate > now - MAX_TICKET_LIFE_MS, Certified.expires > now))
             .order_by(Certified.last.desc(), Certified.id.desc())
         )
         with self._database.transaction() as session:
@@ -279,7 +276,7 @@ class Renewals:
         with self._database.transaction() as session:
             owner = session.scalar(whose)
             if owner is None:
-                until = now + MAX_CERTIFICATE_LIFE_MS + TICKET_LIFE_MS + SKEW_MS
+                until = now + MAX_CERTIFICATE_LIFE_MS + MAX_TICKET_LIFE_MS + SKEW_MS
                 add_to(session, wish.fingerprint, until)
         # Nobody revokes another's key by wishing for it.
         self._revoke(
@@ -292,7 +289,7 @@ class Renewals:
             rows = session.scalars(select(Certified).where(condition, Certified.revoked == 0)).all()
             for row in rows:
                 row.revoked = now
-                add_to(session, row.key, row.certificate + TICKET_LIFE_MS + SKEW_MS)
+                add_to(session, row.key, row.certificate + MAX_TICKET_LIFE_MS + SKEW_MS)
                 session.flush()
                 self._audit.write(
                     Event.REVOKED, now, email=row.email, key=row.key, machine=row.machine, **who
@@ -324,7 +321,7 @@ class Renewals:
 
 
 def _tidy(session: Session, now: int) -> None:
-    gone = now - TICKET_LIFE_MS - SKEW_MS
+    gone = now - MAX_TICKET_LIFE_MS - SKEW_MS
     session.execute(
         delete(Certified).where(Certified.certificate <= gone, Certified.expires <= gone)
     )

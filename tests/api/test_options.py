@@ -24,12 +24,17 @@ from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.api import acceptor_stores, initiator_stores
 from browserid_sasl.attributes.saml import ASSERTION_NAME
 from browserid_sasl.config import Config, ListenerConfig
-from browserid_sasl.errors import Code, CredentialError, RemoteProtocolError
+from browserid_sasl.errors import (
+    Code,
+    ConfigurationError,
+    CredentialError,
+    RemoteProtocolError,
+)
 from browserid_sasl.gss.steps import at_once
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId, unframe
 from browserid_sasl.identity.backed import BackedAssertion
-from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.jose.keys import PrivateKey, PublicKey
 from browserid_sasl.sasl import gs2
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.x509.files import load_server_credential
@@ -232,6 +237,34 @@ class TestTrust:
         assert refusal is not None
         config = site.load({"server.allow_legacy_keys": True})
         assert site.log_in(config, credentials=person).result.identity == ALICE
+
+    @pytest.mark.parametrize("option", ["ticket_lifetime", "ticket_renew_limit"])
+    def test_tickets_that_outlive_the_lists_of_revoked_keys(
+        self, site: ConfiguredSite, option: str
+    ) -> None:
+        week = 7 * 86_400
+        looks = {"server.revocations": "when-available"}
+        site.server(site.load(looks | {f"server.{option}": week}))
+        longer = {f"server.{option}": week + 1}
+        site.server(site.load(longer))
+        site.server(site.load(longer | looks | {"server.tickets": False}))
+        with pytest.raises(ConfigurationError) as refusal:
+            site.server(site.load(longer | looks))
+        assert refusal.value.line > 0
+        assert option in str(refusal.value)
+
+    def test_an_authority_of_the_programs_own_that_knows_of_no_lists(
+        self, site: ConfiguredSite
+    ) -> None:
+        class Own:
+            def keys_for(self, issuer: str, email: str, now: int) -> tuple[PublicKey, ...]:
+                return ()
+
+            refreshed_keys_for = keys_for
+
+        Server(site.load(), "imap", HOST, authority=Own())
+        with pytest.raises(ConfigurationError):
+            Server(site.load({"server.revocations": "required"}), authority=Own())
 
     @pytest.mark.option("server.require_channel_binding")
     def test_logins_that_are_not_bound_to_their_channel(self, site: ConfiguredSite) -> None:

@@ -102,6 +102,7 @@ VALID: list[tuple[str, str, object]] = [
     ("acceptor.lookups", "1", 1),
     ("acceptor.drain", "0", 0),
     ("acceptor.log", '"syslog"', "syslog"),
+    ("server.revocations", '"required"', "required"),
     ("idp.domain", '"Example.ORG"', "example.org"),
     ("idp.directory", '"idp"', FILE.parent / "idp"),
     ("idp.listen", '"::"', "::"),

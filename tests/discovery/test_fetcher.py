@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.lifetime import lifetime
 from browserid_sasl.errors import Code, DiscoveryError
-from tests.support.https import Respond, ScriptedServer, answer, scripted_server
+from tests.support.https import Respond, ScriptedServer, answer, scripted_server, write_ca
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
 from tests.support.patience import PATIENCE
 
@@ -561,3 +562,49 @@ class TestLifetime:
     )
     def test_lifetime(self, headers: dict[str, str], seconds: int) -> None:
         assert lifetime(headers) == seconds * 1000
+
+
+class TestRevocationList:
+    """The list of revoked keys, at the path that a support document names."""
+
+    LIST = "application/jwt"
+
+    def fetch(self, respond: Respond, max_size: int = 65_536) -> tuple[bytes, bytes]:
+        """The request, and what came of it."""
+        authority = trustme.CA()
+        with provider(authority.issue_cert(DOMAIN), respond) as (server, network):
+            with tempfile.TemporaryDirectory() as folder:
+                ca_file = write_ca(authority, Path(folder))
+                limited = fetcher(ca_file, network, max_size=max_size)
+                octets = limited.fetch_list(DOMAIN, DOMAIN, "/revocations")
+        [request] = server.requests
+        return request, octets
+
+    def test_is_asked_for_at_its_path_without_a_query(self) -> None:
+        request, octets = self.fetch(answer(b"a.b.c", content_type=self.LIST))
+        assert request.startswith(b"GET /revocations HTTP/1.1\r\n")
+        assert octets == b"a.b.c"
+
+    def test_may_be_larger_than_documents(self) -> None:
+        body = b"x" * 200_000
+        _, octets = self.fetch(answer(body, content_type=self.LIST), max_size=1_000)
+        assert octets == body
+
+    @pytest.mark.parametrize("status", ["404 Not Found", "302 Found", "304 Not Modified"])
+    def test_is_there_or_it_is_not(self, status: str) -> None:
+        headers = {"Location": f"https://{DOMAIN}/elsewhere"}
+        with pytest.raises(DiscoveryError) as refused:
+            self.fetch(answer(b"", status=status, content_type=self.LIST, headers=headers))
+        assert refused.value.code is Code.HTTP_ERROR
+
+    @pytest.mark.parametrize("content_type", ["application/json", "text/plain", ""])
+    def test_says_what_it_is(self, content_type: str) -> None:
+        with pytest.raises(DiscoveryError) as refused:
+            self.fetch(answer(b"a.b.c", content_type=content_type))
+        assert refused.value.code is Code.HTTP_ERROR
+
+    def test_is_not_read_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("browserid_sasl.discovery.fetcher.MAX_LIST", 1_000)
+        with pytest.raises(DiscoveryError) as refused:
+            self.fetch(answer(b"x" * 1_001, content_type=self.LIST))
+        assert refused.value.code is Code.HTTP_ERROR

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 from browserid_sasl.idp import renewals as module
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.refusal import RefusedError
@@ -13,7 +14,6 @@ from browserid_sasl.idp.renewals import (
     MAX_AHEAD_MS,
     RENEWAL_LIFE_MS,
     SKEW_MS,
-    TICKET_LIFE_MS,
     Proof,
     Renewals,
 )
@@ -156,8 +156,8 @@ class TestTheList:
     def test_has_certificates_that_are_not_renewed_too(self, renewals: Renewals) -> None:
         """As long as one, or a ticket that was given for it, can be in force."""
         issue(renewals, Program(), renewal=False)
-        assert len(renewals.all(ALICE, NOW + HOUR_MS + TICKET_LIFE_MS - 1)) == 1
-        assert renewals.all(ALICE, NOW + HOUR_MS + TICKET_LIFE_MS) == []
+        assert len(renewals.all(ALICE, NOW + HOUR_MS + MAX_TICKET_LIFE_MS - 1)) == 1
+        assert renewals.all(ALICE, NOW + HOUR_MS + MAX_TICKET_LIFE_MS) == []
 
     def test_is_an_accounts(self, renewals: Renewals) -> None:
         issue(renewals, Program())
@@ -173,7 +173,7 @@ class TestTheList:
         with pytest.raises(RefusedError) as refused:
             issue(renewals, Program())
         assert (refused.value.status, refused.value.word) == (429, "too-many-keys")
-        later = NOW + HOUR_MS + TICKET_LIFE_MS + SKEW_MS
+        later = NOW + HOUR_MS + MAX_TICKET_LIFE_MS + SKEW_MS
         issue(renewals, Program(), later)
 
     def test_shows_no_secret(self, renewals: Renewals, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ class TestTheRevocationList:
     ) -> None:
         issue(provider.renewals, Program())
         provider.renewals.revoke_all(ALICE, NOW)
-        end = NOW + HOUR_MS + TICKET_LIFE_MS + SKEW_MS
+        end = NOW + HOUR_MS + MAX_TICKET_LIFE_MS + SKEW_MS
         assert len(revoked(provider, end - 1)) == 1
         assert revoked(provider, end) == []
 
