@@ -670,6 +670,10 @@ static unsigned security_of(bool key_exchange) {
 
 /* The last mechanism given is the first that libsasl2 lists: the table has the preferred first. */
 
+/* Which release this is, for `browserid doctor` to find in the file. */
+EXPORT extern const char browserid_sasl_release[];
+const char browserid_sasl_release[] = "browserid-sasl-release " RELEASE;
+
 EXPORT int sasl_server_plug_init(const sasl_utils_t *utils, int max_version, int *out_version,
                                  sasl_server_plug_t **pluglist, int *plugcount) {
     static sasl_server_plug_t plugs[COUNT(mechanisms) + 1];

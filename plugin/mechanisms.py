@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from browserid_sasl import __version__
 from browserid_sasl.config import ServerConfig, options_of
 from browserid_sasl.gss.mechanisms import MECHANISMS
 
@@ -9,6 +10,7 @@ from browserid_sasl.gss.mechanisms import MECHANISMS
 def main() -> None:
     """Print mechanisms.h."""
     print("/* Written by mechanisms.py from the package's tables of mechanisms and options. */")
+    print(f'#define RELEASE "{__version__}"')
     print("static const struct {")
     print("    const char *name;")
     print("    bool key_exchange;")

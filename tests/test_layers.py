@@ -50,9 +50,10 @@ LAYERS: Final[dict[str, set[str]]] = {
     "adapters": {"errors", "api", "gss", "sasl"},
     "acceptor": SERVICES,
     "agent.service": SERVICES | {""},
+    "doctor": SERVICES | {"", "agent.service", "acceptor"},
     "idp": SERVICES,
     "verifier": SERVICES | {"idp"},
-    "cli": SERVICES | {"", "printer", "agent.service", "acceptor", "idp", "verifier"},
+    "cli": SERVICES | {"", "printer", "agent.service", "acceptor", "doctor", "idp", "verifier"},
 }
 
 COMMANDS: Final = {

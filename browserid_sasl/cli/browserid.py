@@ -10,6 +10,7 @@ import click
 
 from browserid_sasl.agent.service.people import SignedIn
 from browserid_sasl.agent.signin import KeyType
+from browserid_sasl.cli.doctor import doctor
 from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.cli.people import people_of
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @version_option
 def command() -> None:
     """Log in with your e-mail address, vouched for by its domain."""
+
+
+command.add_command(doctor)
 
 
 @command.command()

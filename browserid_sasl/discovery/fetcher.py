@@ -105,6 +105,22 @@ class HttpsFetcher:
         _check_type(origin, answer)
         return answer
 
+    def origin(self, domain: str) -> Origin:
+        """Where the provider of a domain is looked for.
+
+        :raises DiscoveryError: http-error when the domain can have none.
+        """
+        return self._origin(domain, self._override(domain))
+
+    def date(self, domain: str) -> str:
+        """What time the provider's web server has (RFC 9110 section 6.6.1), empty if it is silent.
+
+        :raises DiscoveryError: http-error; unavailable when too many are being asked.
+        """
+        client = self._client(known=self.knows(domain, domain))
+        answer = client.get(self.origin(domain), WELL_KNOWN, {"domain": domain})
+        return answer.headers.get("date", "")
+
     def knows(self, domain: str, principal_domain: str) -> bool:
         """Whether a document is asked for on behalf of people that are known.
 

@@ -69,6 +69,7 @@ SINGLY: Final = {
     ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
     ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
     ("docs/login.md", ""): "a picture of the layers",
+    ("docs/doctor.md", "    $ browserid doctor"): "tests/doctor/test_person.py",
     ("docs/verifier.md", "    browserid-verifier "): "tests/verifier/test_options.py",
     ("docs/verifier.md", "    {"): "tests/verifier/test_app.py",
     ("docs/wire.md", "    "): "a grammar",

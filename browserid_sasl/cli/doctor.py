@@ -1,0 +1,107 @@
+"""The command `browserid doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+
+from browserid_sasl.cli.options import config_option
+from browserid_sasl.doctor.findings import Finding, Verdict, worst
+from browserid_sasl.doctor.person import Person
+from browserid_sasl.doctor.server import Files, ServerSide
+from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.printer.node import harmless
+
+_WORDS: Final = {Verdict.GOOD: "good", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "bad"}
+_COLOURS: Final = {Verdict.GOOD: "green", Verdict.DOUBTFUL: "yellow", Verdict.BAD: "red"}
+_FILE: Final = click.Path(path_type=Path)
+
+
+@click.command()
+@config_option
+@click.option(
+    "--server",
+    "service",
+    metavar="SERVICE/HOST",
+    help="Look at a service of this host, such as imap/mail.example.org, and not at yourself.",
+)
+@click.option(
+    "--port", metavar="N", type=click.IntRange(1, 65_535), help="Where the service speaks TLS."
+)
+@click.option("--postfix", metavar="FILE", type=_FILE, help="Postfix's main.cf.")
+@click.option("--imapd", metavar="FILE", type=_FILE, help="Cyrus imapd's imapd.conf.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("--quiet", is_flag=True, help="Leave out what is good.")
+@click.argument("address", required=False)
+def doctor(
+    *,
+    config_file: Path | None,
+    service: str | None,
+    port: int | None,
+    postfix: Path | None,
+    imapd: Path | None,
+    as_json: bool,
+    quiet: bool,
+    address: str | None,
+) -> int:
+    """Look at everything that a login takes, and say what mends it.
+
+    Each line is good, doubtful or bad. Nothing is changed. ADDRESS is whom you mean to log in as.
+    The exit status is 0 if all is good, 1 if something is doubtful, and 2 if something is bad.
+    """
+    if service is None:
+        if port or postfix or imapd:
+            raise click.UsageError("--port, --postfix and --imapd go with --server")
+        findings = Person(config_file, address or "").findings()
+    elif address is not None:
+        raise click.UsageError("give an address or --server, not both")
+    else:
+        usual = Files()
+        files = Files(postfix or usual.postfix, imapd or usual.imapd)
+        findings = ServerSide(_name(service), config_file, port, files).findings()
+    return int(_show(findings, as_json=as_json, quiet=quiet))
+
+
+def _name(text: str) -> ServiceName:
+    try:
+        return ServiceName.parse(text)
+    except BrowserIDError as error:
+        raise click.UsageError(f"--server {text!a}: {error}") from None
+
+
+def _show(findings: Iterable[Finding], *, as_json: bool, quiet: bool) -> Verdict:
+    seen = []
+    for each in findings:
+        seen.append(each)
+        if not as_json and (each.verdict or not quiet):
+            for line in _lines(each):
+                click.echo(line)
+    if as_json:
+        shown = [_members(each) for each in seen if each.verdict or not quiet]
+        click.echo(json.dumps({"worst": _WORDS[worst(seen)], "findings": shown}, indent=2))
+    return worst(seen)
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    word = f"{_WORDS[finding.verdict]:<9}"
+    if sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        word = click.style(word, fg=_COLOURS[finding.verdict])
+    yield f"{word} {harmless(finding.check)}: {harmless(finding.message)}"
+    if finding.remedy:
+        yield f"{'':<9} -> {harmless(finding.remedy)}"
+
+
+def _members(finding: Finding) -> dict[str, str]:
+    return {
+        "check": finding.check,
+        "verdict": _WORDS[finding.verdict],
+        "message": finding.message,
+        "remedy": finding.remedy,
+    }

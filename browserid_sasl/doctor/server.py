@@ -1,0 +1,192 @@
+"""A server's set-up: one service of this host, and whom it asks."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl import __version__
+from browserid_sasl.acceptor.accounts import account_of
+from browserid_sasl.acceptor.listeners import wanted
+from browserid_sasl.api.allowed import Allowed
+from browserid_sasl.api.caches import server_cache
+from browserid_sasl.config import Config
+from browserid_sasl.doctor import configured, peers, places, sockets
+from browserid_sasl.doctor.certificates import addresses, certificate
+from browserid_sasl.doctor.findings import (
+    Check,
+    Finding,
+    Verdict,
+    bad,
+    doubtful,
+    findings_of,
+    good,
+)
+from browserid_sasl.doctor.plugin import plugin
+from browserid_sasl.doctor.providers import provider
+from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.identity.allow_list import EVERYONE
+from browserid_sasl.x509.files import load_server_credential
+
+TLS_PORTS: Final = {"imap": 993, "pop": 995, "smtp": 465, "ldap": 636, "sieve": 4190, "xmpp": 5223}
+"""Where a service speaks TLS from the first octet, if it does."""
+
+_STARTTLS: Final = frozenset({"sieve"})
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Where the programs have theirs.
+
+    :param postfix: main.cf.
+    :param imapd: imapd.conf.
+    """
+
+    postfix: Path = Path("/etc/postfix/main.cf")
+    imapd: Path = Path("/etc/imapd.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSide:
+    """A service that is looked at.
+
+    :param name: its service principal name.
+    :param config_file: the acceptor's configuration, in place of the system's.
+    :param port: where it speaks TLS; None for the usual one of its kind.
+    :param files: of other programs.
+    """
+
+    name: ServiceName
+    config_file: Path | None = None
+    port: int | None = None
+    files: Files = Files()
+
+    def findings(self) -> Iterator[Finding]:
+        """All that is to be said."""
+        config, found = configured.read(self.config_file, user=False)
+        yield from found
+        yield from findings_of("name", self._name)
+        yield from findings_of("TLS", self._tls)
+        if config is None:
+            return
+        for name, check in self._checks(config):
+            yield from findings_of(name, check)
+
+    def _checks(self, config: Config) -> Iterator[tuple[str, Check]]:
+        yield "allow", lambda: _allowed(config)
+        if config.server.x509_certificate is not None:
+            yield "X.509", lambda: _x509(config)
+        for domain in sorted(_domains(config)):
+            yield f"provider of {domain}", lambda domain=domain: provider(domain, config)  # type: ignore[misc]
+        yield "store", lambda: _store(config)
+        yield "acceptor", lambda: self._sockets(config)
+        yield "plugin", lambda: plugin(os.environ, __version__, self._without_plugin())
+        if self.name.service == "smtp" and self.files.postfix.exists():
+            yield "Postfix", lambda: peers.postfix(self.files.postfix)
+        if self.name.service == "imap" and self.files.imapd.exists():
+            yield "imapd", lambda: peers.imapd(self.files.imapd, self.name.host, wanted(config))
+
+    def _without_plugin(self) -> Verdict:
+        """Postfix, Exim, Prosody and Dovecot need none."""
+        uses = self.name.service == "ldap" or (
+            self.name.service == "imap" and self.files.imapd.exists()
+        )
+        return Verdict.BAD if uses else Verdict.GOOD
+
+    def _name(self) -> Iterator[Finding]:
+        yield from addresses("name", self.name.host)
+        if "." not in self.name.host:
+            yield doubtful(
+                "name",
+                f"{self.name.host} is no full name, and clients sign the name that they connect to",
+                "give the name that clients have in their settings: hostname --fqdn",
+            )
+        elif not _leads_here(self.name.host):
+            yield doubtful(
+                "name",
+                f"{self.name.host} leads to another machine, or to one that forwards to this one",
+                f"compare: getent hosts {self.name.host}; hostname -I",
+            )
+
+    def _tls(self) -> Iterator[Finding]:
+        port = self.port or TLS_PORTS.get(self.name.service)
+        if port is None or (self.port is None and self.name.service in _STARTTLS):
+            yield good(
+                "TLS", f"no port is known where {self.name.service} speaks TLS from the start"
+            )
+            return
+        yield from certificate("TLS", self.name.host, port, None)
+
+    def _sockets(self, config: Config) -> Iterator[Finding]:
+        listeners = wanted(config)
+        if not any(
+            self.name.service in (each.services or [self.name.service])
+            for each in listeners.values()
+        ):
+            yield bad(
+                "acceptor",
+                f"no socket of the acceptor is for the service {self.name.service}",
+                f'add "{self.name.service}" to `services` of a section [listeners]',
+            )
+        for path, options in listeners.items():
+            yield from sockets.acceptor(Path(path), options)
+
+
+def _allowed(config: Config) -> Iterator[Finding]:
+    said = Allowed(config).is_said or config.server.strip_domain
+    listeners = [each for each in config.listeners.values() if not each.allow]
+    if not said and (listeners or not config.listeners):
+        yield bad(
+            "allow",
+            "nobody may log in, as it is not said who may",
+            'set `allow` in [server] to your domains, for example to ["example.org"]',
+        )
+        return
+    lists = (config.server.allow, *(each.allow for each in config.listeners.values()))
+    if any(EVERYONE in each for each in lists):
+        yield doubtful(
+            "allow",
+            "everybody may log in whose domain has an identity provider, which anybody can run",
+            "set `allow` to your own domains",
+        )
+    else:
+        named = sorted({entry for each in lists for entry in each})
+        yield good("allow", "may log in: " + (", ".join(named) or "who is in allow_file"))
+
+
+def _domains(config: Config) -> set[str]:
+    """Whose people may log in."""
+    lists = (config.server.allow, *(each.allow for each in config.listeners.values()))
+    entries = {entry for each in lists for entry in each if entry != EVERYONE}
+    stripped = {config.server.strip_domain} if config.server.strip_domain else set()
+    return {entry.rpartition("@")[2] for entry in entries} | stripped
+
+
+def _store(config: Config) -> Iterator[Finding]:
+    if config.store.backend == "memory":
+        return iter(())
+    cache = server_cache(config)
+    return places.store("store", cache.path, account_of(config).name, cache.look)
+
+
+def _x509(config: Config) -> Iterator[Finding]:
+    options = config.server
+    if options.x509_certificate is not None and options.x509_key is not None:
+        load_server_credential(options.x509_certificate, options.x509_key)
+        yield good("X.509", f"{options.x509_certificate} can be used")
+
+
+def _leads_here(host: str) -> bool:
+    """Whether a name is that of an address of this machine: only those can be bound to."""
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+                return True
+        except OSError:
+            continue
+    return False
