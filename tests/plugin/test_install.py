@@ -15,6 +15,8 @@ import pytest
 
 import browserid_sasl
 from browserid_sasl.acceptor.servers import CALLERS_OPTIONS
+from browserid_sasl.doctor.findings import Verdict
+from browserid_sasl.doctor.plugin import plugin
 from tests.support import dovecot
 from tests.support.dovecot import Dovecot
 from tests.support.sample_programs import ROOT
@@ -29,6 +31,12 @@ from tests.support.services import (
 )
 
 DOVECOT_MODULE = "lib90_browserid.so"
+
+
+def test_the_doctor_finds_it_and_of_which_release_it_is(installation: Installation) -> None:
+    [found] = plugin(installation.variables, browserid_sasl.__version__, Verdict.BAD)
+    assert (found.verdict, found.remedy) == (Verdict.GOOD, "")
+    assert str(installation.library) in found.message
 
 
 def test_every_user_can_read_it_and_only_root_can_write_it(installation: Installation) -> None:
