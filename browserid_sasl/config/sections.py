@@ -32,6 +32,9 @@ _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", opt
 _HOST: Final = Text(syntax.host, "a host name or an IP address")
 _NETWORK: Final = Text(syntax.network, "an IP address or a network such as 192.0.2.0/24")
 _EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org", optional=True)
+_NEEDED_ORIGIN: Final = Text(
+    syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path"
+)
 _ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
 )
@@ -489,6 +492,12 @@ class IdpConfig:
         "Domain that passkeys are bound to: the host of `public_url`, which it is without one, or a"
         " domain above it. Another one breaks every passkey there is, so that the provider does not"
         " start with it until `browserid-idp confirm-rp-id` was run.",
+    )
+    embedders: tuple[str, ...] = options.listing(
+        [],
+        _NEEDED_ORIGIN,
+        "Origins of old BrowserID clients that may frame the page `provisioning`, and to the first"
+        " of which `authentication` leads back. Nothing else of the provider can be framed, ever.",
     )
     session_life_ms: int = options.seconds(
         43_200,

@@ -68,12 +68,14 @@ class AppSettings:
     :param document_life: ms for which others may keep the support document.
     :param key_spelling: how keys are written in that document and in certificates.
     :param proxies: those before the server.
+    :param embedders: origins of old clients that may frame the page `provisioning`.
     """
 
     certificate_life: int = 3_600_000
     document_life: int = 3_600_000
     key_spelling: Spelling = "2012.08.15"
     proxies: Proxies = field(default_factory=Proxies)
+    embedders: tuple[str, ...] = ()
 
 
 def create_app(
@@ -83,8 +85,9 @@ def create_app(
 
     :param clock: ms since the epoch.
     """
-    endpoints = _Endpoints(provider, settings, clock)
-    house = House(provider, provider.public_url, settings.certificate_life)
+    certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
+    endpoints = _Endpoints(provider, certifier, settings, clock)
+    house = House(provider, certifier, provider.public_url, settings.embedders)
     site = Site(house, endpoints.client_of, clock)
     application = Starlette(
         routes=[
@@ -109,13 +112,19 @@ def create_app(
 
 
 class _Endpoints:
-    def __init__(self, provider: Provider, settings: AppSettings, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        certifier: Certifier,
+        settings: AppSettings,
+        clock: Callable[[], int],
+    ) -> None:
         self._provider = provider
+        self._certifier = certifier
         self._clock = clock
         self._cache_control = f"max-age={settings.document_life // 1000}"
         self._proxies = settings.proxies
         self._spelling = settings.key_spelling
-        self._certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
         self._limiter = CapacityLimiter(_THREADS)
         self._list_limiter = CapacityLimiter(1)
 

@@ -42,7 +42,8 @@ class Certifier:
     def __init__(self, provider: Provider, life: int, spelling: Spelling = "2012.08.15") -> None:
         self._spelling = spelling
         self._provider = provider
-        self._life = min(life, MAX_CERTIFICATE_LIFE_MS)
+        self.life = min(life, MAX_CERTIFICATE_LIFE_MS)
+        """Ms for which a certificate is good."""
 
     def certify(self, body: bytes, client: str, now: int) -> Members:
         """The certificate that is asked for, and what comes with it.
@@ -58,10 +59,10 @@ class Certifier:
             return self._by_password(grant, client, now)
         if isinstance(grant, CodeGrant):
             granted = self._provider.codes.redeem(grant.code, grant.verifier, client, now)
-            return self._certify(granted, "code", self._life, now)
+            return self.certify_granted(granted, "code", self.life, now)
         if isinstance(grant, DeviceGrant):
             granted = self._provider.devices.poll(grant.device_code, now)
-            return self._certify(granted, "device", self._life, now)
+            return self.certify_granted(granted, "device", self.life, now)
         return self._by_renewal(grant, client, now)
 
     def begin_device(self, body: bytes, client: str, now: int) -> Members:
@@ -88,8 +89,8 @@ class Certifier:
         email = self._address(question.email)
         self._authenticate(email, grant.password, client, now)
         wish = Wish(email, question.public_key, question.machine, client)
-        life = min(grant.duration or self._life, self._life)
-        return self._certify(Granted(wish, renewal=False), "password", life, now)
+        life = min(grant.duration or self.life, self.life)
+        return self.certify_granted(Granted(wish, renewal=False), "password", life, now)
 
     def _by_renewal(self, grant: RenewalGrant, client: str, now: int) -> Members:
         renewals = self._provider.renewals
@@ -98,13 +99,20 @@ class Certifier:
             return {}
         found = renewals.find(grant.proof, now)
         wish = Wish(found.email, found.public_key, found.machine, client)
-        expires = now + self._life
+        expires = now + self.life
         text = self._sign(wish, expires, now)
         record = self._record(wish, "renewal", expires, now)
         ends = renewals.use(grant.proof, client, expires, now, record)
         return {"certificate": text, "renewal_expires_in": (ends - now) // 1000}
 
-    def _certify(self, granted: Granted, how: str, life: int, now: int) -> Members:
+    def certify_granted(self, granted: Granted, how: str, life: int, now: int) -> Members:
+        """The certificate that somebody has consented to, of whom it is sure who they are.
+
+        :param how: what makes it sure, for the audit log.
+        :param life: ms for which it is to be good.
+        :param now: ms.
+        :raises RefusedError: the key cannot be certified.
+        """
         wish, expires = granted.wish, now + life
         # Not before: it takes a while, and nobody but the provider's people may cause that.
         _check_strength(wish.public_key)

@@ -412,6 +412,7 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
         options.document_life_ms,
         options.key_spelling,
         proxies,
+        options.embedders,
     )
     terms = Terms(
         configured or _local_certificate(folder),

@@ -148,7 +148,8 @@ class Renewals:
         self._database = database
         self._audit = audit
         self._audience = audience
-        self._life = life
+        self.life = life
+        """Ms for which a renewal is good after each use."""
 
     def issue(
         self,
@@ -168,7 +169,7 @@ class Renewals:
             there are too many.
         """
         wish = granted.wish
-        token, expires = (new_token(), now + self._life) if granted.renewal else ("", 0)
+        token, expires = (new_token(), now + self.life) if granted.renewal else ("", 0)
         with self._database.transaction() as session:
             _tidy(session, now)
             # All in the transaction that writes the row: nothing is certified after a revocation.
@@ -220,7 +221,7 @@ class Renewals:
             _check_state(row, now)
             if session.get(Account, row.email) is None:
                 raise _over("revoked", "its account is gone")
-            row.client, row.last, row.expires = client, now, now + self._life
+            row.client, row.last, row.expires = client, now, now + self.life
             row.certificate = max(row.certificate, certificate)
             session.flush()
             record()

@@ -261,6 +261,15 @@ def test_forms_come_from_where_the_public_finds_the_provider(tmp_path: Path) -> 
         assert elsewhere.sign_in().status == 403
 
 
+@shows("embedders")
+def test_the_provisioning_page_may_be_framed_by_whom_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'embedders = ["https://dialog.example.test:8443"]')
+    with site.served() as served:
+        browser = Browser(served.url, site.folder.tls.anchor)
+        policy = browser.open("/provisioning").headers["Content-Security-Policy"]
+        assert "frame-ancestors https://dialog.example.test:8443;" in policy
+
+
 @shows("session_life", "session_idle")
 def test_people_stay_signed_in_on_the_pages_for_as_long_as_it_says(tmp_path: Path) -> None:
     site = Site(tmp_path, "session_life = 600", "session_idle = 60")

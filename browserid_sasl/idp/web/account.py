@@ -15,6 +15,7 @@ from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import chosen_passwords, paths
 from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.languages import N_
+from browserid_sasl.idp.web.machines import machines_of
 from browserid_sasl.idp.web.visit import Page, Visit
 
 _DONE: Final = {
@@ -42,6 +43,7 @@ def _show(visit: Visit) -> Response:
         has_password=provider.accounts.has_password(visit.email),
         has_second_factor=provider.second_factors.has(visit.email),
         codes_left=provider.recovery_codes.left(visit.email),
+        machines=machines_of(visit),
         sessions=len(provider.sessions.all(visit.email, visit.now)),
     )
 

@@ -1,4 +1,8 @@
-"""The two pages that a support document names (PROTOCOL.md section 2)."""
+"""The page to which programs send people's browsers (PROTOCOL.md section 8).
+
+A program's request stays in the query, which each step parses anew: nothing is kept for a stranger.
+Without a request there is only an address to sign in with, as BrowserID's dialog writes it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,100 @@ from typing import Final
 
 from starlette.responses import Response
 
+from browserid_sasl.identity.addresses import in_lower_case
+from browserid_sasl.idp.authorization_request import AuthorizationRequest
 from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.embedding import show_authenticated, way_back
+from browserid_sasl.idp.web.rendering import Framing
 from browserid_sasl.idp.web.visit import Page, Visit
 
-
-def _authenticate(visit: Visit) -> Response:
-    return visit.redirect(paths.with_query(paths.SIGN_IN, email=visit.query.get("email", "")))
+_RENEWAL: Final = "renewal"
 
 
-def _provision(visit: Visit) -> Response:
-    return visit.page("provisioning.html")
+def _show(visit: Visit) -> Response:
+    if _is_bare(visit):
+        return _show_bare(visit)
+    request = _request(visit)
+    if visit.session is None:
+        here = f"{paths.AUTHENTICATION}?{request.query}"
+        return visit.redirect(paths.with_query(paths.SIGN_IN, email=request.email, next=here))
+    if visit.session.email != request.email:
+        return _show_other(visit, request)
+    return _ask(visit, request)
+
+
+def _consent(visit: Visit) -> Response:
+    request = _request(visit)
+    # The one that is signed in now, which another tab may have changed since the question.
+    if visit.email != request.email:
+        return _show_other(visit, request)
+    renewal = _RENEWAL in visit.form
+    wish = request.wish(visit.client)
+    code = visit.provider.codes.grant(wish, request.code_challenge, renewal, visit.now)
+    return visit.redirect(request.granted(code))
+
+
+def _cancel(visit: Visit) -> Response:
+    if _is_bare(visit) and visit.house.embedders:
+        return visit.redirect(way_back(visit, "AUTH_RETURN_CANCEL"))
+    return visit.redirect(_request(visit).refused())
+
+
+def _is_bare(visit: Visit) -> bool:
+    """Whether there is no request of a program, but an address at the most."""
+    return not {"public-key", "redirect_uri", "state", "code_challenge"} & set(visit.query)
+
+
+def _show_bare(visit: Visit) -> Response:
+    email = visit.query.get("email", "")
+    if not visit.house.embedders:
+        return visit.redirect(paths.with_query(paths.SIGN_IN, email=email))
+    if visit.session is not None and in_lower_case(email) in ("", visit.session.email):
+        return show_authenticated(visit)
+    here = paths.with_query(paths.AUTHENTICATION, email=email)
+    return visit.redirect(paths.with_query(paths.SIGN_IN, email=email, next=here))
+
+
+def _request(visit: Visit) -> AuthorizationRequest:
+    return AuthorizationRequest.parse(visit.request.url.query, visit.provider.accounts)
+
+
+def _show_other(visit: Visit, request: AuthorizationRequest) -> Response:
+    here = f"{paths.AUTHENTICATION}?{request.query}"
+    return visit.page(
+        "other-identity.html",
+        409,
+        asked=request.email,
+        signed_in=visit.email,
+        goal=here,
+        cancel=f"{paths.CANCEL}?{request.query}",
+    )
+
+
+def _ask(visit: Visit, request: AuthorizationRequest) -> Response:
+    return visit.page(
+        "consent.html",
+        framing=Framing(targets=(_target(request.redirect_uri),)),
+        wish=request.wish(visit.client),
+        certificate_ends=visit.now + visit.house.certifier.life,
+        renewal_ends=visit.now + visit.provider.renewals.life,
+        action=f"{paths.AUTHENTICATION}?{request.query}",
+        cancel=f"{paths.CANCEL}?{request.query}",
+    )
+
+
+def _target(redirect_uri: str) -> str:
+    """Where the form's answer may redirect to, as a source of CSP.
+
+    That policy has no form for an IPv6 address (CSP Level 3, section 2.3.1), so for one it can only
+    say that it is not by TLS.
+    """
+    origin = "/".join(redirect_uri.split("/", 3)[:3])
+    return "http:" if "[" in origin else origin
 
 
 PAGES: Final = (
-    Page(paths.AUTHENTICATION, _authenticate),
-    Page(paths.PROVISIONING, _provision),
+    Page(paths.AUTHENTICATION, _show),
+    Page(paths.AUTHENTICATION, submit=_consent, signed_in=True),
+    Page(paths.CANCEL, _cancel),
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from starlette.responses import Response
 
 SESSION: Final = "__Host-browserid-session"
+EMBEDDED: Final = "__Host-browserid-embedded"
+"""The session's token once more, for the page that other sites may frame; only where some may."""
+
 VISITOR: Final = "__Host-browserid-visitor"
 KNOWN: Final = "__Host-browserid-known"
 LANGUAGE: Final = "__Host-browserid-language"
@@ -19,11 +22,8 @@ def put(response: Response, name: str, value: str, life_s: int | None = None) ->
 
     :param life_s: s it is kept; None for as long as the browser is open.
     """
+    # In another site's frame browsers send no others.
+    same_site: Literal["none", "lax"] = "none" if name == EMBEDDED else "lax"
     response.set_cookie(
-        name, value, max_age=life_s, path="/", secure=True, httponly=True, samesite="lax"
+        name, value, max_age=life_s, path="/", secure=True, httponly=True, samesite=same_site
     )
-
-
-def drop(response: Response, name: str) -> None:
-    """Have the browser forget a cookie."""
-    put(response, name, "", 0)

@@ -123,6 +123,8 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
 }
 
+_BETTER_AGAIN: Final = ("form-expired", "cross-site", "busy", "timeout", "internal")
+
 _OTHER: Final = Explanation(
     N_("This request cannot be answered"),
     N_("Go back and try again. If that does not help, begin again where you came from."),
@@ -134,9 +136,12 @@ def explain(error: RefusedError) -> Explanation:
     return _BY_WORD.get(error.word, _OTHER)
 
 
-def error_page(visit: Visit, error: RefusedError, *, bare: bool = False) -> Response:
+def error_page(
+    visit: Visit, error: RefusedError, *, again: str = "", bare: bool = False
+) -> Response:
     """The page about an error.
 
+    :param again: where the page is that can be opened again, if that may help.
     :param bare: without what depends on who is signed in.
     """
     title, advice = explain(error)
@@ -146,6 +151,7 @@ def error_page(visit: Visit, error: RefusedError, *, bare: bool = False) -> Resp
         bare=bare,
         title=title,
         advice=advice,
+        again=again if error.word in _BETTER_AGAIN else "",
         seconds=error.retry_after,
         detail="" if error.word in _BY_WORD else error.message,
     )

@@ -215,6 +215,8 @@ def _put_session(visit: Visit, email: str, method: str, *, half_way: bool = Fals
         email, method, visit.client, visit.agent, visit.now, half_way=half_way
     )
     visit.put_cookie(cookies.SESSION, token, sessions.policy.life // 1000)
+    if visit.house.embedders and not half_way:
+        visit.put_cookie(cookies.EMBEDDED, token, sessions.policy.life // 1000)
 
 
 def _known(visit: Visit, email: str) -> str:

@@ -16,7 +16,10 @@ from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import (
     account,
     authentication,
+    device,
+    embedding,
     invitation,
+    machines,
     paths,
     signin,
     switches,
@@ -28,6 +31,9 @@ from browserid_sasl.idp.web.visit import House, Page, Visit
 
 PAGES: Final[Sequence[Page]] = (
     *authentication.PAGES,
+    *embedding.PAGES,
+    *device.PAGES,
+    *machines.PAGES,
     *signin.PAGES,
     *invitation.PAGES,
     *switches.PAGES,
@@ -87,7 +93,7 @@ def _answer(page: Page, visit: Visit) -> Response:
     except RefusedError as error:
         if not wants_page(visit.request):
             raise
-        return error_page(visit, error)
+        return error_page(visit, error, again=visit.here if page.show else "")
 
 
 async def _static(request: Request) -> Response:

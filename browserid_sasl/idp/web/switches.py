@@ -17,8 +17,9 @@ def _show_sign_out(visit: Visit) -> Response:
 
 def _sign_out(visit: Visit) -> Response:
     visit.provider.sessions.end(visit.token)
-    visit.put_cookie(cookies.SESSION, "", 0)
-    return visit.redirect(paths.SIGN_OUT)
+    for name in (cookies.SESSION, cookies.EMBEDDED):
+        visit.put_cookie(name, "", 0)
+    return visit.redirect(paths.own_path(visit.form.get("next", ""), paths.SIGN_OUT))
 
 
 def _set_language(visit: Visit) -> Response:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from browserid_sasl.idp.certification import Certifier
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.sessions import PageSession
@@ -31,14 +32,14 @@ class House:
     """What all pages share.
 
     :param provider: whose pages they are.
+    :param certifier: makes certificates.
     :param origin: where the public finds them, such as `https://example.org`.
-    :param certificate_life: ms a certificate lives at the most.
     :param embedders: origins of old clients that embed a provider's pages.
     """
 
     provider: Provider
+    certifier: Certifier
     origin: str
-    certificate_life: int
     embedders: tuple[str, ...] = ()
 
     @property
@@ -103,7 +104,9 @@ class Visit:
     @property
     def token(self) -> str:
         """The session's token that the browser has brought, empty for none. Secret."""
-        return self.request.cookies.get(cookies.SESSION, "")
+        brought = self.request.cookies
+        framed = self.house.embedders and self.request.url.path == paths.PROVISIONING
+        return brought.get(cookies.SESSION) or (framed and brought.get(cookies.EMBEDDED)) or ""
 
     @cached_property
     def session(self) -> PageSession | None:
@@ -245,7 +248,8 @@ class Page:
         """
         submitted = visit.request.method == "POST"
         if (self.signed_in or self.fresh) and visit.session is None:
-            return visit.redirect(paths.with_query(paths.SIGN_IN, next=self._back(visit)))
+            wanted = {"email": visit.query.get("email", ""), "next": self._back(visit)}
+            return visit.redirect(paths.with_query(paths.SIGN_IN, **wanted))
         if self.fresh and not visit.is_fresh:
             again = {"email": visit.email, "again": "1", "next": self._back(visit)}
             return visit.redirect(paths.with_query(paths.SIGN_IN, **again))
@@ -258,4 +262,4 @@ class Page:
 
     def _back(self, visit: Visit) -> str:
         """Where to go on after a sign-in."""
-        return visit.here if self.show else paths.ACCOUNT
+        return visit.here if self.show else paths.own_path(visit.here, paths.ACCOUNT)

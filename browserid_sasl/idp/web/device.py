@@ -1,0 +1,81 @@
+"""The page for programs on machines without a browser (RFC 8628): their code, and the question."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+
+from browserid_sasl.idp.devices import PendingDevice
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.languages import N_
+from browserid_sasl.idp.web.visit import Page, Visit
+
+_MAX_CODE: Final = 64
+_ALLOW: Final = "allow"
+
+_ERRORS: Final = {
+    "code-expired": N_("That code has expired. Begin again on the machine, which shows another."),
+    "code-used": N_("That code was used already. Begin again on the machine, which shows another."),
+    "too-many-attempts": N_("Too many wrong codes. Try again in %(seconds)s seconds."),
+}
+_UNKNOWN: Final = N_(
+    "No machine waits with this code for you. Compare it with what is shown there."
+)
+
+
+def _show(visit: Visit) -> Response:
+    done = visit.query.get("done", "")
+    if done in ("allowed", "denied"):
+        return visit.page("device-done.html", allowed=done == "allowed")
+    return _ask_code(visit, visit.query.get("user_code", ""))
+
+
+def _submit(visit: Visit) -> Response:
+    """Take a code, and then the answer to what is asked about it."""
+    typed = visit.form.get("user_code", "")[:_MAX_CODE]
+    devices = visit.provider.devices
+    try:
+        pending = devices.find(typed, visit.email, visit.client, visit.now)
+        if pending is None:
+            return _ask_code(visit, typed, _UNKNOWN, 422)
+        decision = visit.form.get("decision")
+        if decision is None:
+            return _ask(visit, pending, typed)
+        if decision == _ALLOW:
+            devices.approve(pending, "renewal" in visit.form, visit.now)
+            return visit.redirect(paths.with_query(paths.DEVICE, done="allowed"))
+        devices.deny(pending, visit.now)
+        return visit.redirect(paths.with_query(paths.DEVICE, done="denied"))
+    except RefusedError as error:
+        if error.word not in _ERRORS:
+            raise
+        return _ask_code(visit, typed, _ERRORS[error.word], error.status, error.retry_after)
+
+
+def _ask_code(
+    visit: Visit, typed: str, error: str = "", status: int = 200, seconds: int = 0
+) -> Response:
+    return visit.page(
+        "device.html",
+        status,
+        email=visit.email,
+        user_code=typed[:_MAX_CODE],
+        error=error,
+        seconds=seconds,
+    )
+
+
+def _ask(visit: Visit, pending: PendingDevice, typed: str) -> Response:
+    return visit.page(
+        "device-consent.html",
+        pending=pending,
+        user_code=typed,
+        wish=pending.wish,
+        certificate_ends=visit.now + visit.house.certifier.life,
+        renewal_ends=visit.now + visit.provider.renewals.life,
+    )
+
+
+PAGES: Final = (Page(paths.DEVICE, _show, _submit, signed_in=True),)

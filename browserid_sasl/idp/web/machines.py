@@ -1,0 +1,46 @@
+"""Where certificates went: the machines of an account, as a part of its page.
+
+The account's page includes `machines.html` with what `machines_of` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from starlette.responses import Response
+
+from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.idp.renewals import Renewal
+from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.visit import Page, Visit
+
+_MAX_DIGITS: Final = 18
+
+
+def machines_of(visit: Visit) -> Sequence[Renewal]:
+    """What `machines.html` wants as `machines`: the account's, the one used last first."""
+    return visit.provider.renewals.all(visit.email, visit.now)
+
+
+def _revoke(visit: Visit) -> Response:
+    number = visit.form.get("id", "")
+    known = number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
+    renewals, email = visit.provider.renewals, visit.email
+    if not known or not renewals.revoke(int(number), email, visit.now, client=visit.client):
+        raise RefusedError(404, "no-machine", "there is no such machine (any more)")
+    return visit.redirect(f"{paths.ACCOUNT}#machines")
+
+
+def _sign_out_everywhere(visit: Visit) -> Response:
+    """End everything but the session in which it is asked for."""
+    provider = visit.provider
+    provider.renewals.revoke_all(visit.email, visit.now, client=visit.client)
+    provider.sessions.end_all(visit.email, visit.session.id if visit.session else None)
+    return visit.redirect(f"{paths.ACCOUNT}#machines")
+
+
+PAGES: Final = (
+    Page(paths.REVOKE_MACHINE, submit=_revoke, signed_in=True),
+    Page(paths.SIGN_OUT_EVERYWHERE, submit=_sign_out_everywhere, signed_in=True),
+)
