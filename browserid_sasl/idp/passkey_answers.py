@@ -37,7 +37,7 @@ from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 
-MAX_RESPONSE: Final = 32_768
+MAX_RESPONSE: Final = 16_384
 """Characters of a browser's answer at the most."""
 
 ALGORITHMS: Final = [Cose.ECDSA_SHA_256, Cose.EDDSA, Cose.RSASSA_PKCS1_v1_5_SHA_256]
