@@ -85,7 +85,7 @@ class Accounts:
         :raises LocalProtocolError: invalid-parameter: address or password cannot be used.
         """
         email = self.address(address)
-        return self._add(email, self._hash(password), now, record)
+        return self._add(email, self.hash(password), now, record)
 
     def add_without_password(
         self, address: str, now: int, record: Callable[[], object] = _no_record
@@ -115,7 +115,26 @@ class Accounts:
         :raises LocalProtocolError: invalid-parameter: no such account, or no usable password.
         """
         email = self.address(address)
-        self._change(email, self._hash(password), now, record)
+        self.set_hash(email, self.hash(password), now, record)
+
+    def hash(self, password: str) -> str:
+        """What is kept of a password. It takes a while, and so is no part of a transaction.
+
+        :raises LocalProtocolError: invalid-parameter: it cannot be used.
+        """
+        return self._hasher.hash(_normal(check_password(password)))
+
+    def set_hash(
+        self, email: str, hashed: str, now: int, record: Callable[[], object] = _no_record
+    ) -> None:
+        """Give an account the password that `hash` was called with.
+
+        :param email: in lower case.
+        :param now: ms.
+        :param record: writes down that it is changed; if it raises, it is not.
+        :raises LocalProtocolError: invalid-parameter: no such account.
+        """
+        self._change(email, hashed, now, record)
 
     def remove_password(
         self, address: str, now: int, record: Callable[[], object] = _no_record
@@ -204,16 +223,13 @@ class Accounts:
         return True
 
     def _rehash(self, email: str, old: str, password: str, now: int) -> None:
-        new = self._hash(password)
+        new = self.hash(password)
         with self._database.transaction() as session:
             account = session.get(Account, email)
             # It may have got another password since it was verified.
             if account is not None and account.password == old:
                 account.password = new
                 account.changed = now
-
-    def _hash(self, password: str) -> str:
-        return self._hasher.hash(_normal(check_password(password)))
 
 
 def check_password(password: str) -> str:

@@ -79,6 +79,21 @@ class Invitations:
             row = session.query(Invitation).filter_by(digest=digest(token)).one_or_none()
             return row.email if row is not None and row.expires > now else None
 
+    def check(self, token: str, now: int) -> str:
+        """Whom an invitation is for. It stays good.
+
+        :raises RefusedError: it is not good (any more).
+        """
+        email = self.find(token, now)
+        if email is None:
+            raise RefusedError(
+                410,
+                "invitation-spent",
+                "this link was used already, or is too old: ask your administrator for another",
+                Code.INTERACT_FAILURE,
+            )
+        return email
+
     @contextmanager
     def accepting(self, token: str, client: str, now: int) -> Iterator[str]:
         """Whom an invitation is for, while their account is set up.
@@ -91,14 +106,7 @@ class Invitations:
         :raises RefusedError: it is not good (any more).
         """
         with self._database.transaction() as session:
-            email = self.find(token, now)
-            if email is None:
-                raise RefusedError(
-                    410,
-                    "invitation-spent",
-                    "this link was used already, or is too old: ask your administrator for another",
-                    Code.INTERACT_FAILURE,
-                )
+            email = self.check(token, now)
             yield email
             session.execute(delete(Invitation).where(Invitation.email == email))
             self._audit.write(Event.INVITATION_ACCEPTED, now, email=email, client=client)

@@ -79,8 +79,9 @@ class Means:
 
         :raises LocalProtocolError: invalid-parameter: it cannot be used.
         """
+        hashed = self._accounts.hash(password)
         with self._change(email, keep):
-            self._set_password(email, password, client, now)
+            self._set_hash(email, hashed, client, now)
 
     def remove_password(self, email: str, client: str, now: int, *, keep: int) -> None:
         """Remove the password, and with it what only came after it.
@@ -132,8 +133,11 @@ class Means:
         :raises RefusedError: the invitation is no good.
         :raises LocalProtocolError: invalid-parameter: the password cannot be used.
         """
+        # Who has no invitation does not make anything be hashed.
+        self._invitations.check(token, now)
+        hashed = self._accounts.hash(password)
         with self._accepting(token, client, now) as email:
-            self._set_password(email, password, client, now)
+            self._set_hash(email, hashed, client, now)
             return email
 
     def has_any(self, email: str) -> bool:
@@ -157,11 +161,11 @@ class Means:
             self._renewals.revoke_all(email, now, client=client)
             yield email
 
-    def _set_password(self, email: str, password: str, client: str, now: int) -> None:
+    def _set_hash(self, email: str, hashed: str, client: str, now: int) -> None:
         def record() -> None:
             self._audit.write(Event.PASSWORD_CHANGED, now, email=email, client=client)
 
-        self._accounts.set_password(email, password, now, record)
+        self._accounts.set_hash(email, hashed, now, record)
 
     def _remove_password(self, email: str, client: str, now: int) -> None:
         def record() -> None:

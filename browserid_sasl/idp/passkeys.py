@@ -323,8 +323,11 @@ class Passkeys:
         """
         with self._database.transaction() as session:
             recorded = session.get(RecordedRpId, 1)
-            broken = self.count_of_other_rp_id()
-        if recorded is None or recorded.name == self._party.id or not broken:
+            if recorded is None or recorded.name == self._party.id:
+                return
+            of_today = select(func.count()).where(PasskeyRow.rp_id == recorded.name)
+            broken = session.scalar(of_today)
+        if not broken:
             return
         what = "1 passkey works" if broken == 1 else f"{broken} passkeys work"
         raise ConfigurationError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
@@ -147,6 +149,22 @@ def test_a_wrong_code_changes_nothing(home: Home) -> None:
     home.provider.second_factors.begin(ALICE, NOW)
     assert home.provider.means.confirm_second_factor(ALICE, "", CLIENT, NOW, keep=0) is None
     assert len(home.sessions()) == 2
+
+
+def test_nobody_waits_for_the_database_while_a_password_is_hashed(home: Home) -> None:
+    begin = home.provider.sessions.begin
+
+    class Meanwhile(PasswordHasher):
+        def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+            with ThreadPoolExecutor(1) as somebody:
+                somebody.submit(begin, ALICE, "passkey", CLIENT, "", NOW).result(5)
+            return CHEAP_HASHER.hash(password, salt=salt)
+
+    home.provider.accounts._hasher = Meanwhile()
+    home.set_password()
+    token = home.provider.invitations.make(ALICE, "uid 0", NOW)
+    home.provider.means.accept_with_password(token, PASSWORD, CLIENT, NOW)
+    assert home.provider.accounts.has_password(ALICE)
 
 
 class TestInvitations:

@@ -571,6 +571,17 @@ class TestRpId:
         Site(tmp_path).passkeys.confirm_rp_id("root", NOW)
         Site(tmp_path).passkeys.check_rp_id()
 
+    def test_what_was_broken_before_is_not_counted_again(self, tmp_path: Path) -> None:
+        Site(tmp_path).enrol(Authenticator())
+        url = f"https://id.{DOMAIN}"
+        second = Site(tmp_path, url=url)
+        second.passkeys.confirm_rp_id("root", NOW)
+        third = Site(tmp_path, url=f"https://login.{DOMAIN}")
+        third.passkeys.check_rp_id()
+        second.enrol(Authenticator(origin=url), BOB)
+        with pytest.raises(ConfigurationError, match="1 passkey works no longer"):
+            third.passkeys.check_rp_id()
+
     def test_one_that_breaks_none_is_not(self, tmp_path: Path) -> None:
         before = Site(tmp_path)
         before.enrol(Authenticator())

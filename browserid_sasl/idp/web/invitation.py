@@ -45,16 +45,9 @@ def _welcome(visit: Visit, email: str, method: str) -> Response:
 
 
 def _options(visit: Visit) -> Response:
-    email = _invited(visit, visit.form.get("token", ""))
+    email = visit.provider.invitations.check(visit.form.get("token", ""), visit.now)
     options = visit.provider.passkeys.registration_options(email, visit.now, afresh=True)
     return visit.json(options)
-
-
-def _invited(visit: Visit, token: str) -> str:
-    email = visit.provider.invitations.find(token, visit.now)
-    if email is None:
-        raise RefusedError(410, "invitation-spent", "this link is no good (any more)")
-    return email
 
 
 def _page(
@@ -65,7 +58,7 @@ def _page(
     error: str = "",
     alert: Explanation | None = None,
 ) -> Response:
-    email = _invited(visit, token)
+    email = visit.provider.invitations.check(token, visit.now)
     return visit.page(
         "invitation.html",
         status,
