@@ -10,6 +10,7 @@ import queue
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -120,9 +121,10 @@ class Applicant:
         grant: dict[str, Any] = answer.json()
         return grant
 
-    def poll(self, device_code: str) -> requests.Response:
-        """Ask whether somebody has approved."""
-        return self.post("/certify", {"device_code": device_code})
+    def poll(self, grant: Mapping[str, Any]) -> requests.Response:
+        """Ask whether somebody has approved, no earlier than that may be asked."""
+        time.sleep(grant["interval"])
+        return self.post("/certify", {"device_code": grant["device_code"]})
 
     def post(self, path: str, content: Mapping[str, object]) -> requests.Response:
         """Send something to the provider."""

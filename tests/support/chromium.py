@@ -35,7 +35,7 @@ def chromium(home: Path, authority: Path) -> Iterator[Browser]:
     :param authority: whose certificates it believes, beside the public ones.
     """
     _believe(home, authority)
-    rules = "MAP *.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
+    rules = "MAP *.test 127.0.0.1, MAP *.* ~NOTFOUND, EXCLUDE 127.0.0.1"
     variables: dict[str, str | float | bool] = {
         "HOME": str(home),
         "PATH": "/usr/bin:/bin",
