@@ -134,10 +134,7 @@ class Servers:
 
         :raises DiscoveryError: http-error.
         """
-        if name.path:
-            octets = self._fetcher.fetch_list(name.domain, name.principal_domain, name.path)
-            return FetchedDocument(octets, None)
-        return self._fetcher.fetch(name.domain, name.principal_domain)
+        return name.fetch(self._fetcher)
 
     def knows(self, name: DocumentName) -> bool:
         """Whether a document is for people that the configuration names, see `HttpsFetcher`."""
@@ -157,7 +154,9 @@ class Servers:
             self._authority = resolver(
                 self.config, self._stores.authorities, fetcher=self.documents
             )
-            self._revoked = revocation_lists(self.config, self._authority, self.documents)
+            self._revoked = revocation_lists(
+                self.config, self._authority, self._stores.authorities, self.documents
+            )
         server = Server(
             config,
             service,

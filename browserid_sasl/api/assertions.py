@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
-from browserid_sasl.api.authorities import resolver
+from browserid_sasl.api.authorities import resolver, revocation_lists
 from browserid_sasl.api.client import initiator_stores
 from browserid_sasl.api.environment import SYSTEM
 from browserid_sasl.config import Config, load
@@ -24,7 +24,7 @@ from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.origins import WebOrigin
 from browserid_sasl.identity.ports import AuthorityCache
-from browserid_sasl.identity.verifier import Validity, Verifier, replay_digest
+from browserid_sasl.identity.verifier import RevokedKeys, Validity, Verifier, replay_digest
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.store.memory import memory_acceptor
 
@@ -88,12 +88,13 @@ class AssertionVerifier:
     That an assertion verifies says who somebody is, and not that they may do anything.
 
     :param config: the configuration; the files of the machine when None. Of the section
-        ``[server]`` it takes `clock_skew`, `max_certificate_life`, `allow_legacy_keys` and
-        `secondary_authorities`.
+        ``[server]`` it takes `clock_skew`, `max_certificate_life`, `allow_legacy_keys`,
+        `secondary_authorities` and `revocations`.
     :param replay: remembers what was presented, so that nothing is accepted twice; without it
         that is up to the caller.
     :param documents: keeps identity providers' documents; this object does when None.
     :param authority: whose certificates to believe, in place of the configuration.
+    :param revoked: which keys not to believe any more, likewise.
     """
 
     def __init__(
@@ -103,15 +104,19 @@ class AssertionVerifier:
         replay: ReplayStore | None = None,
         documents: AuthorityCache | None = None,
         authority: Authority | None = None,
+        revoked: RevokedKeys | None = None,
     ) -> None:
         config = load() if config is None else config
         options = config.server
         self._replay = replay
+        documents = documents or memory_acceptor().authorities
+        authority = authority or resolver(config, documents)
         self._verifier = Verifier(
-            authority or resolver(config, documents or memory_acceptor().authorities),
+            authority,
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
+            revoked=revoked or revocation_lists(config, authority, documents),
         )
 
     def verify(self, assertion: str, audience: str) -> VerifiedAssertion:

@@ -8,7 +8,6 @@ from browserid_sasl.discovery.pinned import pinned_domains
 from browserid_sasl.identity.authority import Authority, AuthorityResolver, Fetcher
 from browserid_sasl.identity.ports import AuthorityCache
 from browserid_sasl.identity.revocation_lists import ListFetcher, RevocationLists
-from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 
 
 def resolver(
@@ -30,14 +29,17 @@ def resolver(
 
 
 def revocation_lists(
-    config: Config, authority: Authority, fetcher: ListFetcher | None = None
+    config: Config,
+    authority: Authority,
+    cache: AuthorityCache,
+    fetcher: ListFetcher | None = None,
 ) -> RevocationLists | None:
     """What `revocations` of [server] asks to look at, None if that is nothing.
 
     :param authority: says what providers publish.
+    :param cache: keeps their lists for the other processes that have it.
     :param fetcher: gets lists; over HTTPS when None.
-    :raises ConfigurationError: tickets may live for longer than keys are on lists, or the
-        authority knows of no lists.
+    :raises ConfigurationError: the authority knows of no lists.
     """
     options = config.server
     if options.revocations == "ignore":
@@ -46,20 +48,10 @@ def revocation_lists(
         raise config.error(
             "server.revocations", "the authority of this server knows of no lists of revoked keys"
         )
-    for name, life in (
-        ("ticket_lifetime", options.ticket_lifetime_ms),
-        ("ticket_renew_limit", options.ticket_renew_limit_ms),
-    ):
-        if options.tickets and life > MAX_TICKET_LIFE_MS:
-            raise config.error(
-                f"server.{name}",
-                f"{name} is more than {MAX_TICKET_LIFE_MS // 1000} s, for which a revoked key is"
-                " on its provider's list",
-                "lower it, or set `revocations` to ignore",
-            )
     return RevocationLists(
         authority,
         fetcher or https_fetcher(config),
+        cache,
         required=options.revocations == "required",
         skew=options.clock_skew_ms,
         wait=config.discovery.timeout_ms / 1000,

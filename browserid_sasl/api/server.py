@@ -22,6 +22,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainAcceptor
 from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.identity.authority import Authority
+from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 from browserid_sasl.identity.verifier import RevokedKeys, Verifier
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
@@ -80,8 +81,9 @@ class Server:
             skew=options.clock_skew_ms,
             max_life=options.max_certificate_life_ms,
             allow_legacy=options.allow_legacy_keys,
-            revoked=revoked or revocation_lists(config, authority),
+            revoked=revoked or revocation_lists(config, authority, stores.authorities),
         )
+        _check_ticket_life(config)
         self._stores = ExchangeStores(
             stores.replay, stores.tickets if options.tickets else None, stores.admission
         )
@@ -196,6 +198,24 @@ class Server:
             credential=self._credential,
             authorize=authorize,
         )
+
+
+def _check_ticket_life(config: Config) -> None:
+    """A key leaves its provider's list when no ticket can be in force any more."""
+    options = config.server
+    if options.revocations == "ignore" or not options.tickets:
+        return
+    for name, life in (
+        ("ticket_lifetime", options.ticket_lifetime_ms),
+        ("ticket_renew_limit", options.ticket_renew_limit_ms),
+    ):
+        if life > MAX_TICKET_LIFE_MS:
+            raise config.error(
+                f"server.{name}",
+                f"{name} is more than {MAX_TICKET_LIFE_MS // 1000} s, for which a revoked key is"
+                " on its provider's list",
+                "lower it, or set `revocations` to ignore",
+            )
 
 
 def acceptor_stores(config: Config) -> AcceptorStores:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from browserid_sasl.config import Config
+from browserid_sasl.discovery.fetcher import HttpsFetcher
 from browserid_sasl.discovery.pinned import read_pinned
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
@@ -30,6 +31,16 @@ class DocumentName:
     domain: str
     principal_domain: str
     path: str = ""
+
+    def fetch(self, fetcher: HttpsFetcher) -> FetchedDocument:
+        """Get it over HTTPS, which takes its time.
+
+        :raises DiscoveryError: http-error, unavailable.
+        """
+        if not self.path:
+            return fetcher.fetch(self.domain, self.principal_domain)
+        octets = fetcher.fetch_list(self.domain, self.principal_domain, self.path)
+        return FetchedDocument(octets, None)
 
 
 class DocumentNeeded(Exception):

@@ -47,7 +47,7 @@ from browserid_sasl.gss.steps import Recording, Steps, at_once
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
-from browserid_sasl.identity.verifier import Verifier, replay_digest
+from browserid_sasl.identity.verifier import Verifier, key_revoked, replay_digest
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.secrets import SecretKey
 
@@ -476,11 +476,7 @@ class Acceptor:
         if grant.used_ticket is not None:
             self._forget(grant.used_ticket)
             raise _ticket_unknown()
-        raise RemoteProtocolError(
-            Code.EXPIRED_CERT,
-            "the certificate is not good any more: its key was revoked",
-            f"sign in again: browserid login {grant.subject}",
-        )
+        raise key_revoked(grant.subject)
 
     def _forget(self, ticket: AcceptorTicket) -> None:
         """A revoked key's ticket does not come back when the key has left the list."""

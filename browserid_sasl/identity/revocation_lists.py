@@ -15,6 +15,7 @@ from browserid_sasl.forks import PerProcess
 from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.identity.fairness import surplus
 from browserid_sasl.identity.flights import Flights
+from browserid_sasl.identity.ports import AuthorityCache, CachedDocument
 from browserid_sasl.identity.revocations import RevocationList, parse_revocation_list
 from browserid_sasl.identity.support import Document, SupportDocument
 from browserid_sasl.jose.keys import PublicKey
@@ -25,6 +26,9 @@ INTERVAL_MS: Final = 60_000
 MAX_PROVIDERS: Final = 1024
 MAX_KEPT: Final = 1_000_000
 """Thumbprints of all lists that are kept."""
+
+_MAX_SHARED: Final = 1 << 20
+"""Octets of a list that is kept for other processes. They fetch larger ones themselves."""
 
 _KEYS_CHANGED: Final = (Code.INVALID_SIGNATURE, Code.UNKNOWN_ALGORITHM)
 
@@ -103,6 +107,7 @@ class RevocationLists:
 
     :param providers: what they publish, and with which keys they sign.
     :param fetcher: gets their lists.
+    :param cache: keeps them for the other processes that have it, so that one of these fetches.
     :param required: whether to fail where a list cannot be had; else nothing more is revoked then
         than is known.
     :param skew: ms by which clocks may differ.
@@ -113,6 +118,7 @@ class RevocationLists:
         self,
         providers: Providers,
         fetcher: ListFetcher,
+        cache: AuthorityCache,
         *,
         required: bool,
         skew: int,
@@ -120,6 +126,7 @@ class RevocationLists:
     ) -> None:
         self._providers = providers
         self._fetcher = fetcher
+        self._cache = cache
         self._required = required
         self._skew = skew
         self._flights: Flights[_Kept] = Flights(wait)
@@ -182,6 +189,7 @@ class RevocationLists:
             found = self._read(body.octets or b"", issuer, email, keys, now)
             good_until = body.began + found.expires - found.issued_at
             kept = _Kept(path, body.began, found, good_until)
+            self._share(_place(issuer, path), body)
         except BrowserIDError as problem:
             kept = replace(before, path=path, asked=now, problem=problem)
         # What is raised by a fetcher that has it fetched elsewhere leaves all of this as it is.
@@ -191,6 +199,9 @@ class RevocationLists:
 
     def _fetch(self, issuer: str, email: str, path: str, now: int) -> _Body:
         """The list's octets. A step that is repeated finds those that have come meanwhile."""
+        cached = self._cache.get(_place(issuer, path), now)
+        if cached is not None and now - (cached.expires - INTERVAL_MS) >= 0:
+            return _Body(cached.expires - INTERVAL_MS, cached.body)
         arriving = self._memory.get().arriving
         if len(arriving) > MAX_PROVIDERS:
             arriving.clear()  # those nobody has come back for
@@ -199,6 +210,12 @@ class RevocationLists:
             octets = self._fetcher.fetch_list(issuer, domain_of(email) or issuer, path)
             body = arriving[issuer] = replace(body, octets=octets)
         return body
+
+    def _share(self, place: str, body: _Body) -> None:
+        """Keep a list that is good for as long as it need not be asked for again."""
+        document = CachedDocument(body.octets or b"", body.began + INTERVAL_MS)
+        if len(document.body) <= _MAX_SHARED and self._cache.get(place, body.began) != document:
+            self._cache.put(place, document)
 
     def _read(
         self, octets: bytes, issuer: str, email: str, keys: tuple[PublicKey, ...], now: int
@@ -211,6 +228,11 @@ class RevocationLists:
         # The provider may have another key than when its document was fetched.
         keys = self._providers.refreshed_keys_for(issuer, email, now)
         return parse_revocation_list(octets, issuer, keys, now, self._skew)
+
+
+def _place(issuer: str, path: str) -> str:
+    """Where a list is cached; like a document's place it ends with the domain it counts for."""
+    return f"{path}?issuer={issuer}"
 
 
 def _unavailable(issuer: str, problem: BrowserIDError | None) -> DiscoveryError:

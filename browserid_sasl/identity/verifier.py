@@ -10,6 +10,7 @@ from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.identity.authority import Authority
 from browserid_sasl.identity.backed import BackedAssertion
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.jose import b64
 from browserid_sasl.jose.algorithms import is_legacy, too_short
 from browserid_sasl.jose.keys import PublicKey
 
@@ -118,8 +119,9 @@ class Verifier:
         :param certificate: the assertion's, from `certificate_of`.
         :raises RemoteProtocolError: untrusted-issuer, expired-cert, cert-not-yet-valid,
             cred-expired, missing-signature, key-too-short, unknown-algorithm,
-            invalid-signature.
-        :raises DiscoveryError: when the issuer's document cannot be had.
+            invalid-signature; expired-cert for a revoked key, too.
+        :raises DiscoveryError: when the issuer's document cannot be had, or its list of revoked
+            keys, if that is required.
         """
         keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
         self._check_certificate_times(certificate, now)
@@ -129,6 +131,11 @@ class Verifier:
             if problem is not None:
                 raise problem
         backed.assertion.verify(certificate.public_key, "the assertion")
+        # Last: whose list is fetched is a provider that has proven to have certified somebody.
+        if self.revoked is not None:
+            thumbprint = b64.encode(certificate.public_key.thumbprint)
+            if self.is_revoked(certificate.issuer, certificate.email, thumbprint, now):
+                raise key_revoked(certificate.email)
 
     def _signature_problem(
         self, certificate: Certificate, keys: tuple[PublicKey, ...]
@@ -189,6 +196,15 @@ def replay_digest(backed: BackedAssertion, certificate: Certificate | None) -> b
     """
     signer = certificate.public_key.thumbprint if certificate else b""
     return hashlib.sha256(signer + backed.assertion.signing_input).digest()
+
+
+def key_revoked(email: str) -> RemoteProtocolError:
+    """Why a certificate whose key was revoked is not taken (PROTOCOL.md section 8)."""
+    return RemoteProtocolError(
+        Code.EXPIRED_CERT,
+        "the certificate is not good any more: its key was revoked",
+        f"sign in again: browserid login {email}",
+    )
 
 
 def _is_signed_by(certificate: Certificate, key: PublicKey) -> bool:

@@ -8,7 +8,7 @@ from typing import Final
 from anyio import CapacityLimiter, to_thread
 
 from browserid_sasl.api.assertions import AssertionVerifier, VerifiedAssertion
-from browserid_sasl.api.authorities import https_fetcher, resolver
+from browserid_sasl.api.authorities import https_fetcher, resolver, revocation_lists
 from browserid_sasl.config import Config
 from browserid_sasl.discovery.arrivals import (
     Arrival,
@@ -21,8 +21,9 @@ from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.identity.authority import MAX_DELEGATIONS, FetchedDocument
 from browserid_sasl.store.base import AcceptorStores
 
-_MAX_DOCUMENTS: Final = 2 * (MAX_DELEGATIONS + 2)
-"""How many documents one verification may wait for: each of a chain, and each of them anew."""
+_MAX_DOCUMENTS: Final = 2 * (MAX_DELEGATIONS + 2) + 1
+"""How many documents one verification may wait for: each of a chain, and each of them anew, and the
+list of revoked keys."""
 
 
 class Verification:
@@ -35,10 +36,12 @@ class Verification:
     def __init__(self, config: Config, stores: AcceptorStores) -> None:
         self._arrived = ArrivedDocuments(config)
         self._fetcher = https_fetcher(config)
+        authority = resolver(config, stores.authorities, fetcher=self._arrived)
         self._verifier = AssertionVerifier(
             config,
             replay=stores.replay if config.verifier.remember else None,
-            authority=resolver(config, stores.authorities, fetcher=self._arrived),
+            authority=authority,
+            revoked=revocation_lists(config, authority, stores.authorities, self._arrived),
         )
         # As many as there may be of strangers, and as many again of those that are known: which of
         # them there is room for, the fetcher says.
@@ -87,4 +90,4 @@ class Verification:
         return await to_thread.run_sync(fetched, name, self._ask, limiter=self._limiter)
 
     def _ask(self, name: DocumentName) -> FetchedDocument:
-        return self._fetcher.fetch(name.domain, name.principal_domain)
+        return name.fetch(self._fetcher)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,14 @@ from browserid_sasl import (
     Client,
     get_assertion,
 )
+from browserid_sasl.api.authorities import resolver, revocation_lists
 from browserid_sasl.errors import Code, CredentialError, LocalProtocolError
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.store import memory_acceptor
+from browserid_sasl.store.base import system_clock
+from browserid_sasl.store.memory import MemoryAuthorityCache
+from tests.support.revocations import Lists, publishing
 from tests.support.site import Site
 from tests.support.world import ALICE, HOUR, key
 
@@ -143,6 +148,26 @@ def test_somebody_else_s_signature(site: Site) -> None:
     claims = strict_json.dumps(jwt.Jwt.parse(assertion).claims)
     forged = f"{certificate}~{jwt.sign(claims, key('mallory'))}"
     assert refused(AssertionVerifier(site.config), forged) is Code.INVALID_SIGNATURE
+
+
+def test_a_revoked_key(site: Site) -> None:
+    assertion = get_assertion(ORIGIN, site.config)
+    config = replace(site.config, server=replace(site.config.server, revocations="required"))
+    (site.folder / "support.json").write_text(json.dumps(publishing(key("idp"))))
+    lists = Lists(system_clock)
+
+    def verifier() -> AssertionVerifier:
+        cache = MemoryAuthorityCache()
+        authority = resolver(config, cache)
+        return AssertionVerifier(
+            config, authority=authority, revoked=revocation_lists(config, authority, cache, lists)
+        )
+
+    assert verifier().verify(assertion, ORIGIN).email == ALICE
+    lists.revoke(key("alice").public_key)
+    assert refused(verifier(), assertion) is Code.EXPIRED_CERT
+    lists.answers = False
+    assert refused(verifier(), assertion) is Code.UNAVAILABLE
 
 
 def test_the_second_time_where_it_is_remembered(site: Site) -> None:

@@ -29,8 +29,18 @@ class Watch:
         self.world.provider.documents["idp.test"] = publishing(key("idp"))
         self.clock = self.world.clock
         self.lists = Lists(self.clock)
-        self.revoked = RevocationLists(
-            self.world.resolver, self.lists, required=required, skew=300_000, wait=5
+        self._required = required
+        self.revoked = self.another_process()
+
+    def another_process(self) -> RevocationLists:
+        """What another process of the same service has."""
+        return RevocationLists(
+            self.world.resolver,
+            self.lists,
+            self.world.server_stores.authorities,
+            required=self._required,
+            skew=300_000,
+            wait=5,
         )
 
     def sees(self) -> bool:
@@ -82,6 +92,25 @@ class TestInterval:
         with ThreadPoolExecutor(8) as pool:
             assert not any(pool.map(look, range(8)))
         assert len(watch.lists.fetched) == 1
+
+    def test_processes_that_share_a_store_share_the_list(self, watch: Watch) -> None:
+        other = watch.another_process()
+        for process in (watch.revoked, other):
+            assert not process.has("idp.test", ALICE, thumbprint(KEY), START)
+        assert len(watch.lists.fetched) == 1
+        watch.lists.revoke(KEY)
+        watch.clock.now += INTERVAL_MS
+        for process in (other, watch.revoked):
+            assert process.has("idp.test", ALICE, thumbprint(KEY), watch.clock())
+        assert len(watch.lists.fetched) == 2
+
+    def test_a_large_list_is_each_processes_own(
+        self, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_MAX_SHARED", 100)
+        for process in (watch.revoked, watch.another_process()):
+            assert not process.has("idp.test", ALICE, thumbprint(KEY), START)
+        assert len(watch.lists.fetched) == 2
 
     def test_a_failure_is_not_tried_again_for_a_minute(self, watch: Watch) -> None:
         watch.sees()
@@ -235,5 +264,6 @@ class TestMemory:
             watch.lists.octets = jwt.sign(claims, key("idp")).encode()
             assert watch.revoked.has(name, f"x@{name}", keys[0], START)
         watch.lists.answers = False
-        assert watch.revoked.has("small.test", "x@small.test", keys[0], START)
-        assert not watch.revoked.has("large.test", "x@large.test", keys[0], START)
+        later = START + INTERVAL_MS
+        assert watch.revoked.has("small.test", "x@small.test", keys[0], later)
+        assert not watch.revoked.has("large.test", "x@large.test", keys[0], later)

@@ -55,7 +55,12 @@ def watching(world: World, *, required: bool = False) -> Lists:
     """Have a world's server look at the list that its provider publishes."""
     lists = Lists(world.clock)
     world.verifier_options["revoked"] = RevocationLists(
-        world.resolver, lists, required=required, skew=300_000, wait=5
+        world.resolver,
+        lists,
+        world.server_stores.authorities,
+        required=required,
+        skew=300_000,
+        wait=5,
     )
     return lists
 
