@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 oldest bench screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 oldest bench soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -75,6 +75,9 @@ oldest: test-environment ## the same tests with the oldest dependencies that set
 
 bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench
+
+soak: test-environment ## 100,000 logins (EXCHANGES): what the program and the services have grown by
+	@$(PYTHON) -m bench soak
 
 screenshots: test-environment ## pictures of all pages of the identity provider, in build/screenshots
 	@$(PYTHON) -m tools.screenshots

@@ -106,7 +106,7 @@ def test_an_odd_environment_has_no_influence(both: Driver) -> None:
 
 
 def test_memory_does_not_grow(both: Driver) -> None:
-    """`make bench` does this 100,000 times; here often enough to see a leak of 110 octets."""
+    """`make soak` does this 100,000 times; here often enough to see a leak of 110 octets."""
     done = both.run("-w", "600", "-n", "300")
     match = re.search(r"ok 1200 failed 0 grown (-?\d+) KiB", done.stdout)
     assert match, done.stdout

@@ -1,4 +1,4 @@
-"""What the plugin keeps of an exchange: nothing, over a hundred thousand of them.
+"""What the plugin and the services keep of an exchange: nothing, over a hundred thousand of them.
 
 Both sides of libsasl2 run in one process (tests/plugin/driver.c), by ticket as nearly all logins
 are. Counted is resident memory, of the program and of the services that it asks, from the end of a
