@@ -148,6 +148,7 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
         "browserid_sasl.attributes.saml_signatures.SignatureVerifier",  # the extra `saml`
         "browserid_sasl.idp.commands.command",  # the extra `idp`
         "browserid_sasl.verifier.commands.command",
+        "keyring",  # the extra `keyring`
         "ldap3.core.exceptions.LDAPOperationResult",  # the extra `adapters`
         "ldap3.protocol.sasl.sasl.send_sasl_negotiation",
         "sasl.Client",  # python-sasl, which is not ours to install

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Final
 
+from browserid_sasl.config import ClientConfig
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity.addresses import in_lower_case
 
@@ -25,6 +27,17 @@ _SPELLINGS: Final[tuple[Callable[[str], str], ...]] = (
     lambda address: "@".join(_with_domain_in_lower_case(address)),
     in_lower_case,
 )
+
+
+class SignInRequiredError(CredentialError):
+    """Somebody is meant who has to sign in first. Its code is interact-required.
+
+    :param identity: their address.
+    """
+
+    def __init__(self, identity: str, message: str, remedy: str) -> None:
+        super().__init__(Code.INTERACT_REQUIRED, message, remedy)
+        self.identity = identity
 
 
 def choose(
@@ -53,6 +66,16 @@ def choose(
     if len(signed_in) != 1:
         raise _no_default(signed_in)
     return next(iter(signed_in))
+
+
+def default_at(options: ClientConfig, service: str, host: str) -> str:
+    """The configured identity for a service; empty if there is none."""
+    for pattern, identity in options.identities:
+        of_service, _, of_host = pattern.partition("/")
+        parts = map(re.escape, of_host.split("*"))
+        if of_service in ("*", service) and re.fullmatch(".*".join(parts), host.lower()):
+            return identity
+    return options.identity
 
 
 def matching(signed_in: Collection[str], name: str) -> Sequence[str]:
@@ -110,7 +133,9 @@ def _no_such(signed_in: Collection[str], name: str, found: Sequence[str]) -> Cre
             "give the whole address, spelled as `browserid list` shows it",
         )
     if "@" in name:
-        return _sign_in_first(f"{shown} is not signed in", shown)
+        return SignInRequiredError(
+            name, f"{shown} is not signed in", f"sign in first: browserid login {shown}"
+        )
     if not signed_in:
         return _sign_in_first("nobody is signed in", f"{shown}@example.org")
     return CredentialError(

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
-from browserid_sasl.agent.naming import acting_as
+from browserid_sasl.agent.flows.renewal import renewed
+from browserid_sasl.agent.keyring import with_keyring
+from browserid_sasl.agent.naming import acting_as, default_at
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.config import Config, load
+from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainInitiator
 from browserid_sasl.gss.ports import CredentialSource, ServerTrust
+from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
@@ -60,7 +65,11 @@ class Client:
         self._tickets = stores.tickets
         self._name = identity
         self._credentials = credentials or AgentCredentialSource(
-            stores.identities, identity, SYSTEM.clock, default=options.identity
+            stores.identities,
+            identity,
+            SYSTEM.clock,
+            default=default_at(options, service, hostname),
+            renew=partial(_renewed, config, stores.identities),
         )
         self._options = InitiatorOptions(
             dialect=dialect_by_name(options.dialect),
@@ -177,7 +186,13 @@ def initiator_stores(config: Config) -> InitiatorStores:
         return memory_initiator()
     path = config.store.directory / CLIENT_DATABASE
     with stores_in(config, "store.directory"):
-        return open_initiator(path, durability=config.store.durability)
+        stores = open_initiator(path, durability=config.store.durability)
+    return replace(stores, identities=with_keyring(stores.identities, path, config.client.keys))
+
+
+def _renewed(config: Config, store: IdentityStore, record: IdentityRecord) -> IdentityRecord:
+    http = HttpsFetcher(config.discovery, config.authorities)
+    return renewed(record, store, http, SYSTEM.clock)
 
 
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Final, get_args
 
 import click
 
+from browserid_sasl.agent.application import KeyType
+from browserid_sasl.agent.flows.choice import WAYS, Way, choose
 from browserid_sasl.agent.service.people import SignedIn
-from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.cli.doctor import doctor
 from browserid_sasl.cli.options import config_option, version_option
-from browserid_sasl.cli.passwords import password_options, password_source
-from browserid_sasl.cli.people import people_of
+from browserid_sasl.cli.passwords import PasswordSource, password_options, password_source
+from browserid_sasl.cli.people import People, people_of
 from browserid_sasl.cli.program import run
+from browserid_sasl.cli.screen import Screen, say
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
+from browserid_sasl.config import load
+from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.store.base import system_clock
+
+_TRIES: Final = 3
+"""How often somebody is asked for a password."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +48,8 @@ command.add_command(doctor)
 
 @command.command()
 @config_option
+@click.option("--browser", is_flag=True, help="Sign in in a browser, in any case.")
+@click.option("--device", is_flag=True, help="Sign in on another device, in any case.")
 @password_options
 @click.option(
     "--key-type",
@@ -49,28 +59,71 @@ command.add_command(doctor)
     help="What your key signs with. Servers with the implementation in C verify RS256 only, which"
     " makes messages longer.",
 )
-@click.argument("address")
+@click.argument("address", required=False, default="")
 def login(
     config_file: Path | None,
+    browser: bool,
+    device: bool,
     password_file: Path | None,
     password_fd: int | None,
     key_type: KeyType,
     address: str,
 ) -> None:
-    """Sign in as ADDRESS.
+    """Sign in as ADDRESS, or as who is known here if there is only one.
 
     A key is made on this machine, and the identity provider of the address's domain certifies it
-    for a while. Programs use it from then on; none of them sees the password. A store of keys that
-    is damaged is kept aside, and a new one made.
+    for a while. Programs use it from then on; none of them sees a password. You sign in in a
+    browser, or on another device where there is none, as far as your provider has that; else with
+    a password. A store of keys that is damaged is kept aside, and a new one made.
     """
-    if domain_of(address) is None:
+    if address and domain_of(address) is None:
         raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
     source = password_source(password_file, password_fd)
+    forced = _forced(browser=browser, device=device, password=source != PasswordSource())
     people = people_of(config_file)
-    signed_in = people.sign_in(address, source.read(f"Password for {address}"), key_type)
+    if forced == "password" and address:
+        _tell(people.sign_in_with_password(address, source.read(""), key_type))
+        return
+    screen = Screen(load(config_file).client, os.environ)
+    ways = people.ways(address)
+    way = choose(ways.offered, forced, ways.preferred, screen.surroundings)
+    if way == "password":
+        _tell(_with_password(people, ways.identity, source, key_type))
+    else:
+        _tell(people.sign_in(ways.identity, way, key_type, screen))
+
+
+def _forced(*, browser: bool, device: bool, password: bool) -> Way | None:
+    said = {"browser": browser, "device": device, "password": password}
+    forced = [way for way in WAYS if said[way]]
+    if len(forced) > 1:
+        raise click.UsageError(
+            "--browser, --device and --password-file or --password-fd exclude each other"
+        )
+    return forced[0] if forced else None
+
+
+def _with_password(
+    people: People, address: str, source: PasswordSource, key_type: KeyType
+) -> SignedIn:
+    """Sign in; who types the password may mistype it twice."""
+    for _ in range(_TRIES - 1 if source == PasswordSource() else 0):
+        try:
+            return people.sign_in_with_password(
+                address, source.read(f"Password for {address}"), key_type
+            )
+        except CredentialError as error:
+            if error.code is not Code.INTERACT_FAILURE:
+                raise
+            say(f"browserid: {error}")
+    return people.sign_in_with_password(address, source.read(f"Password for {address}"), key_type)
+
+
+def _tell(signed_in: SignedIn) -> None:
     if signed_in.told:
-        click.echo(f"browserid: {signed_in.told}", err=True)
-    click.echo(f"signed in as {signed_in.identity} until {local_time(signed_in.expires)}")
+        say(f"browserid: {signed_in.told}")
+    until = local_time(max(signed_in.expires, signed_in.renewal_expires))
+    click.echo(f"signed in as {signed_in.identity} until {until}")
 
 
 @command.command("list")
@@ -78,9 +131,10 @@ def login(
 def list_identities(config_file: Path | None) -> None:
     """Show who is signed in."""
     now = system_clock()
-    identities = empty_table("identity", "certificate expires", "state")
+    identities = empty_table("identity", "certificate expires", "renewed until", "state")
     for each in people_of(config_file).all():
-        row = (each.identity, local_time(each.expires), _state(each, now))
+        renewed = local_time(each.renewal_expires) if each.renewal_expires else "-"
+        row = (each.identity, local_time(each.expires), renewed, _state(each, now))
         identities.add_row(*map(cell, row))
     show(identities, "nobody is signed in")
 
@@ -89,9 +143,14 @@ def list_identities(config_file: Path | None) -> None:
 @config_option
 @click.argument("address")
 def logout(config_file: Path | None, address: str) -> None:
-    """Forget the key of ADDRESS, its certificate and its tickets."""
-    click.echo(f"signed out {people_of(config_file).sign_out(address)}")
+    """Forget the key of ADDRESS, its certificate and its tickets, and end its renewal."""
+    signed_out = people_of(config_file).sign_out(address)
+    if signed_out.told:
+        say(f"browserid: {signed_out.told}")
+    click.echo(f"signed out {signed_out.identity}")
 
 
 def _state(signed_in: SignedIn, now: int) -> str:
-    return "good" if signed_in.expires > now else "expired"
+    if signed_in.expires > now:
+        return "good"
+    return "renewed when needed" if signed_in.renewal_expires > now else "expired"

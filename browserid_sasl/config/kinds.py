@@ -275,3 +275,54 @@ class Listing:
         except Unfit as unfit:
             raise Unfit(unfit.reason, index) from None
         return read
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of texts of one kind by texts of another, whose order counts.
+
+    :param names: the kind of a name in it.
+    :param values: the kind of what stands under it.
+    """
+
+    names: Text
+    values: Text
+    suffix: str = ""
+
+    @property
+    def allowed(self) -> str:
+        """The kinds of names and values."""
+        return (
+            f"a table, each name in it {self.names.allowed}, in quotes, and each value"
+            f" {self.values.allowed}"
+        )
+
+    def from_text(self, text: str) -> object:
+        """``name=value`` separated by spaces or commas."""
+        words = text.replace(",", " ").split()
+        return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+    def read(self, value: object, folder: Path | None) -> tuple[tuple[str, str], ...]:
+        """Names and values in their normal spelling, in the order given."""
+        table = _expect(value, dict)
+        if len(table) > _MAX_ELEMENTS:
+            raise Unfit(f"has more than {_MAX_ELEMENTS} names")
+        result: dict[str, str] = {}
+        for name, under in table.items():
+            read = self._name(name)
+            if read in result:
+                raise Unfit(f"has {shown(read)} twice")
+            result[read] = self._value(read, under)
+        return tuple(result.items())
+
+    def _name(self, name: str) -> str:
+        try:
+            return self.names.read(name, None)
+        except Unfit as unfit:
+            raise Unfit(f"has a name that {unfit.reason}") from None
+
+    def _value(self, name: str, value: object) -> str:
+        try:
+            return self.values.read(value, None)
+        except Unfit as unfit:
+            raise Unfit(f"has something under {shown(name)} that {unfit.reason}") from None

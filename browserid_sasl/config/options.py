@@ -180,6 +180,12 @@ def listing(
     return result
 
 
+def table(names: kinds.Text, values: kinds.Text, doc: str) -> tuple[tuple[str, str], ...]:
+    """A field with pairs of texts, in the file's order; see `kinds.Table`."""
+    result: tuple[tuple[str, str], ...] = _declared(kinds.Table(names, values), {}, doc)
+    return result
+
+
 def path(doc: str, *, absent: str = "", together: str = "") -> Path | None:
     """A field with a path, or None, which it is by default and which the file calls `absent`."""
     result: Path | None = _declared(kinds.FilePath(absent), absent, doc, together)

@@ -25,6 +25,8 @@ Dialect = Literal["draft-04", "draft-07"]
 Mutual = Literal["off", "preferred", "required"]
 Log = Literal["stderr", "syslog"]
 Revocations = Literal["ignore", "when-available", "required"]
+Keys = Literal["file", "keyring"]
+SignIn = Literal["auto", "browser", "device", "password"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
@@ -35,6 +37,14 @@ _EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org"
 _NEEDED_ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path"
 )
+_SOMEBODY: Final = Text(syntax.email, "an e-mail address such as alice@example.org")
+_AUDIENCES: Final = Text(
+    syntax.audience_pattern,
+    "a service such as imap/mail.example.org, in which * stands for any service and for any part"
+    " of the host",
+)
+_WORD: Final = Text(syntax.word, "a word of a command such as firefox")
+_MACHINE: Final = Text(syntax.machine, "a name of at most 64 characters", optional=True)
 _ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
 )
@@ -216,6 +226,47 @@ class ClientConfig:
         _EMAIL,
         "Address to log in as when the program names none. Without it, the identity that is"
         " signed in if there is exactly one.",
+    )
+    identities: tuple[tuple[str, str], ...] = options.table(
+        _AUDIENCES,
+        _SOMEBODY,
+        "Addresses to log in as at certain services, in place of `identity`: a table such as"
+        ' `[client.identities]` with a line `"imap/*.example.org" = "alice@example.org"`. The'
+        " first that fits counts.",
+    )
+    sign_in: SignIn = options.choice(
+        "auto",
+        get_args(SignIn),
+        "How to sign in where the command line does not say: in a `browser` on this machine, by"
+        " any other `device`, or with a `password`. With `auto` it is the browser where there is a"
+        " display and a browser, and the device under SSH, in a container and without a display."
+        " A provider that has not got it is signed in to in the way it has.",
+    )
+    browser: tuple[str, ...] = options.listing(
+        [],
+        _WORD,
+        "Command that opens a page in the browser, its words one by one, as in"
+        ' `["firefox", "-P", "work", "{link}"]`. `{link}` stands for the page; without it the page'
+        " comes last. No shell is in between. Empty: the desktop's own.",
+    )
+    redirect_port: int = options.count(
+        0,
+        0,
+        65_535,
+        "TCP port on loopback at which the browser brings the result of a sign-in; 0: one that is"
+        " free.",
+    )
+    machine: str = options.text(
+        _MACHINE,
+        "What this machine is called on the pages of the identity provider; without one, its host"
+        " name.",
+    )
+    keys: Keys = options.choice(
+        "file",
+        get_args(Keys),
+        "Where private keys, and what renews certificates, are kept: in the `file` of the store,"
+        " which only its owner can read, or in the desktop's `keyring`. That needs the extra"
+        " `keyring`; where the keyring does not answer within three seconds, it is the file.",
     )
     mechanisms: tuple[str, ...] = options.listing(
         _MECHANISMS,

@@ -19,6 +19,8 @@ _SHOWN_LENGTH: Final = 60
 _MAX_EMAIL: Final = 254
 _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
+_MAX_WORD: Final = 1024
+_MAX_MACHINE: Final = 64
 _MAX_ENTITY: Final = 1024
 _MAX_SOCKET_PATH: Final = 107
 
@@ -28,6 +30,7 @@ _NEVER_LITERAL: Final = r'[*?%^$|(){}[\]<>\\",;:]'
 _NEVER_FIRST: Final = (".", "!", "-")
 _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
+_HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
@@ -128,6 +131,34 @@ def service_principal(text: str) -> str:
     except RemoteProtocolError:
         raise Unfit(f"is {shown(text)}, which is not of the form service/host") from None
     return str(ServiceName(name.service, host(name.host), name.specific))
+
+
+def audience_pattern(text: str) -> str:
+    """Services: ``imap/mail.example.org``, with ``*`` for any service and within the host's name.
+
+    The host is put in lower case.
+    """
+    of_service, slash, of_host = text.partition("/")
+    if not slash or (of_service != "*" and not is_service(of_service)):
+        raise Unfit(f"is {shown(text)}, which is not of the form service/host")
+    of_host = of_host.lower()
+    if not re.fullmatch(_HOST_PATTERN, of_host):
+        raise Unfit(f"is {shown(text)}, whose host is no name, nor one with * in it")
+    return f"{of_service}/{of_host}"
+
+
+def word(text: str) -> str:
+    """The name of a command, or an argument of one."""
+    if not text.isprintable() or len(text) > _MAX_WORD:
+        raise Unfit(f"is {shown(text)}, which is no word of a command")
+    return text
+
+
+def machine(text: str) -> str:
+    """What a machine is called, for people."""
+    if not text.isprintable() or len(text) > _MAX_MACHINE:
+        raise Unfit(f"is {shown(text)}, which is longer than {_MAX_MACHINE} characters or no text")
+    return text
 
 
 def mechanism(text: str) -> str:

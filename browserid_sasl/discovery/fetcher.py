@@ -23,7 +23,7 @@ WELL_KNOWN: Final = "/.well-known/browserid"
 class HttpsFetcher:
     """Gets support documents and hands in sign-ins, over HTTPS. Safe for threads.
 
-    Implements `identity.authority.Fetcher` and `agent.signin.ProviderAccess`.
+    Implements `identity.authority.Fetcher` and `agent.application.ProviderAccess`.
 
     :param discovery: limits, trust anchors, and hosts that may have private addresses.
     :param authorities: by domain, where its provider is if not at https://DOMAIN.
@@ -120,6 +120,13 @@ class HttpsFetcher:
         client = self._client(known=self.knows(domain, domain))
         answer = client.get(self.origin(domain), WELL_KNOWN, {"domain": domain})
         return answer.headers.get("date", "")
+
+    def address(self, domain: str, path: str) -> str:
+        """The URL of a path of the identity provider of `domain`, for a browser.
+
+        :raises DiscoveryError: http-error, if it cannot have one.
+        """
+        return self.origin(domain).url + path
 
     def knows(self, domain: str, principal_domain: str) -> bool:
         """Whether a document is asked for on behalf of people that are known.

@@ -12,15 +12,15 @@ from typing import get_args
 import pytest
 
 from browserid_sasl import Server
+from browserid_sasl.agent.application import KeyType
 from browserid_sasl.agent.credential import AgentCredentialSource
-from browserid_sasl.agent.signin import KeyType, sign_in
 from browserid_sasl.api import Client
 from browserid_sasl.cli.browserid import login
 from browserid_sasl.config import AuthorityOverride, Config
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.store.memory import memory_initiator
-from tests.support.provider import PASSWORD, RunningProvider, running_provider
+from tests.support.provider import PASSWORD, RunningProvider, running_provider, sign_in
 from tests.support.sample_programs import ROOT
 
 PAGE = (ROOT / "docs" / "limits.md").read_text()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from browserid_sasl.agent.signin import KeyType
+from browserid_sasl.agent.application import KeyType
 from tests.support.sample_programs import ALICE, ROOT
 from tests.support.services import ADMIN, AES128, HOST, Imapd, Postfix, Site, Slapd, Syslog
 

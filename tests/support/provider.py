@@ -12,8 +12,11 @@ from pathlib import Path
 import requests
 from argon2 import PasswordHasher
 
+from browserid_sasl.agent.application import Application, Clock, KeyType, ProviderAccess
+from browserid_sasl.agent.flows import password as password_flow
 from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.clients import Proxies
@@ -77,6 +80,22 @@ class RunningProvider:
     def audit_log(self) -> str:
         """What the audit log has."""
         return (self.folder.path / "audit.log").read_text()
+
+
+def sign_in(
+    identity: str,
+    password: str,
+    *,
+    http: ProviderAccess,
+    store: IdentityStore,
+    clock: Clock,
+    key_type: KeyType = "ES256",
+) -> IdentityRecord:
+    """Sign in with a password, and keep what it brings."""
+    application = Application.make(identity, http, clock, key_type)
+    record = password_flow.sign_in(application, password)
+    store.put(record)
+    return record
 
 
 @contextmanager

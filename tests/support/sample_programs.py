@@ -17,7 +17,7 @@ from typing import IO, Self, TypeVar
 
 from browserid_sasl import config, store
 from browserid_sasl.agent import presence
-from browserid_sasl.agent.signin import KeyType
+from browserid_sasl.agent.application import KeyType
 from browserid_sasl.api import CLIENT_DATABASE, Client
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.identity import certificate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
@@ -30,6 +31,25 @@ _START_S: Final = 10.0
 _CHUNK: Final = 65_536
 
 
+class Answer:
+    """A line of the agent's.
+
+    :param word: OK, FAIL or ``*``.
+    :param text: the number of the request.
+    :param values: its fields, by name.
+    """
+
+    def __init__(self, word: str, text: str, values: Mapping[str, str]) -> None:
+        self.word = word
+        self.number = int(text) if text.isascii() and text.isdecimal() else 0
+        self.values = values
+
+    @property
+    def refusal(self) -> BrowserIDError | None:
+        """The exception that the agent met, as far as its line tells; None if it met none."""
+        return _refusal(self.values) if self.word == "FAIL" else None
+
+
 class Caller:
     """A connection to the person's agent. Use it in a ``with`` block.
 
@@ -52,23 +72,42 @@ class Caller:
 
         :raises BrowserIDError: the agent's refusal, with its reason.
         """
+        number = self.send(verb, *words, **values)
+        answers: list[Mapping[str, str]] = []
+        while True:
+            answer = self.receive(_ANSWER_S)
+            if answer is None or answer.number != number:
+                continue
+            if answer.refusal is not None:
+                raise answer.refusal
+            answers.append(answer.values)
+            if answer.word == "OK":
+                return answers
+
+    def send(self, verb: str, *words: str, **values: str) -> int:
+        """Ask for something; the number of the answers to it."""
         self._last += 1
         named = (f"{name}={escape(value)}" for name, value in values.items())
         line = "\t".join((verb, str(self._last), *map(escape, words), *named))
         self._socket.settimeout(_ANSWER_S)
         self._send(_encoded(f"{line}\n"))
-        answers: list[Mapping[str, str]] = []
-        while True:
-            word, *fields = self._line().split("\t")
-            if fields[:1] != [str(self._last)]:
-                continue
-            pairs = (unescape(each).partition("=") for each in fields[1:])
-            given = {name: value for name, _, value in pairs}
-            if word == "FAIL":
-                raise _refusal(given)
-            answers.append(given)
-            if word == "OK":
-                return answers
+        return self._last
+
+    def receive(self, patience: float, beside: int | None = None) -> Answer | None:
+        """The next line that answers anything.
+
+        :param patience: seconds to wait for it.
+        :param beside: a descriptor to listen to at the same time.
+        :returns: None if there is something to read from `beside`.
+        """
+        if not self._waiting and beside is not None:
+            ready, _, _ = select.select([self._socket.fileno(), beside], [], [], patience)
+            if beside in ready:
+                return None
+        self._socket.settimeout(patience)
+        word, *fields = self._line().split("\t")
+        pairs = (unescape(each).partition("=") for each in fields[1:])
+        return Answer(word, fields[0] if fields else "", {name: value for name, _, value in pairs})
 
     def __enter__(self) -> Self:
         return self

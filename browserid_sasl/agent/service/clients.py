@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from browserid_sasl.agent.credential import AgentCredentialSource
+from browserid_sasl.agent.naming import default_at
 from browserid_sasl.api import Client, initiator_stores
 from browserid_sasl.config import Config, candidate_files, load
-from browserid_sasl.store.base import InitiatorStores
+from browserid_sasl.store.base import InitiatorStores, system_clock
 
 _MOST_KEPT: Final = 64
 
@@ -59,7 +61,7 @@ class Clients:
         if self._config is None or stamp != self._stamp:
             config = load(self._config_file)
             self._kept.clear()
-            if self._config is None or config.store != self._config.store:
+            if self._config is None or _kept_in(config) != _kept_in(self._config):
                 self._stores = None
             self._config, self._stamp = config, stamp
         return self._config
@@ -71,11 +73,20 @@ class Clients:
         """
         config = self.config
         if target not in self._kept:
-            if self._stores is None:
-                self._stores = initiator_stores(config)
-            self._keep(target, _make(config, target, self._stores))
+            self._keep(target, _make(config, target, self.stores))
         self._kept.move_to_end(target)
         return self._kept[target]
+
+    @property
+    def stores(self) -> InitiatorStores:
+        """The person's keys and tickets, where the configuration says.
+
+        :raises BrowserIDError: it is not valid, or they cannot be opened.
+        """
+        config = self.config
+        if self._stores is None:
+            self._stores = initiator_stores(config)
+        return self._stores
 
     def _keep(self, target: Target, client: Client) -> None:
         self._kept[target] = client
@@ -88,13 +99,22 @@ def _make(config: Config, target: Target, stores: InitiatorStores) -> Client:
     section = replace(config.client, mechanisms=(target.mechanism,))
     if target.mutual:
         section = replace(section, mutual="required")
+    default = default_at(section, target.service, target.host)
     return Client(
         replace(config, client=section),
         target.service,
         target.host,
         identity=target.name,
         stores=stores,
+        # The agent sees to renewals itself, and lets nobody else wait for them.
+        credentials=AgentCredentialSource(
+            stores.identities, target.name, system_clock, default=default
+        ),
     )
+
+
+def _kept_in(config: Config) -> object:
+    return config.store, config.client.keys
 
 
 def _stamps(files: Iterable[Path]) -> _Stamp:

@@ -1,9 +1,9 @@
 """The agent's process: its socket, its connections, its end.
 
-One event loop answers everybody. What goes over the network, a sign-in, is done by threads beside
-it. The socket's folder is the person's own, and who connects has to be the same account: nobody
-else is answered. An agent that has had no connection for a while ends; who needs it next starts
-another.
+One event loop answers everybody. What goes over the network is done by threads beside it, and what
+waits for a person by tasks. The socket's folder is the person's own, and who connects has to be the
+same account: nobody else is answered. An agent that has had no connection for a while ends; who
+needs it next starts another.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import fcntl
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from browserid_sasl import __version__
+from browserid_sasl.agent.apart import apart
+from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.agent.service import people
+from browserid_sasl.agent.service.access import Access, Opening
 from browserid_sasl.agent.service.clients import Clients
 from browserid_sasl.agent.service.protocol import Request, answer, greeting, read_request
 from browserid_sasl.agent.service.session import Session, failure
-from browserid_sasl.agent.signin import KeyType
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.private_files import PRIVATE_FILE, make_private_folder
+from browserid_sasl.store.base import system_clock
 from browserid_sasl.wire.lines import MAX_LINE, LineBuffer
 from browserid_sasl.wire.peer import peer_of
 
@@ -34,7 +36,10 @@ MOST_CONNECTIONS: Final = 256
 DRAIN_S: Final = 2.0
 
 _BACKLOG: Final = 512
-_SIGN_INS: Final = 8
+_MOST_WAITING: Final = 64
+_WAITING: Final = frozenset({"LOGIN", "LOGOUT", "WAYS"})
+"""What waits for a network or a person."""
+
 _CHUNK: Final = 65_536
 
 
@@ -48,11 +53,10 @@ class Agent:
     def __init__(self, config_file: Path | None, idle: float) -> None:
         self._clients = Clients(config_file)
         self._idle = idle
-        self._sign_ins = people.SignIns()
-        self._threads = ThreadPoolExecutor(_SIGN_INS, "sign-in")
         self._connections: set[asyncio.Task[None]] = set()
         self._over = asyncio.Event()
         self._end: asyncio.TimerHandle | None = None
+        self._access = Access(self._clients, system_clock, self._end_when_idle)
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until it is told to end, or nobody needs it any more.
@@ -67,20 +71,22 @@ class Agent:
             self._accept, sock=listener, backlog=_BACKLOG, limit=MAX_LINE + 1
         )
         self._end_when_idle()
+        ahead = asyncio.create_task(self._access.renewals.run())
         ready()
         await self._over.wait()
         server.close()
+        ahead.cancel()
         if self._connections:
             await asyncio.wait(self._connections, timeout=DRAIN_S)
         for connection in self._connections:
             connection.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _end_when_idle(self) -> None:
         if self._end is not None:
             self._end.cancel()
             self._end = None
-        if not self._connections:
+        # A page that is open leads back here.
+        if not self._connections and not self._access.is_asking:
             self._end = asyncio.get_running_loop().call_later(self._idle, self._over.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,32 +111,45 @@ class Agent:
         return Session(self._clients)
 
     @property
+    def access(self) -> Access:
+        """What sees to it that people can log in."""
+        return self._access
+
+    @property
     def greeting(self) -> bytes:
         """What a program is told first."""
         return greeting(os.getpid(), __version__)
 
-    async def manage(self, request: Request) -> AsyncIterator[bytes]:
+    async def manage(self, request: Request) -> AsyncGenerator[bytes]:
         """The lines that answer a command of the person's."""
         try:
-            async for line in self._manage(request):
-                yield line
+            async with aclosing(self._manage(request)) as lines:
+                async for line in lines:
+                    yield line
         except Exception as error:
             yield failure(request.number, error)
 
-    async def _manage(self, request: Request) -> AsyncIterator[bytes]:
-        number = request.number
+    async def _manage(self, request: Request) -> AsyncGenerator[bytes]:
+        number, config = request.number, self._clients.config
+        name = request.words[0] if request.words else ""
         match request.verb:
             case "LIST":
-                for each in people.signed_in(self._clients.config):
-                    yield answer("*", number, identity=each.identity, expires=str(each.expires))
+                for each in people.signed_in(config):
+                    yield answer("*", number, **_told_of(each))
                 yield answer("OK", number)
+            case "WAYS":
+                found = await apart(people.ways, config, name)
+                offered = ",".join(found.offered)
+                yield answer(
+                    "OK", number, identity=found.identity, ways=offered, prefer=found.preferred
+                )
             case "LOGIN":
-                each = await self._sign_in(request)
-                expires = str(each.expires)
-                yield answer("OK", number, identity=each.identity, expires=expires, told=each.told)
+                async with aclosing(self._access.log_in(name, request.values)) as events:
+                    async for event in events:
+                        yield _line_of(number, event)
             case "LOGOUT":
-                identity = people.sign_out(self._clients.config, request.words[0])
-                yield answer("OK", number, identity=identity)
+                gone = await apart(people.sign_out, config, name)
+                yield answer("OK", number, identity=gone.identity, told=gone.told)
             case "STOP":
                 yield answer("OK", number)
                 self._over.set()
@@ -140,22 +159,38 @@ class Agent:
                     f"{request.verb[:32]!r} is no request of this protocol",
                 )
 
-    async def _sign_in(self, request: Request) -> people.SignedIn:
-        config, address = self._clients.config, request.words[0]
-        password = request.values.get("password", "")
-        key_type: KeyType = "RS256" if request.values.get("key_type") == "RS256" else "ES256"
 
-        def sign_in() -> people.SignedIn:
-            return self._sign_ins.run(
-                address,
-                lambda: people.sign_in_with_password(config, address, password, key_type),
-            )
+def _line_of(number: int, event: Opening | people.SignedIn) -> bytes:
+    if isinstance(event, people.SignedIn):
+        return answer("OK", number, **_told_of(event))
+    prompt = event.prompt
+    return answer(
+        "*",
+        number,
+        link=prompt.link,
+        expires_in=str(prompt.expires_in),
+        code=prompt.code or None,
+        entry=prompt.entry or None,
+        heard="1" if prompt.heard else None,
+        open="1" if event.open_now else None,
+    )
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, sign_in)
+
+def _told_of(each: people.SignedIn) -> dict[str, str]:
+    return {
+        "identity": each.identity,
+        "expires": str(each.expires),
+        "renewal_expires": str(each.renewal_expires),
+        "told": each.told,
+    }
 
 
 class _Connection:
-    """One program."""
+    """One program.
+
+    What has to wait for a network or a person is answered by a task of its own, and holds up
+    nothing else that is asked on the connection.
+    """
 
     def __init__(
         self, agent: Agent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -165,6 +200,7 @@ class _Connection:
         self._writer = writer
         self._session = agent.session()
         self._lines = LineBuffer()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Answer until it goes.
@@ -172,24 +208,65 @@ class _Connection:
         :raises BrowserIDError: it speaks something else, and has been told.
         """
         self._writer.write(self._agent.greeting)
-        while data := await self._reader.read(_CHUNK):
-            try:
-                for line in self._lines.feed(data):
-                    await self._take(read_request(line))
-            except BrowserIDError as error:
-                self._writer.write(failure(0, error))
-                await self._writer.drain()
-                raise
+        try:
+            while data := await self._reader.read(_CHUNK):
+                try:
+                    for line in self._lines.feed(data):
+                        await self._take(read_request(line))
+                except BrowserIDError as error:
+                    self._writer.write(failure(0, error))
+                    await self._writer.drain()
+                    raise
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
 
     async def _take(self, request: Request | None) -> None:
         if request is None:
             return
-        if self._session.knows(request.verb):
-            for line in self._session.answer(request):
-                self._writer.write(line)
+        number = request.number
+        if request.verb == "CANCEL" and number in self._tasks:
+            self._tasks[number].cancel()
+        elif number in self._tasks or len(self._tasks) >= _MOST_WAITING:
+            busy = LocalProtocolError(
+                Code.INVALID_USAGE, "this number is in use, or too many are", "wait for an answer"
+            )
+            self._writer.write(failure(number, busy))
+        elif request.verb == "PASTE":
+            self._writer.write(self._agent.access.paste(request))
+        elif self._session.knows(request.verb):
+            try:
+                self._write(self._session.answer(request))
+            except SignInRequiredError as error:
+                self._begin(number, self._log_in_after(request, error))
+        elif request.verb in _WAITING:
+            self._begin(number, self._manage(request))
         else:
-            async for line in self._agent.manage(request):
+            await self._manage(request)
+        await self._writer.drain()
+
+    def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks[number] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self._tasks.pop(number))
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            self._writer.write(line)
+
+    async def _manage(self, request: Request) -> None:
+        async with aclosing(self._agent.manage(request)) as lines:
+            async for line in lines:
                 self._writer.write(line)
+                await self._writer.drain()
+
+    async def _log_in_after(self, request: Request, error: SignInRequiredError) -> None:
+        """Answer a program for which somebody has to get a certificate first."""
+        try:
+            await self._agent.access.provide(error, request.values)
+            lines = self._session.answer(request, again=True)
+        except Exception as refusal:
+            lines = [failure(request.number, refusal)]
+        self._write(lines)
         await self._writer.drain()
 
 

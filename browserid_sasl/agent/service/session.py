@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.agent.service.clients import Clients, Target
 from browserid_sasl.agent.service.protocol import Request, answer
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
@@ -49,13 +50,20 @@ class Session:
         """Whether requests with this verb are for a session."""
         return verb in self._verbs
 
-    def answer(self, request: Request) -> Iterator[bytes]:
-        """The lines that answer a request. Never raises for what is asked."""
+    def answer(self, request: Request, *, again: bool = False) -> list[bytes]:
+        """The lines that answer a request.
+
+        :param again: whether somebody was asked to sign in for it already.
+        :raises SignInRequiredError: somebody has to sign in first. Nothing else is raised for what
+            is asked.
+        """
         try:
-            yield from self._verbs[request.verb](request)
+            return list(self._verbs[request.verb](request))
         except Exception as error:
             self._logins.pop(request.number, None)
-            yield failure(request.number, error)
+            if isinstance(error, SignInRequiredError) and not again:
+                raise
+            return [failure(request.number, error)]
 
     def _begin(self, request: Request) -> Iterator[bytes]:
         values = request.values
@@ -123,7 +131,7 @@ class Session:
 def failure(number: int, error: Exception) -> bytes:
     """The line that tells why a request failed."""
     if isinstance(error, BrowserIDError):
-        sasl, detail, kind = sasl_result(error, is_client=True), str(error), type(error).__name__
+        sasl, detail, kind = sasl_result(error, is_client=True), str(error), _family(error)
         code, reason, remedy = error.code, error.message, error.remedy
     else:
         sasl, detail = describe_surprise(error)
@@ -139,6 +147,12 @@ def failure(number: int, error: Exception) -> bytes:
         reason=reason,
         remedy=remedy,
     )
+
+
+def _family(error: BrowserIDError) -> str:
+    """The name of the kind of error, which the other end knows."""
+    kinds = type(error).__mro__
+    return kinds[max(0, kinds.index(BrowserIDError) - 1)].__name__
 
 
 def _binding_of(request: Request) -> ChannelBinding | None:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from browserid_sasl.agent.signin import KeyType, sign_in
+from browserid_sasl.agent.application import KeyType
 from browserid_sasl.discovery import Answer
 from browserid_sasl.errors import Code, CredentialError, DiscoveryError, StoreError
-from browserid_sasl.identity import certificate
-from browserid_sasl.identity.authority import FetchedDocument
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.ports import IdentityRecord
-from browserid_sasl.jose.keys import PrivateKey, PublicKey, parse_public_key
+from browserid_sasl.jose.keys import PrivateKey, PublicKey
 from browserid_sasl.store.memory import MemoryIdentityStore
-from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
+from tests.support.pretended import (
+    HOUR,
+    NOW,
+    PretendedProvider,
+    granted,
+    said,
+    support,
+)
+from tests.support.provider import (
+    ALICE,
+    DOMAIN,
+    PASSWORD,
+    RunningProvider,
+    running_provider,
+    sign_in,
+)
 
-NOW = 1_795_282_504_224
-HOUR = 3_600_000
-PROVIDER_KEY = PrivateKey.generate("ES256")
 OTHER_KEY = PrivateKey.generate("ES256")
 
 
@@ -109,55 +117,6 @@ class TestWithAProvider:
                 clock=running.clock,
             )
         assert Certificate.parse(record.certificate).jwt.header.alg == "ES256"
-
-
-def support(**changes: Any) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "public-key": PROVIDER_KEY.public_key.to_json(),
-        "authentication": "/a",
-        "provisioning": "/p",
-        "certify": "/certify",
-    }
-    return document | changes
-
-
-def granted(**changes: Any) -> Callable[[PublicKey], Answer]:
-    """An answer with a certificate, of which something is different."""
-
-    def answer(public_key: PublicKey) -> Answer:
-        claims: dict[str, Any] = {
-            "issuer": DOMAIN,
-            "email": ALICE,
-            "public_key": public_key,
-            "issued_at": NOW,
-            "expires": NOW + HOUR,
-            "signing_key": PROVIDER_KEY,
-        }
-        text = certificate.issue(**(claims | changes))
-        return said(200, {"certificate": text})
-
-    return answer
-
-
-def said(status: int, members: object) -> Answer:
-    return Answer(status, {}, json.dumps(members).encode())
-
-
-@dataclass
-class PretendedProvider:
-    """Providers by domain, without a network."""
-
-    documents: dict[str, dict[str, Any]] = field(default_factory=lambda: {DOMAIN: support()})
-    answer: Callable[[PublicKey], Answer] = field(default_factory=granted)
-    posts: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-
-    def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
-        return FetchedDocument(json.dumps(self.documents[domain]).encode(), HOUR)
-
-    def post(self, domain: str, path: str, body: bytes) -> Answer:
-        request = json.loads(body)
-        self.posts.append((domain, path, request))
-        return self.answer(parse_public_key(request["public-key"]))
 
 
 def attempt(provider: PretendedProvider, identity: str = ALICE) -> IdentityRecord:
