@@ -41,11 +41,11 @@ def has_bus(environment: Mapping[str, str]) -> bool:
 class Keyring:
     """The desktop's keyring. Safe for threads.
 
-    :param limit: seconds that it may take.
+    :param limit: seconds that it may take; `LIMIT_S` when None.
     """
 
-    def __init__(self, limit: float = LIMIT_S) -> None:
-        self._limit = limit
+    def __init__(self, limit: float | None = None) -> None:
+        self._limit = LIMIT_S if limit is None else limit
         self._absent_until = 0.0
 
     def ask(self, verb: Verb, name: str, secret: str = "") -> str | None:

@@ -68,7 +68,7 @@ class Screen:
         say(f"Waiting for {_minutes(prompt.expires_in)}; Ctrl-C cancels.")
 
     def _opened(self, link: str) -> bool:
-        if self._browser is None or not self.surroundings.can_open_page:
+        if self._browser is None or not self.surroundings.shows_pages:
             return False
         if self._browser.open(link):
             return True

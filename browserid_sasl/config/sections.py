@@ -240,7 +240,8 @@ class ClientConfig:
         "How to sign in where the command line does not say: in a `browser` on this machine, by"
         " any other `device`, or with a `password`. With `auto` it is the browser where there is a"
         " display and a browser, and the device under SSH, in a container and without a display."
-        " A provider that has not got it is signed in to in the way it has.",
+        " A provider that has not got it is signed in to in the way it has. With `browser`"
+        " programs have a page opened under SSH and in a container too, if there is a display.",
     )
     browser: tuple[str, ...] = options.listing(
         [],

@@ -173,7 +173,9 @@ class TestLogin:
     def test_a_wrong_command_line_is_a_usage_error(self, password_file: Path) -> None:
         options = ["--password-file", str(password_file), "--password-fd", "0"]
         assert main(["login", *options, ALICE]) == os.EX_USAGE
-        assert main(["login"]) == os.EX_USAGE
+        assert main(["login", "--browser", "--device", ALICE]) == os.EX_USAGE
+        assert main(["login", "--device", *options[:2], ALICE]) == os.EX_USAGE
+        assert main(["logout"]) == os.EX_USAGE
 
     def test_asks_at_the_terminal_without_echo(self) -> None:
         master, slave = pty.openpty()

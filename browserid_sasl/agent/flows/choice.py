@@ -62,9 +62,14 @@ class Surroundings:
         )
 
     @property
-    def can_open_page(self) -> bool:
+    def shows_pages(self) -> bool:
+        """Whether a page can be opened here at all."""
+        return self.display and self.browser
+
+    @property
+    def is_desktop(self) -> bool:
         """Whether a page that is opened here is seen by the person, and finds the way back."""
-        return self.display and self.browser and not self.remote and not self.contained
+        return self.shows_pages and not self.remote and not self.contained
 
 
 def ways_of(document: SupportDocument) -> tuple[Way, ...]:
@@ -107,7 +112,7 @@ def choose(
     if forced is not None:
         demand(forced, offered)
         return forced
-    first: tuple[Way, ...] = ("browser", "device") if surroundings.can_open_page else ("device",)
+    first: tuple[Way, ...] = ("browser", "device") if surroundings.is_desktop else ("device",)
     order: tuple[Way, ...] = (*first, *WAYS)
     if preferred != "auto":
         order = (preferred, *order)

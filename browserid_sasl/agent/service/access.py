@@ -196,7 +196,9 @@ class Access:
         environment = _environment(values)
         browser = Browser.find(options.browser, environment)
         here = Surroundings.of(environment, browser=browser is not None)
-        return browser if here.can_open_page else None
+        # Who has configured it knows better than what can be seen from here.
+        seen = here.shows_pages if options.sign_in == "browser" else here.is_desktop
+        return browser if seen else None
 
     async def _with_password(self, sign_in: SignIn, password: str, key_type: KeyType) -> SignedIn:
         config = self._clients.config

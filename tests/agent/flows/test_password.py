@@ -165,7 +165,7 @@ class TestRequest:
 
     def test_a_provider_for_browsers_only(self) -> None:
         document = {name: value for name, value in support().items() if name != "certify"}
-        with pytest.raises(CredentialError, match="in a browser only"):
+        with pytest.raises(CredentialError, match="in its own pages only"):
             attempt(PretendedProvider({DOMAIN: document}))
 
     def test_delegations_without_end(self) -> None:

@@ -1,0 +1,64 @@
+"""Opening a page in the person's browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.agent.flows.opening import Browser
+from tests.support.granting import fake_browser
+from tests.support.patience import wait_until
+
+LINK = "https://example.test/authentication?state=a b&x=$(touch /tmp/never)"
+
+
+def found(*words: str, path: str = "/usr/bin:/bin") -> Browser | None:
+    return Browser.find(words, {"PATH": path})
+
+
+def test_the_page_is_one_argument_and_no_shell_sees_it(tmp_path: Path) -> None:
+    command, notes = fake_browser(tmp_path, follows=False)
+    browser = found(str(command), "-P", "work", "--url={link}")
+    assert browser is not None
+    assert browser.open(LINK)
+    wait_until(lambda: notes.read_text() != "", "the browser")
+    assert notes.read_text() == f"-P work --url={LINK}\n"
+
+
+def test_without_a_place_for_it_the_page_comes_last(tmp_path: Path) -> None:
+    command, notes = fake_browser(tmp_path, follows=False)
+    browser = found(str(command), "--new-tab")
+    assert browser is not None
+    assert browser.open(LINK)
+    wait_until(lambda: notes.read_text() != "", "the browser")
+    assert notes.read_text() == f"--new-tab {LINK}\n"
+
+
+def test_the_desktops_own(tmp_path: Path) -> None:
+    command, _ = fake_browser(tmp_path, follows=False)
+    command.rename(tmp_path / "xdg-open")
+    assert found(path=str(tmp_path)) == Browser(
+        (str(tmp_path / "xdg-open"), "{link}"), {"PATH": str(tmp_path)}
+    )
+    assert found(path=str(tmp_path / "nowhere")) is None
+    assert found("no-such-browser") is None
+
+
+def test_one_that_fails_is_noticed_and_one_that_stays_is_not_waited_for() -> None:
+    failing = Browser((sys.executable, "-c", "raise SystemExit(1)"), os.environ)
+    staying = Browser((sys.executable, "-c", "import time; time.sleep(20)"), os.environ)
+    assert not failing.open(LINK)
+    assert staying.open(LINK)
+    assert not Browser(("/nowhere/browser",), os.environ).open(LINK)
+
+
+@pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY"])
+def test_it_gets_the_environment_it_was_found_in(tmp_path: Path, variable: str) -> None:
+    note = tmp_path / "note"
+    code = f"import os, pathlib; pathlib.Path({str(note)!r}).write_text(os.environ[{variable!r}])"
+    assert Browser((sys.executable, "-c", code), {variable: ":7"}).open(LINK)
+    wait_until(note.exists, "the browser")
+    wait_until(lambda: note.read_text() == ":7", "its note")
