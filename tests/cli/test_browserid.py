@@ -57,6 +57,13 @@ def configuration(
 
 
 @pytest.fixture
+def by_password(configuration: Path) -> None:
+    """Somebody who signs in with a password wherever they are."""
+    with configuration.open("a") as file:
+        file.write('[client]\nsign_in = "password"\n')
+
+
+@pytest.fixture
 def password_file(tmp_path: Path) -> Path:
     path = tmp_path / "password"
     path.write_text(PASSWORD)
@@ -177,7 +184,7 @@ class TestLogin:
         assert main(["login", "--device", *options[:2], ALICE]) == os.EX_USAGE
         assert main(["logout"]) == os.EX_USAGE
 
-    def test_asks_at_the_terminal_without_echo(self) -> None:
+    def test_asks_at_the_terminal_without_echo(self, by_password: None) -> None:
         master, slave = pty.openpty()
         with subprocess.Popen(
             [*COMMAND, "login", "--key-type", "ES256", ALICE],
@@ -198,7 +205,7 @@ class TestLogin:
         os.close(master)
         assert PASSWORD.encode() not in shown
 
-    def test_does_not_ask_where_there_is_no_terminal(self) -> None:
+    def test_does_not_ask_where_there_is_no_terminal(self, by_password: None) -> None:
         done = subprocess.run(
             [*COMMAND, "login", ALICE],
             stdin=subprocess.DEVNULL,
