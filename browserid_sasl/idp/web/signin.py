@@ -18,6 +18,7 @@ from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
+from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Page, Visit
 
@@ -25,17 +26,6 @@ _WRONG: Final = N_("There is no account with this address and password.")
 _NO_ADDRESS: Final = N_("This is not an address of %(domain)s. Write it as name@%(domain)s.")
 _WAIT: Final = N_("Too many sign-ins failed. Try again in %(seconds)s seconds.")
 _WRONG_CODE: Final = N_("That code is not right, or was used before. Wait for the next one.")
-_PASSKEY_REFUSED: Final = N_("That passkey was not accepted. Try again, or sign in another way.")
-_PASSKEY_ERRORS: Final = {
-    "unknown-passkey": N_("That passkey is not known here any more. Sign in another way."),
-    "other-account": N_("That passkey belongs to another address than the one above."),
-    "cloned-passkey": N_(
-        "Somebody may have a copy of that passkey. Sign in another way, remove it, and tell your"
-        " administrator."
-    ),
-    "not-verified": N_("The passkey did not check that it is you. Set a PIN for it."),
-    "stale-challenge": N_("That took too long. Try again."),
-}
 
 
 def begin_session(visit: Visit, email: str, method: str) -> None:
@@ -129,10 +119,9 @@ def _submit_passkey(visit: Visit) -> Response:
     try:
         email = passkeys.authenticate(response, visit.client, visit.now, email=asked)
     except RefusedError as error:
-        alert = _PASSKEY_ERRORS.get(error.word, _PASSKEY_REFUSED)
         if asked is None:
-            return _ask_address(visit, alert=alert, status=error.status)
-        return _ask_password(visit, asked, alert=alert, status=error.status)
+            return _ask_address(visit, refusal=explain(error), status=error.status)
+        return _ask_password(visit, asked, refusal=explain(error), status=error.status)
     begin_session(visit, email, "passkey")
     return visit.redirect(goal(visit))
 
@@ -159,14 +148,19 @@ def _again(error: RefusedError, wrong: str, ask: Callable[..., Response]) -> Res
 
 
 def _ask_address(
-    visit: Visit, typed: str = "", *, error: str = "", alert: str = "", status: int = 200
+    visit: Visit,
+    typed: str = "",
+    *,
+    error: str = "",
+    refusal: Explanation | None = None,
+    status: int = 200,
 ) -> Response:
     return visit.page(
         "sign-in-address.html",
         status,
         email=typed,
         error=error,
-        alert=alert,
+        refusal=refusal,
         goal=goal(visit),
         cancel=cancel_of(goal(visit)),
     )
@@ -177,7 +171,7 @@ def _ask_password(
     email: str,
     *,
     error: str = "",
-    alert: str = "",
+    refusal: Explanation | None = None,
     status: int = 200,
     seconds: int = 0,
 ) -> Response:
@@ -186,7 +180,7 @@ def _ask_password(
         status,
         email=email,
         error=error,
-        alert=alert,
+        refusal=refusal,
         seconds=seconds,
         goal=goal(visit),
         cancel=cancel_of(goal(visit)),
