@@ -14,6 +14,7 @@ import pytest
 from browserid_sasl.errors import BrowserIDError, DamagedStoreError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.database import Database
+from tests.support.patience import PATIENCE
 from tests.support.provider import CHEAP_HASHER
 
 ALICE = "alice@example.test"
@@ -118,5 +119,5 @@ class TestTransactions:
                 accounts.remove(ALICE)
                 added = other.submit(accounts.add, "bob@example.test", "secret", 2)
                 assert not accounts.exists("bob@example.test")
-            assert added.result(10)
+            assert added.result(PATIENCE)
         assert [account.email for account in accounts.all()] == ["bob@example.test"]

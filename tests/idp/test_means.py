@@ -20,6 +20,7 @@ from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.authenticator import PRESENT, Authenticator
+from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
 
 CLIENT = "192.0.2.1"
@@ -157,7 +158,7 @@ def test_nobody_waits_for_the_database_while_a_password_is_hashed(home: Home) ->
     class Meanwhile(PasswordHasher):
         def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
             with ThreadPoolExecutor(1) as somebody:
-                somebody.submit(begin, ALICE, "passkey", CLIENT, "", NOW).result(5)
+                somebody.submit(begin, ALICE, "passkey", CLIENT, "", NOW).result(PATIENCE)
             return CHEAP_HASHER.hash(password, salt=salt)
 
     home.provider.accounts._hasher = Meanwhile()

@@ -247,8 +247,11 @@ def test_passkeys_are_for_the_rp_id_of_the_file_and_another_has_to_be_confirmed(
     passkeys = site.folder.open(public_url="https://id.example.test", rp_id=DOMAIN).passkeys
     key = Authenticator(origin="https://id.example.test")
     passkeys.register(ALICE, key.create(passkeys.registration_options(ALICE, 0)), "", "::1", 0)
-    site.configure(url)
     command = ["--config", str(site.file)]
+    site.configure(url, 'rp_id = "other.test"')
+    assert main(["serve", *command]) == 78
+    assert "browsers would refuse every passkey" in capsys.readouterr().err
+    site.configure(url)
     assert main(["serve", *command]) == 78
     assert "1 passkey works no longer" in capsys.readouterr().err
     assert main(["confirm-rp-id", *command]) == 0
