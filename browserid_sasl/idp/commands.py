@@ -246,7 +246,7 @@ def revoke(
 
 
 def _shown(time: int) -> str:
-    return datetime.fromtimestamp(time / 1000, UTC).isoformat(sep=" ", timespec="minutes")[:16]
+    return f"{datetime.fromtimestamp(time / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @command.command()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
 from sqlalchemy import delete, func, select
@@ -21,7 +22,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
-from browserid_sasl.idp.clients import network_of
 from browserid_sasl.idp.codes import details_of
 from browserid_sasl.idp.database import Account, Base, Database
 from browserid_sasl.idp.refusal import RefusedError
@@ -53,6 +53,7 @@ TRIES: Final = 10
 """Wrong codes of an account in a code's life."""
 
 _GROUP: Final = 4
+_IPV6_SITE: Final = 48
 _EARLY_MS: Final = 500
 """Ms by which a poll may be early, since networks are not even."""
 
@@ -150,7 +151,7 @@ class Devices:
         :raises RefusedError: `too-many-devices`: there are enough, in all or from its network.
         """
         secret, code = new_token(), "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
-        network = network_of(wish.client)
+        network = _site_of(wish.client)
         row = DeviceRequest(
             code=digest(code),
             secret=digest(secret),
@@ -268,6 +269,17 @@ class Devices:
 def normal(user_code: str) -> str:
     """A code without what people write between its letters, in upper case."""
     return "".join(letter for letter in user_code.upper() if letter.isalnum())
+
+
+def _site_of(client: str) -> str:
+    """What counts as one stranger: an IPv4 address, or the /48 that an IPv6 site has.
+
+    Whoever has one of these has tens of thousands of the networks that hosts choose from.
+    """
+    address = ip_address(client)
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, _IPV6_SITE), strict=False))
+    return client
 
 
 def _wish_of(row: DeviceRequest) -> Wish:

@@ -237,9 +237,9 @@ class TestStrangers:
         for _ in range(8):
             begin(devices, client="2001:db8::1")
         with pytest.raises(RefusedError) as refused:
-            begin(devices, client="2001:db8::2")
+            begin(devices, client="2001:db8:0:ffff::2")
         assert (refused.value.status, word(refused)) == (429, "too-many-devices")
-        begin(devices, client="2001:db8:0:1::1")
+        begin(devices, client="2001:db8:1::1")
 
     def test_have_less_when_there_are_many(self, devices: Devices) -> None:
         for number in range(10):
