@@ -124,12 +124,14 @@ class PendingDevice:
     :param wish: what is to be certified, for which machine, and where that is.
     :param begun: ms.
     :param expires: ms.
+    :param client: IP address of the browser in which they are.
     """
 
     id: int
     wish: Wish
     begun: int
     expires: int
+    client: str
 
 
 class Devices:
@@ -196,7 +198,7 @@ class Devices:
                 session.flush()
                 self._audit.write(Event.DEVICE_CODE_WRONG, now, email=email, client=client)
                 return None
-            pending = PendingDevice(row.id, _wish_of(row), row.begun, row.expires)
+            pending = PendingDevice(row.id, _wish_of(row), row.begun, row.expires, client)
             _check_waits(row, now)
         return pending
 
@@ -207,13 +209,11 @@ class Devices:
         :param now: ms.
         :raises RefusedError: `code-expired`, or `code-used`: it was decided on before.
         """
-        details = details_of(pending.wish)
-        self._decide(pending, _APPROVED, renewal, now, Event.CONSENTED, details)
+        self._decide(pending, _APPROVED, renewal, now, Event.CONSENTED)
 
     def deny(self, pending: PendingDevice, now: int) -> None:
         """Tell the program that its person does not want it. See `approve`."""
-        details = details_of(pending.wish)
-        self._decide(pending, _DENIED, False, now, Event.DEVICE_DENIED, details)
+        self._decide(pending, _DENIED, False, now, Event.DEVICE_DENIED)
 
     def poll(self, device_code: str, now: int) -> Granted:
         """What the person has consented to: once.
@@ -248,14 +248,10 @@ class Devices:
             return Granted(_wish_of(row), bool(row.renewal))
 
     def _decide(
-        self,
-        pending: PendingDevice,
-        state: str,
-        renewal: bool,
-        now: int,
-        event: Event,
-        details: dict[str, str],
+        self, pending: PendingDevice, state: str, renewal: bool, now: int, event: Event
     ) -> None:
+        wish = pending.wish
+        details = {**details_of(wish), "client": pending.client, "device": wish.client}
         with self._database.transaction() as session:
             row = session.get(DeviceRequest, pending.id)
             if row is None:
@@ -263,7 +259,7 @@ class Devices:
             _check_waits(row, now)
             row.state, row.renewal = state, int(renewal)
             session.flush()
-            self._audit.write(event, now, **details, device=pending.wish.client)
+            self._audit.write(event, now, **details, renewal=renewal)
 
 
 def normal(user_code: str) -> str:

@@ -26,6 +26,7 @@ from browserid_sasl.idp.wishes import Granted
 from tests.support.grants import ALICE, BOB, CLIENT, NOW, Program, events, provider_in, wish_of
 
 KEY = Program().key
+BROWSER = "198.51.100.20"
 INTERVAL_MS = INTERVAL_S * 1000
 
 
@@ -46,7 +47,7 @@ def begin(
 
 
 def find(devices: Devices, typed: str, now: int = NOW, email: str = ALICE) -> PendingDevice | None:
-    return devices.find(typed, email, CLIENT, now)
+    return devices.find(typed, email, BROWSER, now)
 
 
 def pending(devices: Devices, code: DeviceCode, now: int = NOW) -> PendingDevice:
@@ -221,7 +222,8 @@ class TestTheDecision:
         devices.deny(pending(devices, begin(devices)), NOW)
         approved, denied = events(tmp_path)[-2:]
         assert (approved["event"], denied["event"]) == ("consented", "device-denied")
-        assert approved["email"] == denied["email"] == ALICE
+        for line in (approved, denied):
+            assert (line["email"], line["client"], line["device"]) == (ALICE, BROWSER, CLIENT)
 
 
 class TestStrangers:

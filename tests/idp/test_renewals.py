@@ -35,7 +35,6 @@ from tests.support.grants import (
     wish_of,
 )
 
-
 MINUTE_MS = 60_000
 
 
