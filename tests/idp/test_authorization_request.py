@@ -204,6 +204,7 @@ def test_a_state_that_is_none(accounts: Accounts, state: str) -> None:
 @pytest.mark.parametrize(
     "challenge",
     [PROGRAM.challenge[:-1], PROGRAM.challenge + "A", PROGRAM.challenge[:-1] + "=", "+" * 43],
+    ids=["short", "long", "padded", "other letters"],
 )
 def test_a_challenge_that_is_none(accounts: Accounts, challenge: str) -> None:
     assert refusal_of(accounts, "code_challenge", challenge) == "invalid-challenge"
