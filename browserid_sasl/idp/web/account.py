@@ -82,11 +82,11 @@ def _add_passkey(visit: Visit) -> Response:
 
 
 def _show_passkey(visit: Visit) -> Response:
-    return _passkey_page(visit, _passkey(visit, visit.query.get("id", "")))
+    return _passkey_page(visit, _passkey(visit))
 
 
 def _change_passkey(visit: Visit) -> Response:
-    passkey = _passkey(visit, visit.form.get("id", ""))
+    passkey = _passkey(visit)
     try:
         if visit.form.get("do") == "remove":
             visit.provider.means.remove_passkey(
@@ -100,7 +100,9 @@ def _change_passkey(visit: Visit) -> Response:
     return _done(visit, "name")
 
 
-def _passkey(visit: Visit, number: str) -> Passkey:
+def _passkey(visit: Visit) -> Passkey:
+    """The one that the page's address names."""
+    number = visit.query.get("id", "")
     for passkey in visit.provider.passkeys.all(visit.email):
         if str(passkey.id) == number:
             return passkey

@@ -18,7 +18,7 @@ def _show(visit: Visit) -> Response:
 
 
 def _submit(visit: Visit) -> Response:
-    token = visit.form.get("token", "")
+    token = visit.query.get("token", "")
     if visit.form.get("response"):
         return _accept_with_passkey(visit, token)
     error = chosen_passwords.what_is_wrong(visit.form)

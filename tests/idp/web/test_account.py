@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
@@ -42,7 +43,7 @@ def add_passkey(browser: Browser, device: Authenticator, name: str = "") -> Show
 def form_with(page: Shown, action: str, button: str) -> dict[str, str]:
     """The fields of the form with a button, which is pressed."""
     for form in page.forms:
-        if form.action == action and ("do", button) in form.buttons:
+        if urlsplit(form.action).path == action and ("do", button) in form.buttons:
             return form.fields | {"do": button}
     raise AssertionError((action, button))
 
@@ -108,20 +109,34 @@ class TestPasskeys:
         (passkey,) = running.provider.passkeys.all(ALICE)
         path = f"{PASSKEY}?id={passkey.id}"
         fields = form_with(signed_in.open(path), PASSKEY, "rename") | {"name": "Phone"}
-        assert "Phone" in signed_in.post(PASSKEY, fields).text
+        assert "Phone" in signed_in.post(path, fields).text
         fields = form_with(signed_in.open(path), PASSKEY, "remove")
-        page = signed_in.post(PASSKEY, fields)
+        page = signed_in.post(path, fields)
         assert page.path == ACCOUNT
         assert running.provider.passkeys.all(ALICE) == []
         assert signed_in.open(path).status == 404
+
+    def test_one_is_gone_on_with_after_another_sign_in(
+        self, signed_in: Browser, running: RunningProvider
+    ) -> None:
+        add_passkey(signed_in, Authenticator())
+        (passkey,) = running.provider.passkeys.all(ALICE)
+        path = f"{PASSKEY}?id={passkey.id}"
+        fields = form_with(signed_in.open(path), PASSKEY, "remove")
+        running.clock.now += FRESH_MS
+        page = signed_in.post(path, fields)
+        assert page.path == SIGN_IN
+        page = signed_in.submit(page, SIGN_IN, password=PASSWORD)
+        assert (page.path, page.query, page.status) == (PASSKEY, f"id={passkey.id}", 200)
 
     def test_the_last_means_stays(self, signed_in: Browser, running: RunningProvider) -> None:
         add_passkey(signed_in, Authenticator())
         fields = form_with(signed_in.open(PASSWORD_PAGE), PASSWORD_PAGE, "remove")
         assert "The password was removed." in signed_in.post(PASSWORD_PAGE, fields).text
         (passkey,) = running.provider.passkeys.all(ALICE)
-        fields = form_with(signed_in.open(f"{PASSKEY}?id={passkey.id}"), PASSKEY, "remove")
-        page = signed_in.post(PASSKEY, fields)
+        path = f"{PASSKEY}?id={passkey.id}"
+        fields = form_with(signed_in.open(path), PASSKEY, "remove")
+        page = signed_in.post(path, fields)
         assert page.status == 409
         assert "Nothing would be left to sign in with" in page.text
         assert len(running.provider.passkeys.all(ALICE)) == 1
@@ -134,8 +149,8 @@ class TestPasskeys:
         bobs = provider.passkeys.register("bob@example.test", answer, "", "::1", now)
         csrf = signed_in.open(ACCOUNT).csrf()
         for what in ("rename", "remove"):
-            fields = {"csrf": csrf, "id": str(bobs.id), "do": what, "name": "x"}
-            assert signed_in.post(PASSKEY, fields).status == 404
+            fields = {"csrf": csrf, "do": what, "name": "x"}
+            assert signed_in.post(f"{PASSKEY}?id={bobs.id}", fields).status == 404
         assert provider.passkeys.all("bob@example.test") == [bobs]
 
 

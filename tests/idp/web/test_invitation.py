@@ -31,15 +31,18 @@ def link_for(running: RunningProvider, email: str) -> str:
 
 def use(browser: Browser, page: Shown, device: Authenticator) -> Shown:
     """What the script does with the form."""
-    fields = page.form(INVITATION).fields
-    assert "response" in fields
-    options = browser.post(f"{INVITATION}/options", fields, {"Accept": "application/json"})
-    return browser.post(INVITATION, fields | {"response": device.create(json.loads(options.html))})
+    form = page.form(INVITATION)
+    assert "response" in form.fields
+    options = browser.post(f"{INVITATION}/options", form.fields, {"Accept": "application/json"})
+    answer = device.create(json.loads(options.html))
+    return browser.post(form.action, form.fields | {"response": answer})
 
 
 def choose(browser: Browser, page: Shown, password: str = NEW, again: str | None = None) -> Shown:
-    fields = next(form.fields for form in page.forms if "password" in form.fields)
-    return browser.post(INVITATION, fields | {"password": password, "again": again or password})
+    form = next(form for form in page.forms if "password" in form.fields)
+    return browser.post(
+        form.action, form.fields | {"password": password, "again": again or password}
+    )
 
 
 def test_a_first_passkey(browser: Browser, link: str, running: RunningProvider) -> None:
@@ -72,6 +75,14 @@ def test_what_fails_spends_nothing(browser: Browser, link: str) -> None:
     page = choose(browser, page, NEW, NEW + "x")
     assert (page.status, "not the same" in page.text) == (422, True)
     assert use(browser, page, Authenticator()).path == ACCOUNT
+
+
+def test_the_language_can_be_changed_after_a_mistake(browser: Browser, link: str) -> None:
+    page = choose(browser, browser.open(link), "short")
+    fields = page.form("/browserid/language").fields | {"language": "de"}
+    page = browser.post("/browserid/language", fields)
+    assert (page.path, page.status, BOB in page.text) == (INVITATION, 200, True)
+    assert "Konto einrichten" in page.text
 
 
 def test_it_is_good_once(browser: Browser, other_browser: Browser, link: str) -> None:
@@ -115,8 +126,8 @@ def test_nobody_is_told_whom_a_guess_is_not_for(browser: Browser, link: str) -> 
 
 
 def test_another_site_sends_no_form(browser: Browser, link: str) -> None:
-    fields = next(form.fields for form in browser.open(link).forms if "password" in form.fields)
-    given = fields | {"password": NEW, "again": NEW}
-    assert browser.post(INVITATION, given, {"Origin": "https://evil.test"}).status == 403
-    assert browser.post(INVITATION, given | {"csrf": "x"}).status == 403
+    form = next(form for form in browser.open(link).forms if "password" in form.fields)
+    given = form.fields | {"password": NEW, "again": NEW}
+    assert browser.post(form.action, given, {"Origin": "https://evil.test"}).status == 403
+    assert browser.post(form.action, given | {"csrf": "x"}).status == 403
     assert choose(browser, browser.open(link)).path == ACCOUNT
