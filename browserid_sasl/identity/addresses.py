@@ -63,7 +63,6 @@ def user_name(address: str, stripped: str) -> str:
     :param address: an address, or whatever else somebody asks to act as, which stays as it is.
     :param stripped: the domain, in lower case; empty for none.
     """
-    domain = domain_of(address)
-    if domain is None or domain != stripped:
+    if not stripped or domain_of(address) != stripped:
         return address
-    return address[: -len(domain) - 1]
+    return address[: -len(stripped) - 1]

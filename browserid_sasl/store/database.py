@@ -80,8 +80,8 @@ _CHECKED_PAGES: Final = 256
 
 #: Seconds between two attempts to write while another process does. SQLite itself begins with a
 #: millisecond and goes on to ten: in one, another writes ten logins, and in ten it has written all
-#: that there are.
-_PAUSES: Final = (0.0001, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
+#: that there are. One login is written in less time than a pause takes at the least.
+_PAUSES: Final = (0, 0, 0, 0.0001, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005)
 
 #: How long (s) a connection is used before it is checked that its file is still in place.
 _TRUST_SECONDS: Final = 1.0
@@ -677,7 +677,7 @@ def _before_fork() -> None:
     while any(process == os.getpid() for process, _ in list(_in_use.values())):
         if time.monotonic() > until:
             break
-        time.sleep(_PAUSES[0])
+        time.sleep(_PAUSES[-1])
 
 
 def _abandon_inherited() -> None:
