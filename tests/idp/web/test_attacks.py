@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.site import PAGES
 from tests.support.browser import Browser
 from tests.support.provider import (
@@ -248,6 +249,14 @@ class TestSizes:
         page = browser.open(f"{SIGN_IN}?email=%FF")
         assert page.status == 400
         assert "<h1>" in page.html
+
+    def test_what_browsers_load_is_small_and_all_our_own(self, browser: Browser) -> None:
+        assert sum(len(asset.content) for asset in ASSETS.values()) < 40_000
+        for name, asset in ASSETS.items():
+            answer = browser.open(f"{paths.STATIC}/{name}?v={asset.version}").answer
+            assert answer.content == asset.content
+            assert "immutable" in answer.headers["Cache-Control"]
+            assert not re.search(rb"//(?!www\.w3\.org/2000/svg)[a-z]+\.", asset.content), name
 
 
 class TestErrors:

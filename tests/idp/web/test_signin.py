@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher
 
 from tests.support.browser import Browser
 from tests.support.provider import ALICE, PASSWORD, RunningProvider
@@ -126,6 +127,27 @@ class TestGuessing:
             lines = [line for line in html.splitlines() if "nonce=" not in line]
             answers.append((page.status, "\n".join(lines), sorted(page.headers)))
         assert answers[0] == answers[1]
+
+    def test_for_who_has_none_a_password_is_compared_as_often(
+        self, running: RunningProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        compared: list[str] = []
+        verify = PasswordHasher.verify
+
+        def count(hasher: PasswordHasher, hashed: str, password: bytes) -> bool:
+            compared.append(hashed.rpartition("$")[0].rpartition("$")[0])
+            return verify(hasher, hashed, password)
+
+        monkeypatch.setattr(PasswordHasher, "verify", count)
+        running.provider.accounts.add_without_password("passkeys@example.test", running.clock.now)
+        counts = []
+        for email in (ALICE, NOBODY, "passkeys@example.test"):
+            compared.clear()
+            Browser.at(running).sign_in(email, "wrong")
+            counts.append(tuple(compared))
+        # With the same costs, too.
+        assert len(set(counts)) == 1
+        assert len(counts[0]) == 1
 
     def test_the_guesser_has_to_wait_and_the_person_has_not(
         self, browser: Browser, running: RunningProvider
