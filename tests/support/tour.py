@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from playwright.sync_api import Locator, Page
 
+from tests.support.applicant import Applicant
 from tests.support.chromium import Authenticator, Window
 from tests.support.household import Household
 from tests.support.provider import DOMAIN, PASSWORD
@@ -236,6 +237,68 @@ def _spent_invitation(guest: Guest) -> None:
     guest.open(f"{PREFIX}/invitation?token=spent")
 
 
+def _applicant(guest: Guest) -> Applicant:
+    applicant = Applicant(guest.provider, guest.email, "Alice's laptop")
+    applicant.redirect_uri = "http://127.0.0.1:1/done"
+    return applicant
+
+
+def _consent(guest: Guest) -> None:
+    guest.open(_applicant(guest).page())
+    guest.give_password()
+
+
+def _sign_in_for_program(guest: Guest) -> None:
+    guest.open(_applicant(guest).page())
+
+
+def _other_identity(guest: Guest) -> None:
+    guest.sign_in()
+    other = Guest(guest.window, guest.provider)
+    guest.open(_applicant(other).page())
+
+
+def _bad_request(guest: Guest) -> None:
+    guest.open(_applicant(guest).page(redirect_uri="https://elsewhere.test/"))
+
+
+def _device(guest: Guest) -> None:
+    guest.sign_in()
+    guest.open(f"{PREFIX}/device")
+
+
+def _wrong_user_code(guest: Guest) -> None:
+    _device(guest)
+    guest.page.fill("main [name=user_code]", "BCDF-GHJK")
+    guest.submit("user_code")
+
+
+def _device_consent(guest: Guest) -> None:
+    guest.sign_in()
+    grant = _applicant(guest).begin_on_device()
+    guest.open(f"{PREFIX}/device?user_code={grant['user_code']}")
+    guest.submit("user_code")
+
+
+def _decided(decision: str) -> Callable[[Guest], None]:
+    def visit(guest: Guest) -> None:
+        _device_consent(guest)
+        with guest.page.expect_navigation():
+            guest.page.click(f"main button[value={decision}]")
+
+    return visit
+
+
+def _account_with_machine(guest: Guest) -> None:
+    with Applicant(guest.provider, guest.email, "Alice's laptop").listening() as applicant:
+        guest.open(applicant.page())
+        guest.give_password()
+        guest.page.check("main [name=renewal]")
+        guest.submit("renewal")
+        applicant.redeem(applicant.answer()["code"])
+    guest.open(f"{PREFIX}/account")
+
+
 STOPS: Final = (
     Stop("sign-in", lambda guest: guest.open(f"{PREFIX}/sign-in")),
     Stop("sign-in-not-an-address", _not_an_address),
@@ -253,10 +316,20 @@ STOPS: Final = (
     Stop("password", _signed_in_at("account/password")),
     Stop("second-factor", _signed_in_at("account/second-factor")),
     Stop("recovery-codes", _recovery_codes),
+    Stop("sign-in-for-program", _sign_in_for_program),
+    Stop("consent", _consent),
+    Stop("other-identity", _other_identity),
+    Stop("device", _device),
+    Stop("device-wrong-code", _wrong_user_code),
+    Stop("device-consent", _device_consent),
+    Stop("device-allowed", _decided("allow")),
+    Stop("device-denied", _decided("deny")),
+    Stop("account-with-machine", _account_with_machine),
     Stop("sign-out", _sign_out),
     Stop("signed-out", _signed_out),
     Stop("provisioning", lambda guest: guest.open("/provisioning")),
     Stop("error-form-expired", _forged),
+    Stop("error-bad-request", _bad_request),
     Stop("error-not-found", lambda guest: guest.open(f"{PREFIX}/nowhere")),
 )
 
