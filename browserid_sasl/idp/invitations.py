@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from browserid_sasl.errors import Code
@@ -76,7 +76,7 @@ class Invitations:
         if len(token) > MAX_TOKEN:
             return None
         with self._database.transaction() as session:
-            row = session.query(Invitation).filter_by(digest=digest(token)).one_or_none()
+            row = session.scalar(select(Invitation).where(Invitation.digest == digest(token)))
             return row.email if row is not None and row.expires > now else None
 
     def check(self, token: str, now: int) -> str:

@@ -263,9 +263,9 @@ class Passkeys:
                 raise refused(
                     403, "other-account", f"this passkey is for {row.email}, not for {email}"
                 )
-            # Last of the checks that refuse: an answer that is refused otherwise spends nothing.
-            self._check_counter(row, verified.new_sign_count, client, now)
+            # Before the counter: an answer that somebody sends again is no sign of a second key.
             self._challenges.spend(answer.challenge, _authentication_of(email), now)
+            self._check_counter(row, verified.new_sign_count, client, now)
             self._update(row, verified, client, now)
             return row.email
 
@@ -443,10 +443,6 @@ def _passkey(row: PasskeyRow) -> Passkey:
     return Passkey(
         row.id, row.email, row.name, row.rp_id, bool(row.backed_up), row.created, row.used
     )
-
-
-def _octets(text: str) -> bytes:
-    return b64.decode(text, "a value in the database")
 
 
 def _registration_of(email: str) -> str:

@@ -373,6 +373,15 @@ class TestCounters:
         device.counter = 10
         assert site.sign_in(device) == ALICE
 
+    def test_an_answer_sent_again_is_no_copy(self, site: Site) -> None:
+        device = site.enrol(Authenticator(counter=8))
+        answer = device.get(site.passkeys.authentication_options(None, NOW))
+        site.passkeys.authenticate(answer, CLIENT, NOW)
+        with pytest.raises(RefusedError) as caught:
+            site.passkeys.authenticate(answer, CLIENT, NOW)
+        assert refusal(caught) == (400, "stale-challenge")
+        assert [event["event"] for event in site.events()] == ["passkey-added"]
+
     def test_a_key_that_stops_to_count_and_begins_again(self, site: Site) -> None:
         device = site.enrol(Authenticator(counter=5))
         device.counter = 0
