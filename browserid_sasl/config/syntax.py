@@ -215,7 +215,7 @@ def entity_id(text: str) -> str:
 
 
 def https_origin(text: str) -> str:
-    """``https://HOST[:PORT]``, without the slash that may follow.
+    """``https://HOST[:PORT]`` as browsers write it, without the slash that may follow.
 
     A text that holds a password is refused without being repeated.
     """
@@ -232,7 +232,7 @@ def https_origin(text: str) -> str:
     if "[" in text and ":" not in name:
         raise Unfit(f"is {shown(text)}, which has no IPv6 address between its brackets")
     bracketed = f"[{name}]" if ":" in name else name
-    return f"https://{bracketed}" + (f":{parts.port}" if parts.port is not None else "")
+    return f"https://{bracketed}" + (f":{parts.port}" if parts.port not in (None, 443) else "")
 
 
 def _split_url(text: str) -> SplitResult:

@@ -126,6 +126,7 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.max_connections", "50", 50),
     ("idp.max_connections_per_client", "5", 5),
     ("idp.public_url", '"https://ID.example.org/"', "https://id.example.org"),
+    ("idp.public_url", '"https://id.example.org:443"', "https://id.example.org"),
     ("idp.rp_id", '"Example.org"', "example.org"),
     ("idp.embedders", '["https://dialog.example.org"]', ("https://dialog.example.org",)),
     ("idp.session_life", "600", 600_000),

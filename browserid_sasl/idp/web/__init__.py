@@ -8,7 +8,8 @@ How to add a page:
    passes them on. One that a sign-in may lead back to goes into `paths.own_path`.
 2. Handlers run in worker threads and may use the database. `visit.email` is who is signed in,
    `visit.form` and `visit.query` have the fields, `visit.now` and `visit.client` what the domain's
-   classes want. Whoever is not signed in is sent to sign in before a page with `signed_in=True`.
+   classes want. Whoever is not signed in is sent to sign in before a page with `signed_in=True`,
+   and whoever has not been so just now before one with `fresh=True`.
    For a POST the form's token was checked already. `slow=True` gives a POST that hashes a password,
    or takes as long, threads of its own.
 3. Answer with `visit.page("name.html", status, **context)`, `visit.redirect(paths.X)` after what

@@ -72,7 +72,8 @@ class Site:
     def error_page(self, request: Request, error: RefusedError) -> Response:
         """The page about an error that happened before, or outside of, a page's own work."""
         visit = Visit(self._house, request, {}, "", self._clock())
-        return error_page(visit, error, bare=True)
+        again = visit.here if request.method == "GET" else ""
+        return error_page(visit, error, again=again, bare=True)
 
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:

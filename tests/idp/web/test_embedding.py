@@ -49,6 +49,11 @@ class TestProvisioning:
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert headers["X-Frame-Options"] == "DENY"
 
+    def test_there_is_nothing_in_it_to_be_clicked_on(self, browser: Browser) -> None:
+        browser.sign_in()
+        page = browser.open(paths.PROVISIONING)
+        assert not {"a", "button", "form", "input"} & {tag for tag, _ in page.tags}
+
     def test_who_is_signed_in_gets_a_certificate(self, browser: Browser) -> None:
         browser.sign_in()
         status, answer = certify(browser)
