@@ -12,6 +12,7 @@ backwards is not.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -148,6 +149,13 @@ class Passkeys:
     def rp_id(self) -> str:
         """What passkeys are made for."""
         return self._party.id
+
+    def check_room(self, email: str) -> None:
+        """See whether the account may have one more.
+
+        :raises RefusedError: it may not.
+        """
+        _check_room(self.all(email))
 
     def registration_options(self, email: str, now: int, *, afresh: bool = False) -> dict[str, Any]:
         """What to hand to `navigator.credentials.create`, as JSON.
@@ -421,7 +429,7 @@ def _is_eligible(verified: VerifiedRegistration | VerifiedAuthentication) -> int
     return int(verified.credential_device_type is CredentialDeviceType.MULTI_DEVICE)
 
 
-def _check_room(present: list[PasskeyRow]) -> None:
+def _check_room(present: Sequence[object]) -> None:
     if len(present) >= MOST_PASSKEYS:
         raise refused(
             409,

@@ -58,6 +58,8 @@ def _sign_out_others(visit: Visit) -> Response:
 
 
 def _show_new_passkey(visit: Visit, error: RefusedError | None = None) -> Response:
+    # Here, and not only when the script asks: it could not say so in these words.
+    visit.provider.passkeys.check_room(visit.email)
     return visit.page(
         "new-passkey.html",
         error.status if error else 200,

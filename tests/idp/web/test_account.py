@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
+from browserid_sasl.idp.passkeys import MOST_PASSKEYS
 from browserid_sasl.idp.web.visit import FRESH_MS
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.authenticator import PRESENT, Authenticator
@@ -103,6 +104,15 @@ class TestPasskeys:
         assert page.status == 400
         assert "Give it a PIN" in page.text
         assert page.form(NEW_PASSKEY).fields["name"] == "my key"
+
+    def test_there_is_a_limit(self, signed_in: Browser, running: RunningProvider) -> None:
+        passkeys, now = running.provider.passkeys, running.clock.now
+        for _ in range(MOST_PASSKEYS):
+            answer = Authenticator().create(passkeys.registration_options(ALICE, now))
+            passkeys.register(ALICE, answer, "", "::1", now)
+        page = signed_in.open(NEW_PASSKEY)
+        assert page.status == 409
+        assert "Remove one that you do not use." in page.text
 
     def test_one_is_renamed_and_removed(self, signed_in: Browser, running: RunningProvider) -> None:
         add_passkey(signed_in, Authenticator())
