@@ -339,11 +339,12 @@ def _check_account(session: Session, email: str) -> None:
 def _row_for(session: Session, wish: Wish) -> Certified:
     """The row of the key, if it may be certified for the account."""
     key = wish.fingerprint
-    if is_revoked(session, key):
+    row = session.scalar(select(Certified).where(Certified.key == key))
+    # One that has left the list is known for longer where its renewal would have lasted longer.
+    if is_revoked(session, key) or (row is not None and row.revoked):
         raise RefusedError(
             400, "revoked-key", "this key was revoked: make another one", Code.INVALID_KEY
         )
-    row = session.scalar(select(Certified).where(Certified.key == key))
     if row is not None and row.email == wish.email:
         return row
     if row is not None:

@@ -243,6 +243,17 @@ class TestRevoking:
             issue(renewals, program)
         assert refused.value.word == "revoked-key"
 
+    def test_nor_when_it_has_left_the_list(self, provider: Provider) -> None:
+        program = Program()
+        issue(provider.renewals, program)
+        provider.renewals.revoke_all(ALICE, NOW)
+        later = NOW + HOUR_MS + MAX_TICKET_LIFE_MS + SKEW_MS
+        issue(provider.renewals, Program(), later)
+        assert revoked(provider, later) == []
+        with pytest.raises(RefusedError) as refused:
+            issue(provider.renewals, program, later)
+        assert refused.value.word == "revoked-key"
+
     def test_an_account_that_is_gone_renews_nothing(self, provider: Provider) -> None:
         program = Program()
         token = issue(provider.renewals, program)
