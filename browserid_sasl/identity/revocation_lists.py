@@ -203,10 +203,13 @@ class RevocationLists:
         if cached is not None and now - (cached.expires - INTERVAL_MS) >= 0:
             return _Body(cached.expires - INTERVAL_MS, cached.body)
         arriving = self._memory.get().arriving
-        if len(arriving) > MAX_PROVIDERS:
-            arriving.clear()  # those nobody has come back for
-        body = arriving.setdefault(issuer, _Body(now))
-        if body.octets is None or not 0 <= now - body.began < INTERVAL_MS:
+        body = arriving.get(issuer)
+        if body is None or not 0 <= now - body.began < INTERVAL_MS:
+            # Nobody has come back for the one before, nor for some others.
+            if len(arriving) >= MAX_PROVIDERS:
+                arriving.clear()
+            body = arriving[issuer] = _Body(now)
+        if body.octets is None:
             octets = self._fetcher.fetch_list(issuer, domain_of(email) or issuer, path)
             body = arriving[issuer] = replace(body, octets=octets)
         return body

@@ -251,6 +251,24 @@ class TestANewSigningKey:
         assert watch.sees()
         assert needed == ["list", "document"]
 
+    def test_is_none_of_a_step_that_nobody_came_back_for(self) -> None:
+        """The list that comes for the next one is as old as that, and no older."""
+        watch = Watch(required=True)
+        fetch_list = watch.lists.fetch_list
+
+        def elsewhere(domain: str, principal_domain: str, path: str) -> bytes:
+            raise LookupError
+
+        watch.lists.fetch_list = elsewhere  # type: ignore[method-assign]
+        with pytest.raises(LookupError):
+            watch.sees()
+        watch.clock.now += 2 * LIFE
+        watch.lists.fetch_list = fetch_list  # type: ignore[method-assign]
+        assert not watch.sees()
+        watch.clock.now += INTERVAL_MS - 1
+        assert not watch.sees()
+        assert len(watch.lists.fetched) == 1
+
 
 class TestMemory:
     def test_is_shared_between_providers(self, monkeypatch: pytest.MonkeyPatch) -> None:
