@@ -77,6 +77,16 @@ class TestForgery:
         assert SESSION in browser.cookies
         assert browser.open(paths.ACCOUNT).path == paths.ACCOUNT
 
+    @pytest.mark.parametrize("signed_in", [False, True])
+    def test_every_form_that_does_something_has_it(self, browser: Browser, signed_in: bool) -> None:
+        if signed_in:
+            browser.sign_in()
+        for path in SHOWN:
+            forms = browser.open(path_of(path)).forms
+            assert all(form.fields.get("csrf") for form in forms if form.method == "post"), path
+            # What only shows something has none, or the token would be in addresses.
+            assert not any("csrf" in form.fields for form in forms if form.method != "post"), path
+
     def test_before_a_sign_in_it_is_bound_to_a_cookie_that_nobody_can_make_up(
         self, browser: Browser, other_browser: Browser
     ) -> None:
