@@ -194,7 +194,9 @@ class ProviderFolder:
         recovery_codes = RecoveryCodes(database, self.audit)
         invitations = Invitations(database, self.audit)
         sessions = Sessions(database, session_policy)
-        renewals = Renewals(database, self.audit, public_url + CERTIFY, renewal_life)
+        # Programs know the domain, by which they have found the provider, and no other address.
+        at = f"https://{domain}{CERTIFY}"
+        renewals = Renewals(database, self.audit, at, renewal_life)
         return Provider(
             domain,
             accounts,

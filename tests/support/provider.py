@@ -109,6 +109,7 @@ def running_provider(
     clock: SettableClock | None = None,
     proxies: tuple[str, ...] = (),
     capacity: Capacity | None = None,
+    public_url: str = "",
 ) -> Iterator[RunningProvider]:
     """Run a provider in a folder, made if it is not there, until the block ends.
 
@@ -117,7 +118,7 @@ def running_provider(
     clock = clock or SettableClock()
     folder = ProviderFolder(path)
     folder.create(domain, algorithm, clock.now, local_tls=True)
-    provider = folder.open(policy)
+    provider = folder.open(policy, public_url=public_url)
     accounts = Accounts(Database(path / "provider.sqlite"), domain, hasher=CHEAP_HASHER)
     provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
