@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,10 +48,12 @@ class Person:
         }
 
     @contextmanager
-    def agent(self, *arguments: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+    def agent(
+        self, *arguments: str, program: Sequence[str] = AGENT, **variables: str
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Their agent, from when it answers until the end of the block."""
         process = subprocess.Popen(
-            (*AGENT, *arguments), env=self.variables | variables, start_new_session=True
+            (*program, *arguments), env=self.variables | variables, start_new_session=True
         )
         try:
             self.wait_for_socket(process)
