@@ -322,7 +322,7 @@ class Acceptor:
             used_ticket=None,
             master_key=master_key,
             mutual=mutual,
-            key_thumbprint=b64.encode(certificate.public_key.thumbprint),
+            key_thumbprint=b64.encode(certificate.key_thumbprint),
         )
 
     def _agree(self, claims: InitiatorClaims) -> bytes | None:

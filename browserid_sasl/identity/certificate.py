@@ -29,6 +29,7 @@ class Certificate:
     :param expires: ms.
     :param not_before: ms, None when the certificate does not say.
     :param public_key: the person's key.
+    :param key_thumbprint: its thumbprint (RFC 7638), of which there is more than one use.
     :param email: the person's address.
     :param attributes: claims beyond the registered ones.
     :param jwt: the token.
@@ -39,6 +40,7 @@ class Certificate:
     expires: int
     not_before: int | None
     public_key: PublicKey
+    key_thumbprint: bytes
     email: str
     attributes: Mapping[str, Any]
     jwt: Jwt
@@ -60,7 +62,8 @@ class Certificate:
             issued_at=strict_json.time(claims, "iat", _WHAT),
             expires=strict_json.time(claims, "exp", _WHAT),
             not_before=strict_json.optional_time(claims, "nbf", _WHAT),
-            public_key=parse_public_key(claims["public-key"], allow_legacy=allow_legacy),
+            public_key=(key := parse_public_key(claims["public-key"], allow_legacy=allow_legacy)),
+            key_thumbprint=key.thumbprint,
             email=_email(claims),
             attributes={name: claims[name] for name in claims if name not in _REGISTERED},
             jwt=token,

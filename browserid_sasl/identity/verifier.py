@@ -133,7 +133,7 @@ class Verifier:
         backed.assertion.verify(certificate.public_key, "the assertion")
         # Last: whose list is fetched is a provider that has proven to have certified somebody.
         if self.revoked is not None:
-            thumbprint = b64.encode(certificate.public_key.thumbprint)
+            thumbprint = b64.encode(certificate.key_thumbprint)
             if self.is_revoked(certificate.issuer, certificate.email, thumbprint, now):
                 raise key_revoked(certificate.email)
 
@@ -194,7 +194,7 @@ def replay_digest(backed: BackedAssertion, certificate: Certificate | None) -> b
     :param certificate: the assertion's certificate, None for a re-authentication, whose
         payload names its key (the ticket).
     """
-    signer = certificate.public_key.thumbprint if certificate else b""
+    signer = certificate.key_thumbprint if certificate else b""
     return hashlib.sha256(signer + backed.assertion.signing_input).digest()
 
 
