@@ -19,7 +19,7 @@ WARM_UP: Final = 3000
 PROGRAMS: Final = 6
 """That go first, one after another."""
 EXCHANGES: Final = int(os.environ.get("EXCHANGES", "100000"))
-PATIENCE: Final = 1800.0
+PATIENCE: Final = 7200.0
 GROWTH_TARGET: Final = 1024
 """KiB, of a process, however many exchanges: what allocators keep differs by that between runs."""
 

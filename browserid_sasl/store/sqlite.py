@@ -239,12 +239,13 @@ class SqliteReplayStore:
         self._counts = _Rounds(purge_pause)
 
     def insert(self, digest: bytes, not_after: int) -> bool:
-        self.tidy()
-        if self._insert(digest, not_after):
+        now = self._clock()
+        self.tidy(now)
+        if self._insert(digest, not_after, now):
             return True
         if self._has(digest, not_after):
             return False
-        if self.purge(self._clock()) and self._insert(digest, not_after):
+        if self.purge(now) and self._insert(digest, not_after, now):
             return True
         raise StoreError(
             Code.CACHE_ERROR,
@@ -267,9 +268,8 @@ class SqliteReplayStore:
     def purge(self, now: int) -> int:
         return _purge_all(self._purge_batch, now - self._grace)
 
-    def tidy(self) -> None:
-        """Before an insertion: remove a batch of what has expired, if it is time."""
-        now = self._clock()
+    def tidy(self, now: int) -> None:
+        """Before an insertion at `now` (ms): remove a batch of what has expired, if it is time."""
         if self._rounds.due(now):
             gone = self._purge_batch(now - self._grace, _PURGE_BATCH)
             self._rounds.done(now, finished=gone < _PURGE_BATCH)
@@ -278,13 +278,12 @@ class SqliteReplayStore:
         """What `INSERT` takes."""
         return not_after, digest, self._max_entries - self._uncounted
 
-    def count(self, inserted: int) -> None:
-        """After insertions: write down how many there were since the last time, if it is time.
+    def count(self, inserted: int, now: int) -> None:
+        """After insertions at `now` (ms): write down those since the last time, if it is time.
 
         To write it down with each would cost a sixth of what an insertion costs.
         """
         self._uncounted += inserted
-        now = self._clock()
         if self._counts.due(now):
             self._write_count()
             self._counts.done(now, finished=True)
@@ -311,10 +310,10 @@ class SqliteReplayStore:
         self._database.change(self._COUNT, (self._uncounted - gone,))
         self._uncounted = 0
 
-    def _insert(self, digest: bytes, not_after: int) -> bool:
+    def _insert(self, digest: bytes, not_after: int, now: int) -> bool:
         inserted = self._database.change(self.INSERT, self.row(digest, not_after)) == 1
         if inserted:
-            self.count(1)
+            self.count(1, now)
         return inserted
 
     def _has(self, digest: bytes, not_after: int) -> bool:
@@ -364,15 +363,14 @@ class SqliteAcceptorTicketStore:
         self._rounds = _Rounds(purge_pause)
 
     def put(self, ticket: AcceptorTicket) -> bool:
-        self.tidy()
+        self.tidy(self._clock())
         added = self._database.change(self.PUT, _acceptor_ticket_row(ticket)) == 1
         if added:
             self.trim(1)
         return added
 
-    def tidy(self) -> None:
-        """Before an addition: remove a batch of what has expired, if it is time."""
-        now = self._clock()
+    def tidy(self, now: int) -> None:
+        """Before an addition at `now` (ms): remove a batch of what has expired, if it is time."""
         if self._rounds.due(now):
             gone = self._purge_batch(now, _PURGE_BATCH)
             self._rounds.done(now, finished=gone < _PURGE_BATCH)
@@ -425,26 +423,33 @@ class SqliteAcceptorTicketStore:
 
 
 class SqliteAdmission:
-    """An `Admission` to the stores in an acceptor's file."""
+    """An `Admission` to the stores in an acceptor's file.
+
+    :param clock: the time in ms, for the removal of what has expired.
+    """
 
     def __init__(
         self,
         database: SqliteDatabase,
         replay: SqliteReplayStore,
         tickets: SqliteAcceptorTicketStore,
+        *,
+        clock: Callable[[], int] = system_clock,
     ) -> None:
         self._database = database
+        self._clock = clock
         self._replay = replay
         self._tickets = tickets
         self._one_by_one = OneByOne(replay, tickets)
 
     def __call__(self, entries: Sequence[Entry]) -> list[Outcome]:
+        now = self._clock()
         try:
-            self._replay.tidy()
-            self._tickets.tidy()
+            self._replay.tidy(now)
+            self._tickets.tidy(now)
             rows = [_row_of(entry.ticket) for entry in entries]
             written = self._database.transaction(partial(self._write, entries, rows))
-            self._replay.count(written.count((True, True)) + written.count((True, False)))
+            self._replay.count(written.count((True, True)) + written.count((True, False)), now)
             self._tickets.trim(written.count((True, True)))
         except StoreError as error:
             return [error] * len(entries)
@@ -677,7 +682,7 @@ def _acceptor_stores(
         replay=replay,
         tickets=tickets,
         authorities=SqliteAuthorityCache(database),
-        admission=SqliteAdmission(database, replay, tickets),
+        admission=SqliteAdmission(database, replay, tickets, clock=clock),
         close=database.close,
     )
 
@@ -800,7 +805,8 @@ def _unsealed(database: SqliteDatabase, row: Sequence[Any], absent: Row = ()) ->
 def _checksum(values: Row, later: Row, absent: Row) -> int:
     # With their types: what was a number may come back as text, and text as octets.
     text = repr(values)
-    if repr(later) != repr(absent):  # else it is what a row of the older format has
+    # What a row of the older format has is not covered there.
+    if later != absent or any(map(_differ_in_type, later, absent)):
         text += repr(later)
     return int.from_bytes(sha256(text.encode()).digest()[:_CHECKSUM_SIZE])
 
@@ -810,6 +816,10 @@ def _row_of(ticket: AcceptorTicket | None) -> Row | StoreError | None:
         return None if ticket is None else _acceptor_ticket_row(ticket)
     except StoreError as error:
         return error
+
+
+def _differ_in_type(one: object, other: object) -> bool:
+    return type(one) is not type(other)
 
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode

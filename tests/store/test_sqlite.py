@@ -209,7 +209,7 @@ class TestAdmission:
     ) -> None:
         replay = SqliteReplayStore(database, grace=0, max_entries=2, clock=clock)
         tickets = SqliteAcceptorTicketStore(database, clock=clock)
-        admission = SqliteAdmission(database, replay, tickets)
+        admission = SqliteAdmission(database, replay, tickets, clock=clock)
         for number in range(2):
             assert admit_by(admission, bytes([number]) * 32, NOW, acceptor_ticket()) == (True, True)
         late = acceptor_ticket()
@@ -225,7 +225,7 @@ class TestAdmission:
     ) -> None:
         replay = SqliteReplayStore(database, grace=0, purge_pause=0, clock=clock)
         tickets = SqliteAcceptorTicketStore(database, max_entries=2, purge_pause=0, clock=clock)
-        admission = SqliteAdmission(database, replay, tickets)
+        admission = SqliteAdmission(database, replay, tickets, clock=clock)
         for number in range(4):
             admit_by(admission, bytes([number]) * 32, NOW, acceptor_ticket(expires=NOW + HOUR))
         assert (count(database, "replay"), count(database, "ticket")) == (4, 2)
