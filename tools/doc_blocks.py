@@ -28,6 +28,7 @@ BLOCKS: Final[dict[str, Callable[[], Iterable[str]]]] = {
     "keys": tables.keys,
     "mechanisms": tables.mechanisms,
     "error-codes": tables.error_codes,
+    "exit-statuses": tables.exit_statuses,
     "times": partial(tables.times, tables.TIMES),
     "message-limits": partial(tables.limits, tables.MESSAGES),
     "discovery-limits": partial(tables.limits, tables.DISCOVERY),

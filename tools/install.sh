@@ -24,7 +24,7 @@ umask 022
 
 check_folders() {
     local folder parent
-    for folder in "$home" "$prefix/bin" "$@"; do
+    for folder in "$home" "$prefix/bin" "$prefix/share" "$@"; do
         parent=$folder
         while [ ! -e "$parent" ]; do parent=$(dirname "$parent"); done
         [ -d "$parent" ] && [ -w "$parent" ] && continue
@@ -40,6 +40,17 @@ remove_links() {
         if [ "$(readlink "$prefix/bin/$command")" = "$home/env/bin/$command" ]; then
             rm "$prefix/bin/$command"
         fi
+    done
+}
+
+# Manual pages and completions: browserid_sasl/cli/share.py writes them.
+remove_shared() {
+    local command
+    for command in "${commands[@]}"; do
+        rm -f "$prefix/share/man/man1/$command.1" "$prefix/share/man/man8/$command.8" \
+            "$prefix/share/bash-completion/completions/$command" \
+            "$prefix/share/zsh/site-functions/_$command" \
+            "$prefix/share/fish/vendor_completions.d/$command.fish"
     done
 }
 
@@ -68,6 +79,8 @@ install_commands() {
     mv -T "$home/env.new" "$home/env"
     trap - EXIT
     remove_environments_except "$(basename "$new")" "$previous"
+    # Not every installation has what all commands need, and so not every one has their pages.
+    [ ! -x "$home/env/bin/uvicorn" ] || "$home/env/bin/python" -m browserid_sasl.cli.share "$prefix"
     for command in "${commands[@]}"; do
         [ ! -x "$home/env/bin/$command" ] || ln -sfn "$home/env/bin/$command" "$prefix/bin/$command"
     done
@@ -76,6 +89,7 @@ install_commands() {
 
 uninstall_commands() {
     remove_links
+    remove_shared
     rm -rf "$home"
 }
 

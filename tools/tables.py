@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from browserid_sasl.cli.program import STATUSES
 from browserid_sasl.config import Config
 from browserid_sasl.errors import Code
 from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
@@ -53,6 +54,12 @@ def error_codes() -> Iterator[str]:
         for code in Code
     )
     return _table(("code", "number", "`gss-min`", "GSS major status"), rows)
+
+
+def exit_statuses() -> Iterator[str]:
+    """How the commands end."""
+    rows = ((f"{number}", meaning) for number, meaning in STATUSES)
+    return _table(("status", "meaning"), rows)
 
 
 def _major(code: Code) -> str:

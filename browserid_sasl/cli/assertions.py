@@ -10,6 +10,7 @@ import click
 from browserid_sasl import config
 from browserid_sasl.api.assertions import AssertionVerifier, get_assertion
 from browserid_sasl.cli.options import config_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.tables import local_time
 from browserid_sasl.identity.backed import MAX_LENGTH
 from browserid_sasl.printer.node import harmless
@@ -18,21 +19,26 @@ from browserid_sasl.printer.node import harmless
 @click.command("get")
 @config_option
 @click.option("--identity", metavar="EMAIL", default="", help="Whose it is to be.")
+@output_options
 @click.argument("audience")
-def get(config_file: Path | None, identity: str, audience: str) -> None:
+def get(config_file: Path | None, identity: str, output: Output, audience: str) -> None:
     """Print an assertion that you are you, for AUDIENCE alone.
 
     AUDIENCE is a web site's origin such as https://example.org, or a service principal name such as
     imap/mail.example.org. Who has the assertion can be you there until it expires.
     """
-    click.echo(get_assertion(audience, config.load(config_file), identity=identity))
+    assertion = get_assertion(audience, config.load(config_file), identity=identity)
+    output.give({"assertion": assertion, "audience": audience})
+    if output.is_text:
+        click.echo(assertion)
 
 
 @click.command("verify")
 @config_option
+@output_options
 @click.argument("assertion")
 @click.argument("audience")
-def verify(config_file: Path | None, assertion: str, audience: str) -> None:
+def verify(config_file: Path | None, output: Output, assertion: str, audience: str) -> None:
     """Say who has made ASSERTION, if it is good and for AUDIENCE.
 
     ASSERTION is the text, or - for what standard input says. What was presented before is not
@@ -43,9 +49,17 @@ def verify(config_file: Path | None, assertion: str, audience: str) -> None:
             raise click.UsageError("there is no standard input: give the assertion")
         assertion = sys.stdin.read(MAX_LENGTH + 1).strip()
     verified = AssertionVerifier(config.load(config_file)).verify(assertion, audience)
-    click.echo(f"Email:   {harmless(verified.email)}")
-    click.echo(f"Issuer:  {harmless(verified.issuer)}")
-    click.echo(f"Expires: {local_time(verified.expires)}")
+    output.give(
+        {
+            "email": verified.email,
+            "audience": verified.audience,
+            "issuer": verified.issuer,
+            "expires": verified.expires,
+        }
+    )
+    output.say(f"Email:   {harmless(verified.email)}")
+    output.say(f"Issuer:  {harmless(verified.issuer)}")
+    output.say(f"Expires: {local_time(verified.expires)}")
 
 
 COMMANDS = (get, verify)

@@ -18,6 +18,7 @@ from browserid_sasl.api.caches import Cache, person_cache, server_cache
 from browserid_sasl.api.stores import reset
 from browserid_sasl.cli import assertions, caches
 from browserid_sasl.cli.options import version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.program import run
 from browserid_sasl.cli.stores import (
     Stores,
@@ -101,8 +102,11 @@ def _time(_: object, __: object, given: str | None) -> int:
     help="Judge validity at this time, in place of now: a date, in local time unless it says, or"
     " milliseconds since 1970.",
 )
+@output_options
 @click.argument("token", required=False)
-def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None) -> None:
+def show_token(
+    file: IO[bytes] | None, encoding: str, at: int, output: Output, token: str | None
+) -> None:
     """Show what TOKEN says; without it, what standard input says.
 
     Takes a SASL message, a GSS-API token, a wrap or MIC token, a backed assertion, a JSON web
@@ -117,7 +121,18 @@ def show_token(file: IO[bytes] | None, encoding: str, at: int, token: str | None
         raise LocalProtocolError(
             Code.INVALID_PARAMETER, "this is no token of the protocol", "see --encoding"
         )
-    Console(width=ANY_WIDTH, highlight=False).print(_tree(node))
+    output.give(_node_members(node))
+    if output.is_text:
+        Console(width=ANY_WIDTH, highlight=False).print(_tree(node))
+
+
+def _node_members(node: Node) -> dict[str, object]:
+    return {
+        "label": node.label,
+        "value": node.value,
+        "mood": node.mood.name.lower(),
+        "children": [_node_members(child) for child in node.children],
+    }
 
 
 def _read(file: IO[bytes] | None) -> bytes:
@@ -139,36 +154,42 @@ def _tree(node: Node, parent: Tree | None = None) -> Tree:
 
 @command.command("list")
 @store_options
-def list_all(whose: Whose | None, config_file: Path | None) -> None:
+@output_options
+def list_all(whose: Whose | None, config_file: Path | None, output: Output) -> None:
     """Show the tickets and the identity providers' documents that are kept."""
     stores = _look(config_file, whose)
-    _list_tickets(stores)
-    _list_documents(stores)
+    _list(output, stores, tickets=True, documents=True)
 
 
 @command.command()
 @store_options
-def destroy(whose: Whose | None, config_file: Path | None) -> None:
+@output_options
+def destroy(whose: Whose | None, config_file: Path | None, output: Output) -> None:
     """Forget all tickets and documents. Keys are kept: `browserid logout` forgets those."""
     stores = _stores(config_file, whose)
     gone = sum(forget(stores, ticket) for ticket in _tickets(stores, None, at=0))
-    click.echo(f"{_count(gone, 'ticket')} forgotten")
-    click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
+    documents = _delete_documents(stores)
+    output.give({"tickets": gone, "documents": documents})
+    output.say(f"{_count(gone, 'ticket')} forgotten")
+    output.say(f"{_count(documents, 'document')} forgotten")
 
 
 @command.command("reset")
 @store_options
-def reset_store(whose: Whose | None, config_file: Path | None) -> None:
+@output_options
+def reset_store(whose: Whose | None, config_file: Path | None, output: Output) -> None:
     """Move a store aside, damaged or not, and begin an empty one.
 
     Stop what uses it first. A server's new store does not know which assertions were presented
     before.
     """
     server = whose is not None
-    for moved in reset(configuration_of(config_file, whose), server=server):
-        click.echo(f"kept as {moved}")
-    click.echo("the store is empty")
-    click.echo(_AFTER_SERVER if server else _AFTER_CLIENT, err=True)
+    kept = reset(configuration_of(config_file, whose), server=server)
+    output.give({"kept": [str(moved) for moved in kept]})
+    for moved in kept:
+        output.say(f"kept as {moved}")
+    output.say("the store is empty")
+    output.note(_AFTER_SERVER if server else _AFTER_CLIENT)
 
 
 @command.group()
@@ -178,9 +199,10 @@ def tickets() -> None:
 
 @tickets.command("list")
 @store_options
-def list_tickets(whose: Whose | None, config_file: Path | None) -> None:
+@output_options
+def list_tickets(whose: Whose | None, config_file: Path | None, output: Output) -> None:
     """Show the tickets that have not expired."""
-    _list_tickets(_look(config_file, whose))
+    _list(output, _look(config_file, whose), tickets=True)
 
 
 # An identifier is base64url, and may begin with a dash.
@@ -188,10 +210,13 @@ def list_tickets(whose: Whose | None, config_file: Path | None) -> None:
 @store_options
 @click.option("--all", "everything", is_flag=True, help="Forget every ticket.")
 @click.option("--service", metavar="NAME", help="Only among the tickets for this service.")
+@output_options
 @click.argument("identifier", required=False)
 def delete_tickets(
+    *,
     whose: Whose | None,
     config_file: Path | None,
+    output: Output,
     everything: bool,
     service: str | None,
     identifier: str | None,
@@ -206,11 +231,13 @@ def delete_tickets(
     stores = _stores(config_file, whose)
     if identifier is None:
         gone = sum(forget(stores, ticket) for ticket in _tickets(stores, service, at=0))
-        click.echo(f"{_count(gone, 'ticket')} forgotten")
+        output.give({"removed": gone})
+        output.say(f"{_count(gone, 'ticket')} forgotten")
         return
     ticket = _find_ticket(stores, service, identifier)
     forget(stores, ticket)
-    click.echo(f"the ticket for {harmless(ticket.audience)} is forgotten")
+    output.give({"removed": 1})
+    output.say(f"the ticket for {harmless(ticket.audience)} is forgotten")
 
 
 @command.group()
@@ -220,26 +247,36 @@ def cache() -> None:
 
 @cache.command("list")
 @store_options
-def list_documents(whose: Whose | None, config_file: Path | None) -> None:
+@output_options
+def list_documents(whose: Whose | None, config_file: Path | None, output: Output) -> None:
     """Show the documents that have not expired, and what they say."""
-    _list_documents(_look(config_file, whose))
+    _list(output, _look(config_file, whose), documents=True)
 
 
 @cache.command("delete")
 @store_options
 @click.option("--all", "everything", is_flag=True, help="Forget every document.")
+@output_options
 @click.argument("domain", required=False)
 def delete_documents(
-    whose: Whose | None, config_file: Path | None, everything: bool, domain: str | None
+    *,
+    whose: Whose | None,
+    config_file: Path | None,
+    output: Output,
+    everything: bool,
+    domain: str | None,
 ) -> None:
     """Forget the document of DOMAIN. It is fetched again when it is needed."""
     if everything == (domain is not None):
         raise click.UsageError("give a domain or --all")
     stores = _stores(config_file, whose)
     if domain is None:
-        click.echo(f"{_count(_delete_documents(stores), 'document')} forgotten")
+        gone = _delete_documents(stores)
+        output.give({"removed": gone})
+        output.say(f"{_count(gone, 'document')} forgotten")
     elif stores.authorities.delete(domain.lower()):
-        click.echo(f"the document of {domain.lower()} is forgotten")
+        output.give({"removed": 1})
+        output.say(f"the document of {domain.lower()} is forgotten")
     else:
         raise _unknown(f"there is no document of {domain}", "`bidtool cache list` shows them")
 
@@ -255,6 +292,24 @@ def _look(config_file: Path | None, whose: Whose | None) -> Stores:
 
 def _stores(config_file: Path | None, whose: Whose | None) -> Stores:
     return _cache(config_file, whose).open()
+
+
+def _list(
+    output: Output, stores: Stores, *, tickets: bool = False, documents: bool = False
+) -> None:
+    """Show what there is of these kinds."""
+    now = system_clock()
+    members: dict[str, object] = {}
+    if tickets:
+        members["tickets"] = [caches.ticket_members(each) for each in stores.tickets.all(now)]
+    if documents:
+        kept = stores.authorities.all(now)
+        members["documents"] = [caches.document_members(*each) for each in kept]
+    output.give(members)
+    if tickets and output.is_text:
+        _list_tickets(stores)
+    if documents and output.is_text:
+        _list_documents(stores)
 
 
 def _list_tickets(stores: Stores) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,6 +25,7 @@ from browserid_sasl.api.caches import (
     person_cache,
     server_cache,
 )
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.stores import (
     Ticket,
     Whose,
@@ -36,7 +37,7 @@ from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.identity.support import Delegation, Disabled, parse_support_document
-from browserid_sasl.printer import describe, lines
+from browserid_sasl.printer import describe
 from browserid_sasl.printer.node import harmless
 from browserid_sasl.store.base import system_clock
 
@@ -126,106 +127,130 @@ verbose_option = click.option(
 @click.command("tlist")
 @cache_options
 @verbose_option
-def list_tickets(verbose: bool, **which: Any) -> None:
+@output_options
+def list_tickets(verbose: bool, output: Output, **which: Any) -> None:
     """Show the tickets, those that have expired too."""
     cache = Request(**which).of_tickets()
-    _name("Ticket cache", cache)
-    tickets: Iterable[Ticket] = cache.look().tickets.all(0)
-    if verbose:
-        _show_each(map(_ticket_fields, tickets), "there are no tickets")
-    else:
-        headings = ("Identity", "Audience", "Issuer", "Expires")
-        _show_table(headings, map(_ticket_row, tickets), "there are no tickets")
+    tickets: list[Ticket] = list(cache.look().tickets.all(0))
+    output.give({"cache": str(cache.path), "tickets": [*map(ticket_members, tickets)]})
+    if output.is_text:
+        shown = _Shown("Ticket cache", cache, "there are no tickets", output)
+        if verbose:
+            shown.each(map(_ticket_fields, tickets))
+        else:
+            headings = ("Identity", "Audience", "Issuer", "Expires")
+            shown.table(headings, map(_ticket_row, tickets))
 
 
 @click.command("tpurge")
 @cache_options
-def purge_tickets(**which: Any) -> None:
+@output_options
+def purge_tickets(output: Output, **which: Any) -> None:
     """Forget the tickets that have expired."""
     cache = Request(**which).of_tickets()
-    _told(cache, cache.open().tickets.purge(system_clock()), "expired ticket")
+    _tell(output, "expired ticket", {cache.path: cache.open().tickets.purge(system_clock())})
 
 
 @click.command("tdestroy")
 @cache_options
-def destroy_tickets(**which: Any) -> None:
+@output_options
+def destroy_tickets(output: Output, **which: Any) -> None:
     """Forget all tickets, and nothing else: nobody is signed out, no assertion is new."""
     cache = Request(**which).of_tickets()
     stores = cache.open()
     every: Iterable[Ticket] = stores.tickets.all(0)
-    _told(cache, sum(forget(stores, ticket) for ticket in list(every)), "ticket")
+    gone = sum(forget(stores, ticket) for ticket in list(every))
+    _tell(output, "ticket", {cache.path: gone})
 
 
 @click.command("rlist")
 @cache_options
 @verbose_option
-def list_assertions(verbose: bool, **which: Any) -> None:
+@output_options
+def list_assertions(verbose: bool, output: Output, **which: Any) -> None:
     """Show the assertions that the server remembers, so that none is accepted twice.
 
     A person has no such cache: without --server it is that of the servers that run as this account.
     """
     cache = Request(**which).of_assertions()
-    _name("Replay cache", cache)
-    nothing = "no assertion is remembered"
-    if verbose:
-        _show_each(map(_assertion_fields, cache.presented()), nothing)
-    else:
-        rows = ((_moment(until), digest.hex().upper()) for digest, until in cache.presented())
-        _show_table(("Expires", "Assertion ID"), rows, nothing)
+    entries = [(digest.hex().upper(), until) for digest, until in cache.presented()]
+    members = [{"id": number, "expires": until} for number, until in entries]
+    output.give({"cache": str(cache.path), "assertions": members})
+    if output.is_text:
+        shown = _Shown("Replay cache", cache, "no assertion is remembered", output)
+        if verbose:
+            shown.each(map(_assertion_fields, entries))
+        else:
+            rows = ((_moment(until), number) for number, until in entries)
+            shown.table(("Expires", "Assertion ID"), rows)
 
 
 @click.command("rpurge")
 @cache_options
-def purge_assertions(**which: Any) -> None:
+@output_options
+def purge_assertions(output: Output, **which: Any) -> None:
     """Forget the assertions that cannot be accepted any more, as they have expired."""
     cache = Request(**which).of_assertions()
-    _told(cache, cache.open().replay.purge(system_clock()), "expired assertion")
+    _tell(output, "expired assertion", {cache.path: cache.open().replay.purge(system_clock())})
 
 
 @click.command("rdestroy")
 @cache_options
-def destroy_assertions(**which: Any) -> None:
+@output_options
+def destroy_assertions(output: Output, **which: Any) -> None:
     """Forget all assertions. Whoever has recorded one can present it again until it expires."""
     cache = Request(**which).of_assertions()
     gone = cache.open().replay.purge(_FOR_EVER_MS)
-    _told(cache, gone, "assertion")
+    _tell(output, "assertion", {cache.path: gone})
     if gone:
-        click.echo(_ASSERTIONS_ARE_NEW, err=True)
+        output.note(_ASSERTIONS_ARE_NEW)
 
 
 @click.command("certlist")
 @cache_options
 @verbose_option
-def list_documents(verbose: bool, **which: Any) -> None:
+@output_options
+def list_documents(verbose: bool, output: Output, **which: Any) -> None:
     """Show the keys of identity providers that are kept, by the documents they came in.
 
     Without --server these are the person's and those of the servers that run as this account.
     """
-    for number, cache in enumerate(Request(**which).of_documents()):
+    caches = Request(**which).of_documents()
+    kept = [(cache, [*cache.look().authorities.all(0)]) for cache in caches]
+    output.give(
+        {
+            "caches": [
+                {"cache": str(cache.path), "documents": [document_members(*each) for each in them]}
+                for cache, them in kept
+            ]
+        }
+    )
+    for number, (cache, documents) in enumerate(kept if output.is_text else ()):
         if number:
             click.echo()
-        _name("Authority cache", cache)
-        documents = cache.look().authorities.all(0)
+        shown = _Shown("Authority cache", cache, "there are no documents", output)
         if verbose:
-            _show_documents(documents)
+            shown.each(map(_document_fields, documents))
         else:
-            headings = ("Issuer", "ALG", "Expires")
-            _show_table(headings, map(_document_row, documents), "there are no documents")
+            shown.table(("Issuer", "ALG", "Expires"), map(_document_row, documents))
 
 
 @click.command("certpurge")
 @cache_options
-def purge_documents(**which: Any) -> None:
+@output_options
+def purge_documents(output: Output, **which: Any) -> None:
     """Forget the documents that have expired."""
     now = system_clock()
-    _remove_documents(which, lambda document: document.expires <= now, "expired document")
+    gone = _remove_documents(which, lambda document: document.expires <= now)
+    _tell(output, "expired document", gone)
 
 
 @click.command("certdestroy")
 @cache_options
-def destroy_documents(**which: Any) -> None:
+@output_options
+def destroy_documents(output: Output, **which: Any) -> None:
     """Forget all documents. They are fetched again when they are needed."""
-    _remove_documents(which, lambda _: True, "document")
+    _tell(output, "document", _remove_documents(which, lambda _: True))
 
 
 COMMANDS: Final = (
@@ -241,13 +266,38 @@ COMMANDS: Final = (
 )
 
 
+def ticket_members(ticket: Ticket) -> dict[str, object]:
+    """A ticket for programs; times are in ms."""
+    members: dict[str, object] = {
+        "id": ticket.tid,
+        "identity": _owner(ticket),
+        "audience": ticket.audience,
+        "issuer": ticket.issuer,
+        "curve": ticket.curve,
+        "issued": ticket.issued_at,
+        "expires": ticket.expires,
+        "mutual": ticket.mutual,
+        "renewed": ticket.renewed,
+    }
+    if isinstance(ticket, AcceptorTicket):
+        members["renewable_until"] = ticket.renew_until
+    return members
+
+
+def document_members(domain: str, document: CachedDocument) -> dict[str, object]:
+    """A document for programs; times are in ms."""
+    return {"domain": domain, "expires": document.expires, "says": _algorithms(document)}
+
+
 def _remove_documents(
-    which: dict[str, Any], unwanted: Callable[[CachedDocument], bool], noun: str
-) -> None:
+    which: dict[str, Any], unwanted: Callable[[CachedDocument], bool]
+) -> dict[Path, int]:
+    gone = {}
     for cache in Request(**which).of_documents():
         stores = cache.open()
         domains = [name for name, document in stores.authorities.all(0) if unwanted(document)]
-        _told(cache, sum(map(stores.authorities.delete, domains)), noun)
+        gone[cache.path] = sum(map(stores.authorities.delete, domains))
+    return gone
 
 
 def _ticket_row(ticket: Ticket) -> Sequence[str]:
@@ -272,9 +322,9 @@ def _owner(ticket: Ticket) -> str:
     return ticket.subject if isinstance(ticket, AcceptorTicket) else ticket.identity
 
 
-def _assertion_fields(entry: tuple[bytes, int]) -> Iterator[tuple[str, str]]:
-    digest, until = entry
-    yield "Assertion ID", digest.hex().upper()
+def _assertion_fields(entry: tuple[str, int]) -> Iterator[tuple[str, str]]:
+    number, until = entry
+    yield "Assertion ID", number
     yield "Assertion expiry", _date(until)
     yield "Accepted again", "no"
 
@@ -297,48 +347,64 @@ def _algorithms(document: CachedDocument) -> str:
     return ",".join(sorted({key.algorithm.name for key in parsed.keys}))
 
 
-def _show_documents(documents: Iterable[tuple[str, CachedDocument]]) -> None:
-    for number, (domain, document) in enumerate(documents):
-        if number:
-            click.echo()
-        _line("Issuer", domain)
-        _line("Expires", _moment(document.expires))
-        node = describe(document.body, system_clock())
-        for text in lines(node, "  ") if node else ("  not readable",):
-            click.echo(text)
+def _document_fields(entry: tuple[str, CachedDocument]) -> Iterator[tuple[str, str]]:
+    domain, document = entry
+    yield "Issuer", domain
+    yield "Expires", _moment(document.expires)
+    node = describe(document.body, system_clock())
+    if node is None:
+        yield "Says", "not readable"
+        return
+    for text in [node.text] if node.value else [child.text for child in node.children]:
+        yield "Says", text
 
 
-def _name(kind: str, cache: Cache) -> None:
-    _line(kind, str(cache.path))
-    click.echo()
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What people see of a cache: a line that names it, and what is in it.
+
+    :param kind: of the cache.
+    :param cache: that it is about.
+    :param nothing: to say on standard error when there is nothing in it.
+    :param output: how much is printed.
+    """
+
+    kind: str
+    cache: Cache
+    nothing: str
+    output: Output
+
+    def each(self, records: Iterable[Iterable[tuple[str, str]]]) -> None:
+        """Everything that is known of each."""
+        found = [list(record) for record in records]
+        self._begin(found)
+        for number, record in enumerate(found):
+            if number:
+                click.echo()
+            for label, value in record:
+                _line(label, value)
+
+    def table(self, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A line for each."""
+        cells = [[harmless(text) for text in row] for row in rows]
+        self._begin(cells)
+        if not cells:
+            return
+        widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
+        for number, row in enumerate((headings, *cells)):
+            click.echo(" ".join(map(set_cell_size, row, widths)).rstrip())
+            if not number:
+                click.echo("-" * (sum(widths) + len(widths) - 1))
+
+    def _begin(self, found: Sequence[object]) -> None:
+        _line(self.kind, str(self.cache.path))
+        click.echo()
+        if not found:
+            self.output.note(self.nothing)
 
 
 def _line(label: str, value: str) -> None:
     click.echo(f"{label + ':':<{_INDENT}}{harmless(value)}".rstrip())
-
-
-def _show_each(records: Iterable[Iterable[tuple[str, str]]], nothing: str) -> None:
-    number = 0
-    for number, record in enumerate(records, 1):
-        if number > 1:
-            click.echo()
-        for label, value in record:
-            _line(label, value)
-    if not number:
-        click.echo(nothing, err=True)
-
-
-def _show_table(headings: Sequence[str], rows: Iterable[Sequence[str]], nothing: str) -> None:
-    cells = [[harmless(text) for text in row] for row in rows]
-    if not cells:
-        click.echo(nothing, err=True)
-        return
-    widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
-    for number, row in enumerate((headings, *cells)):
-        padded = map(set_cell_size, row, widths)
-        click.echo(" ".join(padded).rstrip())
-        if not number:
-            click.echo("-" * (sum(widths) + len(widths) - 1))
 
 
 def _moment(moment: int) -> str:
@@ -347,9 +413,15 @@ def _moment(moment: int) -> str:
 
 def _date(moment: int) -> str:
     """A time in ms as ctime(3) writes it, here and now."""
-    return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(moment / 1000))
+    try:
+        return time.strftime("%a %b %e %H:%M:%S %Y", time.localtime(moment / 1000))
+    except (OverflowError, ValueError, OSError):
+        return f"{moment} ms, which is no date"
 
 
-def _told(cache: Cache, number: int, noun: str) -> None:
-    plural = noun if number == 1 else f"{noun}s"
-    click.echo(f"{number} {plural} forgotten in {harmless(str(cache.path))}")
+def _tell(output: Output, noun: str, gone: Mapping[Path, int]) -> None:
+    removed = [{"cache": str(path), "number": number} for path, number in gone.items()]
+    output.give({"removed": removed})
+    for path, number in gone.items():
+        plural = noun if number == 1 else f"{noun}s"
+        output.say(f"{number} {plural} forgotten in {harmless(str(path))}")

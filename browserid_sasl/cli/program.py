@@ -1,16 +1,4 @@
-"""How the commands end: what they say about an error, and their exit statuses (sysexits.h).
-
-| status | meaning |
-| --- | --- |
-| 0 | done |
-| 1 | refused: what was asked for is not possible as things are |
-| 64 | the command line is wrong |
-| 69 | an identity provider cannot be reached, or its document is not usable |
-| 74 | a store, a file of keys, or the output cannot be read or written |
-| 77 | a sign-in was refused, or is needed |
-| 78 | the configuration is wrong |
-| 130 | interrupted from the keyboard |
-"""
+"""How the commands end: what they say about an error, and their exit statuses (sysexits.h)."""
 
 from __future__ import annotations
 
@@ -41,6 +29,19 @@ _STATUSES: Final[tuple[tuple[type[BrowserIDError], int], ...]] = (
     (StoreError, os.EX_IOERR),
     (BrowserIDError, 1),
 )
+STATUSES: Final = (
+    (0, "done"),
+    (1, "refused: what was asked for is not possible as things are; of `doctor`: doubtful"),
+    (2, "of `doctor`: bad"),
+    (os.EX_USAGE, "the command line is wrong"),
+    (os.EX_UNAVAILABLE, "an identity provider cannot be reached, or its document is not usable"),
+    (os.EX_IOERR, "a store, a file of keys, or the output cannot be read or written"),
+    (os.EX_NOPERM, "a sign-in was refused, or is needed"),
+    (os.EX_CONFIG, "the configuration is wrong"),
+    (128 + signal.SIGINT, "interrupted from the keyboard"),
+)
+"""Every exit status, and what it means. The sample programs have those of Cyrus's."""
+
 _INTERRUPTED: Final = 128 + signal.SIGINT
 """What a shell reports of a program that was ended from the keyboard."""
 

@@ -117,6 +117,8 @@ def _records(config: Config) -> Sequence[IdentityRecord]:
 def _signed_in(record: IdentityRecord) -> Finding:
     left = record.expires - system_clock()
     remedy = f"browserid login {record.identity}"
+    if record.renewal_expires > system_clock():
+        return good("identity", f"the certificate of {record.identity} is renewed when needed")
     if left <= 0:
         return bad("identity", f"the certificate of {record.identity} has expired", remedy)
     minutes = left // 60_000
