@@ -18,6 +18,7 @@ from browserid_sasl.cli.passwords import PasswordSource, password_options, passw
 from browserid_sasl.cli.people import People, people_of
 from browserid_sasl.cli.program import run
 from browserid_sasl.cli.screen import Screen, say
+from browserid_sasl.cli.status import status
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.config import load
 from browserid_sasl.errors import Code, CredentialError
@@ -44,6 +45,7 @@ def command() -> None:
 
 
 command.add_command(doctor)
+command.add_command(status)
 
 
 @command.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Final
 import click
 
 from browserid_sasl.cli.options import config_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.doctor.findings import Finding, Verdict, worst
 from browserid_sasl.doctor.person import Person
 from browserid_sasl.doctor.server import Files, ServerSide
@@ -37,8 +37,7 @@ _FILE: Final = click.Path(path_type=Path)
 )
 @click.option("--postfix", metavar="FILE", type=_FILE, help="Postfix's main.cf.")
 @click.option("--imapd", metavar="FILE", type=_FILE, help="Cyrus imapd's imapd.conf.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@click.option("--quiet", is_flag=True, help="Leave out what is good.")
+@output_options
 @click.argument("address", required=False)
 def doctor(
     *,
@@ -47,13 +46,14 @@ def doctor(
     port: int | None,
     postfix: Path | None,
     imapd: Path | None,
-    as_json: bool,
-    quiet: bool,
+    output: Output,
     address: str | None,
 ) -> int:
     """Look at everything that a login takes, and say what mends it.
 
-    Each line is good, doubtful or bad. Nothing is changed. ADDRESS is whom you mean to log in as.
+    Each line is good, doubtful or bad; --quiet leaves out what is good. Nothing is changed.
+    ADDRESS is whom you mean to log in as.
+
     The exit status is 0 if all is good, 1 if something is doubtful, and 2 if something is bad.
     """
     if service is None:
@@ -66,7 +66,7 @@ def doctor(
         usual = Files()
         files = Files(postfix or usual.postfix, imapd or usual.imapd)
         findings = ServerSide(_name(service), config_file, port, files).findings()
-    return int(_show(findings, as_json=as_json, quiet=quiet))
+    return int(_show(findings, output))
 
 
 def _name(text: str) -> ServiceName:
@@ -76,16 +76,16 @@ def _name(text: str) -> ServiceName:
         raise click.UsageError(f"--server {text!a}: {error}") from None
 
 
-def _show(findings: Iterable[Finding], *, as_json: bool, quiet: bool) -> Verdict:
+def _show(findings: Iterable[Finding], output: Output) -> Verdict:
+    """Print each as it is found: some take a while."""
     seen = []
     for each in findings:
         seen.append(each)
-        if not as_json and (each.verdict or not quiet):
+        if output.is_text and (each.verdict or not output.quiet):
             for line in _lines(each):
                 click.echo(line)
-    if as_json:
-        shown = [_members(each) for each in seen if each.verdict or not quiet]
-        click.echo(json.dumps({"worst": _WORDS[worst(seen)], "findings": shown}, indent=2))
+    shown = [_members(each) for each in seen if each.verdict or not output.quiet]
+    output.give({"worst": _WORDS[worst(seen)], "findings": shown})
     return worst(seen)
 
 

@@ -17,11 +17,10 @@ import pytest
 from browserid_sasl import store
 from browserid_sasl.api import CLIENT_DATABASE, SERVER_DATABASE
 from browserid_sasl.cli.bidtool import main
-from browserid_sasl.gss.acceptor import ExchangeStores
 from browserid_sasl.identity.ports import CachedDocument
-from browserid_sasl.jose import json as strict_json
 from browserid_sasl.store.base import system_clock
-from tests.support.world import ALICE, HOUR, World, exchange, key, support_document
+from tests.support.caches import log_in_once, prepare_home
+from tests.support.world import ALICE, HOUR, World
 
 AUDIENCE = "imap/mail.example.com"
 LISTS = ("tlist", "rlist", "certlist")
@@ -34,12 +33,8 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home whose configuration says where its stores are; there are none."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    path = tmp_path / "browserid.toml"
-    path.write_text(
-        f'[store]\ndirectory = "{tmp_path}/client"\nserver_directory = "{tmp_path}/server"\n'
-    )
-    monkeypatch.setenv("BROWSERID_CONFIG", str(path))
+    for name, value in prepare_home(tmp_path).items():
+        monkeypatch.setenv(name, value)
     return tmp_path
 
 
@@ -58,18 +53,9 @@ def server(home: Path) -> Iterator[store.AcceptorStores]:
 
 
 @pytest.fixture
-def after_login(client: store.InitiatorStores, server: store.AcceptorStores) -> World:
-    """What both sides have after one login, with nobody left who has the stores open."""
-    world = World()
-    world.clock.now = system_clock()
-    world.client_tickets = client.tickets
-    world.stores = ExchangeStores(server.replay, server.tickets)
-    exchange(world.initiator(), world.acceptor())
-    body = strict_json.dumps(support_document(key("idp")))
-    for stores in (client, server):
-        stores.authorities.put("idp.test", CachedDocument(body, world.clock.now + HOUR))
-        stores.close()
-    return world
+def after_login(home: Path) -> World:
+    """What both sides have after one login."""
+    return log_in_once(home)
 
 
 def run(capsys: Captured, *arguments: str) -> str:
