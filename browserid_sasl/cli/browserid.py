@@ -14,6 +14,7 @@ from browserid_sasl.agent.flows.choice import WAYS, Way, choose
 from browserid_sasl.agent.service.people import SignedIn
 from browserid_sasl.cli.doctor import doctor
 from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import PasswordSource, password_options, password_source
 from browserid_sasl.cli.people import People, people_of
 from browserid_sasl.cli.program import run
@@ -61,14 +62,17 @@ command.add_command(status)
     help="What your key signs with. Servers with the implementation in C verify RS256 only, which"
     " makes messages longer.",
 )
+@output_options
 @click.argument("address", required=False, default="")
 def login(
+    *,
     config_file: Path | None,
     browser: bool,
     device: bool,
     password_file: Path | None,
     password_fd: int | None,
     key_type: KeyType,
+    output: Output,
     address: str,
 ) -> None:
     """Sign in as ADDRESS, or as who is known here if there is only one.
@@ -84,15 +88,15 @@ def login(
     forced = _forced(browser=browser, device=device, password=source != PasswordSource())
     people = people_of(config_file)
     if forced == "password" and address:
-        _tell(people.sign_in_with_password(address, source.read(""), key_type))
+        _tell(people.sign_in_with_password(address, source.read(""), key_type), output)
         return
     screen = Screen(load(config_file).client, os.environ)
     ways = people.ways(address)
     way = choose(ways.offered, forced, ways.preferred, screen.surroundings)
     if way == "password":
-        _tell(_with_password(people, ways.identity, source, key_type))
+        _tell(_with_password(people, ways.identity, source, key_type), output)
     else:
-        _tell(people.sign_in(ways.identity, way, key_type, screen))
+        _tell(people.sign_in(ways.identity, way, key_type, screen), output)
 
 
 def _forced(*, browser: bool, device: bool, password: bool) -> Way | None:
@@ -121,20 +125,26 @@ def _with_password(
     return people.sign_in_with_password(address, source.read(f"Password for {address}"), key_type)
 
 
-def _tell(signed_in: SignedIn) -> None:
+def _tell(signed_in: SignedIn, output: Output) -> None:
     if signed_in.told:
-        say(f"browserid: {signed_in.told}")
+        output.note(f"browserid: {signed_in.told}")
+    output.give(_members(signed_in))
     until = local_time(max(signed_in.expires, signed_in.renewal_expires))
-    click.echo(f"signed in as {signed_in.identity} until {until}")
+    output.say(f"signed in as {signed_in.identity} until {until}")
 
 
 @command.command("list")
 @config_option
-def list_identities(config_file: Path | None) -> None:
+@output_options
+def list_identities(config_file: Path | None, output: Output) -> None:
     """Show who is signed in."""
     now = system_clock()
+    signed_in = people_of(config_file).all()
+    output.give({"identities": [_members(each) for each in signed_in]})
+    if output.as_json:
+        return
     identities = empty_table("identity", "certificate expires", "renewed until", "state")
-    for each in people_of(config_file).all():
+    for each in signed_in:
         renewed = local_time(each.renewal_expires) if each.renewal_expires else "-"
         row = (each.identity, local_time(each.expires), renewed, _state(each, now))
         identities.add_row(*map(cell, row))
@@ -143,13 +153,34 @@ def list_identities(config_file: Path | None) -> None:
 
 @command.command()
 @config_option
-@click.argument("address")
-def logout(config_file: Path | None, address: str) -> None:
+@click.option("--all", "everybody", is_flag=True, help="Sign out whoever is signed in.")
+@output_options
+@click.argument("address", required=False)
+def logout(config_file: Path | None, everybody: bool, output: Output, address: str | None) -> None:
     """Forget the key of ADDRESS, its certificate and its tickets, and end its renewal."""
-    signed_out = people_of(config_file).sign_out(address)
-    if signed_out.told:
-        say(f"browserid: {signed_out.told}")
-    click.echo(f"signed out {signed_out.identity}")
+    if everybody == (address is not None):
+        raise click.UsageError("give an address or --all")
+    people = people_of(config_file)
+    names = [each.identity for each in people.all()] if address is None else [address]
+    gone = []
+    for name in names:
+        signed_out = people.sign_out(name)
+        gone.append(signed_out.identity)
+        if signed_out.told:
+            output.note(f"browserid: {signed_out.told}")
+        output.say(f"signed out {signed_out.identity}")
+    output.give({"signed_out": gone})
+    if not names:
+        output.note("nobody is signed in")
+
+
+def _members(signed_in: SignedIn) -> dict[str, object]:
+    return {
+        "identity": signed_in.identity,
+        "expires": signed_in.expires,
+        "renewal_expires": signed_in.renewal_expires,
+        "state": _state(signed_in, system_clock()),
+    }
 
 
 def _state(signed_in: SignedIn, now: int) -> str:

@@ -15,11 +15,11 @@ import pytest
 
 from browserid_sasl import store
 from browserid_sasl.cli import bidtool, browserid
-from browserid_sasl.cli.doctor import doctor
-from browserid_sasl.cli.status import status
 from browserid_sasl.store.base import system_clock
 from tests.support import vectors
 from tests.support.caches import log_in_once, prepare_home
+from tests.support.provider import ALICE as SOMEBODY
+from tests.support.provider import DOMAIN, PASSWORD, running_provider
 from tests.support.sample_programs import ROOT
 from tests.support.site import Site
 from tests.support.world import ALICE
@@ -65,6 +65,8 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ["{assertion}", "https://site.test"],
         ["--config", "{home}/site.toml", "{assertion}", "https://site.test"],
     ),
+    "browserid list": ([], ["--config", "{home}/site.toml"]),
+    "browserid logout": (["--config", "{home}/site.toml", "--all"], [ALICE]),
     "browserid status": ([], ["--config", "{home}/site.toml"]),
     "browserid doctor": (
         [ALICE, "--config", "{home}/site.toml"],
@@ -105,15 +107,19 @@ def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Comma
 
 
 COMMANDS: Final = {
-    **dict(leaves(bidtool.command, "bidtool")),
-    "browserid doctor": doctor,
-    "browserid status": status,
+    name: command
+    for program, of in (("bidtool", bidtool.command), ("browserid", browserid.command))
+    for name, command in leaves(of, program)
+    if any("--json" in each.opts for each in command.params)
 }
+BY_OTHERS: Final = {"browserid login": "it takes a provider: `test_a_sign_in_and_its_json`"}
+"""Commands that another test runs."""
 
 
 def test_every_command_and_every_option_is_below() -> None:
-    assert set(CASES) == set(COMMANDS)
-    for name, command in COMMANDS.items():
+    assert set(CASES) | set(BY_OTHERS) == set(COMMANDS)
+    for name in CASES:
+        command = COMMANDS[name]
         options = {each.name for each in command.params if isinstance(each, click.Option)}
         used = set()
         for case in CASES[name]:
@@ -165,6 +171,48 @@ def test_the_schema_is_strict_enough_to_fail(name: str) -> None:
     for wrong in mistakes:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, {**SCHEMAS, "$ref": f"#/$defs/{name}"})
+
+
+def test_a_sign_in_and_its_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o600)
+    file = tmp_path / "browserid.toml"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with running_provider(tmp_path / "idp") as provider:
+        file.write_text(
+            f'[store]\ndirectory = "{tmp_path}/client"\n[authorities."{DOMAIN}"]\n'
+            f'url = "{provider.url}"\nca_file = "{provider.ca_file}"\n'
+        )
+        arguments = ["--config", str(file), "--password-file", str(password), "--key-type", "ES256"]
+        assert browserid.main(["login", "--json", *arguments, SOMEBODY]) == 0
+        content = json.loads(capsys.readouterr().out)
+        assert browserid.main(["login", "--quiet", *arguments, SOMEBODY]) == 0
+        assert capsys.readouterr().out == ""
+    jsonschema.validate(content, {**SCHEMAS, "$ref": "#/$defs/browserid login"})
+    assert (content["identity"], content["state"]) == (SOMEBODY, "good")
+
+
+class TestLogout:
+    def test_of_everybody(self, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        Site(home).sign_in("bob@idp.test")
+        assert browserid.main(["logout", "--all"]) == 0
+        said = capsys.readouterr().out
+        assert "signed out alice@idp.test" in said
+        assert "signed out bob@idp.test" in said
+        assert browserid.main(["list", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"identities": []}
+        assert browserid.main(["logout", "--all"]) == 0
+        assert capsys.readouterr().err == "nobody is signed in\n"
+
+    @pytest.mark.parametrize("arguments", [[], ["--all", ALICE]])
+    def test_of_nobody_in_particular(
+        self, home: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert browserid.main(["logout", *arguments]) == os.EX_USAGE
+        assert "give an address or --all" in capsys.readouterr().err
 
 
 class TestStatus:
