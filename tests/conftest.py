@@ -2,9 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # The same examples every time, and no complaints about a busy machine. To look for new ones:
 # pytest --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
+
+TOGETHER: Final = {
+    # They measure times, and start daemons by the dozen.
+    "tests/acceptor/": "acceptor",
+    # A browser takes a while to start,
+    "tests/browser/": "browser",
+    # and so does a machine,
+    "tests/guides/": "guides",
+    # and so does an installation; these take about half of the time.
+    "tests/plugin/test_adapters.py": "services",
+    "tests/plugin/test_dovecot.py": "services",
+    "tests/plugin/test_faults.py": "services",
+    "tests/plugin/test_imapd.py": "services",
+    "tests/plugin/test_key_types.py": "services",
+    "tests/plugin/test_mail.py": "services",
+    "tests/plugin/test_replication.py": "services",
+    "tests/plugin/": "plugin",
+    # One after the other: while one has port 5556 the other takes another, and says so.
+    "tests/test_demo.py": "demo",
+}
+"""Tests that one process runs: the beginnings of their names, the first that fits counts.
+
+pytest-xdist's own way, by a mark, has no effect with recent releases of pytest.
+"""
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each process tests one by one, but for those that stay together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((TOGETHER[each] for each in TOGETHER if nodeid.startswith(each)), nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """What decides which process runs which tests."""
+    return Scheduling(config, log)

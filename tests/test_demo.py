@@ -15,9 +15,6 @@ import pytest
 
 from tests.support.sample_programs import ROOT, Lines
 
-# One after the other: while one has port 5556 the other takes another, and says so.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 @contextmanager
 def demonstration(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:

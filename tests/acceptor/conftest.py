@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -12,16 +11,7 @@ from browserid_sasl.jose.keys import PrivateKey
 from tests.support.acceptor import Daemon, Host, running
 from tests.support.services import Syslog, folder_for_all
 
-HERE = Path(__file__).parent
-
 Start = Callable[..., Daemon]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process: they measure times, and start daemons by the dozen."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("acceptor"))
 
 
 @pytest.fixture(scope="session")

@@ -27,11 +27,9 @@ OUTSIDE = "198.51.100.7"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in one process: to make their machine takes a while."""
+    """The first of them waits for the machine."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("guides"))
-            # The first of them waits for the machine.
             item.add_marker(pytest.mark.timeout(600))
 
 

@@ -22,27 +22,13 @@ from tests.support.services import (
 )
 
 HERE = Path(__file__).parent
-SERVICES = (
-    "test_adapters.py",
-    "test_dovecot.py",
-    "test_faults.py",
-    "test_imapd.py",
-    "test_key_types.py",
-    "test_mail.py",
-    "test_replication.py",
-)
-"""About half of the work, by the time that it takes."""
-
 NEEDED = ("/usr/lib/cyrus/bin/imapd", "/usr/sbin/slapd", "/usr/sbin/postfix", "/usr/bin/valgrind")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests in two processes: installing takes a while."""
+    """The first of them waits for the installation."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            part = "services" if item.path.name in SERVICES else "plugin"
-            item.add_marker(pytest.mark.xdist_group(part))
-            # The first of them waits for the installation.
             item.add_marker(pytest.mark.timeout(300))
 
 
