@@ -26,7 +26,10 @@ def test_the_command_is_the_one_that_is_tried_here() -> None:
     assert "browserid-idp = browserid_sasl.idp.cli:main" in commands.splitlines()
 
 
-@pytest.mark.parametrize("module", ["anyio", "argon2", "sqlalchemy", "starlette", "uvicorn"])
+@pytest.mark.parametrize(
+    "module",
+    ["anyio", "argon2", "jinja2", "sqlalchemy", "starlette", "uvicorn", "webauthn"],
+)
 def test_it_says_what_to_install(module: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", WITHOUT, module],

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider
 
 _MAX_REDIRECTS = 5
@@ -133,7 +134,9 @@ class Browser:
 
     def open(self, path: str) -> Shown:
         """Go to a page."""
-        return self._follow(self.session.get(self._url(path), timeout=10, allow_redirects=False))
+        return self._follow(
+            self.session.get(self._url(path), timeout=PATIENCE, allow_redirects=False)
+        )
 
     def post(
         self,
@@ -151,7 +154,7 @@ class Browser:
             self._url(path),
             data=fields,
             headers=own | dict(headers or {}),
-            timeout=20,
+            timeout=PATIENCE,
             allow_redirects=False,
         )
         return self._follow(answer)
@@ -181,5 +184,5 @@ class Browser:
             location = answer.headers.get("Location", "")
             if not location.startswith("/") or location.startswith("//"):
                 break
-            answer = self.session.get(self._url(location), timeout=10, allow_redirects=False)
+            answer = self.session.get(self._url(location), timeout=PATIENCE, allow_redirects=False)
         return Shown(answer)

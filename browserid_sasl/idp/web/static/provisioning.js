@@ -63,7 +63,8 @@
   };
 
   const certificateOf = async (email, key) => {
-    const fields = { csrf: page.csrf, email, "public-key": key };
+    const text = typeof key === "string" ? key : JSON.stringify(key);
+    const fields = { csrf: page.csrf, email, "public-key": text };
     const answer = await fetch(window.location.pathname, {
       method: "POST",
       body: new URLSearchParams(fields),
