@@ -208,6 +208,9 @@ class Door:
         self._of_client[client] += 1
         guest.is_waiting()
         connection.setblocking(False)
+        # The event loop does so for its own sockets. Head and body of an answer are two parts.
+        with suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # The event loop takes it as the client's leaving, wherever the handshake is.
         guest.dismiss = partial(_hang_up, connection)
         task = asyncio.get_running_loop().create_task(self._shake_hands(connection, guest))
