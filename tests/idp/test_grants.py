@@ -22,13 +22,11 @@ from tests.support.grants import CLIENT, Program, events, wish_of
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 LOOPBACK = "127.0.0.1"
-BOB = f"bob@{DOMAIN}"
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningProvider]:
     with running_provider(tmp_path / "provider") as provider:
-        provider.provider.accounts.add(BOB, PASSWORD, provider.clock.now)
         yield provider
 
 

@@ -26,12 +26,12 @@ DAY_MS = 24 * HOUR_MS
 
 
 def provider_in(path: Path, now: int = NOW) -> Provider:
-    """A provider that is not served, with accounts of Alice and Bob who have the password `x`."""
+    """A provider that is not served, with accounts of Alice and Bob."""
     folder = ProviderFolder(path)
     folder.create(DOMAIN, "ES256", now, local_tls=False)
     provider = folder.open()
     for email in (ALICE, BOB):
-        provider.accounts.add(email, "x", now)
+        provider.accounts.add_without_password(email, now)
     return provider
 
 
