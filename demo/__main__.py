@@ -21,6 +21,7 @@ from typing import Final, NoReturn
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.cli.sample.options import NOT_AUTHENTICATED
 from browserid_sasl.jose import b64
+from demo import headless
 from demo.stage import (
     ENDING_SIGNALS,
     PATIENCE,
@@ -32,6 +33,7 @@ from demo.stage import (
     headline,
     show,
 )
+from demo.visitor import Visitor
 
 DOMAIN: Final = "example.test"
 ALICE: Final = f"alice@{DOMAIN}"
@@ -39,6 +41,7 @@ STRANGERS_DOMAIN: Final = "stranger.test"
 MALLORY: Final = f"mallory@{STRANGERS_DOMAIN}"
 MECHANISM: Final = "BROWSERID-AES128"
 PORT: Final = 5556
+PROVIDER_PORT: Final = 8443
 HOUR_MS: Final = 3_600_000
 WELCOME: Final = f"^successful authentication '{re.escape(ALICE)}'$"
 
@@ -54,6 +57,10 @@ server_directory = "server"
 
 [idp]
 directory = "idp"
+"""
+PUBLIC: Final = """\
+port = {port}
+public_url = "{url}"
 """
 LISTENER: Final = """
 [listeners."{socket}"]
@@ -92,10 +99,12 @@ class Demonstration:
     """The steps, in their order.
 
     :param folder: empty.
+    :param uses_browser: whether to sign in in a browser on this machine.
     """
 
-    def __init__(self, folder: Path, stage: Stage) -> None:
+    def __init__(self, folder: Path, stage: Stage, *, uses_browser: bool) -> None:
         self._folder = folder
+        self._uses_browser = uses_browser
         self._stage = stage
         self._password = secrets.token_urlsafe(16)
 
@@ -124,8 +133,12 @@ class Demonstration:
         self._stage.run(
             "browserid-idp", "add-user", "--password-fd", "0", ALICE, keyboard=self._password
         )
-        provider = self._stage.start("idp", "browserid-idp", "serve", "--port", "0")
-        authority = _authority(provider, DOMAIN, "idp")
+        port = _free_port(PROVIDER_PORT)
+        # No name leads there, and browsers permit no passkeys at an address of numbers.
+        url = f"https://localhost:{port}"
+        self._append(PUBLIC.format(port=port, url=url), CONFIGURATION_FILE)
+        provider = self._stage.start("idp", "browserid-idp", "serve")
+        authority = _authority(provider, DOMAIN, "idp", url)
         self._append(authority, CONFIGURATION_FILE)
         explain("As no domain name leads there, the other programs are told where it is:")
         show(authority.splitlines(), f"{CONFIGURATION_FILE} | ")
@@ -139,11 +152,45 @@ class Demonstration:
 
     def _sign_in(self) -> None:
         headline("2. Alice signs in to it, once")
-        self._stage.run("browserid", "login", "--password-fd", "0", ALICE, keyboard=self._password)
+        if self._uses_browser:
+            self._sign_in_in_browser()
+        else:
+            self._sign_in_on_device()
         explain(
             "Her key was made here and stays here. The provider has certified it; the server knows "
             "nothing of her yet."
         )
+
+    def _sign_in_in_browser(self) -> None:
+        login = self._stage.start("login", "browserid", "login", "--browser", ALICE)
+        link = login.wait_for(r"^  (https://\S+)$")[1]
+        login.show()
+        explain("A browser without a window opens the page. She types her password, and is asked:")
+        authority = self._folder / "idp" / "tls" / "ca.pem"
+        show([headless.allow(link, self._password, self._folder / "browser", authority)])
+        explain("She presses Allow, and the browser goes back to the program with a code.")
+        self._finish(login)
+
+    def _sign_in_on_device(self) -> None:
+        explain("There is no browser here that can be told what to do: another device has one.")
+        login = self._stage.start("login", "browserid", "login", "--device", ALICE)
+        link = login.wait_for(r"^  (https://\S+)$")[1]
+        login.wait_for(r"^The code is ")
+        login.show()
+        explain("This demonstration stands for it: it opens the page, signs in, and is asked:")
+        phone = Visitor(self._folder / "idp" / "tls" / "ca.pem")
+        phone.open(link)
+        phone.press("Continue", email=ALICE)
+        phone.press("Sign in with the password", password=self._password)
+        phone.press("Continue")
+        show([phone.headline])
+        phone.press("Allow")
+        explain("It presses Allow. The program hears of it when it asks the next time:")
+        self._finish(login)
+
+    def _finish(self, login: Program) -> None:
+        login.wait_for(f"^signed in as {re.escape(ALICE)}")
+        login.show()
 
     def _start_server(self) -> tuple[Program, int]:
         headline("3. A server starts, and alice logs in with her certificate")
@@ -286,11 +333,14 @@ def _wait_until_it_listens(port: int) -> None:
     raise StepFailedError(f"nobody listens on port {port}")
 
 
-def _authority(provider: Program, domain: str, folder: str) -> str:
-    """What tells other programs where a provider is that has just been started."""
-    url = provider.wait_for(rf"serving {re.escape(domain)} at (https://\S+)")[1]
+def _authority(provider: Program, domain: str, folder: str, url: str = "") -> str:
+    """What tells other programs where a provider is that has just been started.
+
+    :param url: where it is; empty for what it says.
+    """
+    said = provider.wait_for(rf"serving {re.escape(domain)} at (https://\S+)")[1]
     provider.show()
-    return AUTHORITY.format(domain=domain, url=url, folder=folder)
+    return AUTHORITY.format(domain=domain, url=url or said, folder=folder)
 
 
 def _show_connection(server: Program) -> None:
@@ -355,8 +405,12 @@ def _stop(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def main() -> int:
-    """Run the demonstration; the exit status."""
+def main(arguments: list[str]) -> int:
+    """Run the demonstration; the exit status.
+
+    :param arguments: `--device` for a sign-in without a browser, whether or not there is one.
+    """
+    uses_browser = "--device" not in arguments and headless.is_here()
     for number in ENDING_SIGNALS:
         signal.signal(number, _stop)
     try:
@@ -370,7 +424,7 @@ def main() -> int:
                 "SASL_CONF_PATH": str(folder / "sasl"),
             }
             with Stage(folder, variables) as stage:
-                Demonstration(folder, stage).run()
+                Demonstration(folder, stage, uses_browser=uses_browser).run()
     except StepFailedError as error:
         print(f"\nThe demonstration failed: {error}.", file=sys.stderr)
         return 1
@@ -379,4 +433,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -17,9 +17,9 @@ from tests.support.sample_programs import ROOT, Lines
 
 
 @contextmanager
-def demonstration(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def demonstration(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "demo"],
+        [sys.executable, "-m", "demo", *options],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
@@ -45,10 +45,20 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_it_shows_every_step(tmp_path: Path) -> None:
-    with demonstration(tmp_path) as process:
+WAYS = {
+    "in a browser": ((), "May programs on this machine log in as you?"),
+    "on another device": (("--device",), "May programs on that machine log in as you?"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_shows_every_step(tmp_path: Path, way: str) -> None:
+    options, question = WAYS[way]
+    with demonstration(tmp_path, *options) as process:
         output, _ = process.communicate()
     assert process.returncode == 0, output
+    assert question in output
+    assert "signed in as alice@example.test until" in output
     logins = re.findall(r"successful authentication 'alice@example\.test'", output)
     assert len(logins) == 2
     assert "no certificate, but the ticket" in output
