@@ -160,18 +160,28 @@ class RevocationLists:
         return kept, kept.problem
 
     def _asked_for(self, issuer: str, email: str, now: int) -> _Kept:
-        principal_domain = domain_of(email) or issuer
-        document = self._providers.document(issuer, principal_domain, now)
-        if not isinstance(document, SupportDocument) or document.revocations is None:
-            raise DiscoveryError(Code.UNAVAILABLE, "it publishes none")
-        path = document.revocations
+        path, keys = self._published(issuer, email, now)
 
         def ask() -> _Kept:
             # Another thread may have landed since this one looked.
             fresh = self._fresh(issuer, path, now)
-            return fresh or self._ask(issuer, email, path, document.keys, now)
+            return fresh or self._ask(issuer, email, path, keys, now)
 
         return self._fresh(issuer, path, now) or self._flights.join(issuer, ask)
+
+    def _published(self, issuer: str, email: str, now: int) -> tuple[str, tuple[PublicKey, ...]]:
+        """Where a provider's list is, and by which keys it is signed."""
+        document = self._document(issuer, email, now)
+        if self._required and _has_no_list(document):
+            # It may be from before the provider had one.
+            self._providers.refreshed_keys_for(issuer, email, now)
+            document = self._document(issuer, email, now)
+        if isinstance(document, SupportDocument) and document.revocations is not None:
+            return document.revocations, document.keys
+        raise DiscoveryError(Code.UNAVAILABLE, "it publishes none")
+
+    def _document(self, issuer: str, email: str, now: int) -> Document:
+        return self._providers.document(issuer, domain_of(email) or issuer, now)
 
     def _fresh(self, issuer: str, path: str, now: int) -> _Kept | None:
         kept = self._memory.get().kept.get(issuer)
@@ -231,6 +241,10 @@ class RevocationLists:
         # The provider may have another key than when its document was fetched.
         keys = self._providers.refreshed_keys_for(issuer, email, now)
         return parse_revocation_list(octets, issuer, keys, now, self._skew)
+
+
+def _has_no_list(document: Document) -> bool:
+    return isinstance(document, SupportDocument) and document.revocations is None
 
 
 def _place(issuer: str, path: str) -> str:

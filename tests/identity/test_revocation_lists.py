@@ -192,6 +192,15 @@ class TestWithoutAList:
                 assert not watch.sees()
             assert watch.lists.fetched == []
 
+    def test_a_provider_that_has_begun_to_publish_one(self) -> None:
+        """Its document may have been fetched before, and that is good for an hour."""
+        watch = Watch(required=True)
+        watch.world.provider.documents["idp.test"] = support_document(key("idp"))
+        watch.unavailable()
+        watch.world.provider.documents["idp.test"] = publishing(key("idp"))
+        watch.clock.now += INTERVAL_MS
+        assert not watch.sees()
+
     def test_a_provider_that_does_not_answer_at_all(self) -> None:
         for required in (False, True):
             watch = Watch(required=required)
