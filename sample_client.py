@@ -2,6 +2,10 @@
 """The sample client, from a checkout; ``--help`` lists its options."""
 
 import sys
+from pathlib import Path
+
+# With PYTHONSAFEPATH set, Python leaves out the folder that a program is in.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from tools import checkout
 

@@ -28,12 +28,12 @@ def checkout(tmp_path: Path) -> Path:
     return top
 
 
-def run(program: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(program: Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Start a program by its name, as from a shell in some folder."""
     return subprocess.run(
         [program, "--version"],
         cwd=folder,
-        env=NOTHING,
+        env=NOTHING | variables,
         capture_output=True,
         text=True,
         timeout=60,
@@ -52,6 +52,14 @@ class TestProgram:
         done = run(program, checkout if how == "in its folder" else Path("/"))
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == f"{program.name} {__version__}\n"
+
+    def test_runs_where_python_takes_no_modules_from_a_programs_folder(
+        self, checkout: Path, name: str
+    ) -> None:
+        (checkout / ".venv").symlink_to(ROOT / ".venv")
+        done = run(checkout / name, Path("/"), PYTHONSAFEPATH="1")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{name} {__version__}\n"
 
     def test_runs_in_it_with_its_output_closed(self, checkout: Path, name: str) -> None:
         (checkout / ".venv").symlink_to(ROOT / ".venv")
