@@ -17,7 +17,7 @@ from tests.support.world import key
 
 WARM_UP = 300
 """Logins after which what is remembered of the last ones is nearly full."""
-LOGINS = 200
+LOGINS = 300
 """Each that left one object behind would be noticed."""
 
 
