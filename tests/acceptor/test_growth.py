@@ -15,9 +15,9 @@ from tests.support.services import AES128
 from tests.support.site import DOMAIN, Site
 from tests.support.world import key
 
-WARM_UP = 300
+WARM_UP = 600
 """Logins after which what is remembered of the last ones is nearly full."""
-LOGINS = 300
+LOGINS = 200
 """Each that left one object behind would be noticed."""
 
 
