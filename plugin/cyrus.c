@@ -25,7 +25,7 @@
 #define ACCEPTOR_AT "the acceptor at"
 #define AGENT_AT "the agent, which " AGENT " starts, at"
 
-enum { SENTENCE_SIZE = 1024, BINDING_SIZE = 64 };
+enum { SENTENCE_SIZE = 1024, BINDING_SIZE = 64, LONGEST_DISPLAY = 64 };
 
 /* One connection's authentication, on either side. */
 struct exchange {
@@ -71,10 +71,13 @@ static int fail(const sasl_utils_t *utils, int code, const char *format, ...) {
 /* The service did not answer as it should. Nobody's name or key is in doubt: it is no refusal. */
 static int lose(struct exchange *exchange, const sasl_utils_t *utils, const char *what,
                 const char *path, enum wire_status status) {
+    /* Before the wire is closed: the path may be in it. */
+    int code = fail(utils, status == WIRE_TOO_LONG ? SASL_BUFOVER : SASL_UNAVAIL, "%s %s: %s", what,
+                    path, wire_words(status));
+
     wire_close(exchange->wire);
     exchange->wire = NULL;
-    return fail(utils, status == WIRE_TOO_LONG ? SASL_BUFOVER : SASL_UNAVAIL, "%s %s: %s", what,
-                path, wire_words(status));
+    return code;
 }
 
 static int new_exchange(const sasl_utils_t *utils, const char *mechanism, bool plus_listed,
@@ -491,6 +494,19 @@ static int name_user(struct exchange *exchange, const sasl_utils_t *utils,
     return kept ? SASL_OK : fail(utils, SASL_NOMEM, "out of memory");
 }
 
+/* Where this program's windows are, for an agent that was started where there were none. */
+static void tell_displays(struct wire *wire) {
+    static const char *const variables[] = {"DISPLAY", "WAYLAND_DISPLAY"};
+    static const char *const names[] = {"display", "wayland_display"};
+
+    for (size_t i = 0; i < COUNT(variables); i++) {
+        const char *value = secure_getenv(variables[i]);
+
+        if (value && *value && strlen(value) <= LONGEST_DISPLAY)
+            wire_text(wire, "", names[i], value);
+    }
+}
+
 static int begin_client(struct exchange *exchange, const sasl_client_params_t *cparams,
                         const struct surroundings *here) {
     static const char *const dispositions[] = {"none", "want", "used"};
@@ -511,6 +527,7 @@ static int begin_client(struct exchange *exchange, const sasl_client_params_t *c
     if (cparams->cbindingdisp < COUNT(dispositions))
         wire_text(wire, "", "cb_flag", dispositions[cparams->cbindingdisp]);
     tell_surroundings(wire, here, "");
+    tell_displays(wire);
     return SASL_OK;
 }
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ALICE, DOMAIN, ROOT
 from tests.support.services import AES128, PADDING, Site, run
 
@@ -288,6 +291,32 @@ class TestFailures:
         assert f"{tmp_path}/gone: nobody answers there" in said
         assert not both.site.agent_socket.exists()
         assert time.monotonic() - began < 15  # starting one is waited for longer
+
+    def test_the_agent_is_told_of_the_display(self, both: Driver, tmp_path: Path) -> None:
+        asked = []
+
+        def answer(listener: socket.socket) -> None:
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw", newline="\n") as lines:
+                lines.write("VERSION\tbrowserid-agent\t1\nDONE\n")
+                lines.flush()
+                asked.extend([lines.readline(), lines.readline()])
+
+        path = tmp_path / "agent"
+        displays = {"DISPLAY": ":7", "WAYLAND_DISPLAY": "x" * 200}
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+            thread.start()
+            # It goes away without an answer, which is told and harms nothing else.
+            said = both.fails("-n", "1", BROWSERID_AGENT=str(path), **displays)
+            assert f"{path}: the connection ended" in said
+            thread.join(PATIENCE)
+        fields = asked[1].rstrip("\n").split("\t")
+        assert fields[0] == "INIT"
+        assert "display=:7" in fields
+        assert not any(field.startswith("wayland_display") for field in fields)
 
     def test_somebody_else(self, both: Driver) -> None:
         """The driver's proxy policy lets everybody; the name asked for reaches it."""
