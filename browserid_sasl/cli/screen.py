@@ -39,7 +39,7 @@ class Screen:
             self._show_code(identity, prompt)
             return
         say(f"To sign in as {identity}, open this page in a browser:\n\n  {prompt.link}\n")
-        here = self._opened(prompt.link) if open_now and prompt.heard else False
+        here = self._opened(prompt.link) if open_now else False
         self._listens = sys.stdin is not None and sys.stdin.isatty()
         if self._listens and not (here and prompt.heard):
             say(

@@ -115,7 +115,11 @@ def _records(config: Config) -> Sequence[IdentityRecord]:
 
 
 def _signed_in(record: IdentityRecord) -> Finding:
-    left = record.expires - system_clock()
+    now = system_clock()
+    if record.renewal_expires > now:
+        days = (record.renewal_expires - now) // 86_400_000
+        return good("identity", f"{record.identity} is signed in, and renewed for {days} days more")
+    left = record.expires - now
     remedy = f"browserid login {record.identity}"
     if record.renewal_expires > system_clock():
         return good("identity", f"the certificate of {record.identity} is renewed when needed")

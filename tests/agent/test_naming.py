@@ -7,7 +7,8 @@ import pwd
 
 import pytest
 
-from browserid_sasl.agent.naming import account_names, acting_as, choose, matching
+from browserid_sasl.agent.naming import account_names, acting_as, choose, default_at, matching
+from browserid_sasl.config import ClientConfig
 from browserid_sasl.errors import Code, CredentialError
 
 ALICE = "alice@example.test"
@@ -134,3 +135,31 @@ class TestActingAs:
         assert acting_as(ALICE, "", account) == ""
         assert acting_as(ALICE, account, account) == ""
         assert acting_as(ALICE, ALICE, account) == account
+
+
+@pytest.mark.parametrize(
+    ("service", "host", "identity"),
+    [
+        ("imap", "mail.example.org", "alice@example.org"),
+        ("imap", "MAIL.Example.Org", "alice@example.org"),
+        ("imap", "a.b.example.org", "alice@example.org"),
+        ("imap", "example.org", "default@example.org"),
+        ("imap", "mail.example.org.evil.test", "default@example.org"),
+        ("imap", "mailXexample.org", "default@example.org"),
+        ("smtp", "mail.example.org", "default@example.org"),
+        ("smtp", "mx.example.net", "bob@example.net"),
+        ("ldap", "mx.example.net", "bob@example.net"),
+        ("imap", "first.example.com", "first@example.com"),
+    ],
+)
+def test_the_default_at_a_service(service: str, host: str, identity: str) -> None:
+    options = ClientConfig(
+        identity="default@example.org",
+        identities=(
+            ("imap/*.example.org", "alice@example.org"),
+            ("*/mx.example.net", "bob@example.net"),
+            ("*/*.example.com", "first@example.com"),
+            ("imap/first.example.com", "second@example.com"),
+        ),
+    )
+    assert default_at(options, service, host) == identity

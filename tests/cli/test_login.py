@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,6 +154,30 @@ class TestBrowser:
         terminal.read_until("signed in as")
         assert terminal.end() == 0
         assert person.opened == []
+
+    def test_a_port_that_others_have_leaves_the_address_to_paste(
+        self, person: Person, provider: GrantingProvider
+    ) -> None:
+        provider.consent = "wait"
+        with (
+            socket.create_server(("127.0.0.1", 0)) as taken,
+            socket.create_server(("::1", taken.getsockname()[1]), family=socket.AF_INET6),
+        ):
+            port = taken.getsockname()[1]
+            text = person.config_file.read_text()
+            configured = text.replace("[client]", f"[client]\nredirect_port = {port}")
+            person.config_file.write_text(configured)
+            terminal = Terminal(person, "login", "--browser", ALICE, DISPLAY=":0")
+            terminal.read_until("paste the address")
+            terminal.read_until("Waiting for")
+        assert len(person.opened) == 1  # the page is of use all the same
+        [page] = provider.pages
+        provider.consent = "grant"
+        address = provider.authenticate(page)
+        assert address is not None and address.startswith(f"http://127.0.0.1:{port}/")
+        terminal.type(address)
+        terminal.read_until("signed in as")
+        assert terminal.end() == 0
 
     def test_it_is_printed_before_a_browser_is_tried(
         self, tmp_path: Path, provider: GrantingProvider

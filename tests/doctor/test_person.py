@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -49,7 +50,13 @@ class Home:
         self.database = self.data / "client.db"
         self.file.parent.mkdir(parents=True)
 
-    def sign_in(self, address: str = ALICE, expires_in: int = HOUR, signer: str = "idp") -> None:
+    def sign_in(
+        self,
+        address: str = ALICE,
+        expires_in: int = HOUR,
+        signer: str = "idp",
+        renewed_for: int = 0,
+    ) -> None:
         now = system_clock()
         user_key = PrivateKey.generate("ES256")
         issued = certificate.issue(
@@ -61,7 +68,10 @@ class Home:
             signing_key=key(signer),
         )
         stores = store.open_initiator(self.database)
-        stores.identities.put(IdentityRecord(address, user_key.to_pem(), issued, now + expires_in))
+        record = IdentityRecord(address, user_key.to_pem(), issued, now + expires_in)
+        if renewed_for:
+            record = replace(record, renewal="secret", renewal_expires=now + renewed_for)
+        stores.identities.put(record)
         presence.tell(stores.identities, self.database, self.data / presence.FOLDER)
         stores.close()
 
@@ -186,6 +196,14 @@ class TestIdentity:
             report = home.examine()
         report.says("identity", "bad", "has expired")
         assert f"browserid login {ALICE}" in [each["remedy"] for each in report.findings]
+
+    def test_one_that_is_renewed_when_it_is_needed(self, home: Home) -> None:
+        home.sign_in(expires_in=-1000, renewed_for=24 * 3 * HOUR + HOUR)
+        with home.provider():
+            report = home.examine()
+        said = [each["message"] for each in report.findings if each["check"] == "identity"]
+        assert said == [f"{ALICE} is signed in, and renewed for 3 days more"]
+        assert "identity" not in dict(report.complaints())
 
     def test_one_that_is_about_to(self, home: Home) -> None:
         home.sign_in(expires_in=200_000)

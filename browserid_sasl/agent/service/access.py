@@ -133,6 +133,8 @@ class Access:
                 if not await self._renewed(error.identity):
                     await self._ask(error, values)
         except TimeoutError:
+            if self._sign_ins.find("browser", error.identity) is None:
+                raise _too_slow(error.identity) from None
             raise _nobody_yet(error.identity) from None
 
     async def _renewed(self, identity: str) -> bool:
@@ -262,6 +264,14 @@ def _nobody_yet(identity: str) -> CredentialError:
         Code.INTERACT_REQUIRED,
         f"{identity} has to sign in first, and has not done it yet in the page that is open",
         f"sign in there and try again, or: browserid login {identity}",
+    )
+
+
+def _too_slow(identity: str) -> CredentialError:
+    return CredentialError(
+        Code.INTERACT_UNAVAILABLE,
+        f"the identity provider of {identity} did not answer within {PATIENCE_S:g} s",
+        "try again later",
     )
 
 

@@ -70,15 +70,12 @@ class Renewals:
     async def look(self) -> None:
         """Renew what is due. What fails is tried again later, less and less often."""
         try:
-            records = await apart(lambda: list(self._clients.stores.identities.all()))
+            stores = self._clients.stores
+            for record in await apart(lambda: list(stores.identities.all())):
+                if self._is_due(record, self._clock()):
+                    await self._try(record)
         except BrowserIDError:
             return  # whoever wants to log in is told
-        now = self._clock()
-        for record in records:
-            pause = self._pauses.get(record.identity)
-            waits = pause is not None and now < pause.until <= now + _LONGEST_PAUSE_MS * 2
-            if self._is_due(record, now) and not waits:
-                await self._try(record)
 
     async def _try(self, record: IdentityRecord) -> None:
         try:
@@ -95,7 +92,10 @@ class Renewals:
         # The secret itself may be in the keyring.
         if not record.renewal_expires:
             return False
-        issued = Certificate.parse(record.certificate).issued_at or record.expires - 3_600_000
+        pause = self._pauses.get(record.identity)
+        if pause is not None and now < pause.until <= now + 2 * _LONGEST_PAUSE_MS:
+            return False
+        issued = Certificate.parse(record.certificate).issued_at
         return now >= record.expires - int((record.expires - issued) * self._early)
 
     async def _once(self, identity: str, before: int) -> bool:
