@@ -15,7 +15,7 @@ from typing import Final
 from browserid_sasl.config import ListenerConfig
 from browserid_sasl.doctor.findings import Finding, bad, doubtful, good
 
-_PATIENCE_S: Final = 3.0
+_PATIENCE_S: Final = 10.0
 _LONGEST: Final = 65_536
 
 

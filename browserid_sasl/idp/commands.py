@@ -15,6 +15,7 @@ import click
 
 from browserid_sasl import config
 from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
@@ -28,6 +29,7 @@ from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.ownership import become_owner_of
+from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.server import Listener, Terms
 from browserid_sasl.idp.server import serve as run_server
 from browserid_sasl.idp.server_certificate import ServerCertificate
@@ -118,13 +120,16 @@ def init(
 @command.command("add-user")
 @place_options
 @password_options
+@output_options
 @click.argument("address")
 def add_user(
+    *,
     directory: Path | None,
     config_file: Path | None,
     password_file: Path | None,
     password_fd: int | None,
     address: str,
+    output: Output,
 ) -> None:
     """Make an account for ADDRESS."""
     source = password_source(password_file, password_fd).opened()
@@ -138,19 +143,23 @@ def add_user(
             f"there is an account {email} already",
             f"change its password with `browserid-idp set-password {email}`",
         )
-    click.echo(f"added {email}")
+    output.give({"identity": email})
+    output.say(f"added {email}")
 
 
 @command.command("set-password")
 @place_options
 @password_options
+@output_options
 @click.argument("address")
 def set_password(
+    *,
     directory: Path | None,
     config_file: Path | None,
     password_file: Path | None,
     password_fd: int | None,
     address: str,
+    output: Output,
 ) -> None:
     """Give the account ADDRESS another password.
 
@@ -167,13 +176,17 @@ def set_password(
 
     provider.accounts.set_password(email, password, system_clock(), record)
     provider.limits.succeeded(email)
-    click.echo(f"changed the password of {email}")
+    output.give({"identity": email})
+    output.say(f"changed the password of {email}")
 
 
 @command.command("remove-user")
 @place_options
+@output_options
 @click.argument("address")
-def remove_user(directory: Path | None, config_file: Path | None, address: str) -> None:
+def remove_user(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
     """Remove the account ADDRESS, and revoke all that its machines have."""
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
@@ -184,24 +197,33 @@ def remove_user(directory: Path | None, config_file: Path | None, address: str) 
 
     if not provider.accounts.remove(email, record):
         raise LocalProtocolError(Code.INVALID_PARAMETER, f"there is no account {email}")
-    click.echo(f"removed {email}")
+    output.give({"identity": email})
+    output.say(f"removed {email}")
 
 
 @command.command("list-users")
 @place_options
-def list_users(directory: Path | None, config_file: Path | None) -> None:
+@output_options
+def list_users(directory: Path | None, config_file: Path | None, output: Output) -> None:
     """Show the accounts, one a line."""
-    for account in _open(directory, config_file).accounts.all():
-        click.echo(account.email)
+    people = [account.email for account in _open(directory, config_file).accounts.all()]
+    output.give({"identities": people})
+    for email in people if output.is_text else ():
+        click.echo(email)
 
 
 @command.command()
 @place_options
+@output_options
 @click.argument("address")
-def sessions(directory: Path | None, config_file: Path | None, address: str) -> None:
+def sessions(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
     """Show the machines that have a certificate of the account ADDRESS, one a line."""
     provider = _open(directory, config_file)
-    for each in provider.renewals.all(provider.accounts.address(address), system_clock()):
+    machines = list(provider.renewals.all(provider.accounts.address(address), system_clock()))
+    output.give({"machines": [_machine(each) for each in machines]})
+    for each in machines if output.is_text else ():
         ends = f"renews until {_shown(each.expires)}" if each.expires else "does not renew"
         click.echo(
             f"{each.id}: {each.machine or 'no name'}, {each.client}, key {each.key},"
@@ -214,13 +236,16 @@ def sessions(directory: Path | None, config_file: Path | None, address: str) -> 
 @place_options
 @click.option("--machine", metavar="ID", type=int, help="A machine that `sessions` shows.")
 @click.option("--all", "everything", is_flag=True, help="All of them, and who is on the pages.")
+@output_options
 @click.argument("address")
 def revoke(
+    *,
     directory: Path | None,
     config_file: Path | None,
     machine: int | None,
     everything: bool,
     address: str,
+    output: Output,
 ) -> None:
     """End what machines have of the account ADDRESS: certificates, renewals, tickets.
 
@@ -234,15 +259,31 @@ def revoke(
     if machine is None:
         count = provider.renewals.revoke_all(email, now, by=_OPERATOR)
         provider.sessions.end_all(email)
-        click.echo(f"revoked {count} keys of {email}")
+        output.give({"revoked": count})
+        output.say(f"revoked {count} keys of {email}")
     elif provider.renewals.revoke(machine, email, now, by=_OPERATOR):
-        click.echo(f"revoked the key of machine {machine} of {email}")
+        output.give({"revoked": 1})
+        output.say(f"revoked the key of machine {machine} of {email}")
     else:
         raise LocalProtocolError(
             Code.INVALID_PARAMETER,
             f"{email} has no machine {machine}",
             f"see `browserid-idp sessions {email}`",
         )
+
+
+def _machine(renewal: Renewal) -> dict[str, object]:
+    """A machine for programs; times are in ms."""
+    return {
+        "id": renewal.id,
+        "machine": renewal.machine,
+        "client": renewal.client,
+        "key": renewal.key,
+        "created": renewal.created,
+        "last": renewal.last,
+        "certificate": renewal.certificate,
+        "expires": renewal.expires,
+    }
 
 
 def _shown(time: int) -> str:
@@ -259,8 +300,11 @@ def _shown(time: int) -> str:
     show_default=True,
     help="How long the link is good for.",
 )
+@output_options
 @click.argument("address")
-def invite(directory: Path | None, config_file: Path | None, expires: int, address: str) -> None:
+def invite(
+    directory: Path | None, config_file: Path | None, expires: int, address: str, output: Output
+) -> None:
     """Print a link with which ADDRESS sets up their account, once.
 
     They choose a passkey or a password, which takes the place of all with which the account could
@@ -274,12 +318,16 @@ def invite(directory: Path | None, config_file: Path | None, expires: int, addre
     record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
     provider.accounts.add_without_password(email, now, record)
     token = provider.invitations.make(email, _OPERATOR, now, expires * 1000)
-    click.echo(provider.public_url + with_query(INVITATION, token=token))
+    link = provider.public_url + with_query(INVITATION, token=token)
+    output.give({"link": link})
+    if output.is_text:
+        click.echo(link)
 
 
 @command.command("confirm-rp-id")
 @place_options
-def confirm_rp_id(directory: Path | None, config_file: Path | None) -> None:
+@output_options
+def confirm_rp_id(directory: Path | None, config_file: Path | None, output: Output) -> None:
     """Have passkeys for the configured RP ID from now on.
 
     Those for another one do not sign anybody in any more.
@@ -287,7 +335,9 @@ def confirm_rp_id(directory: Path | None, config_file: Path | None) -> None:
     options = _configuration(directory, config_file)
     provider = _folder(options).open(public_url=options.public_url, rp_id=options.rp_id)
     broken = provider.passkeys.confirm_rp_id(_OPERATOR, system_clock())
-    click.echo(f"the RP ID is {provider.passkeys.rp_id}; passkeys that no longer work: {broken}")
+    rp_id = provider.passkeys.rp_id
+    output.give({"rp_id": rp_id, "broken": broken})
+    output.say(f"the RP ID is {rp_id}; passkeys that no longer work: {broken}")
 
 
 @command.command("rotate-key")
@@ -307,12 +357,15 @@ def confirm_rp_id(directory: Path | None, config_file: Path | None) -> None:
     help="Stop publishing the old keys: what they signed is void, and everybody has to sign in"
     " again. For keys that were stolen.",
 )
+@output_options
 def rotate_key(
+    *,
     directory: Path | None,
     config_file: Path | None,
     key_type: Algorithm | None,
     after: int,
     withdraw_old: bool,
+    output: Output,
 ) -> None:
     """Make a new signing key.
 
@@ -331,7 +384,9 @@ def rotate_key(
     if withdraw_old:
         for account in provider.accounts.all():
             provider.renewals.revoke_all(account.email, now, by=_OPERATOR)
-    click.echo(f"made the signing key {key.name} ({key.private_key.algorithm.name})")
+    algorithm = key.private_key.algorithm.name
+    output.give({"key": key.name, "algorithm": algorithm})
+    output.say(f"made the signing key {key.name} ({algorithm})")
 
 
 @command.command()
