@@ -1,5 +1,5 @@
 """Takes pictures of all pages of the identity provider, on a telephone and a desktop, in light and
-dark, in every language.
+dark, in every language; and those that the documentation shows.
 
 usage: python -m tools.screenshots [FOLDER]
 """
@@ -15,11 +15,25 @@ from playwright.sync_api import Browser
 
 from tests.support.chromium import Complaints, Window, chromium
 from tests.support.household import Authority, Household
-from tests.support.tour import STOPS, Guest, Stop
+from tests.support.provider import ALICE, DOMAIN
+from tests.support.sample_programs import ROOT
+from tests.support.tour import STOPS, Guest, Stop, stop_named
+from tools.pictures import with_text
 
 FOLDER: Final = Path("build/screenshots")
 LANGUAGES: Final = {"en": "en-GB", "de": "de-DE"}
 SIZES: Final = {"phone": (390, 700), "desktop": (1024, 700)}
+DOCUMENTATION: Final = ROOT / "docs" / "pictures"
+DOCUMENTED: Final = (
+    "invitation",
+    "sign-in-for-program",
+    "consent",
+    "device-consent",
+    "account-with-machine",
+)
+"""Pages that the documentation shows."""
+WIDTH: Final = 420
+NEWCOMER: Final = f"bob@{DOMAIN}"
 THEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
@@ -39,6 +53,25 @@ def take_pictures(browser: Browser, provider: Household, stop: Stop, folder: Pat
         context.close()
 
 
+def take_documentation(browser: Browser, provider: Household, folder: Path) -> None:
+    """Take the pictures that pages of documentation show, with alice before the browser."""
+    folder.mkdir(parents=True, exist_ok=True)
+    provider.add(ALICE)
+    for name in DOCUMENTED:
+        context = browser.new_context(
+            locale=LANGUAGES["en"],
+            viewport={"width": WIDTH, "height": 300},
+            extra_http_headers={"X-Forwarded-For": "192.0.2.1"},
+        )
+        email = NEWCOMER if name == "invitation" else ALICE
+        guest = Guest(Window(context, Complaints()), provider, email)
+        stop_named(name).visit(guest)
+        picture = guest.page.screenshot(full_page=True, animations="disabled")
+        text = guest.page.inner_text("main")
+        (folder / f"{name}.png").write_bytes(with_text(picture, text))
+        context.close()
+
+
 def main(arguments: list[str]) -> int:
     """Take pictures of everything; the exit status.
 
@@ -55,9 +88,10 @@ def main(arguments: list[str]) -> int:
                 for stop in STOPS:
                     print(stop.name, flush=True)
                     take_pictures(browser, provider, stop, folder)
+                take_documentation(browser, provider, DOCUMENTATION)
         finally:
             provider.stop()
-    print(f"the pictures are in {folder}")
+    print(f"the pictures are in {folder}, and in {DOCUMENTATION}")
     return 0
 
 

@@ -68,6 +68,10 @@ SINGLY: Final = {
     ("docs/bidtool.md", "    $ ./sample_"): "tests/cli/test_walk.py",
     ("docs/configuration.md", "browserid_allow: "): "tests/config/test_reference.py",
     ("docs/cyrus-imapd.md", "    [client]"): "tests/plugin/test_replication.py",
+    (
+        "docs/signing-in.md",
+        "browserid login alice@example.org",
+    ): "tests/docs/test_signing_in_page.py",
     ("docs/login.md", ""): "a picture of the layers",
     ("docs/doctor.md", "    $ browserid doctor"): "tests/doctor/test_person.py",
     ("docs/verifier.md", "    browserid-verifier "): "tests/verifier/test_options.py",
