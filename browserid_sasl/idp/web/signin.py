@@ -158,6 +158,7 @@ def _ask_address(
     return visit.page(
         "sign-in-address.html",
         status,
+        here=paths.with_query(paths.SIGN_IN, next=goal(visit)),
         email=typed,
         error=error,
         refusal=refusal,
@@ -178,6 +179,7 @@ def _ask_password(
     return visit.page(
         "sign-in.html",
         status,
+        here=paths.with_query(paths.SIGN_IN, email=email, next=goal(visit)),
         email=email,
         error=error,
         refusal=refusal,
@@ -193,6 +195,7 @@ def _ask_code(
     return visit.page(
         "second-step.html",
         status,
+        here=paths.with_query(paths.SECOND_STEP, next=goal(visit)),
         email=email,
         error=error,
         seconds=seconds,

@@ -133,6 +133,17 @@ class TestTheSecondStep:
         page = browser.submit(page, SECOND_STEP, code=code)
         assert (page.path, page.query) == (ACCOUNT, "x=1")
 
+    def test_another_language_in_between_loses_nothing(
+        self, browser: Browser, running: RunningProvider, totp: TOTP
+    ) -> None:
+        page = browser.sign_in(goal="/browserid/account?x=1")
+        page = browser.submit(page, SECOND_STEP, code="000000")
+        page = browser.submit(page, "/browserid/language", language="de")
+        assert page.path == SECOND_STEP
+        code = totp.generate(running.clock.now // 1000).decode()
+        page = browser.submit(page, SECOND_STEP, code=code)
+        assert (page.path, page.query) == (ACCOUNT, "x=1")
+
     def test_its_cookie_is_not_that_of_the_session(
         self, browser: Browser, running: RunningProvider, totp: TOTP
     ) -> None:
