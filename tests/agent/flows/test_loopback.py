@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from browserid_sasl.agent.flows.loopback import PATH, Loopback, Result, read_result
+from tests.support.patience import PATIENCE
 
 STATE = "the-state"
 GOOD = f"{PATH}?code=c&state={STATE}"
@@ -169,6 +170,7 @@ class TestStrangers:
             port = port_of(loopback)
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
             await asyncio.gather(*(_drained(reader) for reader, _ in slow))
+            monkeypatch.setattr("browserid_sasl.agent.flows.loopback._HEAD_S", PATIENCE)
             loopback.show("Done", "Done")
             assert "200 OK" in await send(loopback, get(loopback))
             for _, writer in slow:

@@ -10,7 +10,7 @@ import pytest
 
 from browserid_sasl.agent.flows.opening import Browser
 from tests.support.granting import fake_browser
-from tests.support.patience import wait_until
+from tests.support.patience import PATIENCE, wait_until
 
 LINK = "https://example.test/authentication?state=a b&x=$(touch /tmp/never)"
 
@@ -47,11 +47,14 @@ def test_the_desktops_own(tmp_path: Path) -> None:
     assert found("no-such-browser") is None
 
 
-def test_one_that_fails_is_noticed_and_one_that_stays_is_not_waited_for() -> None:
-    failing = Browser((sys.executable, "-c", "raise SystemExit(1)"), os.environ)
-    staying = Browser((sys.executable, "-c", "import time; time.sleep(20)"), os.environ)
-    assert not failing.open(LINK)
+def test_one_that_fails_is_noticed_and_one_that_stays_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failing = Browser(("/bin/false",), os.environ)
+    staying = Browser(("/bin/sleep", "20"), os.environ)
     assert staying.open(LINK)
+    monkeypatch.setattr("browserid_sasl.agent.flows.opening._FAILS_WITHIN_S", PATIENCE)
+    assert not failing.open(LINK)
     assert not Browser(("/nowhere/browser",), os.environ).open(LINK)
 
 

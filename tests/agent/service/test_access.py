@@ -292,14 +292,12 @@ class TestRenewal:
         with Line(signed_in.person.socket) as line:
             assert line.ask(f"LOGIN\t1\t{BOB}\tpassword={PASSWORD}").word == "OK"
         signed_in.expire()
-        provider.delay = 3.0
+        provider.delay = 6.0
         with Line(signed_in.person.socket) as line:
             line.send(initiate(1))
-            began = time.monotonic()
             line.send(initiate(2, authname=BOB))
             first = Answer(line.read())
             assert (first.word, first.number) == ("CONT", "2")
-            assert time.monotonic() - began < 2.5
             second = Answer(line.read())
             assert (second.word, second.number) == ("CONT", "1")
 
@@ -440,4 +438,4 @@ class TestLines:
             time.sleep(2)
             assert process.poll() is None
             away.provider.visit(away.opened[0])
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE) == 0
