@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from playwright.sync_api import Page
 
 from browserid_sasl.identity.certificate import Certificate
 from tests.browser.conftest import OpenWindow
 from tests.support.applicant import Applicant
 from tests.support.elsewhere import NEIGHBOUR, show
 from tests.support.household import Household
-from tests.support.provider import DOMAIN
+from tests.support.provider import DOMAIN, PASSWORD
 from tests.support.tour import Guest
 
 MACHINES = [
@@ -236,3 +237,30 @@ def test_an_address_that_nobody_can_have_is_said_to_be_none(guest: Guest) -> Non
         guest.submit("email")
         assert guest.page.input_value("main [name=email]") == email
         assert "not an address" in shown(guest)
+
+
+def come_to(page: Page, target: str) -> None:
+    """Press Tab until a thing has the focus, which has to be seen there."""
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and focused.evaluate("(each, target) => each.matches(target)", target):
+            style = "each => getComputedStyle(each).outlineStyle"
+            assert focused.evaluate(style) != "none"
+            return
+    raise AssertionError(f"nobody comes to {target} by keyboard")
+
+
+def test_a_keyboard_is_enough(guest: Guest, applicant: Applicant) -> None:
+    guest.open(applicant.page())
+    page = guest.page
+    come_to(page, "[name=password]")
+    page.keyboard.type(PASSWORD)
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    come_to(page, "[name=renewal]")
+    page.keyboard.press("Space")
+    come_to(page, "main button")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert applicant.redeem(applicant.answer()["code"]).json()["renewal"]

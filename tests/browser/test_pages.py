@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Response
 
+from browserid_sasl.idp.web.assets import ASSETS
 from tests.browser.conftest import OpenWindow
 from tests.support.chromium import accessibility_faults
 from tests.support.elsewhere import NEIGHBOUR, STRANGER, Form, forms_of, send
 from tests.support.household import Household
-from tests.support.tour import PREFIX, STOPS, Guest, Stop, session_of
+from tests.support.tour import PREFIX, STOPS, Guest, Stop, session_of, stop_named
 
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -94,3 +95,14 @@ def is_first(form: Form) -> bool:
     first = kind not in _tried
     _tried.add(kind)
     return first
+
+
+def test_all_that_a_page_fetches_is_small(open_window: OpenWindow, provider: Household) -> None:
+    """All files of all pages together, and the largest page: under 60 KB, and all our own."""
+    guest = Guest(open_window(), provider)
+    fetched: list[str] = []
+    guest.page.on("request", lambda request: fetched.append(request.url))
+    stop_named("account-with-machine").visit(guest)
+    assert all(url.startswith((provider.url, "http://127.0.0.1:")) for url in fetched)
+    page = len(guest.page.content())
+    assert sum(len(asset.content) for asset in ASSETS.values()) + page < 60_000
