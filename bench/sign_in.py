@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import ssl
 import tempfile
 import threading
@@ -18,19 +19,30 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from argon2 import PasswordHasher
 
-from bench.measure import verdict
+from bench.measure import in_turns, verdict
+from browserid_sasl.idp.certification import Certifier
+from browserid_sasl.idp.web.assets import ASSETS
+from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.store.base import system_clock
+from tests.support.chromium import Complaints, Window, chromium
 from tests.support.household import Authority, Household
 from tests.support.provider import DOMAIN, PASSWORD
+from tests.support.tour import Guest, stop_named
 
 CROWD: Final = 1_000
 """People who sign in."""
 
 MINUTE: Final = 60.0
+PAGES: Final = ("sign-in", "sign-in-as", "consent", "account")
+PAGE_ROUNDS: Final = 5
+INTERACTIVE: Final = "performance.getEntriesByType('navigation')[0].domInteractive"
+ROUNDS: Final = 200
 CALLERS: Final = 8
 """Connections at a time: fewer than the provider lets wait."""
 
@@ -38,7 +50,7 @@ CALLERS: Final = 8
 def run() -> list[str]:
     """Measure, and give the table as lines of text."""
     with _provider() as household:
-        return [*_crowd(household)]
+        return [*_pages(household), *_certificates(household), *_crowd(household)]
 
 
 @contextmanager
@@ -53,6 +65,61 @@ def _provider() -> Iterator[Household]:
             household.stop()
 
 
+# What a page is to a browser
+
+
+def _pages(household: Household) -> list[str]:
+    files = sum(len(asset.content) for asset in ASSETS.values())
+    lines = ["pages, each in a browser that knows nothing yet"]
+    largest = 0
+    with chromium(household.folder / "browser", household.authority.file) as browser:
+        for name in PAGES:
+            sizes, times = [], []
+            for _ in range(PAGE_ROUNDS):
+                context = browser.new_context(extra_http_headers=_a_network())
+                guest = Guest(Window(context, Complaints()), household)
+                stop_named(name).visit(guest)
+                sizes.append(len(guest.page.content().encode()))
+                times.append(guest.page.evaluate(INTERACTIVE))
+                context.close()
+            largest = max(largest, *sizes)
+            lines.append(
+                f"{f'  {name}':<42} {max(sizes):>6} octets, interactive in {median(times):.0f} ms"
+            )
+    whole = files + largest
+    kilobytes = f"{whole / 1000:.1f} KB"
+    lines.append(
+        verdict("  all files and the largest page", kilobytes, "60 KB at most", met=whole <= 60_000)
+    )
+    return lines
+
+
+# What a certificate costs beside its signature
+
+
+def _certificates(household: Household) -> list[str]:
+    email = f"certified@{DOMAIN}"
+    household.add(email)
+    provider = household.open()
+    certifier = Certifier(provider, 3_600_000)
+    wish = Wish(email, PrivateKey.generate("ES256").public_key, "bench", "203.0.113.1")
+    signing = provider.keys.active(system_clock()).private_key
+    took = in_turns(
+        {
+            "signature": lambda: signing.sign(b"x" * 300),
+            "certificate": lambda: certifier.certify_granted(
+                Granted(wish, renewal=False), "code", 3_600_000, system_clock()
+            ),
+        },
+        ROUNDS,
+    )
+    return [
+        "certificates a second, once somebody is known, of one thread's CPU time",
+        f"{'  bare signatures':<42} {1000 / took['signature']:>9.0f}",
+        f"{'  certificates, listed and in the audit log':<42} {1000 / took['certificate']:>9.0f}",
+    ]
+
+
 # A thousand people within a minute
 
 
@@ -65,11 +132,23 @@ def _crowd(household: Household) -> list[str]:
     took = time.perf_counter() - start
     hasher = PasswordHasher()
     cost = f"{hasher.memory_cost // 1024} MiB, {hasher.time_cost} passes"
+    processors = os.cpu_count() or 1
+    bare = in_turns({"hash": lambda: hasher.hash(PASSWORD)}, 10)["hash"] * CROWD / processors / 1000
     return [
         f"{CROWD} people sign in by password over TLS, argon2id with {cost}",
         f"{'  sign-ins a second':<42} {CROWD / took:>9.1f}",
+        f"{f'  their hashes alone, on {processors} processors':<42} {bare:>9.1f} s",
         verdict("  all of them", f"{took:.1f} s", f"{MINUTE:.0f} s at most", met=took <= MINUTE),
     ]
+
+
+_numbers = itertools.count()
+
+
+def _a_network() -> dict[str, str]:
+    """The header of somebody who comes from a network of their own."""
+    number = next(_numbers)
+    return {"X-Forwarded-For": f"203.0.{number // 250}.{number % 250 + 1}"}
 
 
 class Caller:
@@ -80,16 +159,11 @@ class Caller:
         self._key = PrivateKey.generate("ES256").public_key.to_json()
         self._context = ssl.create_default_context(cafile=str(household.authority.file))
         self._own = threading.local()
-        self._networks = itertools.count()
 
     def sign_in(self, email: str) -> None:
         """Have somebody's key certified, from a network of theirs."""
-        number = next(self._networks)
         request = {"email": email, "password": PASSWORD, "public-key": self._key}
-        headers = {
-            "Content-Type": "application/json",
-            "X-Forwarded-For": f"203.0.{number // 250}.{number % 250 + 1}",
-        }
+        headers = {"Content-Type": "application/json", **_a_network()}
         connection = self._connection()
         connection.request("POST", "/certify", json.dumps(request), headers)
         answer = connection.getresponse()
