@@ -16,6 +16,27 @@ PRIVATE_FOLDER: Final = 0o700
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
+Stamp = tuple[int, ...]
+
+
+def stamp(path: Path | str) -> Stamp:
+    """What changes whenever a file, its owner or its mode does. The last number is a time, in ns.
+
+    :raises OSError: it cannot be looked at.
+    """
+    status = os.stat(path)
+    # Owner and mode can make it a file that is not to be trusted; changing them sets ctime.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def stamp_if_there(path: Path | str) -> Stamp | None:
+    """The same; None if it cannot be looked at."""
+    try:
+        return stamp(path)
+    except OSError:
+        return None
+
+
 def make_folders(path: Path) -> None:
     """Make a folder, and those above it, unless they are there; what is made is private.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from codecs import BOM_UTF8
@@ -13,6 +12,7 @@ from browserid_sasl.config.syntax import Unfit, allow_entry
 from browserid_sasl.config.trusted import read_trusted, unreadable
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.identity.allow_list import EVERYONE, AllowList
+from browserid_sasl.private_files import Stamp, stamp
 
 MAX_SIZE: Final = 4 << 20
 
@@ -25,8 +25,6 @@ _COMMENT: Final = r"(?s)(?:^|\s)#.*"
 _SETTLED_NS: Final = 2_000_000_000
 """For how long a file that was written may be written again without its time showing it."""
 
-_Stamp = tuple[int, ...]
-
 
 class AllowFile:
     """A list of who may log in, an entry to a line. Safe for threads.
@@ -36,7 +34,7 @@ class AllowFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._kept: tuple[_Stamp, AllowList] | None = None
+        self._kept: tuple[Stamp, AllowList] | None = None
 
     def read(self) -> AllowList:
         """What is in the file now.
@@ -45,21 +43,19 @@ class AllowFile:
             What it had before does not count any more.
         """
         # Before it is read: what changes meanwhile is seen to have changed the next time.
-        stamp = self._stamp()
+        found_at = self._stamp()
         kept = self._kept
-        if kept is not None and kept[0] == stamp:
+        if kept is not None and kept[0] == found_at:
             return kept[1]
         found = self._parse(self._content())
-        self._kept = (stamp, found) if _is_settled(stamp) else None
+        self._kept = (found_at, found) if _is_settled(found_at) else None
         return found
 
-    def _stamp(self) -> _Stamp:
+    def _stamp(self) -> Stamp:
         try:
-            status = os.stat(self._path)
+            return stamp(self._path)
         except OSError as error:
             raise unreadable(self._path, _WHAT, error) from None
-        # Owner and mode can make it a file that is not to be trusted; changing them sets ctime.
-        return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
     def _content(self) -> bytes:
         try:
@@ -93,6 +89,6 @@ class AllowFile:
         return ConfigurationError(message, remedy, file=str(self._path), line=line)
 
 
-def _is_settled(stamp: _Stamp) -> bool:
+def _is_settled(found_at: Stamp) -> bool:
     """Whether the next change is sure to get another time: clocks of file systems are coarse."""
-    return abs(time.time_ns() - stamp[-1]) > _SETTLED_NS
+    return abs(time.time_ns() - found_at[-1]) > _SETTLED_NS

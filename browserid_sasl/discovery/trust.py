@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import threading
 from pathlib import Path
 
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.forks import PerProcess
+from browserid_sasl.private_files import stamp_if_there
 
 
 class _Contexts:
@@ -55,12 +55,4 @@ def _make(ca_file: Path | None) -> ssl.SSLContext:
 def _version(ca_file: Path | None) -> object:
     system = ssl.get_default_verify_paths()
     paths = (system.cafile, system.capath) if ca_file is None else (ca_file,)
-    return tuple(_stamp(path) for path in paths if path is not None)
-
-
-def _stamp(path: Path | str) -> object:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return tuple(stamp_if_there(path) for path in paths if path is not None)

@@ -40,7 +40,11 @@ class Driver:
 
     def succeeds(self, *arguments: str, **variables: str) -> int:
         """Run it; how many exchanges succeeded, none having failed."""
-        done = self.run(*arguments, variables=variables)
+        for _ in range(3):
+            done = self.run(*arguments, variables=variables)
+            # A second is all that a service has to greet, on a busy machine too.
+            if "does not answer in time" not in done.stdout:
+                break
         match = re.search(r"^ok (\d+) failed 0 ", done.stdout, re.MULTILINE)
         assert match, done.stdout[-2000:]
         assert done.returncode == 0

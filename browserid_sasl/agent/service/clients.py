@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,11 +11,10 @@ from browserid_sasl.agent.credential import AgentCredentialSource
 from browserid_sasl.agent.naming import default_at
 from browserid_sasl.api import Client, initiator_stores
 from browserid_sasl.config import Config, candidate_files, load
+from browserid_sasl.private_files import Stamp, stamp_if_there
 from browserid_sasl.store.base import InitiatorStores, system_clock
 
 _MOST_KEPT: Final = 64
-
-_Stamp = tuple[tuple[int, ...] | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Clients:
 
     def __init__(self, config_file: Path | None) -> None:
         self._config_file = config_file
-        self._stamp: _Stamp = ()
+        self._stamps: tuple[Stamp | None, ...] = ()
         self._config: Config | None = None
         self._stores: InitiatorStores | None = None
         self._kept: OrderedDict[Target, Client] = OrderedDict()
@@ -57,13 +54,13 @@ class Clients:
 
         :raises ConfigurationError: it is not valid.
         """
-        stamp = _stamps(candidate_files(self._config_file))
-        if self._config is None or stamp != self._stamp:
+        stamps = tuple(map(stamp_if_there, candidate_files(self._config_file)))
+        if self._config is None or stamps != self._stamps:
             config = load(self._config_file)
             self._kept.clear()
             if self._config is None or _kept_in(config) != _kept_in(self._config):
                 self._stores = None
-            self._config, self._stamp = config, stamp
+            self._config, self._stamps = config, stamps
         return self._config
 
     def get(self, target: Target) -> Client:
@@ -115,16 +112,3 @@ def _make(config: Config, target: Target, stores: InitiatorStores) -> Client:
 
 def _kept_in(config: Config) -> object:
     return config.store, config.client.keys
-
-
-def _stamps(files: Iterable[Path]) -> _Stamp:
-    return tuple(map(_stamp, files))
-
-
-def _stamp(file: Path) -> tuple[int, ...] | None:
-    """What changes whenever a file, its owner or its mode does; None if it cannot be looked at."""
-    try:
-        status = os.stat(file)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
