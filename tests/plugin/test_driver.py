@@ -34,7 +34,7 @@ class Driver:
         site.configure("driver")
 
     def run(
-        self, *arguments: str, timeout: float = 60, variables: dict[str, str] | None = None
+        self, *arguments: str, timeout: float = 200, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return self.site.run(self.program, *arguments, timeout=timeout, **variables or {})
 
