@@ -156,13 +156,13 @@ class Caller:
 
     def __init__(self, household: Household) -> None:
         self._household = household
-        self._key = PrivateKey.generate("ES256").public_key.to_json()
         self._context = ssl.create_default_context(cafile=str(household.authority.file))
         self._own = threading.local()
 
     def sign_in(self, email: str) -> None:
-        """Have somebody's key certified, from a network of theirs."""
-        request = {"email": email, "password": PASSWORD, "public-key": self._key}
+        """Have a new key of somebody's certified, from a network of theirs."""
+        key = PrivateKey.generate("ES256").public_key.to_json()
+        request = {"email": email, "password": PASSWORD, "public-key": key}
         headers = {"Content-Type": "application/json", **_a_network()}
         connection = self._connection()
         connection.request("POST", "/certify", json.dumps(request), headers)
