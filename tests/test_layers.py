@@ -39,7 +39,7 @@ LAYERS: Final[dict[str, set[str]]] = {
     "attributes": {"errors", "gss"},
     "store": {"errors", "gss", "identity", "private_files"},
     "config": {"errors", "gss", "identity"},
-    "discovery": {"errors", "forks", "config", "identity"},
+    "discovery": {"errors", "forks", "private_files", "config", "identity"},
     "printer": {"errors", "attributes", "gss", "identity", "jose", "sasl", "x509"},
     "wire": {"errors", "jose"},
     # Whose keys sign: what `Client` needs of a person. The resident agent is far above.
