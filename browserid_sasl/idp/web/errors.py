@@ -42,7 +42,7 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
     "too-many-attempts": Explanation(
         N_("Too many sign-ins failed"),
-        N_("Wait %(seconds)s seconds, then try again."),
+        N_("Wait %(seconds)s s, then try again."),
     ),
     "too-large": Explanation(
         N_("That was too much text"),
