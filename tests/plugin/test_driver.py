@@ -38,13 +38,19 @@ class Driver:
     ) -> subprocess.CompletedProcess[str]:
         return self.site.run(self.program, *arguments, timeout=timeout, **variables or {})
 
-    def succeeds(self, *arguments: str, **variables: str) -> int:
-        """Run it; how many exchanges succeeded, none having failed."""
+    def run_in_time(
+        self, *arguments: str, variables: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it, again where a service has not greeted within its second on a busy machine."""
         for _ in range(3):
             done = self.run(*arguments, variables=variables)
-            # A second is all that a service has to greet, on a busy machine too.
             if "does not answer in time" not in done.stdout:
                 break
+        return done
+
+    def succeeds(self, *arguments: str, **variables: str) -> int:
+        """Run it; how many exchanges succeeded, none having failed."""
+        done = self.run_in_time(*arguments, variables=variables)
         match = re.search(r"^ok (\d+) failed 0 ", done.stdout, re.MULTILINE)
         assert match, done.stdout[-2000:]
         assert done.returncode == 0
@@ -114,7 +120,7 @@ def test_an_odd_environment_has_no_influence(both: Driver) -> None:
 
 def test_memory_does_not_grow(both: Driver) -> None:
     """`make soak` does this 100,000 times; here often enough to see a leak of 110 octets."""
-    done = both.run("-w", "600", "-n", "300")
+    done = both.run_in_time("-w", "600", "-n", "300")
     match = re.search(r"ok 1200 failed 0 grown (-?\d+) KiB", done.stdout)
     assert match, done.stdout
     assert int(match[1]) < 64
