@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+from tests.support.services import Syslog
 
 # The same examples every time, and no complaints about a busy machine. To look for new ones:
 # pytest --hypothesis-profile=default
@@ -49,3 +52,11 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     """What decides which process runs which tests."""
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="session")
+def machine_log() -> Iterator[Syslog]:
+    """What is sent to /dev/log. There is one for all: a second one could not cover the first."""
+    syslog = Syslog()
+    yield syslog
+    syslog.close()

@@ -21,11 +21,9 @@ def provider_key() -> PrivateKey:
 
 
 @pytest.fixture(scope="session")
-def syslog() -> Iterator[Syslog]:
+def syslog(machine_log: Syslog) -> Syslog:
     """What is sent to /dev/log."""
-    syslog = Syslog()
-    yield syslog
-    syslog.close()
+    return machine_log
 
 
 @pytest.fixture

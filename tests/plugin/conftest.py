@@ -83,11 +83,9 @@ def site(new_site: Callable[[str], Site]) -> Site:
 
 
 @pytest.fixture(scope="session")
-def syslog(real_programs: None) -> Iterator[Syslog]:
+def syslog(real_programs: None, machine_log: Syslog) -> Syslog:
     """What the services log."""
-    syslog = Syslog()
-    yield syslog
-    syslog.close()
+    return machine_log
 
 
 @pytest.fixture(scope="session")
