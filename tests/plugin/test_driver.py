@@ -123,7 +123,8 @@ def test_memory_does_not_grow(both: Driver) -> None:
     done = both.run_in_time("-w", "600", "-n", "300")
     match = re.search(r"ok 1200 failed 0 grown (-?\d+) KiB", done.stdout)
     assert match, done.stdout
-    assert int(match[1]) < 64
+    # Pages come and go by the dozen.
+    assert int(match[1]) < 128
 
 
 def test_valgrind_has_nothing_to_say(both: Driver) -> None:
