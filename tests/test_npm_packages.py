@@ -36,22 +36,22 @@ def integrity(archive: bytes) -> str:
 
 def test_what_is_in_it_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = packed(**{"package/index.js": "1", "../out.js": "2"})
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
 
-    def fetch(url: str) -> bytes:
-        asked.append(url)
+    def fetch(name: str, version: str) -> bytes:
+        asked.append((name, version))
         return archive
 
     monkeypatch.setattr(npm_packages, "fetch", fetch)
     for _ in range(2):
         npm_packages.provide("some", "1.0", integrity(archive), tmp_path / "npm")
-    assert asked == ["https://registry.npmjs.org/some/-/some-1.0.tgz"]
+    assert asked == [("some", "1.0")]
     assert [each.name for each in (tmp_path / "npm" / "some-1.0").iterdir()] == ["index.js"]
     assert sorted(each.name for each in tmp_path.rglob("*.js")) == ["index.js"]
 
 
 def test_another_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npm_packages, "fetch", lambda _: packed(**{"package/index.js": "1"}))
+    monkeypatch.setattr(npm_packages, "fetch", lambda *_: packed(**{"package/index.js": "1"}))
     with pytest.raises(ValueError, match="is not the package it was"):
         npm_packages.provide("some", "1.0", integrity(b""), tmp_path / "npm")
     assert not (tmp_path / "npm").exists()

@@ -5,11 +5,19 @@
 # usage: tools/debian-packages.sh FILE...
 set -euo pipefail
 
+# Other builds of a package have it under a name of their own, and say that they provide it.
+provided_packages() {
+    dpkg-query -W -f '${db:Status-Status}: ${Provides}\n' | sed -n 's/^installed: //p' |
+        tr ',' '\n' | sed -e 's/(.*//' -e 's/[[:space:]]//g' | sort -u
+}
+
 missing_packages() {
-    local package
+    local package provided
+    provided=$(provided_packages)
     sed -e 's/#.*//' "$@" | tr -s '[:space:]' '\n' | sort -u | while read -r package; do
         [ -n "$package" ] || continue
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            grep -qxF "$package" <<<"$provided" || echo "$package"
     done
 }
 
