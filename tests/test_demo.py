@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -17,11 +18,11 @@ from tests.support.sample_programs import ROOT, Lines
 
 
 @contextmanager
-def demonstration(tmp_path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def demonstration(place: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "demo", *options],
         cwd=ROOT,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+        env=os.environ | {"TMPDIR": str(place)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -45,6 +46,13 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder for the demonstration. Its name is short: the path of a socket has 107 octets."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 WAYS = {
     "in a browser": ((), "May programs on this machine log in as you?"),
     "on another device": (("--device",), "May programs on that machine log in as you?"),
@@ -52,9 +60,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_it_shows_every_step(tmp_path: Path, way: str) -> None:
+def test_it_shows_every_step(place: Path, way: str) -> None:
     options, question = WAYS[way]
-    with demonstration(tmp_path, *options) as process:
+    with demonstration(place, *options) as process:
         output, _ = process.communicate()
     assert process.returncode == 0, output
     assert question in output
@@ -72,15 +80,15 @@ def test_it_shows_every_step(tmp_path: Path, way: str) -> None:
     assert re.findall(by, unwrapped) == ["certificate", "ticket"]
     assert "r1 | alice | " in output
     assert "Cannot negotiate authentication mechanism" in output
-    assert list(tmp_path.iterdir()) == []
-    assert processes_in(tmp_path) == []
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_cleans_up_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
-    with demonstration(tmp_path) as process:
+def test_it_cleans_up_when_it_is_stopped(place: Path, number: signal.Signals) -> None:
+    with demonstration(place) as process:
         Lines(process.stdout).wait_for(r"== 3\..*")
         process.send_signal(number)
         assert process.wait() == 128 + number
-    assert list(tmp_path.iterdir()) == []
-    assert processes_in(tmp_path) == []
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
