@@ -30,7 +30,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.idp.bodies import read_body
+from browserid_sasl.idp.bodies import plain_type, read_body
 from browserid_sasl.idp.certification import Certifier, Members
 from browserid_sasl.idp.clients import Proxies, plain_address
 from browserid_sasl.idp.folder import Provider
@@ -193,8 +193,7 @@ def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:
 
 
 def _check_type(request: Request) -> None:
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or "Content-Encoding" in request.headers:
+    if plain_type(request) != "application/json":
         raise RefusedError(
             415, "unsupported-media-type", "the request has to be application/json, uncompressed"
         )

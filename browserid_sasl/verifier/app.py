@@ -20,10 +20,9 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -36,6 +35,7 @@ from browserid_sasl.errors import (
     StoreError,
 )
 from browserid_sasl.identity.backed import MAX_LENGTH
+from browserid_sasl.idp.bodies import plain_type, read_body
 from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.verifier.verification import Verification
@@ -45,7 +45,6 @@ MAX_SIZE: Final = MAX_LENGTH + 16_384
 
 _MAX_AUDIENCE: Final = 1024
 _MAX_FIELDS: Final = 16
-_BODY_TIME_S: Final = 10
 _WHAT: Final = "the request"
 _FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = "application/json"
@@ -63,7 +62,7 @@ def create_app(verification: Verification) -> ASGIApp:
     """The application of a verifier."""
 
     async def verify(request: Request) -> Response:
-        assertion, audience = _read(_type_of(request), await _body_of(request))
+        assertion, audience = _read(_type_of(request), await read_body(request, MAX_SIZE))
         try:
             verified = await verification.verify(assertion, audience)
         except BrowserIDError as error:
@@ -92,27 +91,10 @@ def create_app(verification: Verification) -> ASGIApp:
 
 
 def _type_of(request: Request) -> str:
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type not in (_FORM, _JSON) or "Content-Encoding" in request.headers:
+    media_type = plain_type(request)
+    if media_type not in (_FORM, _JSON):
         raise RefusedError(415, "unsupported-media-type", f"send {_FORM} or {_JSON}, uncompressed")
     return media_type
-
-
-async def _body_of(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        with anyio.fail_after(_BODY_TIME_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_SIZE:
-                    raise RefusedError(
-                        413, "too-large", f"the request has more than {MAX_SIZE} octets"
-                    )
-    except TimeoutError:
-        raise RefusedError(408, "timeout", "the request took too long to arrive") from None
-    except ClientDisconnect:
-        raise RefusedError(400, "disconnected", "the request broke off") from None
-    return bytes(body)
 
 
 def _read(media_type: str, body: bytes) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from browserid_sasl.idp.bodies import read_body
+from browserid_sasl.idp.bodies import plain_type, read_body
 from browserid_sasl.idp.refusal import RefusedError
 
 _MAX_FIELDS: Final = 32
@@ -23,8 +23,7 @@ async def read_form(request: Request) -> Form:
 
     :raises RefusedError: the request is none, is too large or too slow.
     """
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type != _TYPE or "Content-Encoding" in request.headers:
+    if plain_type(request) != _TYPE:
         raise RefusedError(415, "unsupported-media-type", f"a form has to be sent as {_TYPE}")
     return parse_fields((await read_body(request)).decode("ascii", "replace"))
 
