@@ -51,9 +51,11 @@ LAYERS: Final[dict[str, set[str]]] = {
     "acceptor": SERVICES,
     "agent.service": SERVICES | {""},
     "doctor": SERVICES | {"", "agent.service", "acceptor"},
-    "idp": SERVICES,
-    "verifier": SERVICES | {"idp"},
-    "cli": SERVICES | {"", "printer", "agent.service", "acceptor", "doctor", "idp", "verifier"},
+    "web": {"errors"},
+    "idp": SERVICES | {"web"},
+    "verifier": SERVICES | {"web"},
+    "cli": SERVICES
+    | {"", "printer", "agent.service", "acceptor", "doctor", "web", "idp", "verifier"},
 }
 
 COMMANDS: Final = {

@@ -146,9 +146,9 @@ STORES: Final = (
     Amount("the file of who may log in", "api.allow_file.MAX_SIZE", "octets"),
 )
 PROVIDER: Final = (
-    Amount("size of a request", "idp.bodies.MAX_SIZE", "octets"),
+    Amount("size of a request", "web.bodies.MAX_SIZE", "octets"),
     Amount("size of an RSA key", "idp.weak_keys.MAX_RSA_BITS", "bits"),
-    Amount("time until its body is there", "idp.bodies._BODY_TIME_S", "s"),
+    Amount("time until its body is there", "web.bodies._BODY_TIME_S", "s"),
     Amount("a browser's answer with a passkey", "idp.passkey_answers.MAX_RESPONSE", "characters"),
     Amount("time in which it has to come", "idp.challenges.LIFE_MS", "ms"),
     Amount("passkeys of an account", "idp.passkeys.MOST_PASSKEYS"),
@@ -162,9 +162,9 @@ PROVIDER: Final = (
     Amount("sign-ins waiting for a processor", "idp.app._MAX_WAITING"),
     Amount("connections", "[idp] max_connections"),
     Amount("of them for one client", "[idp] max_connections_per_client"),
-    Amount("time for a TLS handshake", "idp.door._HANDSHAKE_S", "s"),
-    Amount("time until the head of a request is there", "idp.connection._REQUEST_S", "s"),
-    Amount("time in which nothing of an answer is taken", "idp.connection._TAKE_S", "s"),
+    Amount("time for a TLS handshake", "web.door._HANDSHAKE_S", "s"),
+    Amount("time until the head of a request is there", "web.connection._REQUEST_S", "s"),
+    Amount("time in which nothing of an answer is taken", "web.connection._TAKE_S", "s"),
     Amount("wrong passwords without a wait", "[idp] failed_sign_ins"),
     Amount("time for which they count", "[idp] failed_sign_in_window", "ms"),
 )

@@ -30,13 +30,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.idp.bodies import plain_type, read_body
 from browserid_sasl.idp.certification import Certifier, Members
-from browserid_sasl.idp.clients import Proxies, plain_address
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.grants import GRANT_TYPES
 from browserid_sasl.idp.paths import CERTIFY, DEVICE_AUTHORIZATION, REVOCATIONS, WELL_KNOWN
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.revocations import MEDIA_TYPE
 from browserid_sasl.idp.web.errors import wants_page
 from browserid_sasl.idp.web.paths import AUTHENTICATION, PROVISIONING
@@ -44,6 +41,9 @@ from browserid_sasl.idp.web.site import Site
 from browserid_sasl.idp.web.visit import House
 from browserid_sasl.jose.keys import Spelling
 from browserid_sasl.store.base import system_clock
+from browserid_sasl.web.bodies import plain_type, read_body
+from browserid_sasl.web.clients import Proxies, plain_address
+from browserid_sasl.web.refusal import RefusedError
 
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32

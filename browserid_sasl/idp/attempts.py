@@ -7,7 +7,7 @@ from collections.abc import Callable
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.limits import SignInLimits
-from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.web.refusal import RefusedError
 
 
 class Attempts:

@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, urlencode
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.wishes import MAX_KEY, Wish, check_machine, key_from_text
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.web.refusal import RefusedError
 
 MAX_QUERY: Final = 8_192
 """Characters of a query at the most."""

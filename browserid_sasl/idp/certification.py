@@ -20,12 +20,12 @@ from browserid_sasl.idp.grants import (
     parse_question,
     refused,
 )
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.weak_keys import check_strength
 from browserid_sasl.idp.web.paths import DEVICE
 from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PublicKey, Spelling
+from browserid_sasl.web.refusal import RefusedError
 
 Members = dict[str, Any]
 """An answer's."""

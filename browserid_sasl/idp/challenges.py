@@ -17,8 +17,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.database import Base, Database
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.server_secret import ServerSecret
+from browserid_sasl.web.refusal import RefusedError
 
 LIFE_MS: Final = 120_000
 """How long an answer may take: a browser gives up after half of it."""

@@ -19,12 +19,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 from browserid_sasl.errors import Code as Reason
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Base, Database, account_email
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.tokens import digest, new_token
 from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
 from browserid_sasl.jose import b64
+from browserid_sasl.web.refusal import RefusedError
 
 CODE_LIFE_MS: Final = 60_000
 

@@ -23,20 +23,20 @@ from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.audit import Event
-from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.renewals import Renewal
-from browserid_sasl.idp.server import Listener, Terms
-from browserid_sasl.idp.server import serve as run_server
-from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
 from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.store.base import system_clock
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.door import Capacity
+from browserid_sasl.web.server import Listener, Terms
+from browserid_sasl.web.server import serve as run_server
+from browserid_sasl.web.server_certificate import ServerCertificate
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -24,9 +24,9 @@ from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.codes import details_of
 from browserid_sasl.idp.database import Account, Base, Database
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.tokens import digest, new_token
 from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
+from browserid_sasl.web.refusal import RefusedError
 
 LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """No vowels, which make words, and nothing that looks like a digit (RFC 8628 section 6.1)."""

@@ -12,15 +12,15 @@ from typing import Final
 from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.identity.addresses import MAX_ADDRESS
 from browserid_sasl.idp.accounts import MAX_PASSWORD, check_password
-from browserid_sasl.idp.bodies import MAX_SIZE
 from browserid_sasl.idp.codes import MAX_VERIFIER
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.renewals import MAX_STATEMENT, Proof
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.tokens import MAX_TOKEN
 from browserid_sasl.idp.wishes import check_machine
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.web.bodies import MAX_SIZE
+from browserid_sasl.web.refusal import RefusedError
 
 _WHAT: Final = "the request"
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Base, Database, account_email
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.tokens import MAX_TOKEN, digest, new_token
+from browserid_sasl.web.refusal import RefusedError
 
 LIFE_MS: Final = 259_200_000
 """How long a link is good for, unless somebody says otherwise."""

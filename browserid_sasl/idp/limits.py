@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from browserid_sasl.idp.clients import network_of
 from browserid_sasl.idp.database import Database, Failure
+from browserid_sasl.web.clients import network_of
 
 _FIRST_WAIT_MS = 1_000
 

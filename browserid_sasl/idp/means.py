@@ -17,10 +17,10 @@ from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.recovery import RecoveryCodes
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.sessions import Sessions
 from browserid_sasl.idp.totp import SecondFactors
+from browserid_sasl.web.refusal import RefusedError
 
 
 class Means:

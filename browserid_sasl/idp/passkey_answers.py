@@ -32,10 +32,10 @@ from webauthn.helpers.structs import (
 from webauthn.registration.verify_registration_response import VerifiedRegistration
 
 from browserid_sasl.errors import BrowserIDError, Code
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
+from browserid_sasl.web.refusal import RefusedError
 
 MAX_RESPONSE: Final = 16_384
 """Characters of a browser's answer at the most."""

@@ -18,7 +18,6 @@ from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Account, Base, Database
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.revocations import Revocation, add_to, is_revoked
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.tokens import MAX_TOKEN, digest, new_token
@@ -26,6 +25,7 @@ from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import PublicKey
+from browserid_sasl.web.refusal import RefusedError
 
 MOST_KEYS: Final = 1_000
 """Keys of an account that something may be in force of, at the most."""

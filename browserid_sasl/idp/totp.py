@@ -16,7 +16,7 @@ from sqlalchemy.orm import Mapped
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Account, Base, Database, account_email
-from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.web.refusal import RefusedError
 
 STEP_MS: Final = 30_000
 """How long a code is shown."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
+from browserid_sasl.web.refusal import RefusedError
 
 MAX_MACHINE: Final = 64
 """Characters of a machine's name at the most."""

@@ -1,4 +1,4 @@
 """`browserid-verifier`: verifies assertions for web sites, with the interface that Persona's had.
 
-Its web server, with all its limits, is the identity provider's.
+The module `web` serves it, with all its limits, as it does the identity provider.
 """

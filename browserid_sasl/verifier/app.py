@@ -35,10 +35,10 @@ from browserid_sasl.errors import (
     StoreError,
 )
 from browserid_sasl.identity.backed import MAX_LENGTH
-from browserid_sasl.idp.bodies import plain_type, read_body
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.verifier.verification import Verification
+from browserid_sasl.web.bodies import plain_type, read_body
+from browserid_sasl.web.refusal import RefusedError
 
 MAX_SIZE: Final = MAX_LENGTH + 16_384
 """Octets of a request's body: the longest assertion, and what is around it."""

@@ -14,15 +14,15 @@ from browserid_sasl.api.stores import server_stores
 from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.door import Capacity
-from browserid_sasl.idp.server import Listener, Terms
-from browserid_sasl.idp.server import serve as run_server
-from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.store.base import AcceptorStores
 from browserid_sasl.store.memory import memory_acceptor
 from browserid_sasl.verifier.app import create_app
 from browserid_sasl.verifier.verification import Verification
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.door import Capacity
+from browserid_sasl.web.server import Listener, Terms
+from browserid_sasl.web.server import serve as run_server
+from browserid_sasl.web.server_certificate import ServerCertificate
 
 _FILE = click.Path(path_type=Path)
 

@@ -371,7 +371,7 @@ class TestLoad:
     def test_a_request_that_does_not_arrive_holds_nobody_up(
         self, running: RunningProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("browserid_sasl.idp.bodies._BODY_TIME_S", 0.5)
+        monkeypatch.setattr("browserid_sasl.web.bodies._BODY_TIME_S", 0.5)
         with connected(running) as half:
             half.sendall(
                 b"POST /certify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -392,7 +392,7 @@ class TestLoad:
     def test_a_connection_does_not_last_for_ever(
         self, running: RunningProvider, monkeypatch: pytest.MonkeyPatch, octets: bytes
     ) -> None:
-        monkeypatch.setattr("browserid_sasl.idp.connection._REQUEST_S", 0.3)
+        monkeypatch.setattr("browserid_sasl.web.connection._REQUEST_S", 0.3)
         with connected(running) as idle:
             idle.sendall(octets)
             with pytest.raises((ConnectionError, ssl.SSLEOFError)):

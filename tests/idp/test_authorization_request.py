@@ -11,8 +11,8 @@ import pytest
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.authorization_request import AuthorizationRequest
 from browserid_sasl.idp.database import Database
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.jose import b64
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.grants import ALICE, CLIENT, DOMAIN, Program
 
 PROGRAM = Program()

@@ -9,8 +9,8 @@ import pytest
 
 from browserid_sasl.idp.codes import CODE_LIFE_MS
 from browserid_sasl.idp.folder import Provider
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.wishes import Granted
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.grants import ALICE, BOB, CLIENT, NOW, Program, events, provider_in, wish_of
 
 

@@ -21,8 +21,8 @@ from browserid_sasl.idp.devices import (
     PendingDevice,
 )
 from browserid_sasl.idp.folder import Provider
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.wishes import Granted
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.grants import ALICE, BOB, CLIENT, NOW, Program, events, provider_in, wish_of
 
 KEY = Program().key

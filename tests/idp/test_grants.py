@@ -13,11 +13,11 @@ import requests
 
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.revocations import parse_revocation_list
-from browserid_sasl.idp import bodies
 from browserid_sasl.idp.codes import CODE_LIFE_MS
 from browserid_sasl.idp.devices import INTERVAL_S, LIFE_MS, MOST_OF_NETWORK, DeviceCode
 from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.web import bodies
 from tests.support.grants import CLIENT, Program, events, wish_of
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 

@@ -12,7 +12,7 @@ from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.invitations import LIFE_MS, Invitations
-from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"

@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.folder import Provider, ProviderFolder
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.authenticator import PRESENT, Authenticator
 from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD

@@ -21,10 +21,10 @@ from browserid_sasl.idp.challenges import LIFE_MS, AnsweredChallenge
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.passkey_answers import MAX_RESPONSE
 from browserid_sasl.idp.passkeys import MOST_PASSKEYS, Passkeys
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.authenticator import (
     BACKED_UP,
     ELIGIBLE,

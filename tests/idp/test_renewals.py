@@ -9,7 +9,6 @@ import pytest
 from browserid_sasl.identity.revocations import MAX_TICKET_LIFE_MS
 from browserid_sasl.idp import renewals as module
 from browserid_sasl.idp.folder import Provider
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.renewals import (
     MAX_AHEAD_MS,
     RENEWAL_LIFE_MS,
@@ -21,6 +20,7 @@ from browserid_sasl.idp.revocations import DOCUMENT_LIFE_MS
 from browserid_sasl.idp.wishes import Granted
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.grants import (
     ALICE,
     AUDIENCE,

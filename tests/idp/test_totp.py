@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.totp import SETUP_MS, STEP_MS, SecondFactors
+from browserid_sasl.web.refusal import RefusedError
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"

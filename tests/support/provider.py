@@ -19,14 +19,14 @@ from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.app import AppSettings, create_app
-from browserid_sasl.idp.clients import Proxies
 from browserid_sasl.idp.database import Database
-from browserid_sasl.idp.door import Capacity
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
-from browserid_sasl.idp.server import Listener, Terms, make_server, url_of
-from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.signing_keys import Algorithm
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.door import Capacity
+from browserid_sasl.web.server import Listener, Terms, make_server, url_of
+from browserid_sasl.web.server_certificate import ServerCertificate
 from tests.support.patience import PATIENCE
 
 DOMAIN = "example.test"

@@ -13,14 +13,14 @@ import requests
 import trustme
 
 from browserid_sasl.config import Config
-from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.door import Capacity
-from browserid_sasl.idp.server import Listener, Terms, make_server, url_of
-from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.store.base import AcceptorStores
 from browserid_sasl.store.memory import memory_acceptor
 from browserid_sasl.verifier.app import create_app
 from browserid_sasl.verifier.verification import Verification
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.door import Capacity
+from browserid_sasl.web.server import Listener, Terms, make_server, url_of
+from browserid_sasl.web.server_certificate import ServerCertificate
 
 
 @dataclass(frozen=True)

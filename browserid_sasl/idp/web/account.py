@@ -11,12 +11,12 @@ from typing import Final
 from starlette.responses import Response
 
 from browserid_sasl.idp.passkeys import Passkey
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import chosen_passwords, paths
 from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.machines import machines_of
 from browserid_sasl.idp.web.visit import Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 _DONE: Final = {
     "passkey": N_("The passkey was added."),

@@ -7,10 +7,10 @@ from typing import Final
 from starlette.responses import Response
 
 from browserid_sasl.idp.devices import PendingDevice
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 _MAX_CODE: Final = 64
 _ALLOW: Final = "allow"

@@ -13,11 +13,11 @@ from typing import Final
 from starlette.responses import Response
 
 from browserid_sasl.errors import BrowserIDError
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.rendering import UNFRAMED, Framing
 from browserid_sasl.idp.web.visit import Page, Visit
 from browserid_sasl.idp.wishes import Granted, Wish, key_from_text
+from browserid_sasl.web.refusal import RefusedError
 
 
 def show_authenticated(visit: Visit) -> Response:

@@ -8,10 +8,10 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Visit
+from browserid_sasl.web.refusal import RefusedError
 
 
 class Explanation(NamedTuple):

@@ -14,9 +14,9 @@ from typing import Final
 
 from starlette.requests import Request
 
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
+from browserid_sasl.web.refusal import RefusedError
 
 FIELD: Final = "csrf"
 """Name of the field with the token."""

@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
-from browserid_sasl.idp.bodies import plain_type, read_body
-from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.web.bodies import plain_type, read_body
+from browserid_sasl.web.refusal import RefusedError
 
 _MAX_FIELDS: Final = 32
 _TYPE: Final = "application/x-www-form-urlencoded"

@@ -6,11 +6,11 @@ from typing import Final
 
 from starlette.responses import Response
 
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import chosen_passwords, paths
 from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.signin import begin_session
 from browserid_sasl.idp.web.visit import Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 
 def _show(visit: Visit) -> Response:

@@ -10,10 +10,10 @@ from typing import Final
 
 from starlette.responses import Response
 
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.visit import Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 _MAX_DIGITS: Final = 18
 

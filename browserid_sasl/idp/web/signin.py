@@ -15,12 +15,12 @@ from starlette.responses import Response
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.accounts import MAX_PASSWORD
 from browserid_sasl.idp.attempts import Attempts
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 _WRONG: Final = N_("There is no account with this address and password.")
 _NO_ADDRESS: Final = N_("This is not an address of %(domain)s. Write it as name@%(domain)s.")

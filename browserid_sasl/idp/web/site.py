@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.web import (
     account,
     authentication,
@@ -28,6 +27,7 @@ from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.errors import error_page, wants_page
 from browserid_sasl.idp.web.forms import read_form
 from browserid_sasl.idp.web.visit import House, Page, Visit
+from browserid_sasl.web.refusal import RefusedError
 
 PAGES: Final[Sequence[Page]] = (
     *authentication.PAGES,

@@ -12,7 +12,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from browserid_sasl.idp.certification import Certifier
 from browserid_sasl.idp.folder import Provider
-from browserid_sasl.idp.refusal import RefusedError
 from browserid_sasl.idp.sessions import PageSession
 from browserid_sasl.idp.web import cookies, forgery, paths
 from browserid_sasl.idp.web.forgery import ForgeryProtection
@@ -20,6 +19,7 @@ from browserid_sasl.idp.web.forms import Form, parse_fields
 from browserid_sasl.idp.web.known import KnownBrowsers
 from browserid_sasl.idp.web.languages import Language, choose_language
 from browserid_sasl.idp.web.rendering import UNFRAMED, Framing, render
+from browserid_sasl.web.refusal import RefusedError
 
 FRESH_MS: Final = 600_000
 """For how long after a sign-in what somebody signs in with can be changed."""

@@ -241,7 +241,7 @@ class TestSizes:
     def test_a_slow_form_is_given_up(
         self, running: RunningProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("browserid_sasl.idp.bodies._BODY_TIME_S", 0.5)
+        monkeypatch.setattr("browserid_sasl.web.bodies._BODY_TIME_S", 0.5)
         head = (
             f"POST {SIGN_IN} HTTP/1.1\r\nHost: {DOMAIN}\r\nAccept: text/html\r\n"
             "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nemail="

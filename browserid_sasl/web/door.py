@@ -31,7 +31,7 @@ from functools import partial
 from typing import Final
 
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.idp.clients import Proxies, network_of, plain_address
+from browserid_sasl.web.clients import Proxies, network_of, plain_address
 
 _AT_ONCE: Final = 64
 _HANDSHAKE_S: Final = 10

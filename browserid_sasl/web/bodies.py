@@ -7,7 +7,7 @@ from typing import Final
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from browserid_sasl.idp.refusal import RefusedError
+from browserid_sasl.web.refusal import RefusedError
 
 MAX_SIZE: Final = 16_384
 """Octets of a request at the most, where nothing else is said."""

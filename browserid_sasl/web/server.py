@@ -1,4 +1,4 @@
-"""The provider as a running process: TLS, a socket, signals (with uvicorn)."""
+"""A web service as a running process: TLS, a socket, signals (with uvicorn)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.connection import HttpConnection
-from browserid_sasl.idp.door import Capacity, Door
-from browserid_sasl.idp.quiet import QuietHandler
-from browserid_sasl.idp.server_certificate import ServerCertificate
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.connection import HttpConnection
+from browserid_sasl.web.door import Capacity, Door
+from browserid_sasl.web.quiet import QuietHandler
+from browserid_sasl.web.server_certificate import ServerCertificate
 
 _SHUTDOWN_S: Final = 5
 _BACKLOG: Final = 512

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from browserid_sasl.idp.clients import Proxies, network_of, plain_address
+from browserid_sasl.web.clients import Proxies, network_of, plain_address
 
 PROXIES = Proxies(["192.0.2.1", "10.0.0.0/8", "2001:db8:9::/48"])
 PROXY = "192.0.2.1"

@@ -24,12 +24,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.cli import main
-from browserid_sasl.idp.clients import Proxies
-from browserid_sasl.idp.connection import HttpConnection
-from browserid_sasl.idp.door import Capacity
-from browserid_sasl.idp.server import Listener, Terms, make_server
-from browserid_sasl.idp.server_certificate import ServerCertificate
 from browserid_sasl.idp.tls import LocalTls
+from browserid_sasl.web.clients import Proxies
+from browserid_sasl.web.connection import HttpConnection
+from browserid_sasl.web.door import Capacity
+from browserid_sasl.web.server import Listener, Terms, make_server
+from browserid_sasl.web.server_certificate import ServerCertificate
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.provider import DOMAIN
 
@@ -217,7 +217,7 @@ class TestTime:
             "connection._TAKE_S": 0.6,
             "door._HANDSHAKE_S": 0.6,
         }.items():
-            monkeypatch.setattr(f"browserid_sasl.idp.{name}", seconds)
+            monkeypatch.setattr(f"browserid_sasl.web.{name}", seconds)
 
     def test_of_a_handshake_is_limited(self, tls: LocalTls) -> None:
         with serving(tls) as running, running.plain() as silent:
@@ -416,7 +416,7 @@ def cpu_time(process: int) -> float:
 def test_a_server_that_may_not_have_so_many_files_does_not_start(tmp_path: Path) -> None:
     code = (
         "import resource, sys\n"
-        "from browserid_sasl.idp.door import Capacity\n"
+        "from browserid_sasl.web.door import Capacity\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 500))\n"
         "Capacity(300).reserve()\n"
         "assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= 300\n"

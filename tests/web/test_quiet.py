@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from browserid_sasl.idp.quiet import QuietHandler
+from browserid_sasl.web.quiet import QuietHandler
 from tests.support.patience import wait_until
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from browserid_sasl.idp.door import Guest
+from browserid_sasl.web.door import Guest
 
 _REQUEST_S: Final = 10
 _TAKE_S: Final = 10
