@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -94,9 +94,15 @@ class Setting:
 
 
 def options_of(section: type[Any]) -> Mapping[str, Option]:
-    """A section's options by the name they have in the file, in the order of declaration."""
+    """A section's options by the name they have in the file, in the order of declaration.
+
+    What it has in common with others comes after its own.
+    """
+    common = {
+        each.name for base in section.__bases__ if is_dataclass(base) for each in fields(base)
+    }
     result = {}
-    for declared in fields(section):
+    for declared in sorted(fields(section), key=lambda each: each.name in common):
         option: Option = declared.metadata[_OPTION]
         result[declared.name.removesuffix(option.kind.suffix)] = option
     return result

@@ -481,30 +481,19 @@ class ListenerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class IdpConfig:
-    """The identity provider that `browserid-idp` runs for one domain."""
+class WebServerConfig:
+    """What the services that are web servers have in common. Each has a port of its own."""
 
-    domain: str = options.text(
-        _DOMAIN_OR_NONE,
-        "Domain whose addresses the provider vouches for. It cannot run without one.",
-    )
-    directory: Path = options.folder(
-        lambda: _user_data() / "idp",
-        "~/.local/share/browserid/idp",
-        "/var/lib/browserid-idp",
-        "Folder of its signing keys, accounts and audit log.",
-    )
     listen: str = options.text(
         _HOST,
         "Address to accept connections on. `::` is every address of the host.",
         "127.0.0.1",
     )
     port: int = options.count(
-        8443,
+        0,
         0,
         65_535,
-        "TCP port to accept connections on; 0: one that is free. Browsers and servers look for"
-        " it on 443, from where a proxy may forward to it.",
+        "TCP port to accept connections on; 0: one that is free.",
     )
     tls_certificate: Path | None = options.path(
         "PEM file with the web server's certificate and chain.",
@@ -517,8 +506,8 @@ class IdpConfig:
     proxies: tuple[str, ...] = options.listing(
         [],
         _NETWORK,
-        "Addresses and networks of proxies before the server. They are believed when they say in"
-        " X-Forwarded-For who a client is; nobody else is.",
+        "Addresses and networks of proxies before the server. Where it matters who a client is,"
+        " they are believed when they say so in X-Forwarded-For; nobody else is.",
     )
     max_connections: int = options.count(
         1000,
@@ -533,6 +522,29 @@ class IdpConfig:
         100_000,
         "How many of them one client may have: an IPv4 address, or the /64 of an IPv6 address."
         " Those of `proxies` may have all.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IdpConfig(WebServerConfig):
+    """The identity provider that `browserid-idp` runs for one domain."""
+
+    domain: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain whose addresses the provider vouches for. It cannot run without one.",
+    )
+    directory: Path = options.folder(
+        lambda: _user_data() / "idp",
+        "~/.local/share/browserid/idp",
+        "/var/lib/browserid-idp",
+        "Folder of its signing keys, accounts and audit log.",
+    )
+    port: int = options.count(
+        8443,
+        0,
+        65_535,
+        "TCP port to accept connections on; 0: one that is free. Browsers and servers look for"
+        " it on 443, from where a proxy may forward to it.",
     )
     public_url: str = options.text(
         _ORIGIN,
@@ -606,49 +618,18 @@ class IdpConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifierConfig:
+class VerifierConfig(WebServerConfig):
     """The service `browserid-verifier`, which verifies assertions for web sites.
 
-    What it takes for good is in [server], [discovery] and [authorities].
+    What it takes for good is in [server], [discovery] and [authorities]. It cannot run without a
+    TLS certificate.
     """
 
-    listen: str = options.text(
-        _HOST,
-        "Address to accept connections on. `::` is every address of the host.",
-        "127.0.0.1",
-    )
     port: int = options.count(
         8444,
         0,
         65_535,
         "TCP port to accept connections on; 0: one that is free.",
-    )
-    tls_certificate: Path | None = options.path(
-        "PEM file with the web server's certificate and chain. It cannot run without one.",
-        together="tls_key",
-    )
-    tls_key: Path | None = options.path(
-        "PEM file with the private key of `tls_certificate`, not encrypted.",
-        together="tls_certificate",
-    )
-    proxies: tuple[str, ...] = options.listing(
-        [],
-        _NETWORK,
-        "Addresses and networks of proxies before the server. Each may have all connections that"
-        " there may be.",
-    )
-    max_connections: int = options.count(
-        1000,
-        1,
-        100_000,
-        "How many connections there may be at a time. When there are as many, the one that has"
-        " waited for its client for longest is closed for a new one.",
-    )
-    max_connections_per_client: int = options.count(
-        32,
-        1,
-        100_000,
-        "How many of them one client may have: an IPv4 address, or the /64 of an IPv6 address.",
     )
     remember: bool = options.flag(
         False,
