@@ -59,7 +59,7 @@ _PRIVATE: Final = (
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """An identity provider, ready to work.
 
@@ -198,16 +198,16 @@ class ProviderFolder:
         at = f"https://{domain}{CERTIFY}"
         renewals = Renewals(database, self.audit, at, renewal_life)
         return Provider(
-            domain,
-            accounts,
-            SignInLimits(database, policy or Policy()),
-            self.keys,
-            self.audit,
-            passkeys,
-            second_factors,
-            recovery_codes,
-            invitations,
-            Means(
+            domain=domain,
+            accounts=accounts,
+            limits=SignInLimits(database, policy or Policy()),
+            keys=self.keys,
+            audit=self.audit,
+            passkeys=passkeys,
+            second_factors=second_factors,
+            recovery_codes=recovery_codes,
+            invitations=invitations,
+            means=Means(
                 database=database,
                 audit=self.audit,
                 accounts=accounts,
@@ -218,13 +218,13 @@ class ProviderFolder:
                 recovery_codes=recovery_codes,
                 invitations=invitations,
             ),
-            sessions,
-            secret,
-            public_url,
-            Revocations(database, domain, self.keys),
-            renewals,
-            Codes(database, renewals, self.audit),
-            Devices(database, self.audit),
+            sessions=sessions,
+            secret=secret,
+            public_url=public_url,
+            revocations=Revocations(database, domain, self.keys),
+            renewals=renewals,
+            codes=Codes(database, renewals, self.audit),
+            devices=Devices(database, self.audit),
         )
 
     def _make(self) -> None:
