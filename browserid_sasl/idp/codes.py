@@ -22,7 +22,8 @@ from browserid_sasl.idp.database import Base, Database, account_email
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.tokens import digest, new_token
-from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
+from browserid_sasl.idp.wish_columns import WishColumns
+from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose import b64
 from browserid_sasl.web.refusal import RefusedError
 
@@ -36,7 +37,7 @@ _REMEMBERED_MS: Final = MAX_CERTIFICATE_LIFE_MS
 """For how long a code is known as spent: as long as what it gave is worth something."""
 
 
-class OneTimeCode(Base):
+class OneTimeCode(WishColumns, Base):
     """A consent that a program may fetch a certificate for.
 
     `code` is a digest. `expires` is in ms. `renewal` and `spent` are 0 or 1.
@@ -46,9 +47,6 @@ class OneTimeCode(Base):
 
     code: Mapped[str] = mapped_column(primary_key=True)
     email: Mapped[str] = account_email()
-    public_key: Mapped[str]
-    machine: Mapped[str]
-    client: Mapped[str]
     challenge: Mapped[str]
     renewal: Mapped[int]
     expires: Mapped[int] = mapped_column(index=True)
@@ -86,10 +84,7 @@ class Codes:
         code = new_token()
         row = OneTimeCode(
             code=digest(code),
-            email=wish.email,
-            public_key=key_to_text(wish.public_key),
-            machine=wish.machine,
-            client=wish.client,
+            wish=wish,
             challenge=challenge,
             renewal=int(renewal),
             expires=now + CODE_LIFE_MS,
@@ -99,7 +94,7 @@ class Codes:
             session.execute(delete(OneTimeCode).where(OneTimeCode.expires <= now - _REMEMBERED_MS))
             session.add(row)
             session.flush()
-            self._audit.write(Event.CONSENTED, now, **details_of(wish), renewal=renewal)
+            self._audit.write(Event.CONSENTED, now, **wish.details, renewal=renewal)
         return code
 
     def redeem(self, code: str, verifier: str, client: str, now: int) -> Granted:
@@ -131,18 +126,7 @@ class Codes:
             if row is None:
                 return None
             spent, row.spent = bool(row.spent), 1
-            wish = Wish(row.email, key_from_text(row.public_key), row.machine, row.client)
-            return _Found(Granted(wish, bool(row.renewal)), row.challenge, row.expires, spent)
-
-
-def details_of(wish: Wish) -> dict[str, str]:
-    """A wish as the audit log has it."""
-    return {
-        "email": wish.email,
-        "client": wish.client,
-        "key": wish.fingerprint,
-        "machine": wish.machine,
-    }
+            return _Found(Granted(row.wish, bool(row.renewal)), row.challenge, row.expires, spent)
 
 
 def _fits(verifier: str, challenge: str) -> bool:

@@ -22,10 +22,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
-from browserid_sasl.idp.codes import details_of
 from browserid_sasl.idp.database import Account, Base, Database
 from browserid_sasl.idp.tokens import digest, new_token
-from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
+from browserid_sasl.idp.wish_columns import WishColumns
+from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.web.refusal import RefusedError
 
 LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
@@ -63,7 +63,7 @@ _DENIED: Final = "denied"
 _TAKEN: Final = "taken"
 
 
-class DeviceRequest(Base):
+class DeviceRequest(WishColumns, Base):
     """A program that waits for its person.
 
     `code` and `secret` are digests of the code that is typed and the one that is polled with.
@@ -77,10 +77,6 @@ class DeviceRequest(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str] = mapped_column(index=True)
     secret: Mapped[str] = mapped_column(unique=True)
-    email: Mapped[str]
-    public_key: Mapped[str]
-    machine: Mapped[str]
-    client: Mapped[str]
     network: Mapped[str] = mapped_column(index=True)
     begun: Mapped[int]
     expires: Mapped[int] = mapped_column(index=True)
@@ -157,10 +153,7 @@ class Devices:
         row = DeviceRequest(
             code=digest(code),
             secret=digest(secret),
-            email=wish.email,
-            public_key=key_to_text(wish.public_key),
-            machine=wish.machine,
-            client=wish.client,
+            wish=wish,
             network=network,
             begun=now,
             expires=now + LIFE_MS,
@@ -198,7 +191,7 @@ class Devices:
                 session.flush()
                 self._audit.write(Event.DEVICE_CODE_WRONG, now, email=email, client=client)
                 return None
-            pending = PendingDevice(row.id, _wish_of(row), row.begun, row.expires, client)
+            pending = PendingDevice(row.id, row.wish, row.begun, row.expires, client)
             _check_waits(row, now)
         return pending
 
@@ -245,13 +238,13 @@ class Devices:
             if not _has_account(session, row):
                 return _refused("access_denied", "the account is gone")
             row.state = _TAKEN
-            return Granted(_wish_of(row), bool(row.renewal))
+            return Granted(row.wish, bool(row.renewal))
 
     def _decide(
         self, pending: PendingDevice, state: str, renewal: bool, now: int, event: Event
     ) -> None:
         wish = pending.wish
-        details = {**details_of(wish), "client": pending.client, "device": wish.client}
+        details = {**wish.details, "client": pending.client, "device": wish.client}
         with self._database.transaction() as session:
             row = session.get(DeviceRequest, pending.id)
             if row is None:
@@ -276,10 +269,6 @@ def _site_of(client: str) -> str:
     if isinstance(address, IPv6Address):
         return str(ip_network((address, _IPV6_SITE), strict=False))
     return client
-
-
-def _wish_of(row: DeviceRequest) -> Wish:
-    return Wish(row.email, key_from_text(row.public_key), row.machine, row.client)
 
 
 def _has_account(session: Session, row: DeviceRequest) -> bool:

@@ -21,7 +21,8 @@ from browserid_sasl.idp.database import Account, Base, Database
 from browserid_sasl.idp.revocations import Revocation, add_to, is_revoked
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.tokens import MAX_TOKEN, digest, new_token
-from browserid_sasl.idp.wishes import Granted, Wish, key_from_text, key_to_text
+from browserid_sasl.idp.wish_columns import WishColumns
+from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.jwt import Jwt
 from browserid_sasl.jose.keys import PublicKey
@@ -45,7 +46,7 @@ MAX_STATEMENT: Final = 8_192
 _WHAT: Final = "the renewal"
 
 
-class Certified(Base):
+class Certified(WishColumns, Base):
     """A key that was certified.
 
     `key` is its thumbprint, `token` the digest of the renewal's secret, or empty. `certificate`
@@ -58,9 +59,6 @@ class Certified(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(index=True)
     key: Mapped[str] = mapped_column(unique=True)
-    public_key: Mapped[str]
-    machine: Mapped[str]
-    client: Mapped[str]
     token: Mapped[str] = mapped_column(index=True)
     created: Mapped[int]
     last: Mapped[int]
@@ -175,8 +173,7 @@ class Renewals:
             # All in the transaction that writes the row: nothing is certified after a revocation.
             _check_account(session, wish.email)
             row = _row_for(session, wish)
-            row.public_key = key_to_text(wish.public_key)
-            row.machine, row.client = wish.machine, wish.client
+            row.wish = wish
             row.token, row.expires = digest(token) if token else "", expires
             row.created = row.last = now
             row.certificate = max(row.certificate or 0, certificate)
@@ -196,11 +193,11 @@ class Renewals:
             row = _find(session, proof.token)
         if row is None:
             raise _unknown()
-        key = key_from_text(row.public_key)
-        self._check_statement(proof.statement, key, now)
+        wish = row.wish
+        self._check_statement(proof.statement, wish.public_key, now)
         # What became of it is said to the holder of its key only.
         _check_state(row, now)
-        return Wish(row.email, key, row.machine, row.client)
+        return wish
 
     def use(
         self, proof: Proof, client: str, certificate: int, now: int, record: Callable[[], object]

@@ -41,6 +41,16 @@ class Wish:
         """The key's RFC 7638 thumbprint in base64url, as people compare it and logs have it."""
         return b64.encode(self.public_key.thumbprint)
 
+    @property
+    def details(self) -> dict[str, str]:
+        """It, as the audit log has it."""
+        return {
+            "email": self.email,
+            "client": self.client,
+            "key": self.fingerprint,
+            "machine": self.machine,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Granted:
