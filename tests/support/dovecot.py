@@ -17,8 +17,8 @@ from typing import Final
 
 from tests.support.patience import wait_until
 from tests.support.ports import free_port, listens
-from tests.support.sample_programs import ROOT
-from tests.support.services import AES128, DOMAIN, HOST, Site, service
+from tests.support.sample_programs import DOMAIN, ROOT
+from tests.support.services import AES128, HOST, Site, service
 
 UNPACKED: Final = ROOT / ".unpacked" / "dovecot"
 ACCOUNT: Final = "dovecot"

@@ -33,7 +33,7 @@ from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port, listens
-from tests.support.sample_programs import ALICE, DOMAIN, ROOT, Person, Realm
+from tests.support.sample_programs import DOMAIN, ROOT, Person, Realm
 
 ADMIN: Final = f"admin@{DOMAIN}"
 AES128: Final = "BROWSERID-AES128"
@@ -742,19 +742,3 @@ smtpd_relay_restrictions = permit_sasl_authenticated, reject
         command = (self.DAEMONS / "master", "-c", etc, "-d")
         with service(command, self.port, variables, self.folder / "output"):
             yield self
-
-
-__all__ = [
-    "ADMIN",
-    "ALICE",
-    "DOMAIN",
-    "Imapd",
-    "Installation",
-    "Postfix",
-    "Site",
-    "Slapd",
-    "Syslog",
-    "free_port",
-    "listens",
-    "wait_until",
-]
