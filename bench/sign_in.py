@@ -1,8 +1,8 @@
 """What signing in costs a provider: its pages' bytes, their time in a browser, and its crowds.
 
-A provider in a process of its own, with argon2 as it comes, is asked over TLS: by a browser for its
-pages, and by people who give their passwords, all of them within a minute. What a certificate costs
-is measured beside the signature that is in it.
+A provider in a process of its own, with argon2's usual cost, is asked over TLS: by a browser for
+its pages, and by people who give their passwords, all of them within a minute. What a certificate
+costs is measured beside the signature that is in it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from argon2 import PasswordHasher
-
 from bench.measure import in_turns, verdict
 from browserid_sasl.idp.certification import Certifier
+from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PrivateKey
@@ -125,12 +124,12 @@ def _certificates(household: Household) -> list[str]:
 
 def _crowd(household: Household) -> list[str]:
     people = [f"person{number}@{DOMAIN}" for number in range(CROWD)]
-    household.add_many(people, PasswordHasher())
+    hasher = Cost().hasher()
+    household.add_many(people, hasher)
     start = time.perf_counter()
     with ThreadPoolExecutor(CALLERS) as pool:
         list(pool.map(Caller(household).sign_in, people))
     took = time.perf_counter() - start
-    hasher = PasswordHasher()
     cost = f"{hasher.memory_cost // 1024} MiB, {hasher.time_cost} passes"
     processors = os.cpu_count() or 1
     bare = in_turns({"hash": lambda: hasher.hash(PASSWORD)}, 10)["hash"] * CROWD / processors / 1000

@@ -602,6 +602,20 @@ class IdpConfig(WebServerConfig):
         "How long after each use a program may renew a certificate without its person, where the"
         " person has allowed it. After that they are asked to sign in.",
     )
+    password_memory: int = options.count(
+        19,
+        19,
+        4096,
+        "Memory in MiB that it takes to compare a password (argon2id, RFC 9106), at each sign-in"
+        " and at each try of one. A hash of another cost is replaced when its password is used.",
+    )
+    password_passes: int = options.count(
+        2,
+        2,
+        64,
+        "How often that memory is gone through. 64 MiB and 3 passes are what RFC 9106 advises where"
+        " memory is short; they take seven or eight times as long as the usual.",
+    )
     failed_sign_ins: int = options.count(
         5,
         1,

@@ -1,25 +1,23 @@
-"""The people of a domain, and their passwords (argon2id, RFC 9106).
+"""The people of a domain, and their passwords.
 
 An account need not have a password: whoever has a passkey needs none.
 """
 
 from __future__ import annotations
 
-import base64
 import re
-import secrets
 import unicodedata
 from collections.abc import Callable
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from argon2.low_level import ARGON2_VERSION
 from sqlalchemy import select
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.identity.addresses import MAX_ADDRESS, in_lower_case
 from browserid_sasl.idp.database import Account, Database
+from browserid_sasl.idp.passwords import NO_PASSWORD, Cost, StandIns
 
 MAX_PASSWORD: Final = 1024
 """Characters of a password at the most."""
@@ -27,10 +25,6 @@ MAX_PASSWORD: Final = 1024
 # What RFC 5322 section 3.2.3 permits without quotes, in lower case.
 _LOCAL_PART: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL_PART: Final = 64
-
-
-_NO_PASSWORD: Final = ""
-"""In place of a hash."""
 
 
 def _no_record() -> None:
@@ -50,8 +44,8 @@ class Accounts:
     ) -> None:
         self._database = database
         self._domain = domain
-        self._hasher = hasher or PasswordHasher()
-        self._hash_of_nobody = _hash_of_nobody(self._hasher)
+        self._hasher = hasher or Cost().hasher()
+        self._stand_ins = StandIns(database, self._hasher)
 
     def address(self, text: str) -> str:
         """The address in the form in which accounts have it: in lower case.
@@ -94,7 +88,7 @@ class Accounts:
 
         Otherwise like `add`.
         """
-        return self._add(self.address(address), _NO_PASSWORD, now, record)
+        return self._add(self.address(address), NO_PASSWORD, now, record)
 
     def _add(self, email: str, hashed: str, now: int, record: Callable[[], object]) -> bool:
         with self._database.transaction() as session:
@@ -147,7 +141,7 @@ class Accounts:
         :param record: writes down that it is changed; if it raises, it is not.
         :raises LocalProtocolError: invalid-parameter: no such account.
         """
-        self._change(self.address(address), _NO_PASSWORD, now, record)
+        self._change(self.address(address), NO_PASSWORD, now, record)
 
     def _change(self, email: str, hashed: str, now: int, record: Callable[[], object]) -> None:
         with self._database.transaction() as session:
@@ -198,7 +192,7 @@ class Accounts:
         """
         with self._database.transaction() as session:
             account = session.get(Account, address)
-        return account is not None and account.password != _NO_PASSWORD
+        return account is not None and account.password != NO_PASSWORD
 
     def verify(self, address: str, password: str, now: int) -> bool:
         """Whether the account exists and this is its password.
@@ -211,7 +205,9 @@ class Accounts:
         """
         with self._database.transaction() as session:
             account = session.get(Account, address)
-        hashed = (account.password if account else _NO_PASSWORD) or self._hash_of_nobody
+        # Whoever has a password has it looked for, too.
+        instead = self._stand_ins.hash(address, now)
+        hashed = (account.password if account else NO_PASSWORD) or instead
         try:
             self._hasher.verify(hashed, _normal(password))
         except (VerificationError, InvalidHashError):
@@ -244,16 +240,6 @@ def check_password(password: str) -> str:
             f"it has to have 1 to {MAX_PASSWORD} characters",
         )
     return password
-
-
-def _hash_of_nobody(hasher: PasswordHasher) -> str:
-    """A hash of no known password, which takes as long to compare with as the hashes made now."""
-    salt, digest = (
-        base64.b64encode(secrets.token_bytes(length)).decode("ascii").rstrip("=")
-        for length in (hasher.salt_len, hasher.hash_len)
-    )
-    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
-    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _is_text(password: str) -> bool:

@@ -27,6 +27,7 @@ from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.ownership import become_owner_of
+from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
@@ -457,6 +458,7 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
         public_url=options.public_url,
         rp_id=options.rp_id,
         renewal_life=options.renewal_life_ms,
+        cost=_cost(options),
     )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
@@ -515,7 +517,12 @@ def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
 
 
 def _open(directory: Path | None, file: Path | None) -> Provider:
-    return _folder(_configuration(directory, file)).open()
+    options = _configuration(directory, file)
+    return _folder(options).open(cost=_cost(options))
+
+
+def _cost(options: IdpConfig) -> Cost:
+    return Cost(options.password_memory, options.password_passes)
 
 
 def _folder(options: IdpConfig) -> ProviderFolder:

@@ -28,6 +28,7 @@ from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.means import Means
 from browserid_sasl.idp.passkeys import Passkeys
+from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.paths import CERTIFY
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.relying_party import RelyingParty
@@ -55,6 +56,8 @@ _PRIVATE: Final = (
     _AUDIT,
 )
 """What nobody but the folder's owner may have access to. Each key is looked at when it is read."""
+
+_USUAL_COST: Final = Cost()
 
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
 
@@ -169,6 +172,7 @@ class ProviderFolder:
         public_url: str = "",
         rp_id: str = "",
         renewal_life: int = RENEWAL_LIFE_MS,
+        cost: Cost = _USUAL_COST,
     ) -> Provider:
         """The provider in the folder.
 
@@ -177,6 +181,7 @@ class ProviderFolder:
         :param public_url: where people reach it; empty: at its domain.
         :param rp_id: what passkeys are bound to, empty for the host of that.
         :param renewal_life: ms for which a renewal is good after each use.
+        :param cost: of the hashes of passwords that are made from now on.
         :raises ConfigurationError: there is none, or passkeys cannot be bound to that.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -188,7 +193,7 @@ class ProviderFolder:
         public_url = public_url or f"https://{domain}"
         secret = ServerSecret(database)
         party = RelyingParty.at(public_url, rp_id)
-        accounts = Accounts(database, domain)
+        accounts = Accounts(database, domain, hasher=cost.hasher())
         passkeys = Passkeys(database, secret, self.audit, party, domain)
         second_factors = SecondFactors(database, self.audit, domain)
         recovery_codes = RecoveryCodes(database, self.audit)

@@ -192,6 +192,28 @@ def test_keys_are_spelled_as_it_says(tmp_path: Path) -> None:
         assert issued.jwt.claims["public-key"] == person.to_json("classic")
 
 
+@shows("password_memory", "password_passes")
+def test_passwords_cost_what_it_says_and_old_hashes_are_replaced_when_they_are_used(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, "password_memory = 20", "password_passes = 3")
+    given = tmp_path / "password"
+    given.write_text(PASSWORD)
+    given.chmod(0o600)
+    place = ("--config", str(site.file), "--password-file", str(given))
+    assert main(["add-user", *place, f"bob@{DOMAIN}"]) == 0
+    assert "$m=20480,t=3,p=1$" in hash_of(site, f"bob@{DOMAIN}")
+    assert "$m=8,t=1,p=1$" in hash_of(site, ALICE)
+    with site.served() as served:
+        assert served.certify().ok
+    assert "$m=20480,t=3,p=1$" in hash_of(site, ALICE)
+
+
+def hash_of(site: Site, email: str) -> str:
+    [account] = [each for each in site.folder.open().accounts.all() if each.email == email]
+    return account.password
+
+
 @shows("failed_sign_ins", "failed_sign_in_window", "proxies")
 def test_wrong_passwords_count_for_the_client_that_a_proxy_of_the_file_names(
     tmp_path: Path,
