@@ -220,6 +220,24 @@ def _account_with_everything(guest: Guest) -> None:
     make_passkey(guest)
 
 
+def _with_second_factor_at(path: str) -> Callable[[Guest], None]:
+    def visit(guest: Guest) -> None:
+        _recovery_codes(guest)
+        guest.open(f"{PREFIX}/{path}")
+
+    return visit
+
+
+def _without_password_at(path: str) -> Callable[[Guest], None]:
+    def visit(guest: Guest) -> None:
+        guest.email = f"{secrets.token_hex(4)}@{DOMAIN}"
+        guest.open(guest.invitation())
+        make_passkey(guest)
+        guest.open(f"{PREFIX}/{path}")
+
+    return visit
+
+
 def _passkey(guest: Guest) -> None:
     guest.sign_in()
     guest.open(f"{PREFIX}/account/new-passkey")
@@ -314,6 +332,10 @@ STOPS: Final = (
     Stop("password", _signed_in_at("account/password")),
     Stop("second-factor", _signed_in_at("account/second-factor")),
     Stop("recovery-codes", _recovery_codes),
+    Stop("second-factor-on", _with_second_factor_at("account/second-factor")),
+    Stop("recovery-codes-again", _with_second_factor_at("account/recovery-codes")),
+    Stop("account-without-password", _without_password_at("account"), needs_scripts=True),
+    Stop("password-first", _without_password_at("account/password"), needs_scripts=True),
     Stop("sign-in-for-program", _sign_in_for_program),
     Stop("consent", _consent),
     Stop("other-identity", _other_identity),

@@ -18,7 +18,7 @@ _ALLOW: Final = "allow"
 _ERRORS: Final = {
     "code-expired": N_("That code has expired. Begin again on the machine, which shows another."),
     "code-used": N_("That code was used already. Begin again on the machine, which shows another."),
-    "too-many-attempts": N_("Too many wrong codes. Try again in %(seconds)s s."),
+    "too-many-attempts": N_("Too many wrong codes. Try again in %(wait)s."),
 }
 _UNKNOWN: Final = N_(
     "No machine waits with this code for you. Compare it with what is shown there."

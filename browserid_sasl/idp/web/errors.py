@@ -18,7 +18,7 @@ class Explanation(NamedTuple):
     """An error for people.
 
     :param title: what is wrong.
-    :param advice: what to do. It may refer to `%(seconds)s`, after which it can be tried again.
+    :param advice: what to do. It may refer to `%(wait)s`, after which it can be tried again.
     """
 
     title: str
@@ -42,7 +42,7 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
     "too-many-attempts": Explanation(
         N_("Too many sign-ins failed"),
-        N_("Wait %(seconds)s s, then try again."),
+        N_("Wait %(wait)s, then try again."),
     ),
     "too-large": Explanation(
         N_("That was too much text"),
@@ -105,6 +105,10 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
     "no-passkey": Explanation(
         N_("There is no such passkey"), N_("It may have been removed. Your account has a list.")
+    ),
+    "no-machine": Explanation(
+        N_("There is no such machine"),
+        N_("It may have been revoked already. Your account has a list."),
     ),
     "last-means": Explanation(
         N_("Nothing would be left to sign in with"),

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from browserid_sasl.idp.web import paths
@@ -95,7 +96,7 @@ def _environment(code: str) -> Environment:
         language.gettext, language.ngettext, newstyle=True
     )
     environment.globals.update(asset=_asset_url, paths=paths, languages=tuple(LANGUAGES.values()))
-    environment.filters["time"] = _time
+    environment.filters.update(time=_time, wait=_wait)
     return environment
 
 
@@ -103,6 +104,12 @@ def _asset_url(name: str) -> str:
     return f"{paths.STATIC}/{name}?v={ASSETS[name].version}"
 
 
-def _time(ms: int) -> str:
+def _time(ms: int) -> Markup:
     """A moment, to the minute. Where people are, the server does not know."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return Markup("<time>{}</time>").format(moment.strftime("%Y-%m-%d %H:%M UTC"))
+
+
+def _wait(seconds: int) -> str:
+    """How long to wait, as one word: the unit does not stand in a line of its own."""
+    return f"{seconds}\N{NO-BREAK SPACE}s"

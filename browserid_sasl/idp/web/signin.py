@@ -24,7 +24,7 @@ from browserid_sasl.web.refusal import RefusedError
 
 _WRONG: Final = N_("There is no account with this address and password.")
 _NO_ADDRESS: Final = N_("This is not an address of %(domain)s. Write it as name@%(domain)s.")
-_WAIT: Final = N_("Too many sign-ins failed. Try again in %(seconds)s s.")
+_WAIT: Final = N_("Too many sign-ins failed. Try again in %(wait)s.")
 _WRONG_CODE: Final = N_("That code is not right, or was used before. Wait for the next one.")
 
 
