@@ -135,6 +135,8 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.key_spelling", '"classic"', "classic"),
     ("idp.certificate_life", "86400", 86_400_000),
     ("idp.renewal_life", "86400", 86_400_000),
+    ("idp.password_memory", "64", 64),
+    ("idp.password_passes", "3", 3),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
     ("verifier.listen", '"::"', "::"),
