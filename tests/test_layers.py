@@ -49,13 +49,14 @@ LAYERS: Final[dict[str, set[str]]] = {
     "compat": {"errors", "api", "config", "sasl"},
     "adapters": {"errors", "api", "gss", "sasl"},
     "acceptor": SERVICES,
-    "agent.service": SERVICES | {""},
+    "proxy": TOOLS | CORE | {"config", "discovery", "wire", "agent"},
+    "agent.service": SERVICES | {"", "proxy"},
     "doctor": SERVICES | {"", "agent.service", "acceptor"},
     "web": {"errors"},
     "idp": SERVICES | {"web"},
     "verifier": SERVICES | {"web"},
     "cli": SERVICES
-    | {"", "printer", "agent.service", "acceptor", "doctor", "web", "idp", "verifier"},
+    | {"", "printer", "agent.service", "proxy", "acceptor", "doctor", "web", "idp", "verifier"},
 }
 
 COMMANDS: Final = {
