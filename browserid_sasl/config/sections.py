@@ -548,8 +548,8 @@ class IdpConfig(WebServerConfig):
     )
     public_url: str = options.text(
         _ORIGIN,
-        "Where people and programs find the provider, if that is not `https://DOMAIN`. Browsers"
-        " send its forms and passkeys to no other place.",
+        "Where people find the provider's pages, if that is not `https://DOMAIN`, where programs"
+        " find the provider in any case. Browsers send its forms and passkeys to no other place.",
     )
     rp_id: str = options.text(
         _DOMAIN_OR_NONE,

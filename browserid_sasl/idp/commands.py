@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
+from urllib.parse import urlsplit
 
 import click
 
@@ -463,6 +464,7 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     provider.passkeys.check_rp_id()
+    _check_embedders(options, provider)
     proxies = Proxies(options.proxies)
     settings = AppSettings(
         options.certificate_life_ms,
@@ -491,6 +493,15 @@ def _check_spelling(options: IdpConfig, algorithm: str) -> None:
             " for P-256 keys",
             "have a key for RS256 (`--key-type RS256`, with `rotate-key --withdraw-old` where there"
             " is another), or leave `key_spelling` out of [idp]",
+        )
+
+
+def _check_embedders(options: IdpConfig, provider: Provider) -> None:
+    if options.embedders and urlsplit(provider.public_url).hostname != provider.domain:
+        raise ConfigurationError(
+            "`embedders` in [idp] need the pages at the domain itself: the cookies of those at"
+            f" {provider.public_url} do not get to https://{provider.domain}/provisioning",
+            f"leave out `embedders`, or have `public_url` at the host {provider.domain}",
         )
 
 

@@ -72,11 +72,12 @@ def test_the_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
-    [example] = pages.blocks(PAGE, "toml")
+    example, elsewhere = pages.blocks(PAGE, "toml")
     file = tmp_path / "browserid.toml"
-    file.write_text(example)
+    file.write_text(example + elsewhere.removeprefix("[idp]\n"))
     options = load(file).idp
     assert (options.domain, options.port) == ("example.org", 443)
+    assert (options.public_url, options.rp_id) == ("https://id.example.org", "example.org")
     assert options.directory == load(user=False).idp.directory
 
 
@@ -87,7 +88,8 @@ def test_the_unit_starts_the_command() -> None:
 
 
 def test_the_web_server_passes_on_every_path_of_the_provider(running: RunningProvider) -> None:
-    [configuration] = pages.blocks(PAGE, "nginx")
+    # The other two are tried with a web server: tests/browser/test_another_host.py.
+    configuration, *_ = pages.blocks(PAGE, "nginx")
     [pattern] = re.findall(r"^location ~ (\S+) \{$", configuration, re.MULTILINE)
     members = [path for path in DOCUMENT.values() if isinstance(path, str)]
     for path in ("/.well-known/browserid", *members, "/browserid", "/browserid/account"):

@@ -292,6 +292,30 @@ def test_forms_come_from_where_the_public_finds_the_provider(tmp_path: Path) -> 
         assert elsewhere.sign_in().status == 403
 
 
+@shows("public_url")
+def test_a_program_s_page_leads_there_whatever_the_web_server_calls_it(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'public_url = "https://id.example.test"')
+    query = "email=alice%40example.test&state=a%20%26%20b&public-key="
+    with site.served() as served:
+        for host in (DOMAIN, "id.example.test", "127.0.0.1:8443"):
+            browser = Browser(served.url, site.folder.tls.anchor, headers={"Host": host})
+            page = browser.open(f"/authentication?{query}")
+            assert page.location == f"https://id.example.test/browserid/authentication?{query}"
+            # Which leads no further.
+            there = browser.open(page.location.removeprefix("https://id.example.test"))
+            assert (there.status, there.location) == (400, "")
+
+
+@shows("public_url", "embedders")
+def test_pages_at_another_host_cannot_be_embedded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    embedders = 'embedders = ["https://dialog.example.test"]'
+    site = Site(tmp_path, 'public_url = "https://id.example.test"', embedders)
+    assert main(["serve", "--config", str(site.file)]) == 78
+    assert "`embedders`" in capsys.readouterr().err
+
+
 @shows("embedders")
 def test_the_provisioning_page_may_be_framed_by_whom_it_says(tmp_path: Path) -> None:
     site = Site(tmp_path, 'embedders = ["https://dialog.example.test:8443"]')

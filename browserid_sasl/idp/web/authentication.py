@@ -20,12 +20,25 @@ from browserid_sasl.idp.web.visit import Page, Visit
 _RENEWAL: Final = "renewal"
 
 
+def _enter(visit: Visit) -> Response:
+    """Lead people to where the pages are: programs know the domain only.
+
+    By the address that is configured and not by the one that was asked for, which a web server
+    before this one may have changed. The path is another one, so that it never leads to itself.
+    """
+    house = visit.house
+    if house.origin == f"https://{house.provider.domain}":
+        return _show(visit)
+    query = visit.request.url.query
+    return visit.redirect(f"{house.origin}{paths.CONSENT}" + (f"?{query}" if query else ""))
+
+
 def _show(visit: Visit) -> Response:
     if _is_bare(visit):
         return _show_bare(visit)
     request = _request(visit)
     if visit.session is None:
-        here = f"{paths.AUTHENTICATION}?{request.query}"
+        here = _here(visit, request)
         return visit.redirect(paths.with_query(paths.SIGN_IN, email=request.email, next=here))
     if visit.session.email != request.email:
         return _show_other(visit, request)
@@ -60,7 +73,7 @@ def _show_bare(visit: Visit) -> Response:
         return visit.redirect(paths.with_query(paths.SIGN_IN, email=email))
     if visit.session is not None and in_lower_case(email) in ("", visit.session.email):
         return show_authenticated(visit)
-    here = paths.with_query(paths.AUTHENTICATION, email=email)
+    here = paths.with_query(visit.request.url.path, email=email)
     return visit.redirect(paths.with_query(paths.SIGN_IN, email=email, next=here))
 
 
@@ -68,14 +81,17 @@ def _request(visit: Visit) -> AuthorizationRequest:
     return AuthorizationRequest.parse(visit.request.url.query, visit.provider.accounts)
 
 
+def _here(visit: Visit, request: AuthorizationRequest) -> str:
+    return f"{visit.request.url.path}?{request.query}"
+
+
 def _show_other(visit: Visit, request: AuthorizationRequest) -> Response:
-    here = f"{paths.AUTHENTICATION}?{request.query}"
     return visit.page(
         "other-identity.html",
         409,
         asked=request.email,
         signed_in=visit.email,
-        goal=here,
+        goal=_here(visit, request),
         cancel=f"{paths.CANCEL}?{request.query}",
     )
 
@@ -87,7 +103,7 @@ def _ask(visit: Visit, request: AuthorizationRequest) -> Response:
         wish=request.wish(visit.client),
         certificate_ends=visit.now + visit.house.certifier.life,
         renewal_ends=visit.now + visit.provider.renewals.life,
-        action=f"{paths.AUTHENTICATION}?{request.query}",
+        action=_here(visit, request),
         cancel=f"{paths.CANCEL}?{request.query}",
     )
 
@@ -103,7 +119,9 @@ def _target(redirect_uri: str) -> str:
 
 
 PAGES: Final = (
-    Page(paths.AUTHENTICATION, _show),
+    Page(paths.AUTHENTICATION, _enter),
     Page(paths.AUTHENTICATION, submit=_consent, signed_in=True),
+    Page(paths.CONSENT, _show),
+    Page(paths.CONSENT, submit=_consent, signed_in=True),
     Page(paths.CANCEL, _cancel),
 )

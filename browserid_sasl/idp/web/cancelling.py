@@ -13,4 +13,5 @@ def cancel_of(goal: str) -> str:
     :param goal: where the sign-in would lead to.
     """
     parts = urlsplit(goal)
-    return f"{paths.CANCEL}?{parts.query}" if parts.path == paths.AUTHENTICATION else ""
+    waits = parts.path in (paths.AUTHENTICATION, paths.CONSENT)
+    return f"{paths.CANCEL}?{parts.query}" if waits else ""

@@ -155,13 +155,20 @@ def error_page(
         bare=bare,
         title=title,
         advice=advice,
-        again=again if error.word in _BETTER_AGAIN else "",
+        again=_again(visit, error, again) if again else "",
         seconds=error.retry_after,
         detail="" if error.word in _BY_WORD else error.message,
     )
     if error.retry_after:
         response.headers["Retry-After"] = str(error.retry_after)
     return response
+
+
+def _again(visit: Visit, error: RefusedError, here: str) -> str:
+    """Where to try once more, empty where that would not help."""
+    # Whoever came in by another name is no other site: there the same page is one to be used.
+    origin = visit.house.origin if error.word == "cross-site" else ""
+    return f"{origin}{here}" if error.word in _BETTER_AGAIN else ""
 
 
 def wants_page(request: Request) -> bool:

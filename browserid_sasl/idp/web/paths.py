@@ -13,6 +13,9 @@ HOME: Final = PREFIX
 ACCOUNT: Final = f"{PREFIX}/account"
 ACCOUNT_PASSKEY: Final = f"{ACCOUNT}/passkey"
 CANCEL: Final = f"{PREFIX}/cancel"
+CONSENT: Final = f"{PREFIX}/authentication"
+"""What `AUTHENTICATION` leads to where people find the pages at another host than programs do."""
+
 DEVICE: Final = f"{PREFIX}/device"
 INVITATION: Final = f"{PREFIX}/invitation"
 INVITATION_OPTIONS: Final = f"{INVITATION}/options"
@@ -34,7 +37,7 @@ STATIC: Final = f"{PREFIX}/static"
 
 _OWN: Final = frozenset(
     {
-        *(AUTHENTICATION, ACCOUNT, DEVICE, HOME, INVITATION, PROVISIONING),
+        *(AUTHENTICATION, ACCOUNT, CONSENT, DEVICE, HOME, INVITATION, PROVISIONING),
         *(SECOND_STEP, SIGN_IN, SIGN_OUT),
         *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
     }

@@ -33,7 +33,7 @@ class House:
 
     :param provider: whose pages they are.
     :param certifier: makes certificates.
-    :param origin: where the public finds them, such as `https://example.org`.
+    :param origin: where people find them, such as `https://example.org`.
     :param embedders: origins of old clients that embed a provider's pages.
     """
 
