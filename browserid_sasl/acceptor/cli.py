@@ -9,9 +9,11 @@ from typing import Final
 
 import click
 
+from browserid_sasl.acceptor.listeners import wanted
 from browserid_sasl.acceptor.log import open_log
 from browserid_sasl.acceptor.supervisor import Supervisor
 from browserid_sasl.cli.options import FILE, version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.program import run
 from browserid_sasl.config import load
 
@@ -28,7 +30,8 @@ _NAME: Final = "browserid-acceptor"
     help="Configuration file, in place of /etc/browserid/browserid.toml.",
 )
 @click.option("--check", is_flag=True, help="Read the configuration, and end.")
-def command(config_file: Path | None, check: bool) -> int:
+@output_options
+def command(config_file: Path | None, check: bool, output: Output) -> int:
     """Accept logins for the mail and other servers of this host.
 
     Sections [acceptor] and [listeners] of the configuration say how. It stays in the foreground;
@@ -36,9 +39,15 @@ def command(config_file: Path | None, check: bool) -> int:
     """
     reader = partial(load, config_file and config_file.absolute(), user=False)
     if check:
-        reader()
+        paths = list(wanted(reader()))
+        output.announce("the configuration is good", _members(0, paths))
         return 0
-    return Supervisor(reader, open_log(reader().acceptor.log)).run()
+    log = open_log(reader().acceptor.log)
+    return Supervisor(reader, log, lambda *told: output.give_line(_members(*told))).run()
+
+
+def _members(workers: int, paths: Sequence[str]) -> dict[str, object]:
+    return {"workers": workers, "listeners": list(paths)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

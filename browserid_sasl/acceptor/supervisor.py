@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -42,6 +42,8 @@ SETTLED_AFTER: Final = 10.0
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
 """Seconds until a worker is started again, when it dies at once, and dies again."""
+
+Ready = Callable[[int, Sequence[str]], None]
 
 _DESCRIPTORS_ELSE: Final = 200
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -75,11 +77,13 @@ class Supervisor:
 
     :param load: reads the configuration.
     :param log: where its words go.
+    :param ready: told once how many workers answer, and on which sockets.
     """
 
-    def __init__(self, load: Callable[[], Config], log: Log) -> None:
+    def __init__(self, load: Callable[[], Config], log: Log, ready: Ready) -> None:
         self._load = load
         self._log = log
+        self._ready: Ready | None = ready
         self._config = load()
         self._account = account_of(self._config)
         self._machine = _machine_name()
@@ -267,6 +271,10 @@ class Supervisor:
             f"ready, with {count} worker{'s' * (count != 1)}, on " + ", ".join(self._listeners),
         )
         notify.notify("READY=1", f"STATUS={count} workers")
+        # Who has started it may have stopped listening when it reads its configuration again.
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready(count, list(self._listeners))
 
     def _reap(self) -> None:
         while self._children:

@@ -15,6 +15,7 @@ import click
 from browserid_sasl.agent.service.daemon import Agent, AlreadyThereError, Socket
 from browserid_sasl.agent.service.place import socket_path
 from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.program import run
 
 _IDLE_S: Final = 900
@@ -56,7 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     type=click.Path(path_type=Path),
     help="Where to listen, in place of where programs look.",
 )
-def command(config_file: Path | None, background: bool, idle: float, path: Path | None) -> int:
+@output_options
+def command(
+    *,
+    config_file: Path | None,
+    background: bool,
+    idle: float,
+    path: Path | None,
+    output: Output,
+) -> int:
     """Log in for your programs, and keep your keys from them.
 
     Programs start it by themselves when they need it. One is enough: a second one ends at once.
@@ -64,12 +73,21 @@ def command(config_file: Path | None, background: bool, idle: float, path: Path 
     agent = Agent(config_file, idle)
     inherited = _inherited()
     if inherited is not None:
-        asyncio.run(agent.serve(inherited, lambda: None))
+        place = inherited.getsockname()
+        asyncio.run(agent.serve(inherited, lambda: output.give_line({"socket": place})))
         return 0
     place = path or socket_path()
     if background:
-        return _in_background(lambda ready: _serve(agent, place, ready))
-    return _serve(agent, place, lambda: click.echo(f"listening on {place}", err=True))
+        return _in_background(
+            lambda ready: _serve(agent, place, ready),
+            lambda: output.give_line({"socket": str(place)}),
+        )
+    return _serve(agent, place, lambda: _tell(output, place))
+
+
+def _tell(output: Output, place: Path) -> None:
+    output.note(f"listening on {place}")
+    output.give_line({"socket": str(place)})
 
 
 def _serve(agent: Agent, path: Path, ready: Ready) -> int:
@@ -94,15 +112,21 @@ def _inherited() -> socket.socket | None:
     return socket.socket(fileno=_FIRST_INHERITED)
 
 
-def _in_background(serve: Callable[[Ready], int]) -> int:
-    """Serve in a process of its own; come back when it is ready, or has failed."""
+def _in_background(serve: Callable[[Ready], int], started: Callable[[], None]) -> int:
+    """Serve in a process of its own; come back when it is ready, or has failed.
+
+    :param started: called here when it is ready.
+    """
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     if os.fork() > 0:
         os.close(writing)
         with open(reading, "rb") as told:
-            return 0 if told.read(1) == _READY else 1
+            if told.read(1) != _READY:
+                return 1
+        started()
+        return 0
     os.close(reading)
     os.setsid()
     os.chdir("/")

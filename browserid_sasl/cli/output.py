@@ -43,6 +43,19 @@ class Output:
         if not self.quiet:
             click.echo(text, err=True)
 
+    def announce(self, text: str, members: Mapping[str, object]) -> None:
+        """Tell in one line that a service is ready: the object is in one line too.
+
+        Whoever has started it reads a line, and what may follow is none of that.
+        """
+        self.say(text)
+        self.give_line(members)
+
+    def give_line(self, members: Mapping[str, object]) -> None:
+        """Print the object in one line, if that is what is wanted."""
+        if self.as_json:
+            click.echo(json.dumps(members))
+
     def give(self, members: Mapping[str, object]) -> None:
         """Print the object, if that is what is wanted."""
         if self.as_json:

@@ -36,7 +36,7 @@ from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.door import Capacity
-from browserid_sasl.web.server import Listener, Terms
+from browserid_sasl.web.server import Listener, Terms, place_of
 from browserid_sasl.web.server import serve as run_server
 from browserid_sasl.web.server_certificate import ServerCertificate
 
@@ -84,12 +84,15 @@ def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str
     help="What the signing key signs with. ES256 (P-256) makes short messages; the implementation "
     "in C and old libraries know RS256 (RSA) only.",
 )
+@output_options
 def init(
+    *,
     directory: Path | None,
     config_file: Path | None,
     domain: str | None,
     local_tls: bool,
     key_type: Algorithm,
+    output: Output,
 ) -> None:
     """Make a provider's folder, with its signing key. What is there already is kept."""
     options = _configuration(directory, config_file)
@@ -104,19 +107,29 @@ def init(
     now = system_clock()
     made = folder.create(name, key_type, now, local_tls=local_tls)
     if made.provider:
-        click.echo(f"made an identity provider for {name} in {folder.path}")
+        output.say(f"made an identity provider for {name} in {folder.path}")
     else:
-        click.echo(f"there is an identity provider for {name} in {folder.path}")
+        output.say(f"there is an identity provider for {name} in {folder.path}")
     if made.key and not made.provider:
         _record_key(folder, made.key, now)
-        click.echo(
+        output.say(
             f"made the signing key {made.key.name}, since the one that signed was missing: what"
             " that one has signed is void"
         )
     if made.authority and not made.provider:
-        click.echo("made a private TLS authority: nobody believes what one before it has signed")
+        output.say("made a private TLS authority: nobody believes what one before it has signed")
     if local_tls:
-        click.echo(f"who is to believe its server needs {folder.tls.anchor}")
+        output.say(f"who is to believe its server needs {folder.tls.anchor}")
+    output.give(
+        {
+            "domain": name,
+            "directory": str(folder.path),
+            "made": made.provider,
+            "key": made.key.name if made.key else "",
+            "authority": made.authority,
+            "ca_file": str(folder.tls.anchor) if local_tls else "",
+        }
+    )
 
 
 @command.command("add-user")
@@ -416,6 +429,7 @@ def rotate_key(
     help="Address or network of a proxy before this server that says in X-Forwarded-For who its "
     "clients are. Can be repeated.",
 )
+@output_options
 def serve(
     *,
     directory: Path | None,
@@ -426,6 +440,7 @@ def serve(
     tls_key: Path | None,
     document_life: int | None,
     proxy: tuple[str, ...],
+    output: Output,
 ) -> None:
     """Run the provider until SIGTERM or SIGINT.
 
@@ -446,10 +461,10 @@ def serve(
         **{name: value for name, value in given.items() if value is not None},
     )
     with Listener(options.listen, options.port).open() as listening:
-        _serve(options, listening)
+        _serve(options, listening, output)
 
 
-def _serve(options: IdpConfig, listening: socket.socket) -> None:
+def _serve(options: IdpConfig, listening: socket.socket, output: Output) -> None:
     # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
     configured = _configured_certificate(options)
     folder = _folder(options)
@@ -478,11 +493,14 @@ def _serve(options: IdpConfig, listening: socket.socket) -> None:
         Capacity(options.max_connections, options.max_connections_per_client),
         proxies,
     )
+    place = place_of(listening)
     run_server(
         create_app(provider, settings),
         listening,
         terms,
-        lambda url: click.echo(f"serving {provider.domain} at {url}"),
+        lambda: output.announce(
+            f"serving {provider.domain} at {place['url']}", {"domain": provider.domain, **place}
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import click
 from browserid_sasl import config
 from browserid_sasl.api.stores import server_stores
 from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.store.base import AcceptorStores
@@ -20,7 +21,7 @@ from browserid_sasl.verifier.app import create_app
 from browserid_sasl.verifier.verification import Verification
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.door import Capacity
-from browserid_sasl.web.server import Listener, Terms
+from browserid_sasl.web.server import Listener, Terms, place_of
 from browserid_sasl.web.server import serve as run_server
 from browserid_sasl.web.server_certificate import ServerCertificate
 
@@ -44,6 +45,7 @@ _FILE = click.Path(path_type=Path)
     default=None,
     help="Whether an assertion that was verified is refused from then on.",
 )
+@output_options
 def command(
     *,
     config_file: Path | None,
@@ -52,6 +54,7 @@ def command(
     tls_certificate: Path | None,
     tls_key: Path | None,
     remember: bool | None,
+    output: Output,
 ) -> None:
     """Verify assertions for web sites, over HTTPS, until SIGTERM or SIGINT.
 
@@ -73,10 +76,10 @@ def command(
         **{name: value for name, value in given.items() if value is not None},
     )
     with Listener(options.listen, options.port).open() as listening:
-        _serve(replace(configuration, verifier=options), listening)
+        _serve(replace(configuration, verifier=options), listening, output)
 
 
-def _serve(configuration: Config, listening: socket.socket) -> None:
+def _serve(configuration: Config, listening: socket.socket, output: Output) -> None:
     options = configuration.verifier
     if options.tls_certificate is None or options.tls_key is None:
         raise ConfigurationError(
@@ -88,11 +91,12 @@ def _serve(configuration: Config, listening: socket.socket) -> None:
         Capacity(options.max_connections, options.max_connections_per_client),
         Proxies(options.proxies),
     )
+    place = place_of(listening)
     run_server(
         create_app(Verification(configuration, _stores(configuration))),
         listening,
         terms,
-        lambda url: click.echo(f"verifying at {url}/verify"),
+        lambda: output.announce(f"verifying at {place['url']}/verify", place),
     )
 
 

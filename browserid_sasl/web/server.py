@@ -71,13 +71,11 @@ class Terms:
     proxies: Proxies = field(default_factory=Proxies)
 
 
-def serve(
-    app: ASGIApp, listening: socket.socket, terms: Terms, ready: Callable[[str], None]
-) -> None:
+def serve(app: ASGIApp, listening: socket.socket, terms: Terms, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT.
 
     :param listening: as `Listener.open` makes it.
-    :param ready: called with the server's URL once it accepts connections.
+    :param ready: called once it accepts connections.
     :raises ConfigurationError: there cannot be so many files.
     """
     terms.capacity.reserve()
@@ -85,7 +83,7 @@ def serve(
     # fill the memory with. A TLS record has no more than this (RFC 8446, section 5.1).
     SSLProtocol.max_size = _TLS_BUFFER
     logging.basicConfig(handlers=[QuietHandler()])
-    server = make_server(app, terms, lambda: ready(url_of(listening)))
+    server = make_server(app, terms, ready)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn puts its own handlers over these and, when it has stopped, raises the signal
         # again: then it has nothing left to do.
@@ -99,6 +97,12 @@ def make_server(app: ASGIApp, terms: Terms, ready: Callable[[], None]) -> WebSer
     :param ready: called once it accepts connections.
     """
     return WebServer(_config(app), terms, ready)
+
+
+def place_of(listening: socket.socket) -> dict[str, object]:
+    """Where a socket is listening, for programs."""
+    address, port = listening.getsockname()[:2]
+    return {"url": url_of(listening), "address": address, "port": port}
 
 
 def url_of(listening: socket.socket) -> str:

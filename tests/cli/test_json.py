@@ -1,10 +1,19 @@
-"""Every command with every option, its JSON checked against docs/schemas/output.json."""
+"""Every command with every option, its JSON checked against docs/schemas/output.json.
+
+tests/support/every_option.py has the command lines. A command, or an option, that is in none of
+them fails `test_every_option_is_on_a_command_line`. To claim one, add a command line there, and the
+command's schema to the file; nothing has to be changed here, unless a program is new.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,68 +23,47 @@ import jsonschema
 import pytest
 
 from browserid_sasl import store
-from browserid_sasl.cli import bidtool, browserid
+from browserid_sasl.acceptor import cli as acceptor
+from browserid_sasl.cli import agent, bidtool, browserid
+from browserid_sasl.idp import cli as idp
+from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.idp.wishes import Granted
+from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import system_clock
-from tests.support import vectors
+from browserid_sasl.verifier import cli as verifier
 from tests.support.caches import log_in_once, prepare_home
+from tests.support.every_option import ASSERTION, CASES, COMMANDS, SAMPLES
+from tests.support.granting import fake_browser, granting_provider
+from tests.support.grants import wish_of
+from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE as SOMEBODY
-from tests.support.provider import DOMAIN, PASSWORD, running_provider
-from tests.support.sample_programs import ROOT
+from tests.support.provider import DOMAIN, PASSWORD
+from tests.support.sample_programs import ROOT, Lines, Realm, RunningServer, run_program
 from tests.support.site import Site
+from tests.support.verifier import write_certificate
 from tests.support.world import ALICE
 
 SCHEMAS: Final = json.loads((ROOT / "docs" / "schemas" / "output.json").read_text())
-ASSERTION: Final = vectors.load("gss-aes128-mutual-initial").data["messages"][0]["octets"]
 
-WHOSE: Final[Sequence[Sequence[str]]] = (
-    [],
-    ["--server"],
-    ["--acceptor", "--config", "{home}/browserid.toml"],
-)
-CACHES: Final = (*WHOSE, ["-cache", "{home}/server/server.db"])
-VERBOSE: Final = (*CACHES, ["-verbose"])
-
-CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
-    "bidtool tlist": VERBOSE,
-    "bidtool rlist": VERBOSE,
-    "bidtool certlist": VERBOSE,
-    **{
-        f"bidtool {name}": CACHES
-        for name in ("tpurge", "tdestroy", "rpurge", "rdestroy", "certpurge", "certdestroy")
-    },
-    "bidtool list": WHOSE,
-    "bidtool destroy": WHOSE,
-    "bidtool reset": WHOSE,
-    "bidtool tickets list": WHOSE,
-    "bidtool cache list": WHOSE,
-    "bidtool tickets delete": tuple(
-        [*each, *what] for each in WHOSE for what in (["--all"], ["--all", "--service", "x/y"])
-    ),
-    "bidtool cache delete": (*([*each, "--all"] for each in WHOSE), ["--server", "idp.test"]),
-    "bidtool token": (
-        [ASSERTION],
-        ["--at", "2026-11-21T16:08:00+00:00", "--encoding", "base64", ASSERTION],
-        ["--file", "{home}/token"],
-    ),
-    "bidtool get": (
-        ["https://site.test"],
-        ["--identity", ALICE, "--config", "{home}/site.toml", "imap/mail.site.test"],
-    ),
-    "bidtool verify": (
-        ["{assertion}", "https://site.test"],
-        ["--config", "{home}/site.toml", "{assertion}", "https://site.test"],
-    ),
-    "browserid list": ([], ["--config", "{home}/site.toml"]),
-    "browserid logout": (["--config", "{home}/site.toml", "--all"], [ALICE]),
-    "browserid status": ([], ["--config", "{home}/site.toml"]),
-    "browserid doctor": (
-        [ALICE, "--config", "{home}/site.toml"],
-        [
-            *("--server", "imap/127.0.0.1", "--port", "1", "--config", "{home}/site.toml"),
-            *("--imapd", "{home}/none", "--postfix", "{home}/none"),
-        ],
-    ),
+Main = Callable[[list[str]], int]
+MAINS: Final[dict[str, Main]] = {
+    "bidtool": bidtool.main,
+    "browserid": browserid.main,
+    "browserid-acceptor": acceptor.main,
+    "browserid-agent": agent.main,
+    "browserid-idp": idp.main,
+    "browserid-verifier": verifier.main,
 }
+SERVICES: Final = (
+    *("browserid-acceptor", "browserid-agent", "browserid-idp serve", "browserid-verifier"),
+)
+SAMPLE_PROGRAMS: Final = ("browserid-sample-server", "browserid-sample-client")
+THAT_END: Final = [name for name in CASES if name not in (*SERVICES, *SAMPLE_PROGRAMS)]
+
+
+def check(name: str, content: object) -> None:
+    """See that something is what a command prints."""
+    jsonschema.validate(content, {**SCHEMAS, "$ref": f"#/$defs/{name}"})
 
 
 @pytest.fixture
@@ -97,67 +85,97 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """The commands below one that do something, by their whole names."""
-    if not isinstance(command, click.Group):
-        yield name, command
-        return
-    for word, below in command.commands.items():
-        yield from leaves(below, f"{name} {word}")
+@pytest.fixture
+def prepared(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """What the command of a test needs, in a folder."""
+    name = request.getfixturevalue("name")
+    if name == "browserid login":
+        with granting_provider(tmp_path / "idp") as provider:
+            command, _ = fake_browser(tmp_path / "bin", follows=True, ca_file=provider.ca_file)
+            (tmp_path / "browserid.toml").write_text(
+                f'[client]\nbrowser = ["{command}"]\n'
+                f'[store]\ndirectory = "{tmp_path}/client"\n{provider.configuration}'
+            )
+            monkeypatch.setenv("BROWSERID_CONFIG", str(tmp_path / "browserid.toml"))
+            monkeypatch.setenv("DISPLAY", ":0")
+            yield with_password(tmp_path)
+    elif name.startswith("browserid-idp"):
+        yield with_password(with_provider(tmp_path))
+    else:
+        yield request.getfixturevalue("home")
 
 
-COMMANDS: Final = {
-    name: command
-    for program, of in (("bidtool", bidtool.command), ("browserid", browserid.command))
-    for name, command in leaves(of, program)
-    if any("--json" in each.opts for each in command.params)
-}
-BY_OTHERS: Final = {"browserid login": "it takes a provider: `test_a_sign_in_and_its_json`"}
-"""Commands that another test runs."""
+def with_password(folder: Path) -> Path:
+    file = folder / "password"
+    file.write_text(PASSWORD)
+    file.chmod(0o600)
+    return folder
 
 
-def test_every_command_and_every_option_is_below() -> None:
-    assert set(CASES) | set(BY_OTHERS) == set(COMMANDS)
-    for name in CASES:
-        command = COMMANDS[name]
-        options = {each.name for each in command.params if isinstance(each, click.Option)}
-        used = set()
-        for case in CASES[name]:
-            for each in command.params:
-                if isinstance(each, click.Option) and set(each.opts) & set(case):
-                    used.add(each.name)
-        assert options - used == {"as_json", "quiet"}, name
+def with_provider(folder: Path) -> Path:
+    """A folder with a provider, which has an account with a machine, and its configuration."""
+    place = ProviderFolder(folder / "idp")
+    place.create(DOMAIN, "ES256", system_clock(), local_tls=True)
+    provider = place.open()
+    provider.accounts.add_without_password(SOMEBODY, system_clock())
+    wish = wish_of(PrivateKey.generate("ES256"), SOMEBODY)
+    now = system_clock()
+    provider.renewals.issue(Granted(wish, renewal=True), now + 3_600_000, now, lambda: None)
+    (folder / "idp.toml").write_text(f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\n')
+    return folder
+
+
+def test_every_option_is_on_a_command_line() -> None:
+    assert set(CASES) == set(COMMANDS)
+    missing = []
+    for name, command in COMMANDS.items():
+        used = {word for case in CASES[name] for word in case} | {"--json", "--version"}
+        # Those run each of their command lines with it too.
+        used |= {"--quiet"} if name in THAT_END else set()
+        for each in command.params:
+            if isinstance(each, click.Option):
+                spellings = filter(None, (each.opts, each.secondary_opts))
+                missing += [(name, some) for some in spellings if not set(some) & used]
+    assert missing == []
 
 
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]], ids=["", "quiet"])
 @pytest.mark.parametrize(
     ("name", "arguments"),
-    [(name, case) for name, cases in CASES.items() for case in cases],
+    [(name, case) for name in THAT_END for case in CASES[name]],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_what_it_prints(
     name: str,
     arguments: Sequence[str],
     quiet: list[str],
-    home: Path,
+    prepared: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    given = [filled(each, home, capsys) for each in arguments]
+    given = [filled(each, prepared, capsys) for each in arguments]
     program, *words = name.split()
-    main: Callable[[list[str]], int] = {"bidtool": bidtool, "browserid": browserid}[program].main
     capsys.readouterr()
-    ended = main([*words, "--json", *quiet, *given])
+    ended = MAINS[program]([*words, "--json", *quiet, *given])
     captured = capsys.readouterr()
     assert ended in ((0, 1, 2) if name == "browserid doctor" else (0,)), captured.err
     content = json.loads(captured.out)
-    jsonschema.validate(content, {**SCHEMAS, "$ref": f"#/$defs/{name}"})
-    if quiet:
+    check(name, content)
+    if quiet and name != "browserid login":
+        # Where to sign in has to be shown in any case.
         assert not captured.err
     if name == "bidtool tlist":
         assert content["tickets"]
+    if name == "browserid login":
+        assert (content["identity"], content["state"]) == (SOMEBODY, "good")
 
 
 def filled(word: str, home: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    if word == "{password-fd}":
+        return str(os.open(home / "password", os.O_RDONLY))
+    if word == "{machine}":
+        return "1"
     if word != "{assertion}":
         return word.replace("{home}", str(home))
     capsys.readouterr()
@@ -165,34 +183,82 @@ def filled(word: str, home: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out.strip()
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose name leaves room for that of a socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [(name, case) for name in SERVICES for case in CASES[name]],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_a_service_prints_when_it_is_ready(
+    name: str, arguments: Sequence[str], short_folder: Path
+) -> None:
+    folder = with_provider(short_folder)
+    write_certificate(folder)
+    (folder / "services.toml").write_text(
+        f'[store]\nserver_directory = "{folder}/server"\n[acceptor]\nworkers = 1\n'
+        f'[listeners."{folder}/acceptor"]\n'
+    )
+    program, *words = name.split()
+    module = MAINS[program].__module__
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"),
+            *(*words, "--json", *(each.replace("{home}", str(folder)) for each in arguments)),
+        ],
+        env={**os.environ, "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    out = Lines(process.stdout)
+    try:
+        shown = out.wait_for(r"\{.*\}")
+    finally:
+        if not {"--check", "--background"} & set(arguments):
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    check(name, json.loads(shown))
+
+
+@pytest.mark.parametrize(("server", "client"), SAMPLES)
+def test_what_the_sample_programs_print(
+    server: Sequence[str], client: Sequence[str], tmp_path: Path, provider_key: PrivateKey
+) -> None:
+    realm = Realm(tmp_path, provider_key)
+    realm.sign_in()
+    realm.config_file.rename(tmp_path / "realm.toml")
+    write_certificate(tmp_path)
+    admitted = "elsewhere.test" not in server
+    given = [each.replace("{home}", str(tmp_path)) for each in server]
+    with RunningServer(["--json", *given]) as running:
+        words = [each.replace("{home}", str(tmp_path)) for each in client]
+        words = [each.replace("{port}", str(running.port)) for each in words]
+        done = run_program("sample_client.py", ["--json", *words])
+        of_client = json.loads(done.stdout)
+        running.out.wait_for(r".*authenticated.*")
+    listening, of_server = map(json.loads, str(running.out).splitlines())
+    check("browserid-sample-client", of_client)
+    for each in (listening, of_server):
+        check("browserid-sample-server", each)
+    assert listening["listening"][0]["port"] == running.port
+    assert of_client["authenticated"] == of_server["authenticated"] == admitted
+    if admitted:
+        assert of_client["identity"] == of_server["identity"] == SOMEBODY
+    else:
+        assert "may not log in" in done.stderr
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_schema_is_strict_enough_to_fail(name: str) -> None:
     mistakes: Sequence[object] = ({}, [], {"tickets": "none", "removed": "some"})
     for wrong in mistakes:
         with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, {**SCHEMAS, "$ref": f"#/$defs/{name}"})
-
-
-def test_a_sign_in_and_its_json(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    password = tmp_path / "password"
-    password.write_text(PASSWORD)
-    password.chmod(0o600)
-    file = tmp_path / "browserid.toml"
-    monkeypatch.setenv("HOME", str(tmp_path))
-    with running_provider(tmp_path / "idp") as provider:
-        file.write_text(
-            f'[store]\ndirectory = "{tmp_path}/client"\n[authorities."{DOMAIN}"]\n'
-            f'url = "{provider.url}"\nca_file = "{provider.ca_file}"\n'
-        )
-        arguments = ["--config", str(file), "--password-file", str(password), "--key-type", "ES256"]
-        assert browserid.main(["login", "--json", *arguments, SOMEBODY]) == 0
-        content = json.loads(capsys.readouterr().out)
-        assert browserid.main(["login", "--quiet", *arguments, SOMEBODY]) == 0
-        assert capsys.readouterr().out == ""
-    jsonschema.validate(content, {**SCHEMAS, "$ref": "#/$defs/browserid login"})
-    assert (content["identity"], content["state"]) == (SOMEBODY, "good")
+            check(name, wrong)
 
 
 class TestLogout:

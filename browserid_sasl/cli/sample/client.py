@@ -22,6 +22,7 @@ from browserid_sasl.cli.sample.connection import SampleConnection, connect
 from browserid_sasl.cli.sample.console import Console
 from browserid_sasl.cli.sample.library import NativeLibrary, SaslLibrary, Wishes
 from browserid_sasl.cli.sample.login import Login
+from browserid_sasl.cli.sample.outcome import NOT_AUTHENTICATED
 from browserid_sasl.cli.sample.python_sasl import PythonSasl
 from browserid_sasl.cli.sample.tls import channel_bindings, client_context
 from browserid_sasl.config.sections import Dialect, Mutual
@@ -59,12 +60,18 @@ class ClientSettings:
     verbose: bool
     show_tokens: bool
     quiet: bool
+    as_json: bool
     host: str
 
     @property
     def console(self) -> Console:
         """Where to write, and how much."""
-        return Console(quiet=self.quiet, verbose=self.verbose, whole=self.show_tokens)
+        return Console(
+            quiet=self.quiet,
+            verbose=self.verbose,
+            whole=self.show_tokens,
+            as_json=self.as_json,
+        )
 
 
 @options.command
@@ -142,6 +149,8 @@ def log_in(settings: ClientSettings) -> int:
         return os.EX_UNAVAILABLE
     with closing(connection):
         status = _authenticate(settings, library, tls, connection, console)
+        if status != os.EX_OK:
+            console.give(NOT_AUTHENTICATED)
         console.say("closing connection")
     return status
 

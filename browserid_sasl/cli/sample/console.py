@@ -9,8 +9,10 @@ and what the other side wrote is made harmless to a terminal first.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Final, TextIO
 
 from browserid_sasl.cli.sample.library import LibraryError
@@ -35,6 +37,8 @@ class Console:
     :param quiet: leave out the strings sent and received.
     :param verbose: decode the tokens among them, and say more about the course of things.
     :param whole: show tokens to their end. Whoever reads an assertion in time can present it.
+    :param as_json: a JSON object in one line for what has come of something, and nothing else on
+        standard output.
     :param prefix: stands before every line.
     """
 
@@ -44,11 +48,13 @@ class Console:
         quiet: bool = False,
         verbose: bool = False,
         whole: bool = False,
+        as_json: bool = False,
         prefix: str = "",
     ) -> None:
         self._quiet = quiet
         self._verbose = verbose
         self._whole = whole
+        self._as_json = as_json
         self._prefix = prefix
 
     @property
@@ -59,20 +65,37 @@ class Console:
     def numbered(self, number: int) -> Console:
         """A console for one of several connections: verbose output shows which one speaks."""
         prefix = f"[{number}] " if self._verbose else ""
-        return Console(quiet=self._quiet, verbose=self._verbose, whole=self._whole, prefix=prefix)
+        return Console(
+            quiet=self._quiet,
+            verbose=self._verbose,
+            whole=self._whole,
+            as_json=self._as_json,
+            prefix=prefix,
+        )
 
     def say(self, *lines: str) -> None:
         """Write lines to standard output."""
-        self._write(sys.stdout, lines)
+        if not self._as_json:
+            self._write(sys.stdout, lines)
+
+    def refuse(self, line: str) -> None:
+        """Write why nobody has authenticated, where it is in nobody's way."""
+        self._write(sys.stderr if self._as_json else sys.stdout, (line,))
 
     def begin(self, text: str) -> None:
         """Write the beginning of a line to standard output."""
-        self._write(sys.stdout, (text,), end="")
+        if not self._as_json:
+            self._write(sys.stdout, (text,), end="")
 
     def trace(self, *lines: str) -> None:
         """Write lines to standard output that only verbose output has."""
         if self._verbose:
-            self._write(sys.stdout, lines)
+            self.say(*lines)
+
+    def give(self, members: Mapping[str, object]) -> None:
+        """Write an object, if that is what is wanted."""
+        if self._as_json:
+            self._emit(sys.stdout, json.dumps(members) + "\n")
 
     def complain(self, *lines: str) -> None:
         """Write lines to standard error."""
@@ -101,9 +124,11 @@ class Console:
         self.say(f"{what}: {{{len(string)}}}", *shown)
 
     def _write(self, stream: TextIO | None, lines: tuple[str, ...], end: str = "\n") -> None:
+        self._emit(stream, "".join(f"{self._prefix}{_harmless(line)}{end}" for line in lines))
+
+    def _emit(self, stream: TextIO | None, text: str) -> None:
         if stream is None:  # The program was started with it closed.
             return
-        text = "".join(f"{self._prefix}{_harmless(line)}{end}" for line in lines)
         try:
             stream.write(text)
             stream.flush()

@@ -20,7 +20,12 @@ from browserid_sasl.cli.sample.framing import (
     encode_string,
 )
 from browserid_sasl.cli.sample.listening import Stream
-from browserid_sasl.cli.sample.outcome import describe, describe_attributes
+from browserid_sasl.cli.sample.outcome import (
+    NOT_AUTHENTICATED,
+    describe,
+    describe_attributes,
+    members,
+)
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.server import ServerMechanism
@@ -68,13 +73,18 @@ class ServerExchange:
 
         :raises OSError: the connection broke.
         """
+        authenticated = False
         try:
             await self._negotiate()
+            authenticated = True
         except _RefusedError:
             await self._stream.write(encode_reply(Reply.NO))
             await self._stream.finish()
         except ConnectionClosedError:
-            self._console.say("client disconnected")
+            self._console.refuse("client disconnected")
+        finally:
+            if not authenticated:
+                self._console.give(NOT_AUTHENTICATED)
 
     async def _negotiate(self) -> None:
         await self._send_string(self._offer())
@@ -107,12 +117,12 @@ class ServerExchange:
             self._console.complain(str(error))
             choice = b""
         if not choice:
-            self._console.say("client didn't choose mechanism")
+            self._console.refuse("client didn't choose mechanism")
             raise _RefusedError
         name = choice.decode("ascii", "replace").upper()
         mandatory = self._service.mandatory
         if mandatory is not None and _bare(name) != _bare(mandatory.upper()):
-            self._console.say("client didn't choose mandatory mechanism")
+            self._console.refuse("client didn't choose mandatory mechanism")
             raise _RefusedError
         return name
 
@@ -158,6 +168,7 @@ class ServerExchange:
     async def _report(self, mechanism: ServerMechanism) -> None:
         result = mechanism.result
         self._console.say(f"successful authentication '{result.authzid}'")
+        self._console.give(members(result))
         if self._console.is_verbose:
             self._console.trace(*describe(result), *await self._attributes(result))
 

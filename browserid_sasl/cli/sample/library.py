@@ -9,7 +9,7 @@ from typing import Protocol
 
 from browserid_sasl.api import Client
 from browserid_sasl.attributes.claims import jwt_attributes
-from browserid_sasl.cli.sample.outcome import describe, describe_attributes
+from browserid_sasl.cli.sample.outcome import describe, describe_attributes, members
 from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
@@ -50,6 +50,9 @@ class ClientExchange(Protocol):
 
     def describe(self) -> list[str]:
         """What is known of a login that is complete, in lines."""
+
+    def members(self) -> dict[str, object]:
+        """The same for programs."""
 
 
 class SaslLibrary(Protocol):
@@ -114,3 +117,6 @@ class _NativeExchange:
     def describe(self) -> list[str]:
         result = self.mechanism.result
         return [*describe(result), *describe_attributes(jwt_attributes(result.context))]
+
+    def members(self) -> dict[str, object]:
+        return members(self.mechanism.result)

@@ -30,12 +30,14 @@ class Login:
         try:
             offered = self._read_offer()
             exchange = self._start(offered)
-            return exchange is not None and self._converse(exchange)
+            if exchange is not None and self._converse(exchange):
+                self._console.give(exchange.members())
+                return True
         except RemoteProtocolError as error:
-            self._console.say(error.message)
+            self._console.refuse(error.message)
             if error.remedy:
                 self._console.complain(error.remedy)
-            return False
+        return False
 
     def _read_offer(self) -> list[str]:
         self._console.begin("receiving capability list... ")
@@ -47,7 +49,7 @@ class Login:
     def _start(self, offered: Sequence[str]) -> ClientExchange | None:
         wanted = self._wishes.mechanism
         if wanted is not None and not {wanted.upper(), f"{wanted.upper()}-PLUS"} & set(offered):
-            self._console.say(f"server doesn't offer mandatory mech '{wanted}'")
+            self._console.refuse(f"server doesn't offer mandatory mech '{wanted}'")
             return None
         try:
             exchange, initial = self._library.start(offered, self._wishes)
@@ -63,7 +65,7 @@ class Login:
             self._console.trace("waiting for server reply...")
             reply, challenge = self._connection.receive(FrameReader.read_reply)
             if reply is Reply.NO:
-                self._console.say("authentication failed")
+                self._console.refuse("authentication failed")
                 return False
             try:
                 if reply is Reply.OK:

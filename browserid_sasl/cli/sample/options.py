@@ -42,7 +42,7 @@ def binding_flags(function: F) -> F:
 
 
 def output_options(function: F) -> F:
-    """Add ``--verbose``, ``--show-tokens`` and ``--quiet``."""
+    """Add ``--verbose``, ``--show-tokens``, ``--quiet`` and ``--json``."""
     verbose = click.option(
         "--verbose",
         is_flag=True,
@@ -55,7 +55,13 @@ def output_options(function: F) -> F:
         help="Show the strings sent and received to their end, as Cyrus's programs do. Who reads a"
         " token in time can log in with it.",
     )
-    return verbose(whole(quiet(function)))
+    as_json = click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print what has come of a connection as a JSON object in one line, and nothing else.",
+    )
+    return verbose(whole(quiet(as_json(function))))
 
 
 def port_and_service(function: F) -> F:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from browserid_sasl.attributes.claims import NameAttribute
 from browserid_sasl.printer.node import harmless
@@ -22,6 +23,26 @@ def describe(result: Result) -> list[str]:
         f"flags: 0x{int(result.flags):x}",
         f"expires: {date(result.expires)}",
     ]
+
+
+NOT_AUTHENTICATED: Final[Mapping[str, object]] = {"authenticated": False}
+"""A connection on which nobody has authenticated, for programs. Why not is on standard error."""
+
+
+def members(result: Result) -> dict[str, object]:
+    """The same for programs; times in ms."""
+    return {
+        "authenticated": True,
+        "mechanism": result.mechanism,
+        "identity": result.identity,
+        "issuer": result.issuer,
+        "authzid": result.authzid,
+        "ticket_used": result.ticket_used,
+        "mutual": result.mutual,
+        "channel_binding": result.channel_binding or "",
+        "flags": int(result.flags),
+        "expires": result.expires,
+    }
 
 
 def describe_attributes(attributes: Iterable[NameAttribute]) -> list[str]:

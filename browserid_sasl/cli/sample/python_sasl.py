@@ -121,8 +121,14 @@ class _PythonSaslExchange:
         return response
 
     def describe(self) -> list[str]:
-        user = self.client.getUserId()[1].decode("utf-8", "replace")
-        return [f"mechanism: {self.name}", f"authorization identity: {user}"]
+        return [f"mechanism: {self.name}", f"authorization identity: {self._user}"]
+
+    def members(self) -> dict[str, object]:
+        return {"authenticated": True, "mechanism": self.name, "authzid": self._user}
+
+    @property
+    def _user(self) -> str:
+        return self.client.getUserId()[1].decode("utf-8", "replace")
 
 
 def _failure(client: SaslClient) -> LibraryError:

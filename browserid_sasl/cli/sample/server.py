@@ -62,11 +62,17 @@ class ServerSettings:
     verbose: bool
     show_tokens: bool
     quiet: bool
+    as_json: bool
 
     @property
     def console(self) -> Console:
         """Where to write, and how much."""
-        return Console(quiet=self.quiet, verbose=self.verbose, whole=self.show_tokens)
+        return Console(
+            quiet=self.quiet,
+            verbose=self.verbose,
+            whole=self.show_tokens,
+            as_json=self.as_json,
+        )
 
     @property
     def binding_critical(self) -> bool:
@@ -204,6 +210,7 @@ async def _serve(
         console.complain("Couldn't bind to any socket")
         return os.EX_OSERR, True
     console.complain(*notices)
+    console.give({"listening": [_place(each) for each in listeners]})
     # As many as there are conversations: verifications that wait for slow identity providers
     # leave none waiting that could go on.
     workers = ThreadPoolExecutor(settings.max_connections)
@@ -217,6 +224,11 @@ async def _serve(
     all_ended = await listening.serve(listeners, stop)
     workers.shutdown(wait=all_ended, cancel_futures=True)
     return os.EX_OK, all_ended
+
+
+def _place(listener: socket.socket) -> dict[str, object]:
+    address, port = listener.getsockname()[:2]
+    return {"address": address, "port": port}
 
 
 def _bindings(
