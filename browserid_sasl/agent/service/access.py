@@ -149,7 +149,7 @@ class Access:
         if sign_in is None:
             browser = self._browser(values)
             if browser is None or not self._page_folder.due(self._clock()):
-                await self._tell(identity, str(error))
+                await self.tell(identity, str(error))
                 raise error
             sign_in = self._sign_ins.begin(
                 "browser",
@@ -175,7 +175,7 @@ class Access:
             if await self._renewed(sign_in.identity):
                 return
             if refusal.code is Code.INTERACT_UNAVAILABLE:  # their provider has no such page
-                await self._tell(sign_in.identity, str(error))
+                await self.tell(sign_in.identity, str(error))
                 raise error from None
             raise
 
@@ -186,7 +186,7 @@ class Access:
         sign_in.kept = True
         self._page_folder.opened(self._clock())
         if not await apart(browser.open, prompt.link):
-            await self._tell(
+            await self.tell(
                 sign_in.identity, f"no browser could be opened to sign in at {prompt.link}"
             )
 
@@ -236,9 +236,12 @@ class Access:
         folder = self._clients.config.store.directory
         return self._pages.setdefault(folder, Pages(folder))
 
-    async def _tell(self, identity: str, text: str) -> None:
-        """Tell the person, once in a while."""
-        key, now = in_lower_case(identity), self._clock()
+    async def tell(self, about: str, text: str) -> None:
+        """Tell the person, once in a while.
+
+        :param about: an address, or what else there is to tell of; each has a while of its own.
+        """
+        key, now = in_lower_case(about), self._clock()
         last = self._told.get(key)
         if last is None or not last <= now < last + _TELL_AGAIN_MS:
             self._told[key] = now

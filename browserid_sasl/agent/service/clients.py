@@ -21,14 +21,14 @@ _MOST_KEPT: Final = 64
 class Target:
     """What a client is made for.
 
-    :param mechanism: its name, without ``-PLUS``.
+    :param mechanism: its name, without ``-PLUS``; None for the configured ones.
     :param service: for example ``imap``.
     :param host: the name the server knows itself by.
     :param name: who logs in, see `agent.naming.choose`; empty for the default identity.
     :param mutual: whether the program demands that the server authenticates itself.
     """
 
-    mechanism: str
+    mechanism: str | None
     service: str
     host: str
     name: str
@@ -93,7 +93,9 @@ class Clients:
 
 def _make(config: Config, target: Target, stores: InitiatorStores) -> Client:
     """The person's configuration with what the program decided on top."""
-    section = replace(config.client, mechanisms=(target.mechanism,))
+    section = config.client
+    if target.mechanism is not None:
+        section = replace(section, mechanisms=(target.mechanism,))
     if target.mutual:
         section = replace(section, mutual="required")
     default = default_at(section, target.service, target.host)

@@ -16,18 +16,22 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from browserid_sasl import __version__
 from browserid_sasl.agent.apart import apart
 from browserid_sasl.agent.naming import SignInRequiredError
-from browserid_sasl.agent.service import people
+from browserid_sasl.agent.service import mail, people
 from browserid_sasl.agent.service.access import Access, Opening
 from browserid_sasl.agent.service.clients import Clients
+from browserid_sasl.agent.service.mail import MailPerson
 from browserid_sasl.agent.service.protocol import Request, answer, greeting, read_request
 from browserid_sasl.agent.service.session import Session, failure
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.private_files import PRIVATE_FILE, make_private_folder
+from browserid_sasl.proxy.end import End
+from browserid_sasl.proxy.listeners import LOG_IN_S
+from browserid_sasl.proxy.proxy import Proxy
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.wire.lines import MAX_LINE, LineBuffer
 from browserid_sasl.wire.peer import peer_of
@@ -37,7 +41,7 @@ DRAIN_S: Final = 2.0
 
 _BACKLOG: Final = 512
 _MOST_WAITING: Final = 64
-_WAITING: Final = frozenset({"LOGIN", "LOGOUT", "WAYS"})
+_WAITING: Final = frozenset({"LOGIN", "LOGOUT", "WAYS", "MAIL", "TRY"})
 """What waits for a network or a person."""
 
 _CHUNK: Final = 65_536
@@ -57,6 +61,8 @@ class Agent:
         self._over = asyncio.Event()
         self._end: asyncio.TimerHandle | None = None
         self._access = Access(self._clients, system_clock, self._end_when_idle)
+        self._person = MailPerson(self._clients, self._access)
+        self._proxy: Proxy | None = None
 
     async def serve(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until it is told to end, or nobody needs it any more.
@@ -70,12 +76,16 @@ class Agent:
         server = await asyncio.start_unix_server(
             self._accept, sock=listener, backlog=_BACKLOG, limit=MAX_LINE + 1
         )
+        # Mail programs know no other way to wake an agent than that it is there.
+        self._proxy = Proxy(self._person, _folder_of(listener), self._end_when_idle)
         self._end_when_idle()
-        ahead = asyncio.create_task(self._access.renewals.run())
+        ahead = [asyncio.create_task(each.run()) for each in (self._access.renewals, self._proxy)]
         ready()
         await self._over.wait()
         server.close()
-        ahead.cancel()
+        for each in ahead:
+            each.cancel()
+        self._proxy.close()
         if self._connections:
             await asyncio.wait(self._connections, timeout=DRAIN_S)
         for connection in self._connections:
@@ -86,7 +96,8 @@ class Agent:
             self._end.cancel()
             self._end = None
         # A page that is open leads back here.
-        if not self._connections and not self._access.is_asking:
+        needed = self._connections or self._access.is_asking or self.proxy.has_accounts
+        if not needed:
             self._end = asyncio.get_running_loop().call_later(self._idle, self._over.set)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,6 +125,12 @@ class Agent:
     def access(self) -> Access:
         """What sees to it that people can log in."""
         return self._access
+
+    @property
+    def proxy(self) -> Proxy:
+        """What mail programs go through."""
+        assert self._proxy is not None  # noqa: S101 - `serve` has made it
+        return self._proxy
 
     @property
     def greeting(self) -> bytes:
@@ -150,6 +167,14 @@ class Agent:
             case "LOGOUT":
                 gone = await apart(people.sign_out, config, name)
                 yield answer("OK", number, identity=gone.identity, told=gone.told)
+            case "MAIL":
+                for state in await self.proxy.refresh():
+                    yield answer("*", number, **mail.fields_of(state))
+                yield answer("OK", number)
+            case "TRY":
+                kind = mail.kind_of(request.values.get("kind", ""))
+                await self.proxy.attempt(request.values.get("account", ""), kind)
+                yield answer("OK", number)
             case "STOP":
                 yield answer("OK", number)
                 self._over.set()
@@ -212,7 +237,11 @@ class _Connection:
             while data := await self._reader.read(_CHUNK):
                 try:
                     for line in self._lines.feed(data):
-                        await self._take(read_request(line))
+                        request = read_request(line)
+                        if request is not None and request.verb == "PIPE":
+                            await self._pipe(request)
+                            return
+                        await self._take(request)
                 except BrowserIDError as error:
                     self._writer.write(failure(0, error))
                     await self._writer.drain()
@@ -245,6 +274,22 @@ class _Connection:
             await self._manage(request)
         await self._writer.drain()
 
+    async def _pipe(self, request: Request) -> None:
+        """Be the way to a server from here on; the program has said all that it had to say."""
+        name = request.words[0] if request.words else ""
+        try:
+            service = mail.service_of(name, request.values)
+        except BrowserIDError as error:
+            self._writer.write(failure(request.number, error))
+            await self._writer.drain()
+            return
+        end = End(asyncio.get_running_loop().time() + LOG_IN_S)
+        transport = cast(asyncio.Transport, self._writer.transport)  # a socket's goes both ways
+        end.take(transport)
+        transport.set_protocol(end)
+        self._writer.write(answer("OK", request.number))
+        await self._agent.proxy.pipe(end, request.values.get("name", ""), service)
+
     def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks[number] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self._tasks.pop(number))
@@ -273,6 +318,11 @@ class _Connection:
 def _is_own(writer: asyncio.StreamWriter) -> bool:
     """Whether the other end belongs to the same account (unix(7), SO_PEERCRED)."""
     return peer_of(writer.get_extra_info("socket")).uid == os.geteuid()
+
+
+def _folder_of(listener: socket.socket) -> Path:
+    """Where a socket is."""
+    return Path(os.fsdecode(listener.getsockname())).parent
 
 
 class AlreadyThereError(Exception):

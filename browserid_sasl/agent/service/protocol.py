@@ -73,7 +73,7 @@ def read_request(line: str) -> Request | None:
     return Request(verb, int(fields[0]), words, {name: value for name, _, value in pairs})
 
 
-WORD_FIRST: Final = frozenset({"INIT", "CONT", "LOGIN", "LOGOUT", "PASTE", "WAYS"})
+WORD_FIRST: Final = frozenset({"INIT", "CONT", "LOGIN", "LOGOUT", "PASTE", "WAYS", "PIPE"})
 """Verbs whose first field has no name."""
 
 

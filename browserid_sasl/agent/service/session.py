@@ -71,30 +71,31 @@ class Session:
             raise LocalProtocolError(
                 Code.INVALID_USAGE, "this number is in use, or too many are", "end a login first"
             )
+        name = request.words[0]
         target = Target(
-            mechanism=request.words[0],
+            mechanism=name,
             service=values.get("service", ""),
             host=values.get("host", ""),
             name=values.get("authname", ""),
             mutual=values.get("mutual", "") == "1",
         )
-        mechanism = self._start(target, request)
+        mechanism = self._start(name, target, request)
         self._logins[request.number] = _Login(mechanism, target.mutual)
         challenge = values.get("challenge")
         yield self._step(request.number, None if challenge is None else decode(challenge))
 
-    def _start(self, target: Target, request: Request) -> ClientMechanism:
+    def _start(self, name: str, target: Target, request: Request) -> ClientMechanism:
         values = request.values
         flag, binding = values.get("cb_flag", "none"), _binding_of(request)
         client = self._clients.get(target)
         authzid = values.get("authzid", "")
         if flag == "used":
             return client.start_with(
-                target.mechanism, authzid=authzid, channel_binding=binding, binding_critical=True
+                name, authzid=authzid, channel_binding=binding, binding_critical=True
             )
         # The program has seen the server's list: there was no such mechanism with -PLUS in it.
         return client.start(
-            [target.mechanism],
+            [name],
             authzid=authzid,
             channel_binding=binding if flag == "want" else None,
         )

@@ -1,0 +1,53 @@
+"""A mail server, as far as the four protocols are alike until the login."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from browserid_sasl.proxy.accounts import Security
+from browserid_sasl.proxy.exchange import Exchange, Verdict
+from browserid_sasl.proxy.stream import ServerStream
+
+
+class MailServer(ABC):
+    """Speaks one protocol with one server. What it raises besides is what `Stream` does.
+
+    :param stream: the connection to it.
+    :param security: how TLS begins there.
+    """
+
+    def __init__(self, stream: ServerStream, security: Security) -> None:
+        self._stream = stream
+        self._security = security
+        self.offer: Sequence[str] = ()
+
+    @property
+    @abstractmethod
+    def mechanisms(self) -> Sequence[str]:
+        """The SASL mechanisms in what it offers."""
+
+    @abstractmethod
+    async def greet(self) -> None:
+        """Take its greeting, have TLS begin, and ask what it offers.
+
+        :raises MailServerError: it does not let anybody in, or not in this way.
+        """
+
+    async def introduce(self, name: str) -> None:  # noqa: B027 - most protocols have no such thing
+        """Tell it the name that the client gives itself, where the protocol has that."""
+
+    @abstractmethod
+    async def authenticate(self, exchange: Exchange) -> Verdict:
+        """One exchange."""
+
+    async def after(self, verdict: Verdict) -> Sequence[str]:
+        """What it offers to who is logged in, as far as the client is to be told it.
+
+        :param verdict: of the login.
+        """
+        return ()
+
+    @abstractmethod
+    async def log_out(self) -> None:
+        """Take leave."""
