@@ -22,9 +22,6 @@
 
 enum { LONGEST_INPUT = 4096, LONGEST_PART = 40, MOST_CHANGES = 6 };
 
-static const struct wire_service service = {
-    .greeting = "VERSION\t1\t", .ours = "VERSION\t1\t2\n", .says_process = true};
-
 static const char *const seeds[] = {
     "VERSION\t1\t2\nMECH\tBROWSERID\nSPID\t1\nCUID\t1\nCOOKIE\t0\nDONE\n",
     "VERSION\t1\t2\nDONE\nOK\t1\tuser=alice@example.org\tresp=QUJD\n",
@@ -80,7 +77,7 @@ static struct wire *connected(int descriptor) {
     struct stat self = {0};
 
     fstat(descriptor, &self);
-    wire->service = &service;
+    wire->service = &wire_acceptor;
     wire->descriptor = descriptor;
     wire->owner = getpid();
     wire->device = self.st_dev;

@@ -228,12 +228,6 @@ static int finish(const struct exchange *exchange, const struct surroundings *he
 
 /* Servers */
 
-static const struct wire_service acceptor = {
-    .greeting = "VERSION\t1\t",
-    .ours = "VERSION\t1\t2\n",
-    .says_process = true,
-};
-
 static const char *option(const sasl_utils_t *utils, const char *name) {
     const char *value = NULL;
 
@@ -282,7 +276,7 @@ static int begin_server(struct exchange *exchange, const sasl_server_params_t *s
 
     if (!path)
         path = ACCEPTOR;
-    wire = exchange->wire = wire_take(path, &acceptor, &status);
+    wire = exchange->wire = wire_take(path, &wire_acceptor, &status);
     if (!wire)
         return lose(exchange, sparams->utils, ACCEPTOR_AT, path, status);
     exchange->id = ++wire->last_id;

@@ -57,12 +57,6 @@ const char *browserid_version = DOVECOT_ABI_VERSION;
 void browserid_init(void);
 void browserid_deinit(void);
 
-static const struct wire_service acceptor = {
-    .greeting = "VERSION\t1\t",
-    .ours = "VERSION\t1\t2\n",
-    .says_process = true,
-};
-
 /* Dovecot gives its processes the variables that import_environment lists. */
 static const char *acceptor_path(void) {
     const char *path = getenv("BROWSERID_SOCKET");
@@ -232,7 +226,7 @@ static void begin(struct browserid_request *request) {
     enum wire_status status;
 
     timeout_remove(&request->timeout);
-    request->wire = wire_begin_taking(acceptor_path(), &acceptor, &status);
+    request->wire = wire_begin_taking(acceptor_path(), &wire_acceptor, &status);
     if (!request->wire) {
         if (status != WIRE_LATE || ++request->tries > MOST_TRIES)
             lose(request, status);

@@ -33,6 +33,12 @@
 
 enum { MOST_IDLE = 8, LOWEST_DESCRIPTOR = 3, NANOSECONDS_IN_MS = 1000000 };
 
+const struct wire_service wire_acceptor = {
+    .greeting = "VERSION\t1\t",
+    .ours = "VERSION\t1\t2\n",
+    .says_process = true,
+};
+
 static _Atomic(struct wire *) idle[MOST_IDLE];
 
 /* Time */

@@ -38,6 +38,9 @@ struct wire_service {
     bool says_process;    /* whether a line with our process identifier follows */
 };
 
+/* The host's acceptor: of its protocol's first version whatever revision (docs/wire.md). */
+extern const struct wire_service wire_acceptor;
+
 /* One connection. A caller has it to itself between wire_take and wire_give_back. */
 struct wire {
     const struct wire_service *service;

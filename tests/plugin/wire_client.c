@@ -24,9 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const struct wire_service service = {
-    .greeting = "VERSION\t1\t", .ours = "VERSION\t1\t2\n", .says_process = true};
-
 static long now_ms(void) {
     struct timespec now;
 
@@ -91,8 +88,8 @@ static struct wire *take(const char *path, bool in_loop, enum wire_status *statu
     struct wire *wire;
 
     if (!in_loop)
-        return wire_take(path, &service, status);
-    wire = wire_begin_taking(path, &service, status);
+        return wire_take(path, &wire_acceptor, status);
+    wire = wire_begin_taking(path, &wire_acceptor, status);
     if (wire)
         *status = wait_in_loop(wire, 0, NULL);
     if (*status == WIRE_OK)
@@ -179,7 +176,7 @@ static int hold(const char *path, int count) {
     enum wire_status status;
     int taken = 0, answered = 0;
 
-    while (taken < count && (wires[taken] = wire_take(path, &service, &status)))
+    while (taken < count && (wires[taken] = wire_take(path, &wire_acceptor, &status)))
         taken++;
     printf("%d taken\n", taken);
     fflush(stdout);
