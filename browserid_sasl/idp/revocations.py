@@ -70,15 +70,6 @@ class Revocations:
         self._lock = threading.Lock()
         self._made: RevocationList | None = None
 
-    def add(self, thumbprint: str, until: int) -> None:
-        """Put a key on the list.
-
-        :param thumbprint: RFC 7638, in base64url.
-        :param until: ms from which nothing of it can be in force.
-        """
-        with self._database.transaction() as session:
-            add_to(session, thumbprint, until)
-
     def document(self, now: int) -> str:
         """The list, signed.
 
@@ -126,7 +117,11 @@ def is_revoked(session: Session, thumbprint: str) -> bool:
 
 
 def add_to(session: Session, thumbprint: str, until: int) -> None:
-    """Put a key on the list, within a transaction. One that is there stays for as long at least."""
+    """Put a key on the list, within a transaction. One that is there stays for as long at least.
+
+    :param thumbprint: RFC 7638, in base64url.
+    :param until: ms from which nothing of it can be in force.
+    """
     entry = session.scalar(select(Revocation).where(Revocation.key == thumbprint))
     if entry is None:
         session.add(Revocation(key=thumbprint, until=until))

@@ -18,7 +18,7 @@ from browserid_sasl.idp.devices import INTERVAL_S, LIFE_MS, MOST_OF_NETWORK, Dev
 from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.web import bodies
-from tests.support.grants import CLIENT, Program, events, wish_of
+from tests.support.grants import CLIENT, Program, events, put_on_list, wish_of
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 LOOPBACK = "127.0.0.1"
@@ -359,7 +359,7 @@ class TestTheRevocationList:
             timeout=10,
         )
         assert (again.status_code, again.content) == (304, b"")
-        running.provider.revocations.add("A" * 43, running.clock.now + 1)
+        put_on_list(running.folder.path, "A" * 43, running.clock.now + 1)
         assert running.get("/revocations").headers["ETag"] != first.headers["ETag"]
         assert revoked(running) == {"A" * 43}
 

@@ -32,6 +32,7 @@ from tests.support.grants import (
     Program,
     events,
     provider_in,
+    put_on_list,
     wish_of,
 )
 
@@ -296,12 +297,14 @@ class TestTheRevocationList:
         assert len(revoked(provider, end - 1)) == 1
         assert revoked(provider, end + MINUTE_MS) == []
 
-    def test_is_made_once_a_minute_or_when_something_is_revoked(self, provider: Provider) -> None:
+    def test_is_made_once_a_minute_or_when_something_is_revoked(
+        self, provider: Provider, tmp_path: Path
+    ) -> None:
         start = NOW - NOW % 60_000
         first = provider.revocations.document(start)
         assert provider.revocations.document(start + 59_999) == first
         assert provider.revocations.document(start + 60_000) != first
-        provider.revocations.add("A" * 43, start + DAY_MS)
+        put_on_list(tmp_path, "A" * 43, start + DAY_MS)
         assert revoked(provider, start + 60_000) == ["A" * 43]
 
     def test_is_signed_anew_when_the_key_that_signs_is_another(self, provider: Provider) -> None:
@@ -312,23 +315,24 @@ class TestTheRevocationList:
 
     def test_notices_what_another_process_revokes(self, provider: Provider, tmp_path: Path) -> None:
         assert revoked(provider) == []
-        other = provider_in(tmp_path)
-        other.revocations.add("B" * 43, NOW + DAY_MS)
+        put_on_list(tmp_path, "B" * 43, NOW + DAY_MS)
         assert revoked(provider) == ["B" * 43]
 
-    def test_an_entry_stays_for_the_longest_time_asked(self, provider: Provider) -> None:
+    def test_an_entry_stays_for_the_longest_time_asked(
+        self, provider: Provider, tmp_path: Path
+    ) -> None:
         for minutes in (5, 9, 2):
-            provider.revocations.add("A" * 43, NOW + minutes * MINUTE_MS)
+            put_on_list(tmp_path, "A" * 43, NOW + minutes * MINUTE_MS)
         assert revoked(provider, NOW + 8 * MINUTE_MS) == ["A" * 43]
         assert revoked(provider, NOW + 9 * MINUTE_MS) == []
 
     def test_is_none_when_nobody_could_read_it(
-        self, provider: Provider, monkeypatch: pytest.MonkeyPatch
+        self, provider: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         from browserid_sasl.errors import StoreError
 
         monkeypatch.setattr("browserid_sasl.idp.revocations.MAX_REVOKED", 1)
         for letter in "AB":
-            provider.revocations.add(letter * 43, NOW + 1)
+            put_on_list(tmp_path, letter * 43, NOW + 1)
         with pytest.raises(StoreError):
             provider.revocations.document(NOW)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from browserid_sasl.idp.codes import Codes
+from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.folder import Provider, ProviderFolder
+from browserid_sasl.idp.revocations import add_to
 from browserid_sasl.idp.wishes import Wish
 from browserid_sasl.jose import b64, jwt
 from browserid_sasl.jose.keys import PrivateKey
@@ -33,6 +35,12 @@ def provider_in(path: Path, now: int = NOW) -> Provider:
     for email in (ALICE, BOB):
         provider.accounts.add_without_password(email, now)
     return provider
+
+
+def put_on_list(folder: Path, thumbprint: str, until: int) -> None:
+    """Have a provider's list of revoked keys name one, as another process would."""
+    with Database(folder / "provider.sqlite").transaction() as session:
+        add_to(session, thumbprint, until)
 
 
 def wish_of(key: PrivateKey, email: str = ALICE, client: str = CLIENT) -> Wish:

@@ -193,10 +193,6 @@ class RunningServer:
         self.err.wait_for_end()
         return status
 
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
     def __enter__(self) -> Self:
         return self
 
