@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from browserid_sasl.acceptor.answers import Failure
-from browserid_sasl.errors import BrowserIDError, Code
-from browserid_sasl.sasl.results import Sasl, describe_surprise, level_of, sasl_result
+from browserid_sasl.sasl.results import Sasl, explain
 
 _LONGEST_TEXT: Final = 600
 _TEMPORARY: Final = frozenset({Sasl.UNAVAIL, Sasl.BADPARAM, Sasl.CONFIGERR, Sasl.NOMEM, Sasl.FAIL})
@@ -17,21 +16,16 @@ _TRY_AGAIN: Final = "temporary failure, try again later"
 
 def failure_of(error: BaseException) -> Failure:
     """What an exception means for the login in which it came up."""
-    if isinstance(error, BrowserIDError):
-        sasl, reason, detail = sasl_result(error, is_client=False), error.message, str(error)
-        code = error.code
-    else:
-        sasl, detail = describe_surprise(error)
-        reason, code = detail, Code.UNAVAILABLE
-    temporary = sasl in _TEMPORARY
+    said = explain(error, is_client=False)
+    temporary = said.result in _TEMPORARY
     return Failure(
         temporary=temporary,
-        code=code.text,
-        sasl=sasl.of_mechanism,
-        level=level_of(error, is_client=False),
+        code=said.code.text,
+        sasl=said.result.of_mechanism,
+        level=said.level,
         # Whoever stands outside need not know of our paths and our providers' troubles.
-        reason=_TRY_AGAIN if temporary else printable(reason),
-        detail=printable(detail),
+        reason=_TRY_AGAIN if temporary else printable(said.reason),
+        detail=printable(said.detail),
     )
 
 

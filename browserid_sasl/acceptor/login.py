@@ -16,7 +16,7 @@ from browserid_sasl.acceptor.failures import failure_of
 from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
 from browserid_sasl.discovery.arrivals import DocumentNeeded
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import BrowserIDError, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.steps import Steps
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag
@@ -52,34 +52,38 @@ class Login:
         """Answer the request with which it began."""
         if self._begin.initial is None:
             return Challenge(b"", shows_nothing=self._begin.shows_nothing)
-        return (yield from self._take(self._begin.initial))
+        return (yield from self._refusing(self._take(self._begin.initial)))
 
     def proceed(self, request: Continue) -> Steps[Answer]:
         """Take a further message."""
+        return (yield from self._refusing(self._go_on(request)))
+
+    def _refusing(self, steps: Steps[Answer]) -> Steps[Answer]:
+        """Make these steps, and of whatever they raise a refusal."""
         try:
-            if self._waiting_for_binding is not None:
-                type, message = self._waiting_for_binding
-                data = decode(request.parameters.get(_OUT_OF_BAND, ""))
-                return (yield from self._step(message, {type: data} if data else {}))
+            return (yield from steps)
         except DocumentNeeded:
             raise
         except Exception as error:
-            return self._refuse(error)
-        return (yield from self._take(request.message or b""))
+            if self.failure is None:
+                self.failure = failure_of(error)
+            return Refusal(self.failure)
+
+    def _go_on(self, request: Continue) -> Steps[Answer]:
+        if self._waiting_for_binding is None:
+            return (yield from self._take(request.message or b""))
+        type, message = self._waiting_for_binding
+        data = decode(request.parameters.get(_OUT_OF_BAND, ""))
+        return (yield from self._step(message, {type: data} if data else {}))
 
     def _take(self, message: bytes) -> Steps[Answer]:
-        try:
-            if self._mechanism is None:
-                self.claimed = message
-                wanted = self._binding_to_ask_for(message)
-                if wanted:
-                    self._waiting_for_binding = wanted, message
-                    return BindingWanted(wanted)
-            return (yield from self._step(message, self._begin.bindings))
-        except DocumentNeeded:
-            raise
-        except Exception as error:
-            return self._refuse(error)
+        if self._mechanism is None:
+            self.claimed = message
+            wanted = self._binding_to_ask_for(message)
+            if wanted:
+                self._waiting_for_binding = wanted, message
+                return BindingWanted(wanted)
+        return (yield from self._step(message, self._begin.bindings))
 
     def _binding_to_ask_for(self, message: bytes) -> str:
         """The type of the channel binding whose data is to be asked for, or nothing."""
@@ -123,12 +127,8 @@ class Login:
         return self._served.user_name(identity) == self._served.user_name(authzid)
 
     def _succeed(self, result: Result, output: bytes | None) -> Answer:
-        if self._begin.mutual and not result.mutual:
-            raise RemoteProtocolError(
-                Code.UNTRUSTED_X509_CERT,
-                "the program demands mutual authentication, and the other side did not take part",
-                "the server needs `x509_certificate`, the client `mutual` other than off",
-            )
+        if self._begin.mutual:
+            result.demand_mutual()
         self.result = result
         return Success(
             user=self._served.user_name(result.identity),
@@ -146,11 +146,6 @@ class Login:
         if self._begin.extended:
             return Refusal(self.failure, token)
         return Challenge(token)
-
-    def _refuse(self, error: Exception) -> Refusal:
-        if self.failure is None:
-            self.failure = failure_of(error)
-        return Refusal(self.failure)
 
 
 def _properties(result: Result) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
 from browserid_sasl.sasl.gs2 import Gs2Header
 
@@ -47,6 +48,18 @@ class Result:
     def mutual(self) -> bool:
         """Whether the server proved its identity too."""
         return self.context.mutual
+
+    def demand_mutual(self) -> None:
+        """For a program that takes no other login.
+
+        :raises RemoteProtocolError: untrusted-x509-cert: the server did not prove its identity.
+        """
+        if not self.mutual:
+            raise RemoteProtocolError(
+                Code.UNTRUSTED_X509_CERT,
+                "the program demands mutual authentication, and the other side did not take part",
+                "the server needs `x509_certificate`, the client `mutual` other than off",
+            )
 
     @property
     def flags(self) -> ContextFlag:

@@ -2,11 +2,13 @@
 
 Programs that use Cyrus SASL learn a number of the library's and the text it has for it. Every door
 of this package names a failure in these terms: the sample programs by the text, what runs behind
-libsasl2 by the number.
+libsasl2 by the number. What a service says of an exception, whatever it is, comes from `explain`
+alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
@@ -150,6 +152,46 @@ def describe_surprise(error: BaseException) -> tuple[Sasl, str]:
         trace = trace.tb_next
     place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
     return Sasl.FAIL, f"internal error, please report it: {type(error).__name__} at {place}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What an exception means to a program that somebody logs in with.
+
+    :param code: the reason.
+    :param result: the result of SASL, as a program says it.
+    :param level: how important it is.
+    :param reason: what was wrong, in a sentence.
+    :param remedy: what to do about it, may be empty.
+    :param detail: both, and where; for a log, or the person whose program it is.
+    :param family: the name of the kind of project error.
+    """
+
+    code: Code
+    result: Sasl
+    level: LogLevel
+    reason: str
+    remedy: str
+    detail: str
+    family: str
+
+
+def explain(error: BaseException, *, is_client: bool) -> Explanation:
+    """What to say of an exception, on one of the sides: this project's or anybody's."""
+    level = level_of(error, is_client=is_client)
+    if isinstance(error, BrowserIDError):
+        result, text = sasl_result(error, is_client=is_client), str(error)
+        family = _family_of(error)
+        return Explanation(error.code, result, level, error.message, error.remedy, text, family)
+    result, text = describe_surprise(error)
+    family = LocalProtocolError.__name__
+    return Explanation(Code.UNAVAILABLE, result, level, text, "", text, family)
+
+
+def _family_of(error: BrowserIDError) -> str:
+    """The class right below the root of the project's errors: programs know no finer ones."""
+    kinds = type(error).__mro__
+    return kinds[max(0, kinds.index(BrowserIDError) - 1)].__name__
 
 
 def level_of(error: BaseException, *, is_client: bool) -> LogLevel:

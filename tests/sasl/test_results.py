@@ -21,7 +21,7 @@ from browserid_sasl.errors import (
     RemoteProtocolError,
     StoreError,
 )
-from browserid_sasl.sasl.results import LogLevel, Sasl, level_of, sasl_result
+from browserid_sasl.sasl.results import LogLevel, Sasl, explain, level_of, sasl_result
 
 HEADER = Path("/usr/include/sasl/sasl.h")
 FAMILIES = (
@@ -106,3 +106,41 @@ def test_what_somebody_has_to_see_to_is_logged_as_an_error() -> None:
         of_stranger = isinstance(error, RemoteProtocolError | PeerRefusedError)
         assert (level_of(error, is_client=False) is LogLevel.FAIL) == of_stranger
         assert level_of(error, is_client=True) is LogLevel.ERR
+
+
+class _FinerError(CredentialError):
+    """A kind of error that only some part knows."""
+
+
+def test_what_a_service_says_of_an_error_is_the_tables_result_and_its_own_words() -> None:
+    for error in EVERY_ERROR:
+        for is_client in (False, True):
+            said = explain(error, is_client=is_client)
+            assert said.result is sasl_result(error, is_client=is_client)
+            assert said.level is level_of(error, is_client=is_client)
+            assert (said.code, said.reason, said.detail) == (error.code, error.message, str(error))
+
+
+def test_a_finer_kind_of_error_goes_by_the_name_that_programs_know() -> None:
+    error = _FinerError(Code.NO_DEFAULT_CRED, "nobody is signed in", "sign in")
+    said = explain(error, is_client=True)
+    assert (said.family, said.remedy) == (CredentialError.__name__, "sign in")
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (MemoryError(), Sasl.NOMEM),
+        (OSError(28, "No space left on device"), Sasl.UNAVAIL),
+        (ImportError("no module"), Sasl.UNAVAIL),
+        (ValueError("alice's secret"), Sasl.FAIL),
+    ],
+)
+def test_what_is_no_error_of_ours_is_nobodys_refusal_and_keeps_its_words(
+    error: Exception, result: Sasl
+) -> None:
+    for is_client in (False, True):
+        said = explain(error, is_client=is_client)
+        assert (said.code, said.result) == (Code.UNAVAILABLE, result)
+        assert said.level is LogLevel.ERR
+        assert "secret" not in said.detail + said.reason

@@ -9,10 +9,10 @@ from typing import Final
 from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.agent.service.clients import Clients, Target
 from browserid_sasl.agent.service.protocol import Request, answer
-from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
+from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
-from browserid_sasl.sasl.results import describe_surprise, level_of, sasl_result
+from browserid_sasl.sasl.results import explain
 from browserid_sasl.wire.octets import decode, encode
 
 _MOST_LOGINS: Final = 64
@@ -112,7 +112,8 @@ class Session:
             return answer("CONT", number, output)
         del self._logins[number]
         result = login.mechanism.result
-        _demand_mutual(login, mutual=result.mutual)
+        if login.mutual:
+            result.demand_mutual()
         return answer(
             "OK",
             number,
@@ -131,29 +132,18 @@ class Session:
 
 def failure(number: int, error: Exception) -> bytes:
     """The line that tells why a request failed."""
-    if isinstance(error, BrowserIDError):
-        sasl, detail, kind = sasl_result(error, is_client=True), str(error), _family(error)
-        code, reason, remedy = error.code, error.message, error.remedy
-    else:
-        sasl, detail = describe_surprise(error)
-        code, reason, remedy, kind = Code.UNAVAILABLE, detail, "", LocalProtocolError.__name__
+    said = explain(error, is_client=True)
     return answer(
         "FAIL",
         number,
-        code=code.text,
-        sasl=str(int(sasl.of_mechanism)),
-        level=str(int(level_of(error, is_client=True))),
-        detail=detail,
-        kind=kind,
-        reason=reason,
-        remedy=remedy,
+        code=said.code.text,
+        sasl=str(int(said.result.of_mechanism)),
+        level=str(int(said.level)),
+        detail=said.detail,
+        kind=said.family,
+        reason=said.reason,
+        remedy=said.remedy,
     )
-
-
-def _family(error: BrowserIDError) -> str:
-    """The name of the kind of error, which the other end knows."""
-    kinds = type(error).__mro__
-    return kinds[max(0, kinds.index(BrowserIDError) - 1)].__name__
 
 
 def _binding_of(request: Request) -> ChannelBinding | None:
@@ -161,12 +151,3 @@ def _binding_of(request: Request) -> ChannelBinding | None:
         if name.startswith(_BINDING):
             return ChannelBinding(name.removeprefix(_BINDING), decode(value))
     return None
-
-
-def _demand_mutual(login: _Login, *, mutual: bool) -> None:
-    if login.mutual and not mutual:
-        raise RemoteProtocolError(
-            Code.UNTRUSTED_X509_CERT,
-            "the program demands mutual authentication, and the other side did not take part",
-            "the server needs `x509_certificate`, the client `mutual` other than off",
-        )
