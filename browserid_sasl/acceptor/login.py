@@ -20,7 +20,7 @@ from browserid_sasl.errors import BrowserIDError, LocalProtocolError, RemoteProt
 from browserid_sasl.gss.steps import Steps
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag
-from browserid_sasl.sasl.result import Result
+from browserid_sasl.sasl.result import Result, demand_mutual
 from browserid_sasl.sasl.server import ServerMechanism
 from browserid_sasl.wire.octets import decode
 
@@ -128,7 +128,7 @@ class Login:
 
     def _succeed(self, result: Result, output: bytes | None) -> Answer:
         if self._begin.mutual:
-            result.demand_mutual()
+            demand_mutual(result)
         self.result = result
         return Success(
             user=self._served.user_name(result.identity),

@@ -49,18 +49,6 @@ class Result:
         """Whether the server proved its identity too."""
         return self.context.mutual
 
-    def demand_mutual(self) -> None:
-        """For a program that takes no other login.
-
-        :raises RemoteProtocolError: untrusted-x509-cert: the server did not prove its identity.
-        """
-        if not self.mutual:
-            raise RemoteProtocolError(
-                Code.UNTRUSTED_X509_CERT,
-                "the program demands mutual authentication, and the other side did not take part",
-                "the server needs `x509_certificate`, the client `mutual` other than off",
-            )
-
     @property
     def flags(self) -> ContextFlag:
         """Services of the security context (RFC 2743 section 1.2)."""
@@ -75,6 +63,19 @@ class Result:
     def attributes(self) -> Mapping[str, Any]:
         """What the identity provider says of the person besides the address."""
         return self.context.attributes
+
+
+def demand_mutual(result: Result) -> None:
+    """Refuse a login for a program that takes none without mutual authentication.
+
+    :raises RemoteProtocolError: untrusted-x509-cert: the server did not prove its identity.
+    """
+    if not result.mutual:
+        raise RemoteProtocolError(
+            Code.UNTRUSTED_X509_CERT,
+            "the program demands mutual authentication, and the other side did not take part",
+            "the server needs `x509_certificate`, the client `mutual` other than off",
+        )
 
 
 def result_of(header: Gs2Header, context: SecurityContext) -> Result:

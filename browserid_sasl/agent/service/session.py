@@ -12,6 +12,7 @@ from browserid_sasl.agent.service.protocol import Request, answer
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
+from browserid_sasl.sasl.result import demand_mutual
 from browserid_sasl.sasl.results import explain
 from browserid_sasl.wire.octets import decode, encode
 
@@ -113,7 +114,7 @@ class Session:
         del self._logins[number]
         result = login.mechanism.result
         if login.mutual:
-            result.demand_mutual()
+            demand_mutual(result)
         return answer(
             "OK",
             number,
