@@ -18,7 +18,7 @@ import browserid_sasl
 
 ROOT: Final = Path(browserid_sasl.__file__).parent
 
-TOOLS: Final = {"errors", "extras", "forks", "private_files"}
+TOOLS: Final = {"errors", "extras", "forks", "private_files", "trusted_files"}
 """Small modules that whoever is outside the core may use."""
 
 CORE: Final = {"errors", "forks", "jose", "identity", "krb5", "gss", "sasl"}
@@ -30,16 +30,17 @@ LAYERS: Final[dict[str, set[str]]] = {
     "extras": set(),
     "forks": set(),
     "private_files": {"errors"},
+    "trusted_files": {"errors"},
     "jose": {"errors"},
     "identity": {"errors", "forks", "jose"},
     "krb5": {"errors"},
     "gss": {"errors", "identity", "jose", "krb5"},
     "sasl": {"errors", "gss"},
-    "x509": {"errors", "gss", "jose"},
+    "x509": {"errors", "gss", "jose", "trusted_files"},
     "attributes": {"errors", "gss"},
     "store": {"errors", "gss", "identity", "private_files"},
-    "config": {"errors", "gss", "identity"},
-    "discovery": {"errors", "forks", "private_files", "config", "identity"},
+    "config": {"errors", "gss", "identity", "trusted_files"},
+    "discovery": {"errors", "forks", "private_files", "trusted_files", "config", "identity"},
     "printer": {"errors", "attributes", "gss", "identity", "jose", "sasl", "x509"},
     "wire": {"errors", "jose"},
     # Whose keys sign: what `Client` needs of a person. The resident agent is far above.
@@ -73,6 +74,7 @@ OF_THE_MACHINE: Final = {
     *("multiprocessing", "os", "pathlib", "pwd", "requests", "select", "selectors", "shutil"),
     *("signal", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "time", "urllib", "uuid"),
     "browserid_sasl.private_files",
+    "browserid_sasl.trusted_files",
 }
 
 

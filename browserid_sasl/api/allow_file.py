@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from browserid_sasl.config.syntax import Unfit, allow_entry
-from browserid_sasl.config.trusted import read_trusted, unreadable
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.identity.allow_list import EVERYONE, AllowList
 from browserid_sasl.private_files import Stamp, stamp
+from browserid_sasl.trusted_files import read_trusted, unreadable
 
 MAX_SIZE: Final = 4 << 20
 

@@ -29,7 +29,7 @@ from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
 from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
 from browserid_sasl.store.memory import memory_acceptor
 from browserid_sasl.store.sqlite import open_acceptor
-from browserid_sasl.x509.files import load_certificates, load_server_credential
+from browserid_sasl.x509.files import load_believed, load_server_credential
 
 SERVER_DATABASE: Final = "server.db"
 
@@ -258,4 +258,4 @@ def _saml_verifier(config: Config) -> SamlVerifier | None:
     except ModuleNotFoundError as error:
         option = f"saml.{next(iter(files))}.certificate_file"
         raise config.error(option, *not_installed("saml", error)) from None
-    return SignatureVerifier({issuer: load_certificates(file) for issuer, file in files.items()})
+    return SignatureVerifier({issuer: load_believed(file) for issuer, file in files.items()})

@@ -14,8 +14,8 @@ from browserid_sasl.config.document import read_settings
 from browserid_sasl.config.home import in_home
 from browserid_sasl.config.options import NOWHERE, SECTION_ITSELF, Key, Setting, options_of
 from browserid_sasl.config.sections import APPLICATION
-from browserid_sasl.config.trusted import read_trusted, unreadable
 from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.trusted_files import read_trusted, unreadable
 
 FILE_NAME: Final = "browserid.toml"
 SYSTEM_FILE: Final = Path("/etc") / APPLICATION / FILE_NAME

@@ -29,7 +29,9 @@ A daemon, and a process that runs with a set-user-ID or set-group-ID bit, reads 
 variable nor the file in a home folder. Programs that log in by [browserid-acceptor](acceptor.md) or
 [browserid-agent](agent.md) read no file themselves: those two do.
 
-Read as root, a file has to belong to root, and nobody else may be able to write to it.
+These files, and those that `allow_file`, `ca_file`, `certificate_file`, `keys_file` and
+`trust_anchors` name, are obeyed only if they belong to root or to the account that reads them, and
+nobody else can write to them; a link counts as what it leads to.
 
 ## How it is written
 

@@ -365,8 +365,7 @@ class AuthorityOverride:
         " server, in place of `ca_file` in `[discovery]`.",
     )
     keys_file: Path | None = options.path(
-        "File with the provider's document, which is then never fetched. Read as root, it has to"
-        " be root's, and not writable for others.",
+        "File with the provider's document, which is then never fetched.",
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from browserid_sasl.config import AuthorityOverride
-from browserid_sasl.config.trusted import read_trusted, unreadable
 from browserid_sasl.errors import Code, ConfigurationError, DiscoveryError
 from browserid_sasl.identity.authority import FetchedDocument
+from browserid_sasl.trusted_files import read_trusted, unreadable
 
 
 def pinned_domains(authorities: Mapping[str, AuthorityOverride]) -> list[str]:

@@ -6,9 +6,10 @@ import ssl
 import threading
 from pathlib import Path
 
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, ConfigurationError, DiscoveryError
 from browserid_sasl.forks import PerProcess
 from browserid_sasl.private_files import stamp_if_there
+from browserid_sasl.trusted_files import read_anchors
 
 
 class _Contexts:
@@ -27,7 +28,7 @@ def tls_context(ca_file: Path | None, protocol: str = "http/1.1") -> ssl.SSLCont
 
     :param ca_file: PEM file of trust anchors; None for the system's.
     :param protocol: to ask for (RFC 7301); empty for whatever the port is for.
-    :raises DiscoveryError: http-error when the file cannot be read.
+    :raises DiscoveryError: http-error when the file cannot be read, or is not to be trusted.
     """
     contexts = _contexts.get()
     version = _version(ca_file)
@@ -41,17 +42,22 @@ def tls_context(ca_file: Path | None, protocol: str = "http/1.1") -> ssl.SSLCont
 
 def _make(ca_file: Path | None, protocol: str) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        anchors = None if ca_file is None else read_anchors(ca_file)
+        context = ssl.create_default_context(cadata=anchors)
+    except ConfigurationError as error:
+        raise _unusable(ca_file, error.message, f"{error.remedy}; `ca_file` names it") from None
     except (OSError, ssl.SSLError) as error:
-        raise DiscoveryError(
-            Code.HTTP_ERROR,
-            f"the trust anchors in {ca_file} cannot be read ({error.strerror})",
-            "`ca_file` has to name a file of PEM certificates",
-        ) from None
+        remedy = "`ca_file` has to name a file of PEM certificates"
+        raise _unusable(ca_file, str(error.strerror), remedy) from None
     context.hostname_checks_common_name = False
     if protocol:
         context.set_alpn_protocols([protocol])
     return context
+
+
+def _unusable(ca_file: Path | None, why: str, remedy: str) -> DiscoveryError:
+    what = f"the trust anchors in {ca_file} cannot be used ({why})"
+    return DiscoveryError(Code.HTTP_ERROR, what, remedy)
 
 
 def _version(ca_file: Path | None) -> object:

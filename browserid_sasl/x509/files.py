@@ -22,11 +22,14 @@ from cryptography.utils import CryptographyDeprecationWarning
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError
 from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.jose.keys import PrivateKey, public_key_from
+from browserid_sasl.trusted_files import MOST_ANCHORS, read_trusted, require_trusted
 from browserid_sasl.x509.names import UNREADABLE
 from browserid_sasl.x509.trust import MAX_CHAIN, SIGNING_ALGORITHMS
 
 SYSTEM_BUNDLE: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 
+_FILE: Final = "the file of certificates"
+_FOLDER: Final = "the folder of certificates"
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
 
@@ -45,7 +48,8 @@ def load_anchors(path: Path | None = None) -> tuple[x509.Certificate, ...]:
     """The authorities whose certificates for servers are believed.
 
     :param path: a PEM file, or a folder of them; the system's authorities when None.
-    :raises ConfigurationError: cert-file-unreadable, also when there are none.
+    :raises ConfigurationError: cert-file-unreadable, also when there are none, or when others could
+        add some.
     """
     if path is None:
         return _load_system_anchors()
@@ -55,13 +59,18 @@ def load_anchors(path: Path | None = None) -> tuple[x509.Certificate, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def load_certificates(path: Path) -> list[x509.Certificate]:
-    """The certificates in a PEM file, in their order; at least one.
+def load_believed(path: Path) -> list[x509.Certificate]:
+    """The certificates in a PEM file whose keys are believed for being in it; at least one.
 
-    :raises ConfigurationError: cert-file-unreadable.
+    :raises ConfigurationError: cert-file-unreadable, also when others can write to it.
     """
+    return _certificates(_read_believed(path), path)
+
+
+def _certificates(pem: bytes, path: Path) -> list[x509.Certificate]:
+    """The certificates in a PEM file, in their order; at least one."""
     try:
-        certificates = x509.load_pem_x509_certificates(_read_public(path))
+        certificates = x509.load_pem_x509_certificates(pem)
         for certificate in certificates:
             # Parsed here, because that is when what is odd in them shows.
             _ = certificate.subject, certificate.issuer
@@ -81,7 +90,7 @@ def load_server_credential(certificate: Path | str, key: Path | str) -> ServerCr
     :raises ConfigurationError: cert-file-unreadable, key-file-unreadable.
     """
     certificate, key = Path(certificate), Path(key)
-    chain = load_certificates(certificate)
+    chain = _certificates(_read_public(certificate), certificate)
     private_key = _load_key(key)
     if not _belong_together(chain[0], private_key):
         raise _bad_certificate(
@@ -120,16 +129,32 @@ def _load_system_anchors() -> tuple[x509.Certificate, ...]:
 
 def _files(path: Path) -> list[Path]:
     try:
-        return sorted(path.iterdir()) if path.is_dir() else [path]
+        if not path.is_dir():
+            return [path]
+        require_trusted(path, _FOLDER, path.stat())
+        return sorted(path.iterdir())
+    except ConfigurationError as error:
+        raise _not_trusted(path, error) from None
     except OSError as error:
         raise _unreadable(Code.CERT_FILE_UNREADABLE, path, error) from None
 
 
 def _load_anchors(file: Path, named: Path) -> list[x509.Certificate]:
     """A file's certificates; in a folder there may be files without any, and other folders."""
-    if file != named and (not file.is_file() or _BEGIN not in _read_public(file)):
+    if file != named and not file.is_file():
         return []
-    return load_certificates(file)
+    pem = _read_believed(file)
+    return [] if file != named and _BEGIN not in pem else _certificates(pem, file)
+
+
+def _read_believed(file: Path) -> bytes:
+    """A file that others must not be able to write, a link's being what it leads to."""
+    try:
+        return read_trusted(file, _FILE, MOST_ANCHORS)
+    except OSError as error:
+        raise _unreadable(Code.CERT_FILE_UNREADABLE, file, error) from None
+    except ConfigurationError as error:
+        raise _not_trusted(file, error) from None
 
 
 def _read_public(file: Path) -> bytes:
@@ -180,6 +205,10 @@ def _unreadable(code: Code, file: Path, error: OSError) -> CertificateFileError:
         "name one that this program's user may read",
         file=file,
     )
+
+
+def _not_trusted(file: Path, error: ConfigurationError) -> CertificateFileError:
+    return CertificateFileError(Code.CERT_FILE_UNREADABLE, error.message, error.remedy, file=file)
 
 
 def _bad_certificate(file: Path, why: str, remedy: str) -> CertificateFileError:

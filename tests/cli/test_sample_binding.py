@@ -302,7 +302,7 @@ class TestTls:
             assert f"{file} and its private key cannot be used for TLS" in str(server.err)
         client = realm.run_client("--tls", "--ca-file", str(file), port=1)
         assert client.returncode == os.EX_CONFIG
-        assert f"{file} cannot be used as a file of certificate authorities" in client.stderr
+        assert str(file) in client.stderr
 
 
 @contextmanager

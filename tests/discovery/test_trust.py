@@ -13,6 +13,7 @@ import trustme
 from browserid_sasl.discovery import trust
 from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.x509.files import SYSTEM_BUNDLE
 from tests.support.forks import in_child
 from tests.support.https import answer, scripted_server
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
@@ -26,7 +27,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     make = ssl.create_default_context
 
     def counting(*arguments: Any, **named: Any) -> ssl.SSLContext:
-        files.append(named.get("cafile"))
+        files.append(named.get("cadata"))
         return make(*arguments, **named)
 
     monkeypatch.setattr(ssl, "create_default_context", counting)
@@ -40,7 +41,7 @@ def test_one_is_made_for_all_threads(made: list[object], ca_file: Path, system: 
     with ThreadPoolExecutor(50) as pool:
         contexts = set(pool.map(lambda _: tls_context(anchors), range(200)))
     assert len(contexts) == 1
-    assert made == [anchors]
+    assert made == [None if system else ca_file.read_text()]
 
 
 def test_each_file_has_its_own(made: list[object], ca_file: Path) -> None:
@@ -75,6 +76,24 @@ def test_a_file_that_was_repaired_too(ca_file: Path, tmp_path: Path) -> None:
         tls_context(anchors)
     anchors.write_bytes(ca_file.read_bytes())
     assert tls_context(anchors) is tls_context(anchors)
+
+
+def test_what_others_can_write_is_not_believed(ca_file: Path, tmp_path: Path) -> None:
+    anchors, link = tmp_path / "ca.pem", tmp_path / "link.pem"
+    anchors.write_bytes(ca_file.read_bytes())
+    link.symlink_to(anchors)
+    assert tls_context(link).get_ca_certs() != []
+    anchors.chmod(0o646)
+    for path in (anchors, link):
+        with refused(Code.HTTP_ERROR, "others can write", kind=DiscoveryError) as caught:
+            tls_context(path)
+        assert f"chmod go-w {path}" in caught.value.remedy
+    anchors.chmod(0o644)
+    assert tls_context(link).get_ca_certs() != []
+
+
+def test_the_systems_bundle_can_be_named() -> None:
+    assert len(tls_context(SYSTEM_BUNDLE).get_ca_certs()) > 10
 
 
 def test_a_forked_child_makes_its_own(ca_file: Path) -> None:

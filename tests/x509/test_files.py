@@ -19,10 +19,11 @@ from cryptography.x509 import load_der_x509_certificate
 
 from browserid_sasl.errors import Code, ConfigurationError
 from browserid_sasl.x509 import files as x509_files
-from browserid_sasl.x509.files import load_anchors, load_server_credential
+from browserid_sasl.x509.files import load_anchors, load_believed, load_server_credential
 from browserid_sasl.x509.trust import X509Trust
 from tests.support.certificates import Issued, authority, issue, names, oddly_named
 from tests.support.forks import in_child
+from tests.support.ownership import pretend_account, pretend_status
 from tests.support.world import IMAP, START
 
 ROOT = authority("root")
@@ -104,6 +105,51 @@ class TestAnchors:
 
         monkeypatch.setattr(Path, "iterdir", forbidden)
         assert "Permission denied" in refuse(load_anchors, files.folder).message
+
+    @pytest.mark.parametrize("mode", [0o646, 0o666, 0o777])
+    def test_a_file_that_others_can_write(self, files: Files, mode: int) -> None:
+        path = files("ca.pem", ROOT.pem, mode)
+        for load in (load_anchors, load_believed):
+            error = refuse(load, path)
+            assert error.code is Code.CERT_FILE_UNREADABLE
+            assert error.remedy == f"chmod go-w {path}"
+
+    def test_a_folder_that_others_can_put_one_into(self, files: Files) -> None:
+        files("root.pem", ROOT.pem)
+        for mode in (0o777, 0o1777):
+            files.folder.chmod(mode)
+            assert refuse(load_anchors, files.folder).file == str(files.folder)
+        files.folder.chmod(0o755)
+        assert load_anchors(files.folder) == (ROOT.certificate,)
+
+    def test_a_file_in_a_folder_that_others_can_write(self, files: Files) -> None:
+        files("good.pem", ROOT.pem)
+        # What is no certificate today may be one tomorrow.
+        for content in (MIDDLE.pem, b"put authorities here"):
+            writable = files("writable", content, 0o666)
+            assert refuse(load_anchors, files.folder).file == str(writable)
+
+    def test_links_as_in_the_systems_folder(self, files: Files, tmp_path: Path) -> None:
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        source = files("root.pem", ROOT.pem).rename(kept / "root.pem")
+        link = files.folder / "4a6481c9.0"
+        link.symlink_to(source)
+        assert load_anchors(files.folder) == (ROOT.certificate,)
+        source.chmod(0o666)
+        assert refuse(load_anchors, files.folder).file == str(link)
+
+    def test_of_another_account(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = files("ca.pem", ROOT.pem)
+        pretend_account(monkeypatch, 1000)
+        pretend_status(monkeypatch, mode=0o644, uid=1001, gid=1001)
+        assert refuse(load_anchors, path).remedy == f"chown root {path}"
+        pretend_status(monkeypatch, mode=0o644, uid=0, gid=0)
+        assert load_anchors(path) == (ROOT.certificate,)
+
+    @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+    def test_the_systems_own_can_be_named(self) -> None:
+        assert len(load_anchors(x509_files.SYSTEM_BUNDLE)) > 10
 
 
 class TestSystemAnchors:

@@ -17,6 +17,7 @@ from browserid_sasl.sasl.channel_binding import (
     TLS_UNIQUE,
     tls_server_end_point,
 )
+from browserid_sasl.trusted_files import read_anchors
 
 _VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _HAVE_TLS_UNIQUE: Final = frozenset({"TLSv1.2"})
@@ -62,8 +63,9 @@ def client_context(ca_file: Path | None, latest: str) -> ssl.SSLContext:
     :param latest: latest TLS version to use, ``1.2`` or ``1.3``.
     :raises ConfigurationError: the file cannot be used.
     """
+    anchors = None if ca_file is None else read_anchors(ca_file)
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context = ssl.create_default_context(cadata=anchors)
     except OSError as error:
         raise ConfigurationError(
             f"{ca_file} cannot be used as a file of certificate authorities: {error}",
