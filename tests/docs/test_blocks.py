@@ -26,6 +26,7 @@ GUIDES: Final = {
     "docs/mail-clients.md": "tests/guides/test_mail_clients.py",
     "docs/openldap.md": "tests/guides/test_openldap.py",
     "docs/postfix.md": "tests/guides/test_postfix.py",
+    "docs/second-factor.md": "tests/guides/test_second_factor.py",
 }
 """The pages that are followed from their first fenced block to their last."""
 

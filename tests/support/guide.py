@@ -8,10 +8,10 @@ A fenced block of such a page says in its first line what it is::
     ```log                     what is logged, which the tests of the page look for
     ```muttrc                  for a program that Debian does not have, only to be read
 
-Four things are done otherwise than a page says, since the test has no terminal, no internet and no
-systemd: passwords come from a file, `apt install` only looks whether the packages are there, `make
-install` was done once for all pages, and what `systemctl` does to browserid-acceptor is done to the
-command of its unit.
+Some things are done otherwise than a page says, since the test has no terminal, no internet, no
+systemd and nobody who opens an invitation: passwords come from a file, which is what an invited
+person chooses too, `apt install` only looks whether the packages are there, `make install` was done
+once for all pages, and what `systemctl` does to a service is done to the command of its unit.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from tests.support.sample_programs import ROOT
 PASSWORD_FILE: Final = f"{HOME}/password"
 _FENCE: Final = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _OURS: Final = "/usr/local/"
-_ACCEPTOR: Final = f"{HOME}/acceptor"
-ACCEPTOR_LOG: Final = f"{_ACCEPTOR}.log"
+ACCEPTOR_LOG: Final = f"{HOME}/browserid-acceptor.log"
 """What browserid-acceptor has to say, which is the journal's where systemd runs."""
+_READY: Final = {"browserid-acceptor": ": ready, with", "browserid-idp": "^serving "}
+"""What the services say when they are."""
 _PORTS: Final = {"cyrus-imapd": 143, "dovecot": 143, "postfix": 587, "slapd": 389}
 """Where each service listens once it has started."""
 
@@ -52,8 +53,11 @@ class Block:
 
 def blocks_of(page: Path) -> list[Block]:
     """The fenced blocks of a page, in their order."""
-    found = _FENCE.findall(page.read_text(encoding="utf-8"))
-    return [Block(kind, file, text) for kind, file, text in found]
+    return _blocks(page.read_text(encoding="utf-8"))
+
+
+def _blocks(text: str) -> list[Block]:
+    return [Block(kind, file, lines) for kind, file, lines in _FENCE.findall(text)]
 
 
 class Guide:
@@ -66,8 +70,9 @@ class Guide:
 
     def __init__(self, machine: Machine, page: Path, title: str = "") -> None:
         self._machine = machine
-        text = page.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-        self.blocks = [block for block in blocks_of(page) if not title or block.text in text]
+        text = page.read_text(encoding="utf-8")
+        section = text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+        self.blocks = _blocks(section if title else text)
         self._printed = ""
 
     def follow(self, kinds: Mapping[str, str] | None = None) -> None:
@@ -101,6 +106,13 @@ class Guide:
             return self._machine.do(command, folder=str(ROOT))
         if command.startswith("browserid login "):
             command += f" --password-file {PASSWORD_FILE}"
+        if command.startswith("doveadm auth test "):
+            command += f" <{PASSWORD_FILE}"
+        if command.startswith("browserid-idp invite "):
+            said, address = self._machine.do(command), command.split()[-1]
+            chosen = f"set-password {address} --password-file {PASSWORD_FILE}"
+            self._machine.do(f"browserid-idp {chosen}")
+            return said
         if "/imtest " in command:  # whose status says nothing: what it prints does
             return self._machine.run(command).stdout
         if command.startswith("service "):
@@ -154,22 +166,21 @@ class Guide:
 
 
 def systemctl(machine: Machine, command: str) -> str:
-    """Do to browserid-acceptor what a command says, as far as its unit does."""
+    """Do to a service of ours what a command says, as far as its unit does."""
     action, *_, unit = command.split()[1:]
-    assert unit == "browserid-acceptor", command
-    ready = f"touch {ACCEPTOR_LOG}; grep -c ': ready, with' {ACCEPTOR_LOG} || true"
+    log, pid = f"{HOME}/{unit}.log", f"{HOME}/{unit}.pid"
+    ready = f"touch {log}; grep -c '{_READY[unit]}' {log} || true"
     before = machine.do(ready)
     if action == "reload":
-        machine.do(f"kill -HUP $(cat {_ACCEPTOR}.pid)")
+        machine.do(f"kill -HUP $(cat {pid})")
     else:
         assert action in ("enable", "restart"), command
         unit_file = machine.path(f"/etc/systemd/system/{unit}.service").read_text()
         [start] = re.findall(r"^ExecStart=(.*)$", unit_file, re.MULTILINE)
         if action == "restart":
-            machine.do(f"kill $(cat {_ACCEPTOR}.pid)")
-            machine.wait_for(f"! kill -0 $(cat {_ACCEPTOR}.pid)")
-        begin = f"setsid {start} >>{ACCEPTOR_LOG} 2>&1 </dev/null & echo $! >{_ACCEPTOR}.pid"
-        machine.do(begin)
+            machine.do(f"kill $(cat {pid})")
+            machine.wait_for(f"! kill -0 $(cat {pid})")
+        machine.do(f"setsid {start} >>{log} 2>&1 </dev/null & echo $! >{pid}")
     machine.wait_for(f"test $({ready}) -gt {before}")
     return ""
 
