@@ -1,5 +1,5 @@
-"""Dovecot with its imapd and its submission service, which are not installed: they would take the
-place of Cyrus imapd.
+"""Dovecot with its imapd, pop3d, managesieve and submission service, which are not installed: they
+would take the place of Cyrus imapd.
 
 They are unpacked in a folder, which Dovecot sees at the place where it looks for its programs.
 """
@@ -32,6 +32,7 @@ class Dovecot:
     :param settings: lines of its configuration, on top of the usual.
     :param relay: the port to which it passes what is submitted.
     :param auth: a command that runs its auth process.
+    :param socket: of the acceptor, where it is not the site's usual one.
     """
 
     PROGRAMS: Final = Path("/usr/lib/dovecot")
@@ -45,9 +46,11 @@ class Dovecot:
         tls: tuple[Path, Path] | None = None,
         relay: int = 0,
         auth: str = "",
+        socket: Path | None = None,
     ) -> None:
         self.site = site
         self.port, self.tls_port, self.submission_port = free_port(), free_port(), free_port()
+        self.pop3_port, self.pop3s_port, self.sieve_port = free_port(), free_port(), free_port()
         self.folder = site.folder / f"dovecot-{self.port}"
         self.log = self.folder / "log"
         site.give(self.folder)
@@ -59,14 +62,14 @@ class Dovecot:
             "log_path": self.log,
             # Without it the log has no reasons for refusals, of whatever mechanism.
             "auth_verbose": "yes",
-            "protocols": "imap submission",
+            "protocols": "imap pop3 sieve submission",
             "listen": "127.0.0.1",
             "hostname": HOST,
             "auth_mechanisms": mechanisms,
             "mail_location": f"maildir:{self.folder}/mail/%u",
             # For the account `mail`, which everybody's messages belong to.
             "first_valid_uid": pwd.getpwnam("mail").pw_uid,
-            "import_environment": f"$import_environment BROWSERID_SOCKET={site.socket}",
+            "import_environment": f"$import_environment BROWSERID_SOCKET={socket or site.socket}",
             "submission_relay_host": "127.0.0.1",
             "submission_relay_port": relay,
             "ssl": "yes" if tls else "no",
@@ -97,6 +100,20 @@ service imap-login {{
   inet_listener imaps {{
     port = {self.tls_port}
     ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {self.pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {self.pop3s_port}
+    ssl = yes
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {self.sieve_port}
   }}
 }}
 service submission-login {{

@@ -494,7 +494,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class Imapd:
     """Cyrus imapd: its master, imapd, pop3d, lmtpd, timsieved and sync_server.
 
-    :param tls: files of a certificate and its key.
+    :param tls: files of a certificate and its key; imapd and pop3d have ports for TLS then.
     :param options: lines of imapd.conf, on top of the usual.
     :param launcher: a command that runs imapd.
     """
@@ -512,6 +512,7 @@ class Imapd:
         self.site = site
         self.port = free_port()
         self.pop3_port = free_port()
+        self.tls_port, self.pop3s_port = free_port(), free_port()
         self.launcher = launcher
         self.sieve_port = free_port()
         self.sync_port = free_port()
@@ -524,7 +525,7 @@ class Imapd:
             site.give(self.folder / "conf" / name)
         self.config = self.folder / "imapd.conf"
         self._write_imapd_conf(options or {}, tls)
-        self._write_cyrus_conf()
+        self._write_cyrus_conf(tls is not None)
 
     def _write_imapd_conf(self, options: Mapping[str, str], tls: tuple[Path, Path] | None) -> None:
         settings = {
@@ -548,11 +549,15 @@ class Imapd:
         lines = (f"{name}: {value}\n" for name, value in {**settings, **options}.items())
         self.config.write_text("".join(lines))
 
-    def _write_cyrus_conf(self) -> None:
+    def _write_cyrus_conf(self, tls: bool) -> None:
         def command(program: str, arguments: str = "") -> str:
             launcher = f"{self.launcher} " if program == "imapd" else ""
             return f'cmd="{launcher}{self.PROGRAMS / program} -C {self.config} {arguments}"'
 
+        encrypted = f"""
+              imaps {command("imapd", "-s")} listen="127.0.0.1:{self.tls_port}"
+              pop3s {command("pop3d", "-s")} listen="127.0.0.1:{self.pop3s_port}"
+            """
         (self.folder / "cyrus.conf").write_text(
             f"""
             START {{
@@ -564,6 +569,7 @@ class Imapd:
               lmtp {command("lmtpd", "-a")} listen="{self.lmtp}"
               sieve {command("timsieved")} listen="localhost:{self.sieve_port}"
               sync {command("sync_server")} listen="localhost:{self.sync_port}"
+              {encrypted if tls else ""}
             }}
             EVENTS {{
             }}

@@ -97,6 +97,8 @@ class Postfix(Submission):
         "defer unix - - y - 0 bounce",
         "proxymap unix - - n - - proxymap",
         "anvil unix - - y - 1 anvil",
+        "tlsmgr unix - - y 1000? 1 tlsmgr",
+        "lmtp unix - - n - - lmtp",
         "error unix - - y - - error",
         "retry unix - - y - - error",
         "discard unix - - y - - discard",
