@@ -28,6 +28,7 @@ class Event(Enum):
     KEY_CREATED = "key-created"
     SIGNED_IN = "signed-in"
     SIGN_IN_FAILED = "sign-in-failed"
+    REFUSED = "refused"
     CERTIFIED = "certified"
     CONSENTED = "consented"
     CODE_USED_TWICE = "code-used-twice"

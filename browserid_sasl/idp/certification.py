@@ -14,6 +14,7 @@ from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.grants import (
     CodeGrant,
     DeviceGrant,
+    Grant,
     PasswordGrant,
     RenewalGrant,
     parse_grant,
@@ -55,6 +56,14 @@ class Certifier:
         :raises StoreError: something of the provider is broken.
         """
         grant = parse_grant(body)
+        try:
+            return self._decide(grant, client, now)
+        except RefusedError as error:
+            email = grant.question.email if isinstance(grant, PasswordGrant) else ""
+            self._provider.refusals.record(error, client, now, email)
+            raise
+
+    def _decide(self, grant: Grant, client: str, now: int) -> Members:
         if isinstance(grant, PasswordGrant):
             return self._by_password(grant, client, now)
         if isinstance(grant, CodeGrant):

@@ -31,6 +31,7 @@ from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.paths import CERTIFY
 from browserid_sasl.idp.recovery import RecoveryCodes
+from browserid_sasl.idp.refusals import Refusals
 from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS, Renewals
 from browserid_sasl.idp.revocations import Revocations
@@ -83,6 +84,7 @@ class Provider:
     :param renewals: where certificates went.
     :param codes: what browsers carry to programs.
     :param devices: programs that wait for somebody to sign in elsewhere.
+    :param refusals: writes down what is refused.
     """
 
     domain: str
@@ -102,6 +104,7 @@ class Provider:
     renewals: Renewals
     codes: Codes
     devices: Devices
+    refusals: Refusals
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,7 @@ class ProviderFolder:
             renewals=renewals,
             codes=Codes(database, renewals, self.audit),
             devices=Devices(database, self.audit),
+            refusals=Refusals(self.audit),
         )
 
     def _make(self) -> None:

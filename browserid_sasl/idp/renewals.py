@@ -355,6 +355,7 @@ def _row_for(session: Session, wish: Wish) -> Certified:
             "too-many-keys",
             f"{MOST_KEYS} keys of this account are certified: use one again, or wait a week",
             Code.INTERACT_UNAVAILABLE,
+            retry_after=MAX_TICKET_LIFE_MS // 1000,
         )
     return Certified(email=wish.email, key=key, revoked=0)
 

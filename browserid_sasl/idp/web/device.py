@@ -25,6 +25,12 @@ _UNKNOWN: Final = N_(
 )
 
 
+def _address(visit: Visit) -> str:
+    """The page's, with the code that was typed."""
+    typed = visit.form.get("user_code") or visit.query.get("user_code", "")
+    return paths.with_query(paths.DEVICE, user_code=typed[:_MAX_CODE])
+
+
 def _show(visit: Visit) -> Response:
     done = visit.query.get("done", "")
     if done in ("allowed", "denied"):
@@ -51,6 +57,7 @@ def _submit(visit: Visit) -> Response:
     except RefusedError as error:
         if error.word not in _ERRORS:
             raise
+        visit.record(error, visit.email)
         return _ask_code(visit, typed, _ERRORS[error.word], error.status, error.retry_after)
 
 
@@ -60,6 +67,7 @@ def _ask_code(
     return visit.page(
         "device.html",
         status,
+        here=_address(visit),
         email=visit.email,
         user_code=typed[:_MAX_CODE],
         error=error,
@@ -70,6 +78,7 @@ def _ask_code(
 def _ask(visit: Visit, pending: PendingDevice, typed: str) -> Response:
     return visit.page(
         "device-consent.html",
+        here=_address(visit),
         pending=pending,
         user_code=typed,
         wish=pending.wish,
@@ -78,4 +87,12 @@ def _ask(visit: Visit, pending: PendingDevice, typed: str) -> Response:
     )
 
 
-PAGES: Final = (Page(paths.DEVICE, _show, _submit, signed_in=True),)
+def _show_cancelled(visit: Visit) -> Response:
+    """For who was asked to sign in: the code is not looked at, since anybody can come here."""
+    return visit.page("device-cancelled.html")
+
+
+PAGES: Final = (
+    Page(paths.DEVICE, _show, _submit, signed_in=True, again=_address),
+    Page(paths.DEVICE_CANCELLED, _show_cancelled),
+)

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from browserid_sasl.errors import Code
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Visit
@@ -19,10 +20,12 @@ class Explanation(NamedTuple):
 
     :param title: what is wrong.
     :param advice: what to do. It may refer to `%(wait)s`, after which it can be tried again.
+    :param detail: what is wrong in particular, empty if the title says it.
     """
 
     title: str
     advice: str
+    detail: str = ""
 
 
 _FORM: Final = Explanation(
@@ -30,12 +33,55 @@ _FORM: Final = Explanation(
     N_("Open the page again and fill the form in once more. Cookies have to be allowed."),
 )
 
+
+def _malformed(detail: str) -> Explanation:
+    """What a program has asked for in the wrong way."""
+    return Explanation(
+        N_("A program has asked for something that cannot be granted"),
+        N_(
+            "Begin again in the program. If that does not help, update it, or tell who looks after"
+            " it."
+        ),
+        detail,
+    )
+
+
+_KEY_CODES: Final = (
+    *(Code.BUFFER_TOO_LONG, Code.INVALID_BASE64, Code.INVALID_JSON, Code.INVALID_KEY),
+    *(Code.KEY_TOO_SHORT, Code.UNKNOWN_ALGORITHM, Code.UNKNOWN_EC_CURVE, Code.UNKNOWN_JSON_KEY),
+)
+_BAD_KEY: Final = _malformed(N_("Its key is none that can be certified."))
+
 _BY_WORD: Final[Mapping[str, Explanation]] = {
     "form-expired": _FORM,
     "cross-site": Explanation(
         N_("This request came from another website"),
         N_("Nothing was changed. If you did this yourself, open the page again."),
     ),
+    "invalid-query": _malformed(N_("What it asks cannot be read, or says something twice.")),
+    "missing-parameter": _malformed(N_("Something is missing in what it asks.")),
+    "invalid-redirect-uri": _malformed(N_("The way back does not lead to this machine.")),
+    "invalid-state": _malformed(N_("What it knows its answer by is not as it has to be.")),
+    "invalid-challenge": _malformed(N_("What protects its answer is not as it has to be.")),
+    "invalid-machine": _malformed(N_("The machine's name cannot be shown.")),
+    "invalid-address": _malformed(N_("It asks for an address that is none of this domain.")),
+    **dict.fromkeys((code.text for code in _KEY_CODES), _BAD_KEY),
+    "invalid-form": Explanation(
+        N_("What was sent cannot be read"), N_("Open the page again and send it once more.")
+    ),
+    "unsupported-media-type": Explanation(
+        N_("What was sent cannot be read"), N_("Open the page again and send it once more.")
+    ),
+    "method-not-allowed": Explanation(
+        N_("Nothing can be done at this address"), N_("Go to your account and begin there.")
+    ),
+    "no-account": Explanation(
+        N_("There is no such account any more"), N_("Ask your administrator for an invitation.")
+    ),
+    "signed-out": Explanation(
+        N_("You are signed out"), N_("Sign in again and go on where you were.")
+    ),
+    "revoked-key": _malformed(N_("Its key was revoked. It has to make another one.")),
     "not-found": Explanation(
         N_("There is no such page"),
         N_("Check the address, or go to your account."),
@@ -127,7 +173,12 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
 }
 
-_BETTER_AGAIN: Final = ("form-expired", "cross-site", "busy", "timeout", "internal")
+_BETTER_AGAIN: Final = frozenset(
+    {
+        *("form-expired", "cross-site", "busy", "timeout", "internal", "too-large"),
+        *("invalid-form", "unsupported-media-type", "signed-out", "too-many-attempts"),
+    }
+)
 
 _OTHER: Final = Explanation(
     N_("This request cannot be answered"),
@@ -140,35 +191,32 @@ def explain(error: RefusedError) -> Explanation:
     return _BY_WORD.get(error.word, _OTHER)
 
 
-def error_page(
-    visit: Visit, error: RefusedError, *, again: str = "", bare: bool = False
-) -> Response:
+def error_page(visit: Visit, error: RefusedError, before: str, *, bare: bool = False) -> Response:
     """The page about an error.
 
-    :param again: where the page is that can be opened again, if that may help.
+    :param before: the page to open again, if that may help.
     :param bare: without what depends on who is signed in.
     """
-    title, advice = explain(error)
-    response = visit.page(
+    title, advice, detail = explain(error)
+    return visit.page(
         "error.html",
         error.status,
         bare=bare,
+        here=before,
         title=title,
         advice=advice,
-        again=_again(visit, error, again) if again else "",
+        again=_again(visit, error, before),
         seconds=error.retry_after,
-        detail="" if error.word in _BY_WORD else error.message,
+        detail=detail,
+        said=error.message if detail or error.word not in _BY_WORD else "",
     )
-    if error.retry_after:
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
 
 
-def _again(visit: Visit, error: RefusedError, here: str) -> str:
+def _again(visit: Visit, error: RefusedError, before: str) -> str:
     """Where to try once more, empty where that would not help."""
     # Whoever came in by another name is no other site: there the same page is one to be used.
     origin = visit.house.origin if error.word == "cross-site" else ""
-    return f"{origin}{here}" if error.word in _BETTER_AGAIN else ""
+    return f"{origin}{before}" if error.word in _BETTER_AGAIN else ""
 
 
 def wants_page(request: Request) -> bool:

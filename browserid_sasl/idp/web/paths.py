@@ -17,6 +17,7 @@ CONSENT: Final = f"{PREFIX}/authentication"
 """What `AUTHENTICATION` leads to where people find the pages at another host than programs do."""
 
 DEVICE: Final = f"{PREFIX}/device"
+DEVICE_CANCELLED: Final = f"{DEVICE}/cancelled"
 INVITATION: Final = f"{PREFIX}/invitation"
 INVITATION_OPTIONS: Final = f"{INVITATION}/options"
 LANGUAGE: Final = f"{PREFIX}/language"
@@ -37,7 +38,16 @@ STATIC: Final = f"{PREFIX}/static"
 
 _OWN: Final = frozenset(
     {
-        *(AUTHENTICATION, ACCOUNT, CONSENT, DEVICE, HOME, INVITATION, PROVISIONING),
+        *(
+            AUTHENTICATION,
+            ACCOUNT,
+            CONSENT,
+            DEVICE,
+            DEVICE_CANCELLED,
+            HOME,
+            INVITATION,
+            PROVISIONING,
+        ),
         *(SECOND_STEP, SIGN_IN, SIGN_OUT),
         *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
     }

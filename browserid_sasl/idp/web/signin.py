@@ -72,6 +72,7 @@ def _submit(visit: Visit) -> Response:
     try:
         _try(visit, email, lambda: accounts.verify(email, password, visit.now))
     except RefusedError as error:
+        visit.record(error, email)
         return _again(error, _WRONG, partial(_ask_password, visit, email))
     if visit.provider.second_factors.has(email):
         # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
@@ -95,6 +96,7 @@ def _submit_second_step(visit: Visit) -> Response:
     try:
         _try(visit, email, lambda: _is_right(visit, email, code))
     except RefusedError as error:
+        visit.record(error, email)
         return _again(error, _WRONG_CODE, partial(_ask_code, visit, email))
     begin_session(visit, email, "password+code")
     return visit.redirect(goal(visit))
@@ -119,6 +121,7 @@ def _submit_passkey(visit: Visit) -> Response:
     try:
         email = passkeys.authenticate(response, visit.client, visit.now, email=asked)
     except RefusedError as error:
+        visit.record(error, asked or "")
         if asked is None:
             return _ask_address(visit, refusal=explain(error), status=error.status)
         return _ask_password(visit, asked, refusal=explain(error), status=error.status)
@@ -142,9 +145,7 @@ def _try(visit: Visit, email: str, right: Callable[[], bool]) -> None:
 def _again(error: RefusedError, wrong: str, ask: Callable[..., Response]) -> Response:
     if not error.retry_after:
         return ask(error=wrong, status=error.status)
-    answer = ask(error=_WAIT, status=error.status, seconds=error.retry_after)
-    answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+    return ask(error=_WAIT, status=error.status, seconds=error.retry_after)
 
 
 def _ask_address(
@@ -163,7 +164,7 @@ def _ask_address(
         error=error,
         refusal=refusal,
         goal=goal(visit),
-        cancel=cancel_of(goal(visit)),
+        cancel=cancel_of(visit, goal(visit)),
     )
 
 
@@ -185,7 +186,7 @@ def _ask_password(
         refusal=refusal,
         seconds=seconds,
         goal=goal(visit),
-        cancel=cancel_of(goal(visit)),
+        cancel=cancel_of(visit, goal(visit)),
     )
 
 
@@ -200,7 +201,7 @@ def _ask_code(
         error=error,
         seconds=seconds,
         goal=goal(visit),
-        cancel=cancel_of(goal(visit)),
+        cancel=cancel_of(visit, goal(visit)),
     )
 
 

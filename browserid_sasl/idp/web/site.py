@@ -72,8 +72,7 @@ class Site:
     def error_page(self, request: Request, error: RefusedError) -> Response:
         """The page about an error that happened before, or outside of, a page's own work."""
         visit = Visit(self._house, request, {}, "", self._clock())
-        again = visit.here if request.method == "GET" else ""
-        return error_page(visit, error, again=again, bare=True)
+        return error_page(visit, error, visit.before, bare=True)
 
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -92,9 +91,10 @@ def _answer(page: Page, visit: Visit) -> Response:
     try:
         return page.answer(visit)
     except RefusedError as error:
+        visit.record(error, visit.session.email if visit.session else "")
         if not wants_page(visit.request):
             raise
-        return error_page(visit, error, again=visit.here if page.show else "")
+        return error_page(visit, error, page.back(visit))
 
 
 async def _static(request: Request) -> Response:

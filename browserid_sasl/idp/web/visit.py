@@ -91,6 +91,17 @@ class Visit:
         return f"{url.path}?{url.query}" if url.query else url.path
 
     @property
+    def before(self) -> str:
+        """The page of ours to open again when this comes to nothing: that of the form, if any."""
+        if self.request.method == "GET":
+            return self.here
+        came_from = self.request.headers.get("Referer", "").removeprefix(self.house.origin)
+        for text in (self.here, self.form.get("next", ""), came_from):
+            if path := paths.own_path(text, ""):
+                return path
+        return paths.ACCOUNT
+
+    @property
     def agent(self) -> str:
         """What the browser calls itself."""
         return self.request.headers.get("User-Agent", "")[:_MAX_AGENT]
@@ -148,6 +159,13 @@ class Visit:
         """Set a cookie with the answer; life in s, 0 to drop it."""
         self._cookies.append((name, value, life_s))
 
+    def record(self, error: RefusedError, email: str) -> None:
+        """Write down that somebody was refused something.
+
+        :param email: whose account it was about, empty if that is not known.
+        """
+        self.provider.refusals.record(error, self.client, self.now, email)
+
     def page(
         self,
         template: str,
@@ -161,10 +179,13 @@ class Visit:
 
         :param bare: without what depends on the browser's session, and so without forms.
         :param context: what the template refers to, besides what `_common` gives all of them.
+            With `seconds`, the answer says that it can be tried again after so many.
         """
         framing = replace(framing, opener=bool(self.house.embedders))
         common = self._common("", None) if bare else self._common(self._form_token, self.session)
         response = render(template, self.language, status, framing, common | context)
+        if context.get("seconds"):
+            response.headers["Retry-After"] = str(context["seconds"])
         return self.finish(response)
 
     def redirect(self, to: str) -> Response:
@@ -227,6 +248,8 @@ class Page:
     :param signed_in: whether it is for people who are signed in: others have to sign in first.
     :param fresh: whether it is for people who have signed in just now: others have to do it again.
     :param slow: whether `submit` hashes a password or does something else that takes long.
+    :param again: where to go on when somebody had to sign in first, if that is another address than
+        the one that was visited.
     """
 
     path: str
@@ -235,6 +258,7 @@ class Page:
     signed_in: bool = field(default=False, kw_only=True)
     fresh: bool = field(default=False, kw_only=True)
     slow: bool = field(default=False, kw_only=True)
+    again: Callable[[Visit], str] | None = field(default=None, kw_only=True)
 
     @property
     def methods(self) -> list[str]:
@@ -248,10 +272,10 @@ class Page:
         """
         submitted = visit.request.method == "POST"
         if (self.signed_in or self.fresh) and visit.session is None:
-            wanted = {"email": visit.query.get("email", ""), "next": self._back(visit)}
+            wanted = {"email": visit.query.get("email", ""), "next": self.back(visit)}
             return visit.redirect(paths.with_query(paths.SIGN_IN, **wanted))
         if self.fresh and not visit.is_fresh:
-            again = {"email": visit.email, "again": "1", "next": self._back(visit)}
+            again = {"email": visit.email, "again": "1", "next": self.back(visit)}
             return visit.redirect(paths.with_query(paths.SIGN_IN, **again))
         if submitted:
             visit.check_forgery()
@@ -260,6 +284,6 @@ class Page:
             raise RefusedError(405, "method-not-allowed", "Method Not Allowed.")
         return handler(visit)
 
-    def _back(self, visit: Visit) -> str:
-        """Where to go on after a sign-in."""
-        return visit.here if self.show else paths.own_path(visit.here, paths.ACCOUNT)
+    def back(self, visit: Visit) -> str:
+        """Where to go on after a sign-in, or when something has gone wrong."""
+        return self.again(visit) if self.again else visit.before
