@@ -197,7 +197,9 @@ def words_of(module: ModuleType) -> Iterator[str]:
             yield from (
                 each.value
                 for each in node.args[:2]
-                if isinstance(each, ast.Constant) and WORD.fullmatch(str(each.value))
+                if isinstance(each, ast.Constant)
+                and isinstance(each.value, str)
+                and WORD.fullmatch(each.value)
             )
 
 
