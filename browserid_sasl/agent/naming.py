@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -71,11 +71,34 @@ def choose(
 def default_at(options: ClientConfig, service: str, host: str) -> str:
     """The configured identity for a service; empty if there is none."""
     for pattern, identity in options.identities:
-        of_service, _, of_host = pattern.partition("/")
-        parts = map(re.escape, of_host.split("*"))
-        if of_service in ("*", service) and re.fullmatch(".*".join(parts), host.lower()):
+        if _fits(pattern, service, host):
             return identity
     return options.identity
+
+
+def with_choice(identities: Mapping[str, str], pattern: str, identity: str) -> dict[str, str]:
+    """Identities for services, with one more that counts.
+
+    It stands before what would come first in its place. So `imap/*`, which is there, does not keep
+    `imap/mail.example.org` from having an effect.
+
+    :param identities: by audience pattern, the first that fits first.
+    """
+    service, _, host = pattern.partition("/")
+    order = list(identities)
+    wider = [order.index(each) for each in order if each != pattern and _fits(each, service, host)]
+    if pattern in order and not (wider and wider[0] < order.index(pattern)):
+        return {**identities, pattern: identity}
+    place = wider[0] if wider else len(order)
+    kept = [each for each in order if each != pattern]
+    names = [*kept[:place], pattern, *kept[place:]]
+    return {each: identities.get(each, "") if each != pattern else identity for each in names}
+
+
+def _fits(pattern: str, service: str, host: str) -> bool:
+    of_service, _, of_host = pattern.partition("/")
+    parts = map(re.escape, of_host.split("*"))
+    return of_service in ("*", service) and bool(re.fullmatch(".*".join(parts), host.lower()))
 
 
 def matching(signed_in: Collection[str], name: str) -> Sequence[str]:
@@ -151,7 +174,7 @@ def _no_default(signed_in: Collection[str]) -> CredentialError:
     return CredentialError(
         Code.NO_DEFAULT_IDENTITY,
         "more than one identity is signed in: " + ", ".join(signed_in),
-        "choose one, in the program or with `identity` in the configuration",
+        "choose one, in the program or by `browserid use ADDRESS`",
     )
 
 

@@ -21,6 +21,7 @@ from browserid_sasl.cli.program import run
 from browserid_sasl.cli.screen import Screen, say
 from browserid_sasl.cli.status import status
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
+from browserid_sasl.cli.use import use
 from browserid_sasl.config import load
 from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity.addresses import domain_of
@@ -47,6 +48,7 @@ def command() -> None:
 
 command.add_command(doctor)
 command.add_command(status)
+command.add_command(use)
 
 
 @command.command()

@@ -58,6 +58,28 @@ def candidate_files(
     return {file for file, _ in _files(path, environ, user)}
 
 
+def own_file(path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> Path:
+    """The file that has what a person chooses: the one that is named, or else the user's.
+
+    :raises ConfigurationError: none is named, and there is no home folder to have one in.
+    """
+    *_, (file, named) = _files(path, environ, user=True)
+    if file == SYSTEM_FILE and not named:
+        raise ConfigurationError(
+            "there is no home folder to have a configuration file in",
+            "set HOME, or name a file with --config",
+        )
+    return file
+
+
+def content_of(file: Path) -> bytes:
+    """What a configuration file has; nothing if it is not there.
+
+    :raises ConfigurationError: it cannot be read, or is not to be trusted.
+    """
+    return _read(file, required=False) or b""
+
+
 def _is_personal(user: bool) -> bool:
     return user and os.getuid() == os.geteuid() and os.getgid() == os.getegid()
 

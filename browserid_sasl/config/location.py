@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import tomllib
 from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 Location = tuple[str | int, ...]
@@ -31,6 +33,46 @@ _VALUE: Final = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Where a key and its value stand in a text.
+
+    :param start: of the key.
+    :param key_end: after the key.
+    :param value: where the value begins.
+    :param end: after the value.
+    :param inline: whether it is in an inline table, and may share its line with others.
+    """
+
+    start: int
+    key_end: int
+    value: int
+    end: int
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything stands in a text.
+
+    :param pairs: keys with their values.
+    :param headers: of tables, each with the place after its closing bracket.
+    """
+
+    pairs: Mapping[Location, Pair]
+    headers: Mapping[Location, int]
+
+
+def layout(text: str) -> Layout:
+    """Where everything stands.
+
+    :param text: as for `locate`.
+    """
+    scanner = _Scanner(text)
+    scanner.document()
+    return Layout(scanner.pairs, scanner.headers)
+
+
 def locate(text: str) -> dict[Location, int]:
     """The line, counted from 1, where each key and array element is first mentioned.
 
@@ -44,6 +86,8 @@ def locate(text: str) -> dict[Location, int]:
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.lines: dict[Location, int] = {}
+        self.pairs: dict[Location, Pair] = {}
+        self.headers: dict[Location, int] = {}
         self._text = text
         self._position = 0
         self._line_starts = [0] + [match.end() for match in re.finditer("\n", text)]
@@ -57,14 +101,20 @@ class _Scanner:
                 self._match(_BLANK)
                 table = self._key(())
                 self._match(_HEADER_END)
+                self.headers[table] = self._position
             else:
-                self._pair(table)
+                self._pair(table, inline=False)
             self._match(_BLANK)
 
-    def _pair(self, table: Location) -> None:
+    def _pair(self, table: Location, *, inline: bool) -> None:
+        start = self._position
         location = self._key(table)
+        key_end = self._position
         self._match(_EQUALS)
+        value = self._position
         self._value(location)
+        end = value + len(self._text[value : self._position].rstrip())
+        self.pairs[location] = Pair(start, key_end, value, end, inline)
 
     def _key(self, table: Location) -> Location:
         line = self._line()
@@ -86,7 +136,7 @@ class _Scanner:
     def _inline_table(self, location: Location) -> None:
         self._match(_BLANK)
         while not self._take("}"):
-            self._pair(location)
+            self._pair(location, inline=True)
             self._separator()
 
     def _array(self, location: Location) -> None:
@@ -116,6 +166,12 @@ class _Scanner:
             raise ValueError(f"not TOML at character {self._position}")
         self._position = match.end()
         return match.group()
+
+
+def before_last_part(key: str) -> str:
+    """A key as it is written, without the last of its parts."""
+    *_, last = re.finditer(_KEY_PART, key)
+    return key[: last.start()]
 
 
 def _parts(dotted: str) -> list[str]:

@@ -81,6 +81,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "browserid.toml").read_text()
         + '[authorities."idp.test"]\nkeys_file = "support.json"\n'
     )
+    (tmp_path / "used.toml").write_text(
+        (tmp_path / "site.toml").read_text() + f'[client.identities]\n"imap/*" = "{ALICE}"\n'
+    )
     monkeypatch.setenv("BROWSERID_CONFIG", str(tmp_path / "site.toml"))
     return tmp_path
 

@@ -132,6 +132,11 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ["--browser", SOMEBODY],
         ["--device", SOMEBODY],
     ),
+    "browserid use": (
+        [ALICE],
+        ["--for", "imap/*", ALICE],
+        ["--config", "{home}/used.toml", "--forget", "--for", "imap/*"],
+    ),
     "browserid doctor": (
         [ALICE, "--config", "{home}/site.toml"],
         [
