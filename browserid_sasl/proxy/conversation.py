@@ -13,6 +13,9 @@ from browserid_sasl.proxy.door import Door
 from browserid_sasl.proxy.speech import SPEECH
 from browserid_sasl.proxy.stream import Stream
 
+_MALFORMED: Final = (Code.BAD_CONTEXT_TOKEN, Code.INVALID_BASE64)
+"""What is wrong with one command, and keeps no other from being read."""
+
 _MOST_TRIES: Final = 8
 MOST_SKIPPED: Final = 1_048_576
 """Octets that a client may send where they are of no use."""
@@ -36,13 +39,36 @@ class Conversation(ABC):
         self._speech = SPEECH[self.kind]
         self._tries = 0
 
-    @abstractmethod
     async def run(self) -> bool:
         """Talk.
 
         :returns: whether the client is logged in, and the rest is between it and the server.
         :raises RemoteProtocolError: it has gone, or what it says cannot be followed.
         """
+        done = await self._greet()
+        while done is None:
+            try:
+                done = await self._turn()
+            except RemoteProtocolError as error:
+                if error.code not in _MALFORMED:
+                    raise
+                await self._complain(error.message)
+        return done
+
+    @abstractmethod
+    async def _greet(self) -> bool | None:
+        """Speak first. As for `_turn`."""
+
+    @abstractmethod
+    async def _turn(self) -> bool | None:
+        """Take a command, and answer it.
+
+        :returns: whether the client is logged in; None while that is open.
+        """
+
+    @abstractmethod
+    async def _complain(self, why: str) -> None:
+        """Say that the last command is malformed."""
 
     async def _say(self, *lines: bytes) -> None:
         await self._client.write(b"".join(line + b"\r\n" for line in lines))

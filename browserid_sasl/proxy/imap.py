@@ -89,25 +89,22 @@ class ImapConversation(Conversation):
 
     kind = Kind.IMAP
 
-    async def run(self) -> bool:
-        """Talk until the login; see `Conversation.run`."""
+    async def _greet(self) -> bool | None:
         if self._door.trusted:
             return await self._begin_logged_in()
         capabilities = " ".join(before_login(self._door.offer))
         await self._say(f"* OK [CAPABILITY {capabilities}] {self._door.host} by browserid".encode())
-        while True:
-            command = await self._command()
-            if command is None:
-                continue
-            try:
-                done = await self._follow(command)
-            except RemoteProtocolError as error:
-                if error.code not in (Code.BAD_CONTEXT_TOKEN, Code.INVALID_BASE64):
-                    raise
-                await self._say(command.tag + b" BAD " + error.message.encode())
-                continue
-            if done is not None:
-                return done
+        return None
+
+    async def _turn(self) -> bool | None:
+        command = await self._command()
+        if command is None:
+            return None
+        self._tag = command.tag
+        return await self._follow(command)
+
+    async def _complain(self, why: str) -> None:
+        await self._say(self._tag + b" BAD " + why.encode())
 
     async def _begin_logged_in(self) -> bool:
         try:
@@ -131,7 +128,7 @@ class ImapConversation(Conversation):
         name, _, part = rest.partition(b" ")
         parts, length = [part], len(line)
         while literal := _LITERAL.search(parts[-1]):
-            count = int(literal[1]) if len(literal[1]) < 10 else 10**9
+            count = _count(literal)
             length += count
             if count > _MAX_LITERAL or length > MAX_LINE:
                 await self._refuse_literal(tag, count, waits=not literal[2])
@@ -145,9 +142,13 @@ class ImapConversation(Conversation):
         return _Command(tag, name.upper(), parts)
 
     async def _refuse_literal(self, tag: bytes, count: int, *, waits: bool) -> None:
-        if not waits:
+        # What a client sends without waiting is no command, and neither is what follows it.
+        while not waits:
             await self._skip(count)
-            await self._client.line()
+            literal = _LITERAL.search(await self._client.line())
+            if literal is None:
+                break
+            count, waits = _count(literal), not literal[2]
         await self._say(tag + b" BAD [TOOBIG] this literal is too long before the login")
 
     async def _follow(self, command: _Command) -> bool | None:
@@ -199,6 +200,10 @@ class ImapConversation(Conversation):
         capabilities = " ".join(after_login(offered))
         await self._say(tag + b" " + self._speech.welcome(f"[CAPABILITY {capabilities}] logged in"))
         return True
+
+
+def _count(literal: re.Match[bytes]) -> int:
+    return int(literal[1]) if len(literal[1]) < 10 else 10**10
 
 
 def _of_login(words: Sequence[bytes]) -> Credentials:

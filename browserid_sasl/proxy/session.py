@@ -19,13 +19,19 @@ from browserid_sasl.proxy.failures import WrongPasswordError, passes
 from browserid_sasl.proxy.gate import Gate
 from browserid_sasl.proxy.imap import ImapConversation
 from browserid_sasl.proxy.pipe import Pipe
+from browserid_sasl.proxy.pop import PopConversation
 from browserid_sasl.proxy.ports import Person
+from browserid_sasl.proxy.sieve import SieveConversation
+from browserid_sasl.proxy.smtp import SmtpConversation
 from browserid_sasl.proxy.speech import SPEECH
 from browserid_sasl.proxy.stream import EndedError, Stream
 from browserid_sasl.proxy.upstream import Upstream
 
 CONVERSATIONS: Final[Mapping[Kind, Callable[[Stream, Door], Conversation]]] = {
     Kind.IMAP: ImapConversation,
+    Kind.POP: PopConversation,
+    Kind.SUBMISSION: SmtpConversation,
+    Kind.SIEVE: SieveConversation,
 }
 
 

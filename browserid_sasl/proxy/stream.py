@@ -52,6 +52,9 @@ class Stream(Protocol):
     async def skip(self, count: int) -> None:
         """Leave out so many octets, however many they are."""
 
+    def put_back(self, data: bytes) -> None:
+        """Have something read again, before what else there is."""
+
     async def write(self, data: bytes) -> None:
         """Send, and wait while the other side takes nothing."""
 

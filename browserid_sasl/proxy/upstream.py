@@ -20,8 +20,11 @@ from browserid_sasl.proxy.end import HANDSHAKE_S, ServerEnd, keep_alive, no_tls
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError
 from browserid_sasl.proxy.imap import ImapServer
+from browserid_sasl.proxy.pop import PopServer
 from browserid_sasl.proxy.ports import Person
 from browserid_sasl.proxy.server import MailServer
+from browserid_sasl.proxy.sieve import SieveServer
+from browserid_sasl.proxy.smtp import SmtpServer
 from browserid_sasl.proxy.stream import EndedError, ServerStream
 
 CONNECT_S: Final = 10.0
@@ -31,6 +34,9 @@ _LOGIN_S: Final = 30.0
 
 SERVERS: Final[Mapping[Kind, Callable[[ServerStream, Security], MailServer]]] = {
     Kind.IMAP: ImapServer,
+    Kind.POP: PopServer,
+    Kind.SUBMISSION: SmtpServer,
+    Kind.SIEVE: SieveServer,
 }
 
 

@@ -57,6 +57,7 @@ class Tls:
 
 def make_tls(site: Site) -> Tls:
     authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(site.folder / "ca.pem"))
     issued = authority.issue_cert(HOST)
     certificate, key = site.folder / "cert.pem", site.folder / "key.pem"
     certificate.write_bytes(issued.cert_chain_pems[0].bytes())

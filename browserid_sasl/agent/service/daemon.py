@@ -239,9 +239,10 @@ class _Connection:
                     for line in self._lines.feed(data):
                         request = read_request(line)
                         if request is not None and request.verb == "PIPE":
-                            await self._pipe(request)
-                            return
-                        await self._take(request)
+                            if await self._pipe(request):
+                                return
+                        else:
+                            await self._take(request)
                 except BrowserIDError as error:
                     self._writer.write(failure(0, error))
                     await self._writer.drain()
@@ -274,21 +275,25 @@ class _Connection:
             await self._manage(request)
         await self._writer.drain()
 
-    async def _pipe(self, request: Request) -> None:
-        """Be the way to a server from here on; the program has said all that it had to say."""
+    async def _pipe(self, request: Request) -> bool:
+        """Be the way to a server from here on: the program has said all that it had to say.
+
+        :returns: whether that was possible, and is over.
+        """
         name = request.words[0] if request.words else ""
         try:
             service = mail.service_of(name, request.values)
         except BrowserIDError as error:
             self._writer.write(failure(request.number, error))
             await self._writer.drain()
-            return
+            return False
         end = End(asyncio.get_running_loop().time() + LOG_IN_S)
         transport = cast(asyncio.Transport, self._writer.transport)  # a socket's goes both ways
         end.take(transport)
         transport.set_protocol(end)
         self._writer.write(answer("OK", request.number))
         await self._agent.proxy.pipe(end, request.values.get("name", ""), service)
+        return True
 
     def _begin(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks[number] = asyncio.create_task(work)
