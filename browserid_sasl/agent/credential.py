@@ -23,6 +23,7 @@ class AgentCredentialSource:
     :param default: the configured identity; empty for the only one that is signed in.
     :param renew: gets and keeps another certificate for a record that can be renewed; None where
         somebody else sees to that.
+    :param find: gets a record with its key, None if it is not there; the store when None.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class AgentCredentialSource:
         *,
         default: str = "",
         renew: Callable[[IdentityRecord], IdentityRecord] | None = None,
+        find: Callable[[str], IdentityRecord | None] | None = None,
     ) -> None:
         self._store = store
         self._name = name
         self._clock = clock
         self._default = default
         self._renew = renew
+        self._find = find or store.get
 
     @property
     def identity(self) -> str:
@@ -68,7 +71,7 @@ class AgentCredentialSource:
 
     def _with_key(self, identity: str) -> IdentityRecord:
         """The record with its key, which the ones in a list need not have."""
-        record = self._store.get(identity)
+        record = self._find(identity)
         if record is None:
             raise SignInRequiredError(
                 identity,

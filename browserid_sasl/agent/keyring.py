@@ -141,7 +141,15 @@ class KeyringIdentityStore:
         secret = self._secret(record)
         if secret is None:
             return None
-        return replace(record, private_key_pem=secret.key.encode(), renewal=secret.renewal)
+        return _with(record, secret)
+
+    def at_hand(self, identity: str) -> IdentityRecord | None:
+        """The same without asking the keyring: None as well if that would be needed."""
+        record = self._store.get(identity)
+        if record is None or record.private_key_pem:
+            return record
+        secret = self._known_secret(record)
+        return _with(record, secret) if secret is not None else None
 
     def delete(self, identity: str) -> bool:
         """See `IdentityStore.delete`."""
@@ -158,14 +166,17 @@ class KeyringIdentityStore:
         return self._keyring.ask(verb, f"{identity} ({self._place})", secret)
 
     def _secret(self, record: IdentityRecord) -> _Secret | None:
-        with self._lock:
-            known = self._known.get((record.identity, record.certificate))
+        known = self._known_secret(record)
         if known is not None:
             return known
         secret = _Secret.parse(self._ask("get", record.identity) or "")
         if secret is not None:
             self._know(record, secret)
         return secret
+
+    def _known_secret(self, record: IdentityRecord) -> _Secret | None:
+        with self._lock:
+            return self._known.get((record.identity, record.certificate))
 
     def _know(self, record: IdentityRecord, secret: _Secret) -> None:
         with self._lock:
@@ -182,6 +193,17 @@ class KeyringIdentityStore:
                 file=sys.stderr,
                 flush=True,
             )
+
+
+def _with(record: IdentityRecord, secret: _Secret) -> IdentityRecord:
+    return replace(record, private_key_pem=secret.key.encode(), renewal=secret.renewal)
+
+
+def at_hand(store: IdentityStore, identity: str) -> IdentityRecord | None:
+    """A record with its key as far as nobody has to be waited for, None if it is not there."""
+    if isinstance(store, KeyringIdentityStore):
+        return store.at_hand(identity)
+    return store.get(identity)
 
 
 def with_keyring(store: IdentityStore, file: Path, keys: Keys) -> IdentityStore:

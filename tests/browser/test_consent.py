@@ -168,12 +168,12 @@ def test_a_look_at_the_page_is_no_consent(guest: Guest, applicant: Applicant) ->
     """Whatever the address says, and whatever key is held down while it opens."""
     come_to_consent(guest, applicant)
     extra = "&renewal=yes&decision=allow&csrf=1"
-    before = guest.provider.audit_log()
+    before = guest.provider.changes()
     assert guest.open(applicant.page() + extra) == 200
     assert not guest.page.is_checked("main [name=renewal]")
     assert guest.page.evaluate("document.activeElement.tagName") == "BODY"
     guest.page.keyboard.press("Enter")
-    assert guest.provider.audit_log() == before
+    assert guest.provider.changes() == before
     assert not applicant.has_answer()
 
 

@@ -62,7 +62,7 @@ def is_not_sent_from_elsewhere(guest: Guest, open_window: OpenWindow) -> None:
     forms = [form for form in forms_of(guest.page) if is_first(form)]
     if not forms:
         return
-    before, session = guest.provider.audit_log(), session_of(guest)
+    before, session = guest.provider.changes(), session_of(guest)
     theirs = token_of_another(guest, open_window)
     for form in forms:
         for origin in (STRANGER, NEIGHBOUR):
@@ -70,7 +70,7 @@ def is_not_sent_from_elsewhere(guest: Guest, open_window: OpenWindow) -> None:
             assert is_refused(answer), (origin, form)
         forged = Form(form.action, {**form.fields, "csrf": theirs})
         assert send(guest.page, guest.provider.url, forged).status == 403, form
-    assert guest.provider.audit_log() == before
+    assert guest.provider.changes() == before
     assert session_of(guest) == session
 
 

@@ -191,6 +191,11 @@ class Household:
         """What the audit log has."""
         return (self.folder / "idp" / "audit.log").read_text()
 
+    def changes(self) -> list[str]:
+        """Its lines about what was done, and not refused."""
+        lines = self.audit_log().splitlines()
+        return [line for line in lines if '"event":"refused"' not in line]
+
 
 def program(name: str) -> str:
     """A command of the package, as it is installed beside this interpreter."""

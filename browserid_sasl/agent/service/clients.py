@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from browserid_sasl.agent.credential import AgentCredentialSource
+from browserid_sasl.agent.keyring import at_hand
 from browserid_sasl.agent.naming import default_at
 from browserid_sasl.api import Client, initiator_stores
 from browserid_sasl.config import Config, candidate_files, load
@@ -105,9 +107,13 @@ def _make(config: Config, target: Target, stores: InitiatorStores) -> Client:
         target.host,
         identity=target.name,
         stores=stores,
-        # The agent sees to renewals itself, and lets nobody else wait for them.
+        # The agent sees to renewals and to the keyring itself, and lets nobody else wait for them.
         credentials=AgentCredentialSource(
-            stores.identities, target.name, system_clock, default=default
+            stores.identities,
+            target.name,
+            system_clock,
+            default=default,
+            find=partial(at_hand, stores.identities),
         ),
     )
 

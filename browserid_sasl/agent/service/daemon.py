@@ -41,8 +41,8 @@ DRAIN_S: Final = 2.0
 
 _BACKLOG: Final = 512
 _MOST_WAITING: Final = 64
-_WAITING: Final = frozenset({"LOGIN", "LOGOUT", "WAYS", "MAIL", "TRY"})
-"""What waits for a network or a person."""
+_WAITING: Final = frozenset({"LIST", "LOGIN", "LOGOUT", "WAYS", "MAIL", "TRY"})
+"""What waits for a network, a disk or a person."""
 
 _CHUNK: Final = 65_536
 
@@ -151,7 +151,7 @@ class Agent:
         name = request.words[0] if request.words else ""
         match request.verb:
             case "LIST":
-                for each in people.signed_in(config):
+                for each in await apart(people.signed_in, config):
                     yield answer("*", number, **_told_of(each))
                 yield answer("OK", number)
             case "WAYS":

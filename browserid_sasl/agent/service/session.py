@@ -55,14 +55,16 @@ class Session:
         """The lines that answer a request.
 
         :param again: whether somebody was asked to sign in for it already.
-        :raises SignInRequiredError: somebody has to sign in first. Nothing else is raised for what
-            is asked.
+        :raises SignInRequiredError: somebody has to sign in before a login can begin. Nothing else
+            is raised for what is asked.
         """
         try:
             return list(self._verbs[request.verb](request))
         except Exception as error:
             self._logins.pop(request.number, None)
-            if isinstance(error, SignInRequiredError) and not again:
+            # In the middle of a login there is no going back to where it can be done once more.
+            may_wait = request.verb == "INIT" and not again
+            if isinstance(error, SignInRequiredError) and may_wait:
                 raise
             return [failure(request.number, error)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
 import sys
 import time
@@ -35,6 +36,14 @@ IMPATIENT = (
     "from browserid_sasl.cli.agent import main; sys.exit(main())",
 )
 """An agent with which a program waits for a second only."""
+
+PATIENT_WITH_KEYRING = (
+    sys.executable,
+    "-c",
+    "import sys; from browserid_sasl.agent import keyring; keyring.LIMIT_S = 60.0;"
+    "from browserid_sasl.cli.agent import main; sys.exit(main())",
+)
+"""An agent that gives the keyring longer than a test waits for anything."""
 
 
 @pytest.fixture
@@ -300,6 +309,39 @@ class TestRenewal:
             assert (first.word, first.number) == ("CONT", "2")
             second = Answer(line.read())
             assert (second.word, second.number) == ("CONT", "1")
+
+    def test_a_keyring_that_hangs_holds_up_nobody_else(
+        self, desktop: Desktop, tmp_path: Path
+    ) -> None:
+        desktop.configure('keys = "keyring"')
+        keyring = {
+            "PYTHONPATH": str(ROOT),
+            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/bus",
+            "TEST_KEYRING": str(tmp_path / "keyring.json"),
+        }
+        working, hanging = (
+            keyring | {"PYTHON_KEYRING_BACKEND": f"tests.support.keyrings.{name}"}
+            for name in ("Working", "Hanging")
+        )
+        person = desktop.person
+        with person.agent(program=PATIENT_WITH_KEYRING, **working), Line(person.socket) as line:
+            assert line.ask(f"LOGIN\t1\t{ALICE}\tpassword={PASSWORD}").word == "OK"
+            assert line.ask(initiate(2)).word == "CONT"
+        # Its keys are there, and in no file.
+        record = desktop.record()
+        assert record is not None
+        assert record.private_key_pem == b""
+        with (
+            person.agent(program=PATIENT_WITH_KEYRING, **hanging),
+            Line(person.socket) as waiting,
+            Line(person.socket) as other,
+        ):
+            waiting.send(initiate(1))
+            assert other.ask("LIST\t1").values["identity"] == ALICE
+            assert select.select([waiting.socket], [], [], 0)[0] == []
+        with person.agent(program=PATIENT_WITH_KEYRING, **working):
+            assert first_message(person).word == "CONT"
+        assert desktop.opened == []
 
     def test_what_is_revoked_is_asked_for_again(
         self, signed_in: Desktop, provider: GrantingProvider
