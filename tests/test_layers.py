@@ -35,7 +35,7 @@ LAYERS: Final[dict[str, set[str]]] = {
     "identity": {"errors", "forks", "jose"},
     "krb5": {"errors"},
     "gss": {"errors", "identity", "jose", "krb5"},
-    "sasl": {"errors", "gss"},
+    "sasl": {"errors", "gss", "identity"},
     "x509": {"errors", "gss", "jose", "trusted_files"},
     "attributes": {"errors", "gss"},
     "store": {"errors", "gss", "identity", "private_files"},

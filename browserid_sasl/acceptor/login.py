@@ -18,6 +18,7 @@ from browserid_sasl.acceptor.servers import Served
 from browserid_sasl.discovery.arrivals import DocumentNeeded
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.steps import Steps
+from browserid_sasl.identity.addresses import is_same_address
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag
 from browserid_sasl.sasl.result import Result, demand_mutual
@@ -124,7 +125,8 @@ class Login:
     def _may_act_as(self, identity: str, authzid: str) -> bool:
         if self._begin.decides_proxies:
             return True
-        return self._served.user_name(identity) == self._served.user_name(authzid)
+        name_of = self._served.user_name
+        return is_same_address(name_of(identity), name_of(authzid))
 
     def _succeed(self, result: Result, output: bytes | None) -> Answer:
         if self._begin.mutual:

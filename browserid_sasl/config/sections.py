@@ -114,8 +114,9 @@ class ServerConfig:
         [],
         _ALLOWED,
         "Who may log in. `example.org` or `@example.org` is every address of exactly that domain,"
-        " and of no subdomain; `bob@example.com` is that address; `*` is everybody whose domain"
-        " has an identity provider, which is everybody. As long as neither this, nor `allow_file`,"
+        " and of no subdomain; `bob@example.com` is that address, spelled as its provider spells it"
+        " but for the case of the domain; `*` is everybody whose domain has an identity provider,"
+        " which is everybody. As long as neither this, nor `allow_file`,"
         " nor `strip_domain` is given, nobody may.",
         alone=EVERYONE,
     )

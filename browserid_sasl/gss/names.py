@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Final
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.identity.addresses import normal_address
 
 MAX_LENGTH: Final = 512
 HOST_SERVICE: Final = "host"
@@ -94,12 +94,12 @@ class UserName:
 
         :raises LocalProtocolError: bad-initiator-name.
         """
-        domain = domain_of(email)
-        if domain is None:
+        address = normal_address(email)
+        if address is None:
             raise LocalProtocolError(
                 Code.BAD_INITIATOR_NAME, "the name cannot be used: it is not an e-mail address"
             )
-        return cls(email[: -len(domain)] + domain)
+        return cls(address)
 
     def __str__(self) -> str:
         return self.email

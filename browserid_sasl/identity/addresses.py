@@ -1,4 +1,10 @@
-"""E-mail addresses, domains and host names: the one place that says what they look like."""
+"""E-mail addresses, domains and host names: the one place that says what they look like.
+
+Two addresses are one if their domains are, without regard to the case of ASCII, and the parts
+before it are the same to the letter: what case means there is for each domain's provider to say,
+and a server that took ``Alice`` for ``alice`` would let in one for the other where it tells them
+apart. Only a person's own programs are less strict, in finding who is meant (`agent.naming`).
+"""
 
 from __future__ import annotations
 
@@ -50,6 +56,18 @@ def _domain_of(address: str) -> str | None:
     if not at or not _LOCAL_PART.fullmatch(local) or not local.isprintable():
         return None
     return read_domain(domain)
+
+
+def normal_address(address: str) -> str | None:
+    """An address with its domain in lower case, None if it is not an address."""
+    domain = domain_of(address)
+    return None if domain is None else address[: -len(domain)] + domain
+
+
+def is_same_address(one: str, other: str) -> bool:
+    """Whether two texts are the same address, or to the letter the same."""
+    normal = normal_address(one)
+    return one == other or (normal is not None and normal == normal_address(other))
 
 
 def in_lower_case(text: str) -> str:

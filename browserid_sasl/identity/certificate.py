@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
-from browserid_sasl.identity.addresses import domain_of, read_domain
+from browserid_sasl.identity.addresses import domain_of, is_same_address, read_domain
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.jwt import Jwt, SigningKey
@@ -127,16 +127,11 @@ def _email(claims: Mapping[str, Any]) -> str:
         raise RemoteProtocolError(Code.MISSING_PRINCIPAL, f"{_WHAT} does not say whom it is for")
     email = _address(principal.get("email"))
     # What one reader takes for the person's name must not be another's than what the next does.
-    if "sub" in claims and not _is_same(_address(claims["sub"]), email):
+    if "sub" in claims and not is_same_address(_address(claims["sub"]), email):
         raise RemoteProtocolError(
             Code.UNKNOWN_PRINCIPAL_TYPE, f"`principal` and `sub` of {_WHAT} do not agree"
         )
     return email
-
-
-def _is_same(one: str, other: str) -> bool:
-    same_domain = domain_of(one) == domain_of(other)
-    return same_domain and one.rpartition("@")[0] == other.rpartition("@")[0]
 
 
 def _address(value: object) -> str:

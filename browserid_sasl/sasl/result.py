@@ -8,6 +8,7 @@ from typing import Any
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.gss.context import ContextFlag, SecurityContext
+from browserid_sasl.identity.addresses import is_same_address
 from browserid_sasl.sasl.gs2 import Gs2Header
 
 
@@ -80,4 +81,7 @@ def demand_mutual(result: Result) -> None:
 
 def result_of(header: Gs2Header, context: SecurityContext) -> Result:
     """The login that a client began with this header."""
-    return Result(header.authzid or context.identity, header.binding_type or None, context)
+    identity = context.identity
+    # One's own address stays as its provider spells it.
+    others = "" if is_same_address(header.authzid, identity) else header.authzid
+    return Result(others or identity, header.binding_type or None, context)

@@ -9,6 +9,7 @@ from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, Remo
 from browserid_sasl.gss.acceptor import Acceptor
 from browserid_sasl.gss.states import AcceptorState
 from browserid_sasl.gss.steps import Steps, at_once
+from browserid_sasl.identity.addresses import is_same_address
 from browserid_sasl.sasl import gs2
 from browserid_sasl.sasl.gs2 import BindingFlag, Gs2Header
 from browserid_sasl.sasl.result import Result, result_of
@@ -30,7 +31,7 @@ class AcceptorFactory(Protocol):
 
 def only_oneself(identity: str, authzid: str) -> bool:
     """The policy unless the program has one: nobody acts as somebody else."""
-    return identity == authzid
+    return is_same_address(identity, authzid)
 
 
 class ServerMechanism:
@@ -160,7 +161,7 @@ class ServerMechanism:
         authzid = self._header.authzid or identity
         if self._authorize(identity, authzid):
             return
-        if authzid == identity:
+        if is_same_address(identity, authzid):
             raise RemoteProtocolError(
                 Code.NO_LOCAL_MAPPING, f"{identity} may not log in to this service"
             )

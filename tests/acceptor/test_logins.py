@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from browserid_sasl.api import client
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from tests.support.acceptor import Daemon, Host, Program, running
@@ -187,6 +188,16 @@ def test_nobody_acts_as_somebody_else(host: Host, daemon: Daemon) -> None:
         "no-local-mapping",
         "authz_fail",
     )
+
+
+def test_ones_own_address_is_oneself_however_its_domain_is_spelled(
+    host: Host, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A client of somebody else's sends what it is given.
+    monkeypatch.setattr(client, "acting_as", lambda _identity, _name, authzid: authzid)
+    told = act_as(host, f"alice@{DOMAIN.upper()}")
+    assert (told["verb"], told["user"], told["bid_authzid"]) == ("OK", ALICE, ALICE)
+    assert act_as(host, f"Alice@{DOMAIN}")["bid_code"] == "no-local-mapping"
 
 
 def test_unless_the_program_decides_that_itself(host: Host, daemon: Daemon) -> None:

@@ -11,6 +11,7 @@ from browserid_sasl.identity.addresses import (
     domain_of,
     is_domain,
     is_host_name,
+    is_same_address,
     read_domain,
     user_name,
 )
@@ -118,6 +119,25 @@ def test_case_is_that_of_ascii(text: str) -> None:
 )
 def test_an_address_has_a_domain(address: str, domain: str) -> None:
     assert domain_of(address) == domain
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("alice@idp.test", "alice@IDP.test", True),
+        ("Alice@idp.test", "alice@idp.test", False),
+        ("alice@idp.test", "alice@idp.test.", False),
+        ("alice@kelvin.example", "alice@\u212aelvin.example", False),
+        ("alice@idp.test", "bob@idp.test", False),
+        ("alice", "alice", True),
+        ("alice", "Alice", False),
+        ("", "@", False),
+    ],
+)
+def test_two_are_one_if_only_the_case_of_the_domain_differs(
+    one: str, other: str, same: bool
+) -> None:
+    assert is_same_address(one, other) is is_same_address(other, one) is same
 
 
 NOT_ADDRESSES = [

@@ -249,12 +249,14 @@ class TestTheChannel:
 class TestWhoActsAsWhom:
     def test_oneself_by_default(self) -> None:
         world = World()
-        for authzid in ("", ALICE):
+        for authzid in ("", ALICE, "alice@IDP.Test"):
             server = make_server(world)
             converse(make_client(world, authzid=authzid), server)
             assert server.result.authzid == ALICE
 
-    @pytest.mark.parametrize("authzid", ["bob", "bob@idp.test", "ALICE@idp.test", f"{ALICE} "])
+    @pytest.mark.parametrize(
+        "authzid", ["bob", "bob@idp.test", "ALICE@idp.test", "Alice@IDP.test", f"{ALICE} "]
+    )
     def test_and_nobody_else(self, authzid: str) -> None:
         world = World()
         server = make_server(world)
