@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from browserid_sasl.acceptor import disk
+from browserid_sasl.acceptor.log import Log, Priority, to_stderr
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.api import Server
 from browserid_sasl.api.authorities import https_fetcher, resolver, revocation_lists
@@ -67,9 +69,18 @@ class Servers:
     :param machine: the host's own name, where nobody says another.
     :param previous: those of the configuration before, whose stores are used on if they are the
         same.
+    :param log: told what an administrator should know.
     """
 
-    def __init__(self, config: Config, machine: str, previous: Servers | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        machine: str,
+        previous: Servers | None = None,
+        *,
+        log: Log = to_stderr,
+    ) -> None:
+        self._log = log
         self.config = config
         self.documents = ArrivedDocuments(config)
         self.mechanisms: list[Mechanism] = configured_mechanisms(
@@ -155,7 +166,11 @@ class Servers:
                 self.config, self._stores.authorities, fetcher=self.documents
             )
             self._revoked = revocation_lists(
-                self.config, self._authority, self._stores.authorities, self.documents
+                self.config,
+                self._authority,
+                self._stores.authorities,
+                self.documents,
+                partial(self._log, Priority.WARNING),
             )
         server = Server(
             config,

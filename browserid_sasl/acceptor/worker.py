@@ -435,7 +435,7 @@ class Worker:
 
     def _reload(self, descriptors: Mapping[str, int]) -> None:
         try:
-            self.servers = Servers(self._load(), self._machine, self.servers)
+            self.servers = Servers(self._load(), self._machine, self.servers, log=self._log)
         except BrowserIDError as error:
             # The parent could read it just now. What it starts in place of this one knows more.
             self._log(Priority.ERROR, f"a worker ends: {error}")

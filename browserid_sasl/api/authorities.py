@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Final
+
 from browserid_sasl.config import Config
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.pinned import pinned_domains
 from browserid_sasl.identity.authority import Authority, AuthorityResolver, Fetcher
 from browserid_sasl.identity.ports import AuthorityCache
 from browserid_sasl.identity.revocation_lists import ListFetcher, RevocationLists
+
+_logger: Final = logging.getLogger(__name__)
 
 
 def resolver(
@@ -33,12 +39,14 @@ def revocation_lists(
     authority: Authority,
     cache: AuthorityCache,
     fetcher: ListFetcher | None = None,
+    tell: Callable[[str], object] = _logger.warning,
 ) -> RevocationLists | None:
     """What `revocations` of [server] asks to look at, None if that is nothing.
 
     :param authority: says what providers publish.
     :param cache: keeps their lists for the other processes that have it.
     :param fetcher: gets lists; over HTTPS when None.
+    :param tell: takes a sentence when logins go on without one.
     :raises ConfigurationError: the authority knows of no lists.
     """
     options = config.server
@@ -55,6 +63,7 @@ def revocation_lists(
         required=options.revocations == "required",
         skew=options.clock_skew_ms,
         wait=config.discovery.timeout_ms / 1000,
+        tell=tell,
     )
 
 

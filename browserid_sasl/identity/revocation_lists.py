@@ -7,6 +7,7 @@ revoked for as long as nothing newer has come, whatever becomes of the provider.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -30,7 +31,14 @@ MAX_KEPT: Final = 1_000_000
 _MAX_SHARED: Final = 1 << 20
 """Octets of a list that is kept for other processes. They fetch larger ones themselves."""
 
+_MOST_TOLD: Final = 16
+"""Providers of which it is told within an interval that their lists are missing."""
+
 _KEYS_CHANGED: Final = (Code.INVALID_SIGNATURE, Code.UNKNOWN_ALGORITHM)
+
+
+class _NoListError(DiscoveryError):
+    """A provider has no list."""
 
 
 class ListFetcher(Protocol):
@@ -86,6 +94,7 @@ class _Memory:
         self.lock = threading.Lock()
         self.kept: dict[str, _Kept] = {}
         self.arriving: dict[str, _Body] = {}
+        self.told: dict[str, int] = {}
 
     def keep(self, issuer: str, kept: _Kept) -> None:
         with self.lock:
@@ -96,6 +105,14 @@ class _Memory:
             while sum(map(_size, self.kept.values())) > MAX_KEPT:
                 # Whoever has a list that long makes no room at the expense of others.
                 del self.kept[max(self.kept, key=lambda name: _size(self.kept[name]))]
+
+    def may_tell(self, issuer: str, now: int) -> bool:
+        """Whether it was not told already that a list is missing; from now on it was."""
+        with self.lock:
+            recent = {each: at for each, at in self.told.items() if 0 <= now - at < INTERVAL_MS}
+            told = issuer in recent or len(recent) >= _MOST_TOLD
+            self.told = recent if told else recent | {issuer: now}
+            return not told
 
 
 def _size(kept: _Kept) -> int:
@@ -112,6 +129,8 @@ class RevocationLists:
         than is known.
     :param skew: ms by which clocks may differ.
     :param wait: s for which to wait for a list that another thread is fetching.
+    :param tell: told in a sentence when one that cannot be had is not required, once for a provider
+        and interval. That a provider has none at all is not told.
     """
 
     def __init__(
@@ -123,7 +142,9 @@ class RevocationLists:
         required: bool,
         skew: int,
         wait: float,
+        tell: Callable[[str], object],
     ) -> None:
+        self._tell = tell
         self._providers = providers
         self._fetcher = fetcher
         self._cache = cache
@@ -145,9 +166,19 @@ class RevocationLists:
         kept, problem = self._look(issuer, email, now)
         if kept is not None and kept.found is not None and thumbprint in kept.found.thumbprints:
             return True
-        if self._required and (kept is None or kept.found is None or kept.good_until <= now):
-            raise _unavailable(issuer, problem)
+        if kept is None or kept.found is None or kept.good_until <= now:
+            self._go_without(issuer, problem, now)
         return False
+
+    def _go_without(self, issuer: str, problem: BrowserIDError | None, now: int) -> None:
+        if self._required:
+            raise _unavailable(issuer, problem)
+        has_one = not isinstance(problem, _NoListError)
+        if has_one and self._memory.get().may_tell(issuer, now):
+            self._tell(
+                f"logins go on without the list of revoked keys of {issuer}{_why(problem)};"
+                " `revocations` in [server] says so"
+            )
 
     def _look(
         self, issuer: str, email: str, now: int
@@ -178,7 +209,7 @@ class RevocationLists:
             document = self._document(issuer, email, now)
         if isinstance(document, SupportDocument) and document.revocations is not None:
             return document.revocations, document.keys
-        raise DiscoveryError(Code.UNAVAILABLE, "it publishes none")
+        raise _NoListError(Code.UNAVAILABLE, "it publishes none")
 
     def _document(self, issuer: str, email: str, now: int) -> Document:
         return self._providers.document(issuer, domain_of(email) or issuer, now)
@@ -252,10 +283,13 @@ def _place(issuer: str, path: str) -> str:
     return f"{path}?issuer={issuer}"
 
 
+def _why(problem: BrowserIDError | None) -> str:
+    return f": {problem.message}" if problem else ""
+
+
 def _unavailable(issuer: str, problem: BrowserIDError | None) -> DiscoveryError:
-    why = f": {problem.message}" if problem else ""
     return DiscoveryError(
         Code.UNAVAILABLE,
-        f"this server lets nobody in without the list of revoked keys of {issuer}{why}",
+        f"this server lets nobody in without the list of revoked keys of {issuer}{_why(problem)}",
         "try again later; `revocations` in [server] says what happens without it",
     )

@@ -97,10 +97,13 @@ def test_without_the_list_the_administrator_has_said_what_happens(
 
     monkeypatch.setattr(idp.provider.revocations, "published", broken)
     person = certified(idp)
-    outcomes = {}
+    outcomes, warned = {}, {}
     for choice in ("ignore", "when-available", "required"):
         configure(host, idp, choice)
-        with running(host.config_file, host.output):
+        with running(host.config_file, host.output) as daemon:
             outcomes[choice] = log_in(host, host.mechanism(person=person))
+            # It was written before the answer.
+            warned[choice] = f"go on without the list of revoked keys of {DOMAIN}" in daemon.log
+    assert warned == {"ignore": False, "when-available": True, "required": False}
     assert (outcomes["ignore"], outcomes["when-available"]) == ("OK", "OK")
     assert outcomes["required"] != "OK"

@@ -41,6 +41,7 @@ class Watch:
             required=self._required,
             skew=300_000,
             wait=5,
+            tell=self.lists.told.append,
         )
 
     def sees(self) -> bool:
@@ -159,6 +160,46 @@ class TestWithoutAList:
         watch.clock.now += 1000 * INTERVAL_MS
         assert not watch.sees()
 
+    def test_that_logins_go_on_is_told_once_a_minute_and_why(self) -> None:
+        watch = Watch()
+        assert not watch.sees()
+        watch.lists.answers = False
+        # The last one holds for as long as it says.
+        watch.clock.now = START + LIFE - 1
+        assert not watch.sees()
+        assert watch.lists.told == []
+        for later in (0, 1, INTERVAL_MS - 1):
+            watch.clock.now = START + LIFE + later
+            assert not watch.sees()
+        [told] = watch.lists.told
+        for part in ("idp.test", "nobody answers", "`revocations`"):
+            assert part in told
+        watch.clock.now = START + LIFE + INTERVAL_MS
+        assert not watch.sees()
+        assert len(watch.lists.told) == 2
+        watch.clock.now = START + LIFE - 1000
+        assert not watch.sees()
+        assert len(watch.lists.told) == 2
+
+    def test_many_providers_do_not_flood_the_log(self) -> None:
+        watch = Watch()
+        watch.lists.answers = False
+        for number in range(100):
+            name = f"idp{number}.test"
+            watch.world.provider.documents[name] = publishing(key("idp"))
+            email = f"alice@{name}"
+            assert not watch.revoked.has(name, email, thumbprint(KEY), START)
+        assert len(watch.lists.told) == 16
+        watch.clock.now += INTERVAL_MS
+        assert not watch.sees()
+        assert len(watch.lists.told) == 17
+
+    def test_a_required_one_is_told_to_who_logs_in(self) -> None:
+        watch = Watch(required=True)
+        watch.lists.answers = False
+        watch.unavailable()
+        assert watch.lists.told == []
+
     def test_one_that_is_signed_by_another_key_is_none(self) -> None:
         watch = Watch(required=True)
         watch.lists.key = key("forger")
@@ -191,6 +232,8 @@ class TestWithoutAList:
             else:
                 assert not watch.sees()
             assert watch.lists.fetched == []
+            # That is as it is, and not for a while.
+            assert watch.lists.told == []
 
     def test_a_provider_that_has_begun_to_publish_one(self) -> None:
         """Its document may have been fetched before, and that is good for an hour."""

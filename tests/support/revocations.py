@@ -33,6 +33,7 @@ class Lists:
         self.octets: bytes | None = None
         self.answers = True
         self.fetched: list[tuple[str, str]] = []
+        self.told: list[str] = []
 
     def revoke(self, public_key: PublicKey) -> None:
         """Put a key on the list."""
@@ -61,6 +62,7 @@ def watching(world: World, *, required: bool = False) -> Lists:
         required=required,
         skew=300_000,
         wait=5,
+        tell=lists.told.append,
     )
     return lists
 
