@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from browserid_sasl import config
-from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.options import config_option, version_option, web_server_options
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import password_options, password_source
 from browserid_sasl.config import IdpConfig
@@ -406,15 +406,7 @@ def rotate_key(
 
 @command.command()
 @place_options
-@click.option("--listen", metavar="ADDR", help="Address to listen on.")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65_535), help="Port; 0: a free one.")
-@click.option(
-    "--tls-certificate",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="PEM certificate of the server, with its chain.",
-)
-@click.option("--tls-key", metavar="FILE", type=click.Path(path_type=Path), help="PEM private key.")
+@web_server_options
 @click.option(
     "--document-life",
     metavar="SECONDS",
@@ -434,10 +426,7 @@ def serve(
     *,
     directory: Path | None,
     config_file: Path | None,
-    listen: str | None,
-    port: int | None,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
+    given: dict[str, Any],
     document_life: int | None,
     proxy: tuple[str, ...],
     output: Output,
@@ -446,20 +435,11 @@ def serve(
 
     When it is ready it says where, in one line on standard output.
     """
-    if tls_key is not None and tls_certificate is None:
-        raise click.UsageError("--tls-key needs --tls-certificate")
-    given: dict[str, Any] = {
-        "listen": listen,
-        "port": port,
-        "tls_certificate": tls_certificate,
-        "tls_key": tls_key or tls_certificate,
-        "document_life_ms": None if document_life is None else document_life * 1000,
-        "proxies": proxy or None,
-    }
-    options = replace(
-        _configuration(directory, config_file),
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    if document_life is not None:
+        given["document_life_ms"] = document_life * 1000
+    if proxy:
+        given["proxies"] = proxy
+    options = replace(_configuration(directory, config_file), **given)
     with Listener(options.listen, options.port).open() as listening:
         _serve(options, listening, output)
 

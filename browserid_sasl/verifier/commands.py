@@ -11,7 +11,7 @@ import click
 
 from browserid_sasl import config
 from browserid_sasl.api.stores import server_stores
-from browserid_sasl.cli.options import config_option, version_option
+from browserid_sasl.cli.options import config_option, version_option, web_server_options
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
@@ -25,21 +25,11 @@ from browserid_sasl.web.server import Listener, Terms, place_of
 from browserid_sasl.web.server import serve as run_server
 from browserid_sasl.web.server_certificate import ServerCertificate
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command()
 @version_option
 @config_option
-@click.option("--listen", metavar="ADDR", help="Address to listen on.")
-@click.option("--port", metavar="N", type=click.IntRange(0, 65_535), help="Port; 0: a free one.")
-@click.option(
-    "--tls-certificate",
-    metavar="FILE",
-    type=_FILE,
-    help="PEM certificate of the server, with its chain.",
-)
-@click.option("--tls-key", metavar="FILE", type=_FILE, help="PEM private key.")
+@web_server_options
 @click.option(
     "--remember/--forget",
     default=None,
@@ -49,10 +39,7 @@ _FILE = click.Path(path_type=Path)
 def command(
     *,
     config_file: Path | None,
-    listen: str | None,
-    port: int | None,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
+    given: dict[str, Any],
     remember: bool | None,
     output: Output,
 ) -> None:
@@ -61,20 +48,10 @@ def command(
     A web site posts `assertion` and `audience` to /verify, and gets to know whose the assertion is.
     When the service is ready it says where, in one line on standard output.
     """
-    if tls_key is not None and tls_certificate is None:
-        raise click.UsageError("--tls-key needs --tls-certificate")
-    given: dict[str, Any] = {
-        "listen": listen,
-        "port": port,
-        "tls_certificate": tls_certificate,
-        "tls_key": tls_key or tls_certificate,
-        "remember": remember,
-    }
+    if remember is not None:
+        given["remember"] = remember
     configuration = config.load(config_file)
-    options = replace(
-        configuration.verifier,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    options = replace(configuration.verifier, **given)
     with Listener(options.listen, options.port).open() as listening:
         _serve(replace(configuration, verifier=options), listening, output)
 
