@@ -7,12 +7,16 @@ import secrets
 from collections.abc import Iterable
 from typing import Final
 
+from browserid_sasl import __version__
 from browserid_sasl.acceptor.requests import MAJOR_VERSION
 from browserid_sasl.gss.mechanisms import Mechanism
 
 MINOR_VERSION: Final = 3
 BINDING_VERSION: Final = 3
 """The first version in which a program can be asked for the channel's binding data."""
+
+RELEASE: Final = "release"
+"""The parameter of the first mechanism that has the version of this package."""
 
 _COOKIE_SIZE: Final = 16
 
@@ -26,9 +30,12 @@ def greeting(mechanisms: Iterable[Mechanism], connection: int) -> bytes:
     :param mechanisms: those on offer.
     :param connection: the connection's number in this process.
     """
+    names = [each.name for each in mechanisms]
+    # Of all lines, that of a mechanism is the one to which others permit further words.
+    names[:1] = [f"{name}\t{RELEASE}={__version__}" for name in names[:1]]
     lines = (
         f"VERSION\t{MAJOR_VERSION}\t{MINOR_VERSION}",
-        *(f"MECH\t{each.name}" for each in mechanisms),
+        *(f"MECH\t{name}" for name in names),
         f"SPID\t{os.getpid()}",
         f"CUID\t{connection}",
         f"COOKIE\t{secrets.token_hex(_COOKIE_SIZE)}",

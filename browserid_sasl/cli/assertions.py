@@ -47,8 +47,12 @@ def verify(config_file: Path | None, output: Output, assertion: str, audience: s
     if assertion == "-":
         if sys.stdin is None:
             raise click.UsageError("there is no standard input: give the assertion")
-        assertion = sys.stdin.read(MAX_LENGTH + 1).strip()
-    verified = AssertionVerifier(config.load(config_file)).verify(assertion, audience)
+        # What is no text at all is no assertion either, and is told so.
+        octets = sys.stdin.buffer.read(MAX_LENGTH + 1)
+        assertion = octets.decode("utf-8", "replace").strip()
+    verifier = AssertionVerifier(config.load(config_file))
+    with output.working("asking the identity provider for its keys"):
+        verified = verifier.verify(assertion, audience)
     output.give(
         {
             "email": verified.email,

@@ -90,13 +90,14 @@ def login(
     forced = _forced(browser=browser, device=device, password=source != PasswordSource())
     people = people_of(config_file)
     if forced == "password" and address:
-        _tell(people.sign_in_with_password(address, source.read(""), key_type), output)
+        _tell(_sign_in_with(people, address, source.read(""), key_type, output), output)
         return
     screen = Screen(load(config_file).client, os.environ)
-    ways = people.ways(address)
+    with output.working("asking the identity provider how you can sign in"):
+        ways = people.ways(address)
     way = choose(ways.offered, forced, ways.preferred, screen.surroundings)
     if way == "password":
-        _tell(_with_password(people, ways.identity, source, key_type), output)
+        _tell(_with_password(people, ways.identity, source, key_type, output), output)
     else:
         _tell(people.sign_in(ways.identity, way, key_type, screen), output)
 
@@ -112,19 +113,25 @@ def _forced(*, browser: bool, device: bool, password: bool) -> Way | None:
 
 
 def _with_password(
-    people: People, address: str, source: PasswordSource, key_type: KeyType
+    people: People, address: str, source: PasswordSource, key_type: KeyType, output: Output
 ) -> SignedIn:
     """Sign in; who types the password may mistype it twice."""
+    question = f"Password for {address}"
     for _ in range(_TRIES - 1 if source == PasswordSource() else 0):
         try:
-            return people.sign_in_with_password(
-                address, source.read(f"Password for {address}"), key_type
-            )
+            return _sign_in_with(people, address, source.read(question), key_type, output)
         except CredentialError as error:
             if error.code is not Code.INTERACT_FAILURE:
                 raise
             say(f"browserid: {error}")
-    return people.sign_in_with_password(address, source.read(f"Password for {address}"), key_type)
+    return _sign_in_with(people, address, source.read(question), key_type, output)
+
+
+def _sign_in_with(
+    people: People, address: str, password: str, key_type: KeyType, output: Output
+) -> SignedIn:
+    with output.working("signing in"):
+        return people.sign_in_with_password(address, password, key_type)
 
 
 def _tell(signed_in: SignedIn, output: Output) -> None:
@@ -166,7 +173,8 @@ def logout(config_file: Path | None, everybody: bool, output: Output, address: s
     names = [each.identity for each in people.all()] if address is None else [address]
     gone = []
     for name in names:
-        signed_out = people.sign_out(name)
+        with output.working(f"signing out {name}"):
+            signed_out = people.sign_out(name)
         gone.append(signed_out.identity)
         if signed_out.told:
             output.note(f"browserid: {signed_out.told}")

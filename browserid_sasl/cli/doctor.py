@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -12,6 +10,7 @@ import click
 
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.output import Output, output_options
+from browserid_sasl.cli.tables import coloured
 from browserid_sasl.doctor.findings import Finding, Verdict, worst
 from browserid_sasl.doctor.person import Person
 from browserid_sasl.doctor.server import Files, ServerSide
@@ -78,8 +77,13 @@ def _name(text: str) -> ServiceName:
 
 def _show(findings: Iterable[Finding], output: Output) -> Verdict:
     """Print each as it is found: some take a while."""
-    seen = []
-    for each in findings:
+    seen: list[Finding] = []
+    coming = iter(findings)
+    while True:
+        with output.working("looking"):
+            each = next(coming, None)
+        if each is None:
+            break
         seen.append(each)
         if output.is_text and (each.verdict or not output.quiet):
             for line in _lines(each):
@@ -90,9 +94,7 @@ def _show(findings: Iterable[Finding], output: Output) -> Verdict:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    word = f"{_WORDS[finding.verdict]:<9}"
-    if sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        word = click.style(word, fg=_COLOURS[finding.verdict])
+    word = coloured(f"{_WORDS[finding.verdict]:<9}", _COLOURS[finding.verdict])
     yield f"{word} {harmless(finding.check)}: {harmless(finding.message)}"
     if finding.remedy:
         yield f"{'':<9} -> {harmless(finding.remedy)}"

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
+
+from browserid_sasl.cli.progress import shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +40,10 @@ class Output:
         """Tell what was done."""
         if self.is_text and not self.quiet:
             click.echo(text)
+
+    def working(self, text: str) -> AbstractContextManager[None]:
+        """Show on a terminal what is being done if it takes longer than a second."""
+        return shown(text) if self.is_text and not self.quiet else nullcontext()
 
     def note(self, text: str) -> None:
         """Tell something beside it, on standard error."""

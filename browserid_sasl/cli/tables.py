@@ -27,6 +27,13 @@ def cell(text: str) -> Text:
     return Text(harmless(text))
 
 
+def coloured(text: str, colour: str) -> str:
+    """A text in a colour, on a terminal whose person wants colours (https://no-color.org)."""
+    console = Console()
+    wanted = console.color_system is not None and not console.no_color
+    return click.style(text, fg=colour) if wanted else text
+
+
 def show(table: Table, nothing: str) -> None:
     """Write a table.
 

@@ -10,25 +10,45 @@ from pathlib import Path
 from typing import Final
 
 from browserid_sasl.discovery.trust import tls_context
+from browserid_sasl.doctor import starttls
 from browserid_sasl.doctor.findings import Finding, bad, doubtful, good
 
 _TIMEOUT_S: Final = 10
 _SOON_S: Final = 14 * 86_400
 
 
-def certificate(check: str, host: str, port: int, ca_file: Path | None) -> Iterator[Finding]:
+def listens(host: str, port: int) -> bool:
+    """Whether anybody does on a port."""
+    try:
+        socket.create_connection((host, port), _TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def certificate(
+    check: str, host: str, port: int, ca_file: Path | None, service: str = ""
+) -> Iterator[Finding]:
     """What a server presents on a port.
 
     :param ca_file: PEM file of trust anchors; None for the system's.
+    :param service: what speaks there, where it may begin in the clear; see `starttls.PORTS`.
     """
     where = f"{host} port {port}"
     try:
-        presented = _presented(host, port, ca_file)
+        presented = _presented(host, port, ca_file, service)
     except ssl.SSLCertVerificationError as error:
         yield bad(
             check,
             f"{where} cannot prove who it is: {error.verify_message}",
             "renew its TLS certificate, for this name, of an authority that is trusted here",
+        )
+        return
+    except starttls.NotOfferedError as error:
+        yield bad(
+            check,
+            f"{where} does not begin TLS: {error}",
+            "set its TLS certificate: the guide of the service has the lines",
         )
         return
     except ssl.SSLError as error:
@@ -44,10 +64,14 @@ def certificate(check: str, host: str, port: int, ca_file: Path | None) -> Itera
     yield _until(check, where, ssl.cert_time_to_seconds(str(presented["notAfter"])))
 
 
-def _presented(host: str, port: int, ca_file: Path | None) -> Mapping[str, object]:
+def _presented(host: str, port: int, ca_file: Path | None, service: str) -> Mapping[str, object]:
     plain = socket.create_connection((host, port), _TIMEOUT_S)
-    with plain, tls_context(ca_file).wrap_socket(plain, server_hostname=host) as connection:
-        return connection.getpeercert() or {}
+    with plain:
+        if service:
+            starttls.begin(plain, service, _TIMEOUT_S)
+            plain.settimeout(_TIMEOUT_S)
+        with tls_context(ca_file).wrap_socket(plain, server_hostname=host) as connection:
+            return connection.getpeercert() or {}
 
 
 def _until(check: str, where: str, end: float) -> Finding:

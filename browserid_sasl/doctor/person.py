@@ -88,7 +88,7 @@ class Person:
             yield doubtful(
                 "identity",
                 "more than one is signed in: a program that names nobody cannot know who is meant",
-                "set `identity` in [client] to one of them",
+                "browserid use ADDRESS",
             )
 
     def _domains(self, records: Sequence[IdentityRecord]) -> set[str]:

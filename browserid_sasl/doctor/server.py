@@ -15,8 +15,8 @@ from browserid_sasl.acceptor.listeners import wanted
 from browserid_sasl.api.allowed import Allowed
 from browserid_sasl.api.caches import server_cache
 from browserid_sasl.config import Config
-from browserid_sasl.doctor import configured, peers, places, sockets
-from browserid_sasl.doctor.certificates import addresses, certificate
+from browserid_sasl.doctor import configured, peers, places, sockets, starttls
+from browserid_sasl.doctor.certificates import addresses, certificate, listens
 from browserid_sasl.doctor.findings import (
     Check,
     Finding,
@@ -32,10 +32,8 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.allow_list import EVERYONE
 from browserid_sasl.x509.files import load_server_credential
 
-TLS_PORTS: Final = {"imap": 993, "pop": 995, "smtp": 465, "ldap": 636, "sieve": 4190, "xmpp": 5223}
+TLS_PORTS: Final = {"imap": 993, "pop": 995, "smtp": 465, "ldap": 636, "xmpp": 5223}
 """Where a service speaks TLS from the first octet, if it does."""
-
-_STARTTLS: Final = frozenset({"sieve"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +111,25 @@ class ServerSide:
             )
 
     def _tls(self) -> Iterator[Finding]:
-        port = self.port or TLS_PORTS.get(self.name.service)
-        if port is None or (self.port is None and self.name.service in _STARTTLS):
-            yield good(
-                "TLS", f"no port is known where {self.name.service} speaks TLS from the start"
-            )
+        service, host = self.name.service, self.name.host
+        ports = [(port, how) for port, how in self._ports() if port is not None]
+        if not ports:
+            yield good("TLS", f"no port is known where {service} speaks TLS")
             return
-        yield from certificate("TLS", self.name.host, port, None)
+        if len(ports) > 1:
+            # Who offers one of the two need not offer the other.
+            ports = [each for each in ports if listens(host, each[0])] or ports[:1]
+        for port, how in ports:
+            yield from certificate("TLS", host, port, None, how)
+
+    def _ports(self) -> Iterator[tuple[int | None, str]]:
+        """Where TLS may be spoken: from the start, or after a word of the service."""
+        service = self.name.service
+        if self.port is not None:
+            yield self.port, service if self.port == starttls.PORTS.get(service) else ""
+            return
+        yield TLS_PORTS.get(service), ""
+        yield starttls.PORTS.get(service), service
 
     def _sockets(self, config: Config) -> Iterator[Finding]:
         listeners = wanted(config)
@@ -133,7 +143,7 @@ class ServerSide:
                 f'add "{self.name.service}" to `services` of a section [listeners]',
             )
         for path, options in listeners.items():
-            yield from sockets.acceptor(Path(path), options)
+            yield from sockets.acceptor(Path(path), options, __version__)
 
 
 def _allowed(config: Config) -> Iterator[Finding]:

@@ -7,11 +7,13 @@ import os
 import pwd
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from browserid_sasl.acceptor.greeting import RELEASE
 from browserid_sasl.config import ListenerConfig
 from browserid_sasl.doctor.findings import Finding, bad, doubtful, good
 
@@ -37,10 +39,12 @@ def greeting(path: Path) -> Heard:
     """What is said on a socket to whoever connects."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_PATIENCE_S)
-        octets = b""
+        octets, deadline = b"", time.monotonic() + _PATIENCE_S
         try:
             connection.connect(str(path))
             while b"\nDONE\n" not in octets and len(octets) < _LONGEST:
+                # However slowly it comes: the time is for all of it.
+                connection.settimeout(max(0.001, deadline - time.monotonic()))
                 more = connection.recv(4096)
                 if not more:
                     return Heard(problem="whoever listens there hung up")
@@ -110,10 +114,11 @@ def _private_socket(check: str, path: Path) -> Iterator[Finding]:
             )
 
 
-def acceptor(path: Path, options: ListenerConfig) -> Iterator[Finding]:
+def acceptor(path: Path, options: ListenerConfig, release: str) -> Iterator[Finding]:
     """A socket of browserid-acceptor.
 
     :param options: what the configuration says of it.
+    :param release: of this program.
     """
     check = "acceptor"
     if not path.exists():
@@ -138,13 +143,26 @@ def acceptor(path: Path, options: ListenerConfig) -> Iterator[Finding]:
             "systemctl restart browserid-acceptor; its log: journalctl -u browserid-acceptor",
         )
         return
-    mechanisms = [line.split("\t")[1] for line in heard.lines if line.startswith("MECH\t")]
-    if not heard.lines[0].startswith("VERSION\t1\t") or not mechanisms:
-        yield bad(
+    yield _acceptor_says(check, path, heard.lines, release)
+
+
+def _acceptor_says(check: str, path: Path, lines: tuple[str, ...], release: str) -> Finding:
+    offered = [line.split("\t")[1:] for line in lines if line.startswith("MECH\t")]
+    if not lines[0].startswith("VERSION\t1\t") or not offered:
+        return bad(
             check, f"what answers at {path} is no acceptor", f"see what it is: fuser -v {path}"
         )
-    else:
-        yield good(check, f"it answers at {path} and offers {', '.join(mechanisms)}")
+    said = (word.partition("=") for words in offered for word in words[1:])
+    theirs = next((value for name, _, value in said if name == RELEASE), "")
+    if theirs != release:
+        older = f"of release {theirs}" if theirs else "of an earlier release"
+        return doubtful(
+            check,
+            f"the acceptor at {path} is {older}, and this one is {release}",
+            "systemctl restart browserid-acceptor",
+        )
+    names = ", ".join(words[0] for words in offered)
+    return good(check, f"it answers at {path}, release {theirs}, and offers {names}")
 
 
 def _rights(check: str, path: Path, options: ListenerConfig) -> Iterator[Finding]:

@@ -105,7 +105,8 @@ def init(
         )
     folder = _folder(options)
     now = system_clock()
-    made = folder.create(name, key_type, now, local_tls=local_tls)
+    with output.working("making the keys"):
+        made = folder.create(name, key_type, now, local_tls=local_tls)
     if made.provider:
         output.say(f"made an identity provider for {name} in {folder.path}")
     else:
@@ -394,7 +395,8 @@ def rotate_key(
     provider = folder.open()
     now = system_clock()
     _check_spelling(options, key_type or provider.keys.active(now).algorithm)
-    key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
+    with output.working("making the key"):
+        key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
     _record_key(folder, key, now, withdrawn=withdraw_old)
     if withdraw_old:
         for account in provider.accounts.all():
