@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from browserid_sasl.printer.node import harmless
+from browserid_sasl.printer.times import date
 
 ANY_WIDTH: Final = 100_000
 """Columns of a terminal that breaks no line."""
@@ -49,5 +50,9 @@ def show(table: Table, nothing: str) -> None:
 
 
 def local_time(moment: int) -> str:
-    """A time in ms as a date where this machine is."""
-    return f"{datetime.fromtimestamp(moment / 1000, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    """A time in ms as a date where this machine is. Whose word it is may name any."""
+    try:
+        here = datetime.fromtimestamp(moment / 1000, UTC).astimezone()
+    except (ValueError, OverflowError):
+        return date(moment)
+    return f"{here:%Y-%m-%d %H:%M:%S %Z}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -24,7 +25,13 @@ def application_of(path: Path) -> int:
     :raises StoreError: there is no such file, or it cannot be read.
     """
     try:
-        path.open("rb").close()
+        # Without waiting: a pipe would keep who opens it until somebody writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return 0
+        finally:
+            os.close(descriptor)
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         ) as connection:

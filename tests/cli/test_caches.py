@@ -155,6 +155,8 @@ class TestNames:
     @pytest.mark.parametrize(
         ("arguments", "status", "said"),
         [
+            (["tlist", "-cache", "pipe"], os.EX_IOERR, "'pipe' is no cache of this program"),
+            (["tdestroy", "-cache", "/dev/zero"], os.EX_IOERR, "is no cache of this program"),
             (["tlist", "-cache", "nowhere.db"], os.EX_IOERR, "there is no cache 'nowhere.db'"),
             (["tlist", "-cache", "browserid.toml"], os.EX_IOERR, "is no cache of this program"),
             (["rlist", "-cache", "client/client.db"], 1, "only servers remember assertions"),
@@ -172,8 +174,20 @@ class TestNames:
         capsys: Captured,
     ) -> None:
         monkeypatch.chdir(home)
+        os.mkfifo(home / "pipe")
         assert main(arguments) == status
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["tlist"], ["tlist", "-verbose"], *LONG_LISTS[:2]])
+@pytest.mark.parametrize("expires", [10**18, 253_402_300_799_999])
+def test_a_server_may_name_any_time(
+    arguments: list[str], expires: int, client: store.InitiatorStores, home: Path, capsys: Captured
+) -> None:
+    log_in_once(home)
+    [ticket] = client.tickets.all(0)
+    client.tickets.put(replace(ticket, tid="far", expires=expires))
+    assert AUDIENCE in run(capsys, *arguments)
 
 
 def tree(folder: Path) -> dict[str, tuple[int, int, bytes]]:
