@@ -39,9 +39,11 @@ class Screen:
             self._show_code(identity, prompt)
             return
         say(f"To sign in as {identity}, open this page in a browser:\n\n  {prompt.link}\n")
-        here = self._opened(prompt.link) if open_now else False
+        if open_now:
+            self._open(prompt.link)
         self._listens = sys.stdin is not None and sys.stdin.isatty()
-        if self._listens and not (here and prompt.heard):
+        # In any case: a browser that opens may be another machine's, or may not be let back here.
+        if self._listens:
             say(
                 "Where the browser cannot come back to this program, paste the address that it"
                 " shows in the end, and press Enter."
@@ -67,13 +69,11 @@ class Screen:
         say(f"The code is  {prompt.code}  (the page to type it in: {prompt.entry})")
         say(f"Waiting for {_minutes(prompt.expires_in)}; Ctrl-C cancels.")
 
-    def _opened(self, link: str) -> bool:
+    def _open(self, link: str) -> None:
         if self._browser is None or not self.surroundings.shows_pages:
-            return False
-        if self._browser.open(link):
-            return True
-        say("The browser could not be opened: open the page yourself.")
-        return False
+            return
+        if not self._browser.open(link):
+            say("The browser could not be opened: open the page yourself.")
 
 
 def say(text: str) -> None:

@@ -249,7 +249,8 @@ class ClientConfig:
         _WORD,
         "Command that opens a page in the browser, its words one by one, as in"
         ' `["firefox", "-P", "work", "{link}"]`. `{link}` stands for the page; without it the page'
-        " comes last. No shell is in between. Empty: the desktop's own.",
+        " comes last. No shell is in between. Empty: what the environment variable `BROWSER` names,"
+        " if it needs no terminal, or the desktop's own.",
     )
     redirect_port: int = options.count(
         0,

@@ -156,7 +156,7 @@ def word(text: str) -> str:
 
 def machine(text: str) -> str:
     """What a machine is called, for people."""
-    if not text.isprintable() or len(text) > _MAX_MACHINE:
+    if not text.isprintable() or text.isspace() or len(text) > _MAX_MACHINE:
         raise Unfit(f"is {shown(text)}, which is longer than {_MAX_MACHINE} characters or no text")
     return text
 

@@ -69,7 +69,7 @@ def check_machine(name: str) -> str:
 
     :raises RefusedError: invalid-machine.
     """
-    if len(name) > MAX_MACHINE or not name.isprintable():
+    if len(name) > MAX_MACHINE or not name.isprintable() or name.isspace():
         raise RefusedError(
             400,
             "invalid-machine",

@@ -25,6 +25,7 @@ _MAX_FIELDS: Final = 16
 _HEAD_S: Final = 5.0
 _ANSWER_S: Final = 60.0
 _MOST_CONNECTIONS: Final = 16
+_HTTP_PORT: Final = 80
 _WITHOUT_LISTENER: Final = 61_823
 """The port of an address that nobody listens at. The browser shows it all the same."""
 
@@ -103,6 +104,7 @@ class Loopback:
         self._port = port
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
+        self._silent: list[asyncio.Task[None]] = []
         self._hosts: frozenset[str] = frozenset()
         self._result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._page: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -143,7 +145,9 @@ class Loopback:
             self._servers.append(server)
         addresses = [each.getsockname()[0] for each in sockets]
         host = "[::1]" if addresses == ["::1"] else "127.0.0.1"
-        self._hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "[::1]", "localhost"))
+        # The port of the scheme is left out by browsers.
+        ending = "" if port == _HTTP_PORT else f":{port}"
+        self._hosts = frozenset(f"{name}{ending}" for name in ("127.0.0.1", "[::1]", "localhost"))
         self.uri = f"http://{host}:{port}{PATH}"
         return self
 
@@ -165,21 +169,31 @@ class Loopback:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - asyncio runs this as a task
-        if len(self._connections) >= _MOST_CONNECTIONS:
-            writer.transport.abort()
-            return
         self._connections.add(task)
+        self._silent.append(task)
+        if len(self._silent) > _MOST_CONNECTIONS:
+            # Browsers say at once what they want. So the one that has said nothing for longest
+            # goes, and nobody keeps the right one out by being many.
+            self._silent.pop(0).cancel()
         try:
             await self._answer(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
+            self._said(task)
             self._connections.discard(task)
             writer.close()
+
+    def _said(self, task: asyncio.Task[None] | None) -> None:
+        self._silent = [each for each in self._silent if each is not task]
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_HEAD_S):
             head = await reader.readuntil(b"\r\n\r\n")
+        self._said(asyncio.current_task())
         try:
             result = self._judge(head)
         except _Refusal as refusal:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,10 @@ LINK: Final = "{link}"
 """Stands for the page in a command."""
 
 _USUAL: Final = ("xdg-open", "x-www-browser", "open")
+_VARIABLE: Final = "BROWSER"
+_IN_TERMINALS: Final = frozenset({"elinks", "links", "links2", "lynx", "w3m", "www-browser"})
+"""Browsers that show nothing without a terminal, which they do not get."""
+
 _FAILS_WITHIN_S: Final = 1.0
 
 
@@ -30,12 +35,13 @@ class Browser:
 
     @classmethod
     def find(cls, configured: Sequence[str], environment: Mapping[str, str]) -> Browser | None:
-        """The configured command, or what the desktop has; None if it is not there.
+        """The configured command, or what environment or desktop name; None if it is not there.
 
-        :param configured: words of a command, empty for what the desktop has.
+        :param configured: words of a command, empty for what there is.
         """
         path = environment.get("PATH", os.defpath)
-        candidates = [configured] if configured else [(name,) for name in _USUAL]
+        usual = [(name,) for name in _USUAL]
+        candidates = [configured] if configured else [*_named(environment), *usual]
         for words in candidates:
             program = shutil.which(words[0], path=path)
             if program is not None:
@@ -65,3 +71,14 @@ class Browser:
         except subprocess.TimeoutExpired:
             threading.Thread(target=process.wait, daemon=True).start()
             return True
+
+
+def _named(environment: Mapping[str, str]) -> Iterator[Sequence[str]]:
+    """The commands in `BROWSER`, as other programs read it: between colons, `%s` for the page."""
+    for command in environment.get(_VARIABLE, "").split(":"):
+        try:
+            words = shlex.split(command)
+        except ValueError:
+            continue
+        if words and os.path.basename(words[0]) not in _IN_TERMINALS:
+            yield [word.replace("%s", LINK) for word in words]

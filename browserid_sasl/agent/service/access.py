@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar, get_args
 
 from browserid_sasl.agent.apart import apart
 from browserid_sasl.agent.application import KeyType
@@ -32,6 +32,8 @@ from browserid_sasl.agent.service.session import failure
 from browserid_sasl.agent.service.signins import SignIn, SignIns
 from browserid_sasl.errors import Code, CredentialError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case
+
+_T = TypeVar("_T", bound=str)
 
 PATIENCE_S: Final = 25.0
 """How long a program waits: less than it waits for an answer (plugin/wire.h, WIRE_ANSWER_MS)."""
@@ -91,9 +93,13 @@ class Access:
         :param values: of the request.
         :raises BrowserIDError: see `people`.
         """
-        way: Way = next((each for each in WAYS if each == values.get("way")), "password")
-        key_type: KeyType = "RS256" if values.get("key_type") == "RS256" else "ES256"
+        way: Way = _one_of("way", values.get("way", "password"), WAYS)
+        key_type: KeyType = _one_of("key_type", values.get("key_type", "ES256"), get_args(KeyType))
         password = values.get("password", "")
+        if way == "password" and not password:
+            raise LocalProtocolError(
+                Code.INVALID_PARAMETER, "there is no password to sign in with", "give `password`"
+            )
         sign_in = self._sign_ins.begin(
             way,
             address,
@@ -102,6 +108,7 @@ class Access:
                 if way == "password"
                 else self._with_person(sign_in, way, key_type, people.ASKED_LIFE_S)
             ),
+            password,
         )
         async with aclosing(sign_in.watch()) as events:
             async for event in events:
@@ -246,6 +253,18 @@ class Access:
         if last is None or not last <= now < last + _TELL_AGAIN_MS:
             self._told[key] = now
             await apart(notification.tell, text)
+
+
+def _one_of(name: str, value: str, known: Sequence[_T]) -> _T:
+    """A value of a request, if it is known."""
+    for each in known:
+        if each == value:
+            return each
+    raise LocalProtocolError(
+        Code.INVALID_PARAMETER,
+        f"{value[:32]!a} is no `{name}` that is known here",
+        f"give one of {', '.join(map(str, known))}",
+    )
 
 
 def _environment(values: Mapping[str, str]) -> dict[str, str]:

@@ -111,7 +111,7 @@ class SignIns:
     """
 
     def __init__(self, over: Callable[[], None]) -> None:
-        self._running: dict[tuple[Way, str], SignIn] = {}
+        self._running: dict[tuple[Way, str, str], SignIn] = {}
         self._over = over
 
     def __len__(self) -> int:
@@ -119,16 +119,21 @@ class SignIns:
 
     def find(self, way: Way, address: str) -> SignIn | None:
         """The one for an address, None if there is none."""
-        return self._running.get((way, in_lower_case(address)))
+        return self._running.get((way, in_lower_case(address), ""))
 
     def begin(
-        self, way: Way, address: str, work: Callable[[SignIn], Coroutine[Any, Any, SignedIn]]
+        self,
+        way: Way,
+        address: str,
+        work: Callable[[SignIn], Coroutine[Any, Any, SignedIn]],
+        password: str = "",
     ) -> SignIn:
         """The one for an address, begun if there is none.
 
+        :param password: with which it is done, if it is: nobody gets the result of another one.
         :raises CredentialError: too many are under way.
         """
-        key = way, in_lower_case(address)
+        key = way, in_lower_case(address), password
         running = self._running.get(key)
         if running is not None:
             return running
@@ -145,11 +150,11 @@ class SignIns:
     def done(self, finished: SignIn) -> None:
         """Somebody has signed in: what else is under way for them is superseded."""
         wanted = in_lower_case(finished.identity)
-        for (_, address), sign_in in list(self._running.items()):
+        for (_, address, _), sign_in in list(self._running.items()):
             if address == wanted and sign_in is not finished:
                 sign_in.cancel()
 
-    def _end(self, key: tuple[Way, str]) -> None:
+    def _end(self, key: tuple[Way, str, str]) -> None:
         del self._running[key]
         self._over()
 

@@ -11,6 +11,7 @@ import pytest
 
 from browserid_sasl.agent.flows.loopback import PATH, Loopback, Result, read_result
 from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
 
 STATE = "the-state"
 GOOD = f"{PATH}?code=c&state={STATE}"
@@ -178,6 +179,32 @@ class TestStrangers:
 
         listening(use)
 
+    def test_that_are_many_and_silent_make_room_for_who_asks(self) -> None:
+        """However long the silent ones may wait: somebody else on this machine can be many."""
+
+        async def use(loopback: Loopback) -> None:
+            port = port_of(loopback)
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+            loopback.show("Done", "Done")
+            assert "200 OK" in await send(loopback, get(loopback))
+            for _, writer in silent:
+                writer.close()
+
+        listening(use)
+
+    def test_that_come_after_the_right_one_do_not_put_it_out(self) -> None:
+        async def use(loopback: Loopback) -> None:
+            answered = asyncio.create_task(send(loopback, get(loopback)))
+            await loopback.result()
+            port = port_of(loopback)
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(40)]
+            loopback.show("Done", "Done")
+            assert "200 OK" in await answered
+            for _, writer in silent:
+                writer.close()
+
+        listening(use)
+
 
 async def _drained(reader: asyncio.StreamReader) -> None:
     with contextlib.suppress(ConnectionError):
@@ -192,6 +219,16 @@ class TestPort:
         async def use(loopback: Loopback) -> None:
             assert loopback.uri == f"http://127.0.0.1:{port}{PATH}"
             assert loopback.heard
+
+        listening(use, port)
+
+    def test_that_of_http_is_in_no_name_of_a_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        port = free_port()
+        monkeypatch.setattr("browserid_sasl.agent.flows.loopback._HTTP_PORT", port)
+
+        async def use(loopback: Loopback) -> None:
+            loopback.show("Done", "Done")
+            assert "200 OK" in await send(loopback, get(loopback, host="127.0.0.1"))
 
         listening(use, port)
 

@@ -47,6 +47,45 @@ def test_the_desktops_own(tmp_path: Path) -> None:
     assert found("no-such-browser") is None
 
 
+def browsers(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("firefox", ("firefox", "{link}")),
+        ("firefox -P work", ("firefox", "-P", "work", "{link}")),
+        ("firefox '--url=%s' x", ("firefox", "--url={link}", "x")),
+        ("none-such:firefox", ("firefox", "{link}")),
+        ("w3m:/usr/bin/lynx:firefox", ("firefox", "{link}")),
+        ("firefox $(touch /tmp/never)", ("firefox", "$(touch", "/tmp/never)", "{link}")),
+        ("", ("xdg-open", "{link}")),
+        (":", ("xdg-open", "{link}")),
+        ("w3m", ("xdg-open", "{link}")),
+        ("firefox 'unclosed", ("xdg-open", "{link}")),
+    ],
+)
+def test_the_one_that_the_environment_names(
+    tmp_path: Path, variable: str, words: tuple[str, ...]
+) -> None:
+    browsers(tmp_path, "firefox", "w3m", "xdg-open")
+    found = Browser.find((), {"PATH": str(tmp_path), "BROWSER": variable})
+    assert found is not None
+    assert tuple(found.words) == (str(tmp_path / words[0]), *words[1:])
+
+
+def test_the_configured_one_before_that_of_the_environment(tmp_path: Path) -> None:
+    browsers(tmp_path, "firefox", "chromium")
+    environment = {"PATH": str(tmp_path), "BROWSER": "firefox"}
+    found = Browser.find(("chromium",), environment)
+    assert found is not None
+    assert found.words[0] == str(tmp_path / "chromium")
+    assert Browser.find((), {"PATH": str(tmp_path)}) is None
+
+
 def test_one_that_fails_is_noticed_and_one_that_stays_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -21,7 +21,7 @@ from browserid_sasl import __version__
 from browserid_sasl.api import Server
 from browserid_sasl.config import load
 from browserid_sasl.sasl.server import ServerMechanism
-from tests.support.agent import AGENT, Line, Person, initiate, relay
+from tests.support.agent import AGENT, Answer, Line, Person, initiate, relay
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
@@ -162,6 +162,24 @@ class TestSignIns:
             refused = line.ask(f"LOGIN\t1\t{ALICE}\tpassword=wrong")
             assert refused.values["kind"] == "CredentialError"
             assert line.ask("LIST\t2").word == "OK"
+
+    @pytest.mark.parametrize(
+        "words", ["way=carrier-pigeon\tpassword=x", "key_type=RS1\tpassword=x", "way=password", ""]
+    )
+    def test_what_is_not_known_is_taken_for_nothing_else(
+        self, person: Person, line: Line, provider: RunningProvider, words: str
+    ) -> None:
+        before = provider.audit_log()
+        answer = line.ask(f"LOGIN\t1\t{ALICE}\t{words}".rstrip("\t"))
+        assert (answer.word, answer.values["code"]) == ("FAIL", "invalid-parameter")
+        assert provider.audit_log() == before
+
+    def test_another_password_has_a_result_of_its_own(self, person: Person, line: Line) -> None:
+        line.send(f"LOGIN\t1\t{ALICE}\tpassword=wrong")
+        line.send(f"LOGIN\t2\t{ALICE}\tpassword={PASSWORD}")
+        answers = [Answer(line.read()) for _ in range(2)]
+        words = {answer.number: answer.word for answer in answers}
+        assert words == {"1": "FAIL", "2": "OK"}
 
     def test_several_at_once_are_one(self, person: Person, provider: RunningProvider) -> None:
         before = provider.audit_log().count("certified")
