@@ -48,6 +48,17 @@ class WebOrigin:
             raise _bad(text)
         return cls(found["scheme"], found["host"], port)
 
+    @classmethod
+    def of_site(cls, text: str) -> WebOrigin:
+        """Read what a web site calls itself: an origin, or a host and perhaps a port.
+
+        Persona's verifier took both, and a name without a scheme for one of ``http``. So nothing
+        that is made for a site with TLS is good for it.
+
+        :raises RemoteProtocolError: bad-audience when it is neither.
+        """
+        return cls.parse(text if "://" in text else f"http://{text}")
+
     def __str__(self) -> str:
         usual = self.port == DEFAULT_PORTS[self.scheme]
         return f"{self.scheme}://{self.host}" + ("" if usual else f":{self.port}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl
 
@@ -32,9 +33,11 @@ from browserid_sasl.errors import (
     Code,
     ConfigurationError,
     LocalProtocolError,
+    RemoteProtocolError,
     StoreError,
 )
 from browserid_sasl.identity.backed import MAX_LENGTH
+from browserid_sasl.identity.origins import WebOrigin
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.verifier.verification import Verification
 from browserid_sasl.web.bodies import plain_type, read_body
@@ -64,7 +67,7 @@ def create_app(verification: Verification) -> ASGIApp:
     async def verify(request: Request) -> Response:
         assertion, audience = _read(_type_of(request), await read_body(request, MAX_SIZE))
         try:
-            verified = await verification.verify(assertion, audience)
+            verified = await verification.verify(assertion, _site(audience))
         except BrowserIDError as error:
             return _judged(error)
         return _answer(
@@ -88,6 +91,13 @@ def create_app(verification: Verification) -> ASGIApp:
     )
     application.router.redirect_slashes = False
     return application
+
+
+def _site(audience: str) -> str:
+    """An audience with the scheme that one without it has. A service's has a slash."""
+    with suppress(RemoteProtocolError):
+        return audience if "/" in audience else str(WebOrigin.of_site(audience))
+    return audience
 
 
 def _type_of(request: Request) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
 import socket
 import ssl
@@ -110,7 +112,10 @@ class TestAnswers:
             ({"data": {"assertion": "x"}}, 400),
             ({"data": {"audience": ORIGIN}}, 400),
             ({"data": {"assertion": "x", "audience": ORIGIN}}, 200),
-            ({"data": {"assertion": "x", "audience": "site.test"}}, 400),
+            ({"data": {"assertion": "x", "audience": "site.test"}}, 200),
+            ({"data": {"assertion": "x", "audience": "site.test::80"}}, 400),
+            ({"data": {"assertion": "x", "audience": "alice@site.test"}}, 400),
+            ({"data": {"assertion": "x", "audience": "site.test?"}}, 400),
             ({"data": {"assertion": "x", "audience": ""}}, 400),
             ({"data": {"assertion": "", "audience": ORIGIN}}, 200),
             ({"data": {"assertion": "x" * 65_536, "audience": ORIGIN}}, 200),
@@ -155,6 +160,119 @@ class TestAnswers:
         for text in ("~", "a~b~c", assertion[:-2], assertion + "~", "\u2028", "a.b.c~d.e.f"):
             assert verifier.judge(text, ORIGIN)["status"] == "failure"
         assert verifier.judge(assertion, ORIGIN)["status"] == "okay"
+
+
+class TestSitesWithoutAScheme:
+    """As Persona's verifier took them: for those of http."""
+
+    @pytest.mark.parametrize(
+        ("made_for", "asked_for", "said"),
+        [
+            ("http://site.test", "site.test", "http://site.test"),
+            ("http://site.test:80", "SITE.test:80", "http://site.test"),
+            ("http://site.test:8080", "site.test:8080", "http://site.test:8080"),
+            ("http://site.test:443", "site.test:443", "http://site.test:443"),
+        ],
+    )
+    def test_are_those_of_http(
+        self, verifier: RunningVerifier, site: Site, made_for: str, asked_for: str, said: str
+    ) -> None:
+        judged = verifier.judge(get_assertion(made_for, site.config), asked_for)
+        assert (judged["status"], judged["audience"]) == ("okay", said)
+
+    @pytest.mark.parametrize("asked_for", ["site.test", "site.test:443", "site.test:80"])
+    def test_are_none_with_tls(
+        self, verifier: RunningVerifier, assertion: str, asked_for: str
+    ) -> None:
+        judged = verifier.judge(assertion, asked_for)
+        assert "is for 'https://site.test', and not for 'http://site.test" in judged["reason"]
+
+
+class Stream(io.BufferedReader):
+    """What comes on a connection, for one answer after the other to be read from."""
+
+    def makefile(self, *_: object) -> Stream:
+        return self
+
+    def close(self) -> None:
+        """The next one goes on."""
+
+
+class TestWire:
+    """What clients of the last decades send, octet by octet."""
+
+    @pytest.fixture
+    def talk(self, verifier: RunningVerifier) -> Iterator[ssl.SSLSocket]:
+        context = ssl.create_default_context(cafile=str(verifier.ca_file))
+        port = int(verifier.url.rpartition(":")[2])
+        plain = socket.create_connection(("127.0.0.1", port), 60)
+        with plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as talk:
+            yield talk
+
+    def request(self, body: str, version: str = "1.1", kind: str = FORM) -> bytes:
+        head = f"POST /verify HTTP/{version}\r\nHost: x\r\nContent-Type: {kind}\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+    def answers(self, talk: ssl.SSLSocket, number: int) -> list[http.client.HTTPResponse]:
+        found, stream = [], Stream(socket.SocketIO(talk, "r"))
+        for _ in range(number):
+            answer = http.client.HTTPResponse(stream)  # type: ignore[arg-type]
+            answer.begin()
+            answer.headers["X-Body"] = answer.read().decode()
+            found.append(answer)
+        return found
+
+    def test_http_1_0_is_answered_and_closed(self, talk: ssl.SSLSocket, assertion: str) -> None:
+        talk.sendall(self.request(urlencode({"assertion": assertion, "audience": ORIGIN}), "1.0"))
+        [answer] = self.answers(talk, 1)
+        assert json.loads(answer.headers["X-Body"])["status"] == "okay"
+        assert talk.recv(1) == b""
+
+    def test_several_at_once_are_answered_in_their_order(
+        self, talk: ssl.SSLSocket, assertion: str
+    ) -> None:
+        good = urlencode({"assertion": assertion, "audience": ORIGIN})
+        bodies = [good, "assertion=x", good, urlencode({"assertion": "x", "audience": ORIGIN})]
+        talk.sendall(b"".join(self.request(body) for body in bodies))
+        answers = self.answers(talk, 4)
+        assert [each.status for each in answers] == [200, 400, 200, 200]
+        said = [json.loads(each.headers["X-Body"])["status"] for each in answers]
+        assert said == ["okay", "failure", "okay", "failure"]
+
+    @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "verify"])
+    def test_other_methods(self, verifier: RunningVerifier, method: str) -> None:
+        reply = requests.request(
+            method, verifier.url + "/verify", verify=str(verifier.ca_file), timeout=60
+        )
+        assert reply.status_code == 405
+        assert reply.headers["Allow"] == "POST"
+        # No other site's page gets to read an answer.
+        assert not [name for name in reply.headers if name.lower().startswith("access-control")]
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "status"),
+        [
+            ("assertion[]=x&audience[]=y", FORM, 400),
+            ("assertion=x&audience=https%3A%2F%2Fsite.test", f"{FORM}; charset=utf-16", 200),
+            ("assertion=x&audience=https%3A%2F%2Fsite.test", FORM.upper(), 200),
+            ('{"assertion": ["x"], "audience": "https://site.test"}', "application/json", 400),
+            ('{"assertion": null, "audience": "https://site.test"}', "application/json", 400),
+            ('{"assertion": "x", "assertion": "y", "audience": "z"}', "application/json", 400),
+            ('{"assertion": "x", "audience": "https://site.test", "a": 1e999}', FORM, 400),
+            ('{"assertion": "x", "audience": "https://site.test"}', "application/jsonp", 415),
+            ('{"assertion": "\\ud800", "audience": "https://site.test"}', "application/json", 400),
+        ],
+    )
+    def test_odd_bodies(self, talk: ssl.SSLSocket, body: str, kind: str, status: int) -> None:
+        talk.sendall(self.request(body, kind=kind))
+        [answer] = self.answers(talk, 1)
+        assert answer.status == status
+        assert json.loads(answer.headers["X-Body"])["status"] == "failure"
+
+    def test_json_in_another_encoding(self, verifier: RunningVerifier) -> None:
+        body = json.dumps({"assertion": "x", "audience": ORIGIN}).encode("utf-16")
+        headers = {"Content-Type": "application/json; charset=utf-16"}
+        assert verifier.post(data=body, headers=headers).status_code == 400
 
 
 class TestRemembering:
