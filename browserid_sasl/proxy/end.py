@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import socket
 import ssl
 from collections.abc import Callable
@@ -16,6 +17,15 @@ WINDOW: Final = 65_536
 """Octets that are held in a direction."""
 
 HANDSHAKE_S: Final = 10.0
+
+
+def hold_little() -> None:
+    """Have asyncio take a window for each TLS connection, and not four.
+
+    It makes the room when the connection begins, and there may be hundreds that are idle.
+    """
+    asyncio.sslproto.SSLProtocol.max_size = WINDOW
+
 
 _KEEP_ALIVE: Final = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),

@@ -14,7 +14,7 @@ from browserid_sasl.proxy.end import WINDOW, End
 _QUIET_S: Final = 5.0
 """A side that has said its last word is given the other's answer, until that is silent so long."""
 
-_CLOSE_S: Final = 30.0
+_CLOSE_S: Final = 10.0
 
 
 class _Half(asyncio.Protocol):

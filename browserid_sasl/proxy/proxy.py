@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from browserid_sasl.agent.apart import apart
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.proxy.accounts import Account, Kind, Service
-from browserid_sasl.proxy.end import End, keep_alive
+from browserid_sasl.proxy.end import End, hold_little, keep_alive
 from browserid_sasl.proxy.gate import Gate, is_own
 from browserid_sasl.proxy.listeners import Listeners
 from browserid_sasl.proxy.ports import Person
@@ -92,6 +92,7 @@ class Proxy:
         self._open: dict[tuple[Account, Service], _Open] = {}
         self._strangers: set[Session] = set()
         self._changing = asyncio.Lock()
+        hold_little()
 
     @property
     def has_accounts(self) -> bool:
@@ -146,25 +147,28 @@ class Proxy:
         self._begin(end, kept, trusted=False)
 
     def _begin(self, end: End, kept: _Open, *, trusted: bool) -> None:
-        if self._is_full:
+        # Who comes by the Unix socket is no stranger.
+        if self._is_full or (not trusted and len(self._strangers) >= MOST_STRANGERS):
             end.transport.write(SPEECH[kept.service.kind].goodbye("too many connections"))
             end.transport.close()
             return
-        self._start(kept, self._serve(end, kept.place(trusted=trusted)))
-
-    def _start(self, kept: _Open, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        # Counted before anybody else is accepted: many may be in one turn of the loop.
+        session = self._session(kept.place(trusted=trusted))
+        task = asyncio.create_task(self._serve(session, end))
         kept.tasks.add(task)
         task.add_done_callback(kept.tasks.discard)
 
     @property
     def _is_full(self) -> bool:
         connections = sum(len(each.tasks) for each in self._open.values())
-        return connections >= MOST_CONNECTIONS or len(self._strangers) >= MOST_STRANGERS
+        return connections >= MOST_CONNECTIONS
 
-    async def _serve(self, end: End, place: Place) -> None:
-        session = Session(place, self._person, self._gate, lambda: self._strangers.discard(session))
+    def _session(self, place: Place) -> Session:
+        session = Session(place, self._person, self._gate, self._strangers.discard)
         self._strangers.add(session)
+        return session
+
+    async def _serve(self, session: Session, end: End) -> None:
         try:
             await run_within(session, end)
         finally:
@@ -176,7 +180,8 @@ class Proxy:
         :param end: its connection.
         """
         account = Account(identity, identity, "", (service,))
-        await self._serve(end, Place(account, service, trusted=True, failed=lambda _: None))
+        place = Place(account, service, trusted=True, failed=lambda _: None)
+        await self._serve(self._session(place), end)
 
     async def attempt(self, name: str, kind: Kind) -> None:
         """Log in to a server, and out again.

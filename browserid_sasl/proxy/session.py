@@ -56,7 +56,7 @@ class Session:
     """
 
     def __init__(
-        self, place: Place, person: Person, gate: Gate, logged_in: Callable[[], None]
+        self, place: Place, person: Person, gate: Gate, logged_in: Callable[[Session], None]
     ) -> None:
         self._place = place
         self._person = person
@@ -86,7 +86,7 @@ class Session:
             with suppress(BrowserIDError):
                 await self._upstream.connect()
             if await self._talk(client):
-                self._logged_in()
+                self._logged_in(self)
                 await Pipe(client, self._upstream.end).run()
         finally:
             self._upstream.close()

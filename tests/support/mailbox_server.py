@@ -104,6 +104,9 @@ def _authenticate(talking: Talking, tag: str, words: list[str]) -> None:
     assert isinstance(talking.socket, ssl.SSLSocket)
     bindings = {each.type: each.data for each in bindings_of(talking.socket)}
     login = talking.server.service.start(words[0], channel_bindings=bindings)
+    if not words[1:]:
+        talking.say("+ ")
+        words.append(talking.line())
     try:
         challenge = login.step(base64.b64decode(words[1]))
         while challenge is not None:
@@ -169,9 +172,7 @@ class MailboxServer:
         connection.settimeout(PATIENCE)
         with suppress(OSError, EOFError, ValueError), connection:
             if self.implicit:
-                # The plain one is kept, by which both are ended.
-                plain = connection.dup()
-                self._connections.add(plain)
                 connection = self.tls.wrap_socket(connection, server_side=True)
+                self._connections.add(connection)
             with connection:
                 self.talk(Talking(self, connection))
