@@ -34,6 +34,7 @@ BLOCKS: Final[dict[str, Callable[[], Iterable[str]]]] = {
     "discovery-limits": partial(tables.limits, tables.DISCOVERY),
     "store-limits": partial(tables.limits, tables.STORES),
     "provider-limits": partial(tables.limits, tables.PROVIDER),
+    "mail-limits": partial(tables.limits, tables.MAIL),
 }
 """What makes the lines of each part."""
 

@@ -168,6 +168,20 @@ PROVIDER: Final = (
     Amount("wrong passwords without a wait", "[idp] failed_sign_ins"),
     Amount("time for which they count", "[idp] failed_sign_in_window", "ms"),
 )
+MAIL: Final = (
+    Amount("octets of a line before the login, on either side", "proxy.stream.MAX_LINE"),
+    Amount("octets of a literal in an IMAP command before the login", "proxy.imap.MAX_LITERAL"),
+    Amount("capabilities of an IMAP server", "proxy.imap.MAX_CAPABILITIES"),
+    Amount("lines of another server's list", "proxy.server.MOST_LINES"),
+    Amount("octets that are held in a direction, after the login", "proxy.end.WINDOW"),
+    Amount("time for a server to be there and greet", "proxy.upstream.CONNECT_S", "s"),
+    Amount("time for a server to judge a login", "proxy.upstream.LOGIN_S", "s"),
+    Amount("time for a mail program to log in", "proxy.listeners.LOG_IN_S", "s"),
+    Amount("wrong logins of a connection", "proxy.conversation.MOST_TRIES"),
+    Amount("longest wait after a wrong password", "proxy.gate.LONGEST_DELAY_S", "s"),
+    Amount("connections of an agent's mail programs", "proxy.proxy.MOST_CONNECTIONS"),
+    Amount("of them not logged in yet", "proxy.proxy.MOST_STRANGERS"),
+)
 TIMES: Final = (
     Amount("An assertion is good for", "[client] assertion_lifetime", "ms"),
     Amount("Clocks may differ by", "[server] clock_skew", "ms"),

@@ -16,7 +16,7 @@ from browserid_sasl.proxy.stream import Stream
 _MALFORMED: Final = (Code.BAD_CONTEXT_TOKEN, Code.INVALID_BASE64)
 """What is wrong with one command, and keeps no other from being read."""
 
-_MOST_TRIES: Final = 8
+MOST_TRIES: Final = 8
 MOST_SKIPPED: Final = 1_048_576
 """Octets that a client may send where they are of no use."""
 
@@ -87,7 +87,7 @@ class Conversation(ABC):
     async def _refuse(self, error: BrowserIDError, tag: bytes = b"") -> None:
         await self._say(tag + self._speech.failure(error))
         self._tries += 1
-        if self._tries >= _MOST_TRIES:
+        if self._tries >= MOST_TRIES:
             raise RemoteProtocolError(
                 Code.INVALID_USAGE, "too many logins have failed", "connect again"
             )

@@ -16,15 +16,18 @@ from browserid_sasl.proxy.stream import MAX_LINE, EndedError, LineTooLongError, 
 WINDOW: Final = 65_536
 """Octets that are held in a direction."""
 
+_RECORD: Final = 16_384
+"""Octets of TLS's records (RFC 8446 section 5.1)."""
+
 HANDSHAKE_S: Final = 10.0
 
 
 def hold_little() -> None:
-    """Have asyncio take a window for each TLS connection, and not four.
+    """Have asyncio make room for a record in each TLS connection, and not for sixteen.
 
-    It makes the room when the connection begins, and there may be hundreds that are idle.
+    It does so when the connection begins, and there may be hundreds that are idle.
     """
-    asyncio.sslproto.SSLProtocol.max_size = WINDOW
+    asyncio.sslproto.SSLProtocol.max_size = _RECORD
 
 
 _KEEP_ALIVE: Final = (

@@ -17,7 +17,7 @@ from browserid_sasl.proxy.credentials import Credentials
 from browserid_sasl.proxy.failures import WrongPasswordError
 
 _FIRST_DELAY_S: Final = 0.5
-_LONGEST_DELAY_S: Final = 8.0
+LONGEST_DELAY_S: Final = 8
 _FORGIVEN_S: Final = 300.0
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
@@ -58,7 +58,7 @@ class Gate:
         now = self._clock()
         count = count if now < last + _FORGIVEN_S else 0
         self._wrong[name] = count + 1, now
-        return min(_FIRST_DELAY_S * 2.0 ** min(count, 10), _LONGEST_DELAY_S)
+        return min(_FIRST_DELAY_S * 2.0 ** min(count, 10), LONGEST_DELAY_S)
 
 
 def _is_equal(one: str, other: str) -> bool:

@@ -17,9 +17,9 @@ from browserid_sasl.proxy.server import MailServer
 from browserid_sasl.proxy.stream import MAX_LINE, ServerStream
 
 _LITERAL: Final = re.compile(rb"\{(\d+)([+-]?)\}$")
-_MAX_LITERAL: Final = 1_024
+MAX_LITERAL: Final = 1_024
 _TAG: Final = re.compile(rb"[!#$&',\-./0-9:;<=>?@A-Z\[\]^_`a-z|}~]{1,64}")
-_MAX_CAPABILITIES: Final = 256
+MAX_CAPABILITIES: Final = 256
 _MAX_UNTAGGED: Final = 64
 _PASSING: Final = (b"[UNAVAILABLE]", b"[INUSE]", b"[SERVERBUG]", b"[LIMIT]", b"[CONTACTADMIN]")
 
@@ -130,7 +130,7 @@ class ImapConversation(Conversation):
         while literal := _LITERAL.search(parts[-1]):
             count = _count(literal)
             length += count
-            if count > _MAX_LITERAL or length > MAX_LINE:
+            if count > MAX_LITERAL or length > MAX_LINE:
                 await self._refuse_literal(tag, count, waits=not literal[2])
                 return None
             if not literal[2]:
@@ -350,6 +350,6 @@ def _capabilities(untagged: Sequence[bytes], reply: _Reply) -> list[str]:
     ]
     lists += [match[1] for match in [_CODE.match(reply.line)] if match]
     words = lists[-1].decode("ascii", "replace").split() if lists else []
-    if len(words) > _MAX_CAPABILITIES:
+    if len(words) > MAX_CAPABILITIES:
         raise MailServerError(Code.BUFFER_TOO_LONG, "the server lists too many capabilities")
     return words

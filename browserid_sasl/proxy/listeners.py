@@ -15,7 +15,7 @@ from browserid_sasl.private_files import make_private_folder
 from browserid_sasl.proxy.end import End
 from browserid_sasl.wire.peer import peer_of
 
-LOG_IN_S: Final = 60.0
+LOG_IN_S: Final = 60
 """How long a client may take to log in."""
 
 _BACKLOG: Final = 256

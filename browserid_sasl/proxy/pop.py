@@ -11,12 +11,11 @@ from browserid_sasl.proxy.conversation import Conversation, only_printable
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MailServer
+from browserid_sasl.proxy.server import MOST_LINES, MailServer
 
 _LONGEST: Final = 12_288
 """Octets of a challenge (RFC 5034 section 4)."""
 
-_MOST_LINES: Final = 64
 # UTF8 and LANG are commands of before the login, which the server is not asked.
 _NOT_HERE: Final = frozenset(
     {"SASL", "STLS", "USER", "UTF8", "LANG", "RESP-CODES", "AUTH-RESP-CODE"}
@@ -153,7 +152,7 @@ class PopServer(MailServer):
         lines: list[str] = []
         while (line := await self._stream.line()) != b".":
             lines.append(line.decode("ascii", "replace"))
-            if len(lines) > _MOST_LINES:
+            if len(lines) > MOST_LINES:
                 raise MailServerError(Code.BUFFER_TOO_LONG, "the server's reply does not end")
         return lines
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Final
 
 from browserid_sasl.proxy.accounts import Security
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.stream import ServerStream
+
+MOST_LINES: Final = 64
+"""Lines of a reply."""
 
 
 class MailServer(ABC):

@@ -13,13 +13,12 @@ from browserid_sasl.proxy.conversation import Conversation
 from browserid_sasl.proxy.credentials import read_base64, read_plain
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MailServer
+from browserid_sasl.proxy.server import MOST_LINES, MailServer
 from browserid_sasl.proxy.stream import MAX_LINE, Stream
 
 _LITERAL: Final = re.compile(rb"\{(\d{1,19})(\+?)\}$")
 _MAX_LITERAL: Final = 6_144
 _WORD: Final = re.compile(rb' *(?:"((?:[^"\\]|\\.)*)"|([^\s"]+))')
-_MOST_LINES: Final = 64
 _NOT_HERE: Final = frozenset({"SASL", "STARTTLS", "UNAUTHENTICATE"})
 _MINIMAL: Final = '"IMPLEMENTATION" "browserid"'
 
@@ -169,7 +168,7 @@ class SieveServer(MailServer):
 
     async def _take_capabilities(self) -> None:
         lines: list[str] = []
-        while len(lines) < _MOST_LINES:
+        while len(lines) < MOST_LINES:
             words = await read_words(self._stream)
             word = words[0].upper() if words else b""
             if word == b"OK":

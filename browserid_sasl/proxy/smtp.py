@@ -12,7 +12,7 @@ from browserid_sasl.proxy.conversation import ANYBODY, Conversation, only_printa
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MailServer
+from browserid_sasl.proxy.server import MOST_LINES, MailServer
 
 _OWN_NAME: Final = "[127.0.0.1]"
 _NAME: Final = re.compile(rb"[\x21-\x7e]{1,255}")
@@ -20,7 +20,6 @@ _CHUNK: Final = re.compile(rb"BDAT +(\d{1,19})(?: |$)", re.IGNORECASE)
 _LONGEST_COMMAND: Final = 510
 """Octets before the end of a line (RFC 5321 section 4.5.3.1.4)."""
 
-_MOST_LINES: Final = 64
 _NOT_HERE: Final = frozenset({"AUTH", "STARTTLS", "XCLIENT", "XFORWARD", "XEXCH50"})
 _MAIL: Final = frozenset({b"MAIL", b"RCPT", b"DATA", b"BDAT", b"VRFY", b"EXPN", b"ETRN", b"BURL"})
 
@@ -199,7 +198,7 @@ class SmtpServer(MailServer):
     async def _read(self) -> tuple[int, list[bytes]]:
         """A reply: its code, and its lines without it."""
         lines: list[bytes] = []
-        while len(lines) < _MOST_LINES:
+        while len(lines) < MOST_LINES:
             line = await self._stream.line()
             if not re.match(rb"[2-5]\d\d(?:[ -]|$)", line):
                 raise MailServerError(Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(line)}")

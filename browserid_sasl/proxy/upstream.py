@@ -27,10 +27,10 @@ from browserid_sasl.proxy.sieve import SieveServer
 from browserid_sasl.proxy.smtp import SmtpServer
 from browserid_sasl.proxy.stream import EndedError, ServerStream
 
-CONNECT_S: Final = 10.0
+CONNECT_S: Final = 10
 """How long a server is waited for before a client is greeted."""
 
-_LOGIN_S: Final = 30.0
+LOGIN_S: Final = 30
 
 SERVERS: Final[Mapping[Kind, Callable[[ServerStream, Security], MailServer]]] = {
     Kind.IMAP: ImapServer,
@@ -106,7 +106,7 @@ class Upstream:
         self._name = name
         await self.connect()
         assert self._link is not None  # noqa: S101 - `connect` has made it
-        self._allow(_LOGIN_S)
+        self._allow(LOGIN_S)
         await self._link.server.introduce(name)
         return self.offer
 
@@ -140,7 +140,7 @@ class Upstream:
     async def _exchange(self) -> Sequence[str]:
         assert self._link is not None  # noqa: S101 - `connect` has made it
         end, server = self._link.end, self._link.server
-        self._allow(_LOGIN_S)
+        self._allow(LOGIN_S)
         account, service = self._account, self._service
         client = self._person.client(service.kind, service.host, account.identity)
         verdict = Verdict(accepted=False, line=b"")

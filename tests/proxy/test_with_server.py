@@ -140,6 +140,18 @@ class TestThrough:
             list(pool.map(lambda each: each.logout(), greeted))
         wait_until(lambda: person.state()["connections"] == "0", "the end of all connections")
 
+    def test_who_says_no_more_is_still_answered(
+        self, person: MailPerson, server: MailboxServer
+    ) -> None:
+        login = f"a LOGIN {ALICE} {person.password}\r\nb FETCH 5\r\nc LOGOUT\r\n"
+        with socket.create_connection(("127.0.0.1", person.port), PATIENCE) as client:
+            client.sendall(login.encode())
+            client.shutdown(socket.SHUT_WR)
+            lines = list(client.makefile("rb"))
+        assert [each[:4] for each in lines[1:2] + lines[-3:]] == [
+            *(b"a OK", b"b OK", b"* BY", b"c OK")
+        ]
+
     def test_who_goes_without_a_word_is_gone_at_the_server_too(
         self, person: MailPerson, server: MailboxServer
     ) -> None:
@@ -255,11 +267,6 @@ def endless(talking: Talking) -> None:
     talking.give(10**12)
 
 
-def silent(talking: Talking) -> None:
-    talking.line()
-    talking.line()
-
-
 def injected(talking: Talking) -> None:
     """In the clear; somebody between adds a line to the answer."""
     talking.say("* OK ready")
@@ -274,7 +281,6 @@ class TestHostileServers:
         [
             (old, Security.TLS, r"AUTHENTICATIONFAILED.*no mechanism of this family"),
             (endless, Security.TLS, "a line may have"),
-            (silent, Security.TLS, r"UNAVAILABLE"),
             (injected, Security.STARTTLS, "somebody may have put it there"),
         ],
     )
