@@ -181,6 +181,7 @@ class Conversation:
             return
         running = _Running(begin, self._host.servers, self._host.clock())
         full = len(self._logins) >= MAX_LOGINS or not self._host.has_room()
+        # Counted before it is refused, so that each end of a login takes one away.
         self._logins[begin.id] = running
         self._host.count(1)
         if full:
@@ -207,6 +208,7 @@ class Conversation:
             self._host.send(line(request.id, _refusal_of(_late()), extended=False))
             return
         login = running.login
+        # A step that is under way is not disturbed by the next message: it would be made twice.
         if running.waits_for_document or running.waits_for_record or login is None:
             self._refuse(running, _out_of_turn())
             return

@@ -129,6 +129,7 @@ class Login:
         return is_same_address(name_of(identity), name_of(authzid))
 
     def _succeed(self, result: Result, output: bytes | None) -> Answer:
+        # Before there is a result, which is what is logged and told.
         if self._begin.mutual:
             demand_mutual(result)
         self.result = result

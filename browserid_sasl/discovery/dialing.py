@@ -84,6 +84,9 @@ class Dialer:
             unavailable: too many names are being resolved.
         """
         addresses = self._resolve(host, deadline)
+        # What was looked at is what is connected to: a name that is resolved again could lead
+        # elsewhere by then. All of them have to do, or a stranger's list of names would say of our
+        # own network who answers.
         if not private:
             _check_public(host, addresses)
         failure: OSError = TimeoutError("no address answered")

@@ -279,6 +279,7 @@ class Acceptor:
                 raise not_to_be_sent(other, event)
 
     def _take_assertion(self, token: bytes) -> Steps[bytes | None]:
+        # Nothing that was agreed on before a certificate was asked for signs what follows.
         self._seal = _UNSIGNED
         now = self._environment.clock()
         backed = BackedAssertion.parse(tokens.unframe(token, TokenId.INITIATOR))
@@ -300,6 +301,8 @@ class Acceptor:
     def _verify_certificate(
         self, backed: BackedAssertion, claims: InitiatorClaims, now: int
     ) -> _Grant:
+        # First what the assertion says of itself, in the order of PROTOCOL.md section 3: one for
+        # another service, another channel or another day is refused before it costs anything.
         self._check_audience(claims)
         self._check_binding(claims)
         self._verifier.check_times(claims.validity, now)
@@ -309,6 +312,8 @@ class Acceptor:
         # that is not proven yet is good enough to refuse.
         self._allow(certificate.email)
         self._verifier.verify_signatures(backed, certificate, now)
+        # Key agreement and our own signature are work, done for who has proven who they are. Errors
+        # from here on are signed.
         master_key = self._agree(claims)
         mutual = self._seal_initial(claims, backed)
         return _Grant(
@@ -386,6 +391,7 @@ class Acceptor:
         curve = self._mechanism.curve
         if curve is None or ticket.curve != curve.name:
             raise _wrong_curve(ticket.curve, curve)
+        # Before anything of the ticket is compared or told: its identifier travels in the clear.
         backed.assertion.verify(SecretKey(ticket.ark), "the re-authentication")
         if claims.nonce is None:
             raise RemoteProtocolError(Code.MISSING_NONCE, "the re-authentication has no nonce")
@@ -446,11 +452,14 @@ class Acceptor:
 
     def _admit(self, grant: _Grant, now: int) -> Steps[bytes | None]:
         """Store what has to be stored and answer."""
+        # Before anything is stored: who may not log in leaves nothing behind.
         self._check_permitted(grant)
         ticket = self._new_ticket(grant, now)
         asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
         if asked and grant.master_key is not None:
             return self._ask_for_proof(grant, grant.master_key, ticket)
+        # Before the context is there: of the same assertion, presented twice at once, the store
+        # admits one, and one that cannot be remembered is not taken.
         ticket = yield from self._record(grant, ticket)
         self._establish(grant, grant.master_key, extra_round_trip=False)
         return self._go(AcceptorEvent.ACCEPTED, grant=grant, ticket=ticket)
@@ -524,6 +533,7 @@ class Acceptor:
                 Code.INVALID_ASSERTION, "the extra round trip does not take a certificate"
             )
         backed.assertion.verify(SecretKey(pending.master_key), "the proof")
+        # Before the ticket is stored, which until now nobody could have used.
         self._check_again(pending.grant)
         if pending.ticket is not None and self._stores.tickets is not None:
             self._stores.tickets.put(pending.ticket)

@@ -89,6 +89,8 @@ class AuthorityResolver:
         domain = domain_of(email)
         if domain is None:
             raise RemoteProtocolError(Code.UNKNOWN_PRINCIPAL_TYPE, "not a valid e-mail address")
+        # The list is the administrator's and the domain is the address's own: only for others is
+        # anybody asked to whom the domain delegates.
         if issuer in self._secondary:
             return self._keys_of(issuer, domain, now)
         if issuer == domain:

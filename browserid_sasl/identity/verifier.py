@@ -123,13 +123,16 @@ class Verifier:
         :raises DiscoveryError: when the issuer's document cannot be had, or its list of revoked
             keys, if that is required.
         """
+        # Whether the issuer may speak for the address is decided before any of its keys is tried.
         keys = self.authority.keys_for(certificate.issuer, certificate.email, now)
+        # An old certificate is no reason to ask for newer keys.
         self._check_certificate_times(certificate, now)
         if self._signature_problem(certificate, keys) is not None:
             keys = self.authority.refreshed_keys_for(certificate.issuer, certificate.email, now)
             problem = self._signature_problem(certificate, keys)
             if problem is not None:
                 raise problem
+        # The person's key is the certificate's word, so that comes first.
         backed.assertion.verify(certificate.public_key, "the assertion")
         # Last: whose list is fetched is a provider that has proven to have certified somebody.
         if self.revoked is not None:

@@ -33,6 +33,8 @@ class Attempts:
         :param known: name of a browser in which this address has been signed in to before.
         :raises RefusedError: too-many-attempts, wrong-credentials.
         """
+        # Counted before it is looked at: many tries at the same moment are as many as one after
+        # another, and the answer to a try that is refused says nothing about the password.
         attempt = self._limits.begin(email, client, now, known)
         if attempt.blocked:
             seconds = -(-attempt.blocked // 1000)

@@ -105,9 +105,11 @@ class Codes:
         :param now: ms.
         :raises RefusedError: `invalid-code`: it is unknown, spent, expired, or another program's.
         """
+        # Spent before anything is compared: whoever guesses a verifier has one try.
         found = self._spend(code)
         if found is None:
             raise _refused("it is not known here")
+        # Before its age and its verifier: that it comes again is bad news however it comes.
         if found.spent:
             wish = found.granted.wish
             self._renewals.revoke_key(wish, now, client=client)

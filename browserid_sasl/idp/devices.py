@@ -235,8 +235,10 @@ class Devices:
                 return _refused("authorization_pending", "the person has not decided yet")
             if row.state == _DENIED:
                 return _refused("access_denied", "the person has refused")
+            # Approved, and perhaps removed since: an account made anew has approved nothing.
             if not _has_account(session, row):
                 return _refused("access_denied", "the account is gone")
+            # In the transaction that looked: of two polls at the same time one gets it.
             row.state = _TAKEN
             return Granted(row.wish, bool(row.renewal))
 

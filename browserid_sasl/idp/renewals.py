@@ -215,6 +215,7 @@ class Renewals:
             row = _find(session, proof.token)
             if row is None:
                 raise _unknown()
+            # Again, in the transaction that renews: `find` was a while ago.
             _check_state(row, now)
             if session.get(Account, row.email) is None:
                 raise _over("revoked", "its account is gone")

@@ -121,6 +121,7 @@ class ServerMechanism:
             self._header, octets, token = gs2.split(message)
             binding = octets + self._binding_data(self._header)
         except BrowserIDError as error:
+            # What is wrong with the header is told by a token, without a look at the assertion.
             self._acceptor = self._make_acceptor(channel_binding=None, authorize=self._check)
             return self._acceptor.refuse(error)
         self._acceptor = self._make_acceptor(channel_binding=binding, authorize=self._check)

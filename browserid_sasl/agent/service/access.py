@@ -137,6 +137,8 @@ class Access:
         """
         try:
             async with asyncio.timeout(PATIENCE_S):
+                # Without a question if it can be: a page that opens by itself teaches people to
+                # sign in to whatever page opens.
                 if not await self._renewed(error.identity):
                     await self._ask(error, values)
         except TimeoutError:
@@ -155,6 +157,7 @@ class Access:
         sign_in = self._sign_ins.find("browser", identity)
         if sign_in is None:
             browser = self._browser(values)
+            # Not again soon after one that nobody answered, however many programs ask.
             if browser is None or not self._page_folder.due(self._clock()):
                 await self.tell(identity, str(error))
                 raise error
