@@ -3,7 +3,7 @@
     from browserid_sasl import Client, Server
 
 `Server` and `Client` are all that most programs need; README.md shows each in twenty lines. What is
-promised to stay is what is named here and in docs/library.md; the rest of the package is our own.
+promised to stay has a table at the end of docs/library.md; the rest of the package is our own.
 """
 
 from __future__ import annotations

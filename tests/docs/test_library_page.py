@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import re
 import socket
 import ssl
@@ -113,6 +115,49 @@ def test_the_table_of_exceptions_has_all_of_the_family() -> None:
 
 def test_the_table_of_adapters_has_them_all() -> None:
     assert sorted(rows_of("The client")) == sorted(adapters.__all__)
+
+
+PROMISED = {
+    module: set(re.findall(r"`(\w+)`", names))
+    for module, names in re.findall(
+        r"^\| `(browserid_sasl[\w.]*)` \| (.*) \|$", PAGE.partition("\n## What stays\n")[2], re.M
+    )
+}
+
+
+@pytest.mark.parametrize("module", PROMISED)
+def test_what_is_promised_is_there(module: str) -> None:
+    there = importlib.import_module(module)
+    assert PROMISED[module] <= set(vars(there))
+    assert not {name for name in PROMISED[module] if name.startswith("_")}
+    if hasattr(there, "__path__"):
+        assert PROMISED[module] == set(there.__all__)
+
+
+def test_every_exception_is_promised() -> None:
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    ours = {name for name in kinds if getattr(errors, name).__module__ == errors.__name__}
+    assert PROMISED["browserid_sasl.errors"] == ours
+
+
+def test_the_examples_use_what_is_promised() -> None:
+    own_parts = PAGE.partition("\n## Your own parts\n")[2].partition("\n## ")[0]
+    shown = [each for each in EXAMPLES if each not in own_parts]
+    shown += [file.read_text("utf-8") for file in sorted((ROOT / "examples").glob("*.py"))]
+    used = {name for example in shown for name in _imported(ast.parse(example))}
+    assert len(used) > len(PROMISED)
+    assert {name for name in used if not _is_promised(*name)} == set()
+
+
+def _imported(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Module and name of what is imported of this package."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("browserid_sasl"):
+            yield from ((node.module or "", each.name) for each in node.names)
+
+
+def _is_promised(module: str, name: str) -> bool:
+    return name in PROMISED.get(module, ()) or f"{module}.{name}" in PROMISED
 
 
 def rows_of(heading: str) -> list[str]:
