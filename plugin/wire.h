@@ -16,8 +16,11 @@ enum {
     WIRE_LONGEST_LINE = 65536, /* octets, the line feed included */
     WIRE_MOST_FIELDS = 128,    /* of one line, the verb included */
     WIRE_HANDSHAKE_MS = 1000,  /* for connecting and for the greeting, together */
-    WIRE_ANSWER_MS = 30000,    /* for the answer to one request */
 };
+
+#ifndef WIRE_ANSWER_MS
+#define WIRE_ANSWER_MS 30000 /* for the answer to one request */
+#endif
 
 /* How it went. */
 enum wire_status {

@@ -27,8 +27,8 @@ from tests.support import dovecot, submission
 from tests.support.dovecot import Dovecot
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
-from tests.support.sample_programs import ALICE, DOMAIN, Person
-from tests.support.services import AES128, HOST, Site
+from tests.support.sample_programs import ALICE, DOMAIN, ROOT, Person
+from tests.support.services import AES128, HOST, Site, run
 
 UNREACHABLE = "unreachable.test"
 """A domain that may log in, and whose identity provider is not known."""
@@ -47,6 +47,18 @@ def site(new_site: Callable[[str], Site]) -> Site:
 @pytest.fixture
 def server(site: Site) -> Iterator[Dovecot]:
     with Dovecot(site).running() as server:
+        yield server
+
+
+@pytest.fixture
+def hasty(site: Site) -> Iterator[Dovecot]:
+    """A server whose module waits for an answer for a tenth of the usual time."""
+    modules = site.folder / "modules"
+    python = site.installation.environment / "bin" / "python3"
+    settings = (f"BUILD={modules}", f"PYTHON={python}", "ANSWER_MS=3000", "WERROR=-Werror")
+    done = run(("make", "-C", ROOT / "plugin", "dovecot", *settings))
+    assert done.returncode == 0, done.stdout
+    with Dovecot(site, modules=modules).running() as server:
         yield server
 
 
@@ -353,7 +365,8 @@ class TestAcceptor:
             server.wait_for("browserid: the acceptor at .*: it does not answer in time", log)
         log_in(server)
 
-    def test_hangs_and_the_client_goes_away(self, server: Dovecot) -> None:
+    def test_hangs_and_the_client_goes_away(self, hasty: Dovecot) -> None:
+        server = hasty
         log_in(server)
         before = server.descriptors()
         with self.stopped(server.site, workers=True):

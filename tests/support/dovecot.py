@@ -33,6 +33,7 @@ class Dovecot:
     :param relay: the port to which it passes what is submitted.
     :param auth: a command that runs its auth process.
     :param socket: of the acceptor, where it is not the site's usual one.
+    :param modules: the folder of its auth process's modules, where it is not the installed one.
     """
 
     PROGRAMS: Final = Path("/usr/lib/dovecot")
@@ -47,8 +48,10 @@ class Dovecot:
         relay: int = 0,
         auth: str = "",
         socket: Path | None = None,
+        modules: Path | None = None,
     ) -> None:
         self.site = site
+        self.modules = modules or site.installation.dovecot_modules
         self.port, self.tls_port, self.submission_port = free_port(), free_port(), free_port()
         self.pop3_port, self.pop3s_port, self.sieve_port = free_port(), free_port(), free_port()
         self.folder = site.folder / f"dovecot-{self.port}"
@@ -132,10 +135,9 @@ service auth {{
     @contextmanager
     def running(self) -> Iterator[Dovecot]:
         """The service, from when it listens until the end of the block."""
-        modules = self.site.installation.dovecot_modules
         mounts = (
             f"mount --bind {UNPACKED}/usr/lib/dovecot {self.PROGRAMS}",
-            f"mount --bind {modules} {self.PROGRAMS}/modules/auth",
+            f"mount --bind {self.modules} {self.PROGRAMS}/modules/auth",
         )
         own_view = ("unshare", "--mount", "sh", "-ec", f'{"; ".join(mounts)}; exec "$@"', "sh")
         command = (*own_view, UNPACKED / "usr/sbin/dovecot", "-F", "-c", self.config_file)
