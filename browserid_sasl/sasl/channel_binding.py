@@ -13,7 +13,6 @@ from browserid_sasl.errors import Code, LocalProtocolError
 
 TLS_UNIQUE: Final = "tls-unique"
 TLS_SERVER_END_POINT: Final = "tls-server-end-point"
-TLS_EXPORTER: Final = "tls-exporter"
 
 
 @dataclass(frozen=True, slots=True)

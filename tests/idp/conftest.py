@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl.idp.database import Database
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.provider import RunningProvider, running_provider
 
@@ -14,6 +15,14 @@ from tests.support.provider import RunningProvider, running_provider
 @pytest.fixture(scope="session")
 def user_key() -> PrivateKey:
     return PrivateKey.generate("ES256")
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """A provider's, with nothing in it."""
+    database = Database(tmp_path / "provider.sqlite")
+    database.create_tables()
+    return database
 
 
 @pytest.fixture

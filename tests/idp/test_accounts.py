@@ -17,13 +17,6 @@ ALICE = "alice@example.test"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
-    return database
-
-
-@pytest.fixture
 def accounts(database: Database) -> Accounts:
     return Accounts(database, "example.test", hasher=CHEAP_HASHER)
 

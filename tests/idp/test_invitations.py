@@ -21,13 +21,6 @@ NOW = 1_800_000_000_000
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
-    return database
-
-
-@pytest.fixture
 def accounts(database: Database) -> Accounts:
     accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
     for address in (ALICE, BOB):

@@ -19,13 +19,6 @@ POLICY = Policy(free=3, window=60_000)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
-    return database
-
-
-@pytest.fixture
 def limits(database: Database) -> SignInLimits:
     return SignInLimits(database, POLICY)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from argon2 import PasswordHasher
 from argon2.exceptions import VerificationError
@@ -15,13 +13,6 @@ from tests.support.provider import CHEAP_HASHER, DOMAIN
 
 DEARER = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
 STRANGERS = [f"nobody{number}@{DOMAIN}" for number in range(200)]
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
-    return database
 
 
 def people(database: Database, hasher: PasswordHasher, name: str) -> list[str]:

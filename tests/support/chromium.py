@@ -106,10 +106,6 @@ class Window:
         context.on("page", complaints.watch)
         self.page = context.new_page()
 
-    def tab(self) -> Page:
-        """Another page that shares this window's cookies."""
-        return self.context.new_page()
-
 
 class Authenticator:
     """A device with passkeys, in one page of a browser.
@@ -144,11 +140,6 @@ class Authenticator:
         self._session.send(
             "WebAuthn.addCredential", {"authenticatorId": self._id, "credential": kept}
         )
-
-    def set_verified(self, verified: bool) -> None:
-        """Whether its owner shows that it is theirs."""
-        options = {"authenticatorId": self._id, "isUserVerified": verified}
-        self._session.send("WebAuthn.setUserVerified", options)
 
     def remove(self) -> None:
         """Take it away."""
