@@ -105,6 +105,17 @@ class HttpsFetcher:
         _check_type(origin, answer)
         return answer
 
+    def ask(self, host: str, path: str, query: Mapping[str, str]) -> Answer:
+        """Ask a host for a document that is not about identities; nothing of it is judged.
+
+        :param path: absolute path on the host's web server.
+        :raises DiscoveryError: http-error, unavailable.
+        """
+        _check_domain(host)
+        private = host in self._discovery.private_hosts
+        origin = Origin(f"https://{host}", self._discovery.ca_file, private=private)
+        return self._client(known=private).get(origin, path, query)
+
     def origin(self, domain: str) -> Origin:
         """Where the provider of a domain is looked for.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -50,7 +51,7 @@ def _dialer() -> Dialer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class Link:
     """A connection to a server that has greeted."""
 
     end: ServerEnd
@@ -68,7 +69,7 @@ class Upstream:
         self._account = account
         self._service = service
         self._person = person
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._name = ""
 
     @property
@@ -90,16 +91,14 @@ class Upstream:
         if self._link is not None and not self._link.end.ended:
             return
         self.close()
-        end = await self._dial()
-        try:
-            server = SERVERS[self._service.kind](end, self._service.security)
-            await server.greet()
-            if self._name:
-                await server.introduce(self._name)
-        except BaseException:
-            end.transport.abort()
-            raise
-        self._link = _Link(end, server)
+        link = await meet(self._service, self._person.tls())
+        if self._name:
+            try:
+                await link.server.introduce(self._name)
+            except BaseException:
+                link.end.transport.abort()
+                raise
+        self._link = link
 
     async def introduce(self, name: str) -> Sequence[str]:
         """Tell the server a client's name, now and whenever it is connected to anew."""
@@ -176,23 +175,39 @@ class Upstream:
         if self._link is not None:
             self._link.end.limit = asyncio.get_running_loop().time() + seconds
 
-    async def _dial(self) -> ServerEnd:
-        service, loop = self._service, asyncio.get_running_loop()
-        context = self._person.tls()
-        limit = loop.time() + CONNECT_S
-        connection = await apart(_connect, service.host, service.port)
-        implicit = service.security is Security.TLS
-        try:
-            _, end = await loop.create_connection(
-                lambda: ServerEnd(limit, context, service.host),
-                sock=connection,
-                ssl=context if implicit else None,
-                server_hostname=service.host if implicit else None,
-                ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
-            )
-        except (OSError, TimeoutError) as error:
-            raise no_tls(service.host, error) from None
-        return end
+
+async def meet(service: Service, context: ssl.SSLContext) -> Link:
+    """Connect to a server, verify it, and ask what it offers, within `CONNECT_S`.
+
+    :param context: verifies it.
+    :raises BrowserIDError: it cannot be met.
+    """
+    end = await _dial(service, context)
+    try:
+        server = SERVERS[service.kind](end, service.security)
+        await server.greet()
+    except BaseException:
+        end.transport.abort()
+        raise
+    return Link(end, server)
+
+
+async def _dial(service: Service, context: ssl.SSLContext) -> ServerEnd:
+    loop = asyncio.get_running_loop()
+    limit = loop.time() + CONNECT_S
+    connection = await apart(_connect, service.host, service.port)
+    implicit = service.security is Security.TLS
+    try:
+        _, end = await loop.create_connection(
+            lambda: ServerEnd(limit, context, service.host),
+            sock=connection,
+            ssl=context if implicit else None,
+            server_hostname=service.host if implicit else None,
+            ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
+        )
+    except (OSError, TimeoutError) as error:
+        raise no_tls(service.host, error) from None
+    return end
 
 
 def _connect(host: str, port: int) -> socket.socket:
