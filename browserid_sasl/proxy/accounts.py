@@ -133,7 +133,8 @@ def check(account: Account) -> None:
     if not _is_name(account.name):
         raise _refused(
             f"{account.name[:_MAX_NAME]!r} cannot be the name of an account",
-            f"it has 1 to {_MAX_NAME} characters that can be shown, and no space at its ends",
+            f"it has 1 to {_MAX_NAME} characters that can be shown, and at its beginning no hyphen"
+            " and no space, nor one at its end",
         )
     if domain_of(account.identity) is None:
         raise _refused(
@@ -417,7 +418,9 @@ def _check_service(service: Service) -> None:
 
 
 def _is_name(text: str) -> bool:
-    return 0 < len(text) <= _MAX_NAME and text.isprintable() and text == text.strip()
+    # A hyphen would make an option of it where a program's file has `browserid mail password NAME`.
+    fits = 0 < len(text) <= _MAX_NAME and text.isprintable() and not text.startswith("-")
+    return fits and text == text.strip()
 
 
 def _refused(message: str, remedy: str) -> LocalProtocolError:

@@ -124,6 +124,7 @@ NEW = Account("another", "carol@example.org", "", (FREE,))
         pytest.param(replace(NEW, name=""), id="no name"),
         pytest.param(replace(NEW, name="a\nb"), id="two lines"),
         pytest.param(replace(NEW, name=" alice"), id="space before"),
+        pytest.param(replace(NEW, name="--quiet"), id="an option"),
         pytest.param(replace(NEW, name="a" * 255), id="long"),
         pytest.param(replace(NEW, identity="alice"), id="no domain"),
         pytest.param(replace(NEW, authzid="a\0b"), id="zero octet"),
