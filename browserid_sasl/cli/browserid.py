@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, get_args
+from typing import get_args
 
 import click
 
 from browserid_sasl.agent.application import KeyType
-from browserid_sasl.agent.flows.choice import WAYS, Way, choose
+from browserid_sasl.agent.flows.choice import WAYS, Way
 from browserid_sasl.agent.service.people import SignedIn
 from browserid_sasl.cli.doctor import doctor
+from browserid_sasl.cli.mail import mail
 from browserid_sasl.cli.options import config_option, version_option
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import PasswordSource, password_options, password_source
-from browserid_sasl.cli.people import People, people_of
+from browserid_sasl.cli.people import people_of
 from browserid_sasl.cli.program import run
-from browserid_sasl.cli.screen import Screen, say
+from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.cli.status import status
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.cli.use import use
-from browserid_sasl.config import load
-from browserid_sasl.errors import Code, CredentialError
 from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.store.base import system_clock
-
-_TRIES: Final = 3
-"""How often somebody is asked for a password."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +42,7 @@ def command() -> None:
 
 
 command.add_command(doctor)
+command.add_command(mail)
 command.add_command(status)
 command.add_command(use)
 
@@ -89,17 +85,18 @@ def login(
     source = password_source(password_file, password_fd)
     forced = _forced(browser=browser, device=device, password=source != PasswordSource())
     people = people_of(config_file)
-    if forced == "password" and address:
-        _tell(_sign_in_with(people, address, source.read(""), key_type, output), output)
-        return
-    screen = Screen(load(config_file).client, os.environ)
-    with output.working("asking the identity provider how you can sign in"):
-        ways = people.ways(address)
-    way = choose(ways.offered, forced, ways.preferred, screen.surroundings)
-    if way == "password":
-        _tell(_with_password(people, ways.identity, source, key_type, output), output)
-    else:
-        _tell(people.sign_in(ways.identity, way, key_type, screen), output)
+    _tell(
+        sign_in(
+            people,
+            address,
+            output,
+            config_file=config_file,
+            forced=forced,
+            source=source,
+            key_type=key_type,
+        ),
+        output,
+    )
 
 
 def _forced(*, browser: bool, device: bool, password: bool) -> Way | None:
@@ -110,28 +107,6 @@ def _forced(*, browser: bool, device: bool, password: bool) -> Way | None:
             "--browser, --device and --password-file or --password-fd exclude each other"
         )
     return forced[0] if forced else None
-
-
-def _with_password(
-    people: People, address: str, source: PasswordSource, key_type: KeyType, output: Output
-) -> SignedIn:
-    """Sign in; who types the password may mistype it twice."""
-    question = f"Password for {address}"
-    for _ in range(_TRIES - 1 if source == PasswordSource() else 0):
-        try:
-            return _sign_in_with(people, address, source.read(question), key_type, output)
-        except CredentialError as error:
-            if error.code is not Code.INTERACT_FAILURE:
-                raise
-            say(f"browserid: {error}")
-    return _sign_in_with(people, address, source.read(question), key_type, output)
-
-
-def _sign_in_with(
-    people: People, address: str, password: str, key_type: KeyType, output: Output
-) -> SignedIn:
-    with output.working("signing in"):
-        return people.sign_in_with_password(address, password, key_type)
 
 
 def _tell(signed_in: SignedIn, output: Output) -> None:

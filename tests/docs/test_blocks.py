@@ -46,6 +46,10 @@ KINDS: Final = {
     ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
     ("docs/exim.md", "toml"): "tests/acceptor/test_submission.py",
     ("docs/exim.md", "conf"): "tests/acceptor/test_submission.py",
+    **{
+        ("docs/mail-program.md", kind): "tests/docs/test_mail_program_page.py"
+        for kind in ("sh", "conf", "muttrc", "python")
+    },
     ("plugin/README.md", "sh"): "tests/plugin/conftest.py",
 }
 """Tests that take all blocks of a kind on a page."""

@@ -137,6 +137,31 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ["--for", "imap/*", ALICE],
         ["--config", "{home}/used.toml", "--forget", "--for", "imap/*"],
     ),
+    "browserid mail add": (
+        [
+            *("--imap", "localhost:{mail-imap}/tls", "--smtp", "localhost:{mail-submission}/tls"),
+            *("--pop", "localhost:{mail-pop}/tls", "--server", "LocalHost"),
+            *("--name", "work", "--user", "alice", "--port", "imap={free-port}"),
+            *("--write", "isync", "--to", "{home}/mbsyncrc", "--force", ALICE),
+        ],
+        [
+            *("--imap", "localhost:{mail-imap}", "--sieve", "localhost:{mail-sieve}/tls"),
+            *("--write", "thunderbird", "--profile", "{home}/profile", ALICE),
+        ],
+        ["--imap", "localhost:{mail-imap}", "--write", "mutt", ALICE],
+        ["--imap", "localhost:{mail-imap}", ALICE],
+    ),
+    "browserid mail list": ([],),
+    "browserid mail password": (["known"],),
+    "browserid mail remove": (["KNOWN"],),
+    "browserid mail settings": (
+        ["known"],
+        ["--write", "thunderbird", "--profile", "{home}/profile", "known"],
+        ["--write", "curl", "--to", "{home}/curlrc", "known"],
+        ["--write", "curl", "--to", "{home}/mbsyncrc", "--force", "known"],
+    ),
+    "browserid mail test": ([], ["known"]),
+    "browserid mail pipe": (["--as", ALICE, "imap", "localhost:{mail-imap}"],),
     "browserid doctor": (
         [ALICE, "--config", "{home}/site.toml"],
         [

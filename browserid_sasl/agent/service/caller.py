@@ -109,6 +109,23 @@ class Caller:
         pairs = (unescape(each).partition("=") for each in fields[1:])
         return Answer(word, fields[0] if fields else "", {name: value for name, _, value in pairs})
 
+    def pipe(self, kind: str, **values: str) -> socket.socket:
+        """Have the connection lead to a mail server from here on.
+
+        :param kind: of service.
+        :returns: what goes both ways, without a limit of time.
+        :raises BrowserIDError: the agent's refusal, with its reason.
+        """
+        self.send("PIPE", kind, **values)
+        # What follows this line is the server's already.
+        while not self._waiting:
+            self._waiting += self._lines.feed(self._some(1))
+        answer = self.receive(_ANSWER_S)
+        if answer is not None and answer.refusal is not None:
+            raise answer.refusal
+        self._socket.settimeout(None)
+        return self._socket
+
     def __enter__(self) -> Self:
         return self
 
@@ -131,14 +148,17 @@ class Caller:
 
     def _line(self) -> str:
         while not self._waiting:
-            try:
-                octets = self._socket.recv(_CHUNK)
-            except OSError as error:
-                raise _unavailable(f"it does not answer: {error}") from None
-            if not octets:
-                raise _unavailable("the connection ended")
-            self._waiting += self._lines.feed(octets)
+            self._waiting += self._lines.feed(self._some(_CHUNK))
         return self._waiting.pop(0)
+
+    def _some(self, most: int) -> bytes:
+        try:
+            octets = self._socket.recv(most)
+        except OSError as error:
+            raise _unavailable(f"it does not answer: {error}") from None
+        if not octets:
+            raise _unavailable("the connection ended")
+        return octets
 
 
 def _connect() -> socket.socket:
