@@ -127,7 +127,8 @@ def _read_line(descriptor: int) -> bytes:
 
 def _text(octets: bytes, where: str) -> str:
     try:
-        password = octets.decode("utf-8")
+        # Some editors write a mark before the first character, which nobody has typed.
+        password = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _unusable(f"the password in {where} is not UTF-8") from None
     if not password or len(octets) > _MAX_LENGTH:

@@ -26,6 +26,7 @@ class Screen:
     """
 
     def __init__(self, options: ClientConfig, environment: Mapping[str, str]) -> None:
+        self._configured = options.browser
         self._browser = Browser.find(options.browser, environment)
         self.surroundings = Surroundings.of(environment, browser=self._browser is not None)
         self._listens = False
@@ -70,6 +71,8 @@ class Screen:
         say(f"Waiting for {_minutes(prompt.expires_in)}; Ctrl-C cancels.")
 
     def _open(self, link: str) -> None:
+        if self._browser is None and self._configured:
+            say(f"There is no browser {self._configured[0]!r}: open the page yourself.")
         if self._browser is None or not self.surroundings.shows_pages:
             return
         if not self._browser.open(link):

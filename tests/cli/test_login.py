@@ -155,6 +155,32 @@ class TestBrowser:
         assert terminal.end() == 0
         assert person.opened == []
 
+    def test_one_that_opens_and_cannot_come_back_leaves_the_address_to_paste(
+        self, tmp_path: Path, provider: GrantingProvider
+    ) -> None:
+        """Another machine's, or one that may not talk to this one."""
+        person = Person(tmp_path / "away", provider, follows=False)
+        terminal = Terminal(person, "login", "--browser", ALICE, DISPLAY=":0")
+        terminal.read_until("paste the address")
+        terminal.read_until("Waiting for")
+        [link] = person.opened
+        answer = requests.get(
+            link, verify=str(provider.ca_file), allow_redirects=False, timeout=PATIENCE
+        )
+        terminal.type(answer.headers["Location"])
+        terminal.read_until("signed in as")
+        assert terminal.end() == 0
+
+    def test_one_that_is_configured_and_not_there_is_named(self, person: Person) -> None:
+        text = person.config_file.read_text()
+        configured = re.sub("browser = .*", 'browser = ["no-such-browser", "-x"]', text)
+        person.config_file.write_text(configured)
+        terminal = Terminal(person, "login", "--browser", ALICE, DISPLAY=":0")
+        shown = terminal.read_until("Waiting for")
+        assert "There is no browser 'no-such-browser'" in shown
+        terminal.process.terminate()
+        terminal.end()
+
     def test_a_port_that_others_have_leaves_the_address_to_paste(
         self, person: Person, provider: GrantingProvider
     ) -> None:

@@ -44,6 +44,7 @@ LINES = [
     (b"secret", "secret"),
     (b"secret\n", "secret"),
     (b"secret\r\n", "secret"),
+    (b"\xef\xbb\xbfsecret\n", "secret"),
     (b"secret\nsecond line\n", "secret"),
     (b" spaces count ", " spaces count "),
     ("p\u00e4sswort\n".encode(), "p\u00e4sswort"),

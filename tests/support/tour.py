@@ -344,6 +344,7 @@ STOPS: Final = (
     Stop("device-consent", _device_consent),
     Stop("device-allowed", _decided("allow")),
     Stop("device-denied", _decided("deny")),
+    Stop("device-cancelled", lambda guest: guest.open(f"{PREFIX}/device/cancelled")),
     Stop("account-with-machine", _account_with_machine),
     Stop("sign-out", _sign_out),
     Stop("signed-out", _signed_out),
