@@ -52,6 +52,10 @@ _KEY_CODES: Final = (
 )
 _BAD_KEY: Final = _malformed(N_("Its key is none that can be certified."))
 
+_UNREADABLE: Final = Explanation(
+    N_("What was sent cannot be read"), N_("Go back, or begin again where you came from.")
+)
+
 _BY_WORD: Final[Mapping[str, Explanation]] = {
     "form-expired": _FORM,
     "cross-site": Explanation(
@@ -66,12 +70,8 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     "invalid-machine": _malformed(N_("The machine's name cannot be shown.")),
     "invalid-address": _malformed(N_("It asks for an address that is none of this domain.")),
     **dict.fromkeys((code.text for code in _KEY_CODES), _BAD_KEY),
-    "invalid-form": Explanation(
-        N_("What was sent cannot be read"), N_("Open the page again and send it once more.")
-    ),
-    "unsupported-media-type": Explanation(
-        N_("What was sent cannot be read"), N_("Open the page again and send it once more.")
-    ),
+    "invalid-form": _UNREADABLE,
+    "unsupported-media-type": _UNREADABLE,
     "method-not-allowed": Explanation(
         N_("Nothing can be done at this address"), N_("Go to your account and begin there.")
     ),
@@ -175,10 +175,12 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
 
 _BETTER_AGAIN: Final = frozenset(
     {
-        *("form-expired", "cross-site", "busy", "timeout", "internal", "too-large"),
-        *("invalid-form", "unsupported-media-type", "signed-out", "too-many-attempts"),
+        *("form-expired", "cross-site", "busy", "timeout", "internal"),
+        *("signed-out", "too-many-attempts"),
     }
 )
+_BETTER_SENT_AGAIN: Final = frozenset({"invalid-form", "too-large", "unsupported-media-type"})
+"""What a form may mend. An address that cannot be read is no better the next time."""
 
 _OTHER: Final = Explanation(
     N_("This request cannot be answered"),
@@ -216,7 +218,9 @@ def _again(visit: Visit, error: RefusedError, before: str) -> str:
     """Where to try once more, empty where that would not help."""
     # Whoever came in by another name is no other site: there the same page is one to be used.
     origin = visit.house.origin if error.word == "cross-site" else ""
-    return f"{origin}{before}" if error.word in _BETTER_AGAIN else ""
+    sent = visit.request.method == "POST"
+    helps = error.word in _BETTER_AGAIN or (sent and error.word in _BETTER_SENT_AGAIN)
+    return f"{origin}{before}" if helps else ""
 
 
 def wants_page(request: Request) -> bool:

@@ -90,6 +90,19 @@ class TestAFormThatHasExpired:
         assert set(links(page)) == {paths.ACCOUNT}
 
 
+class TestWhatCannotBeRead:
+    def test_in_an_address_is_not_opened_again(self, browser: Browser) -> None:
+        for query in ("email=%ff", "email=a&email=b", "&".join("a" * 40)):
+            page = browser.open(f"{paths.SIGN_IN}?{query}")
+            assert page.status == 400
+            assert set(links(page)) == {paths.ACCOUNT}
+
+    def test_in_a_form_leads_to_the_form(self, browser: Browser) -> None:
+        page = browser.post(f"{paths.SIGN_IN}?next={paths.DEVICE}", b"csrf=%ff")
+        assert page.status == 400
+        assert goes_on(browser, page).path == paths.DEVICE
+
+
 class TestASessionThatEnds:
     def test_before_the_code_was_sent_keeps_the_code(
         self, browser: Browser, running: RunningProvider
