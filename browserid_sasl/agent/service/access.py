@@ -246,7 +246,7 @@ class Access:
         folder = self._clients.config.store.directory
         return self._pages.setdefault(folder, Pages(folder))
 
-    async def tell(self, about: str, text: str) -> None:
+    async def tell(self, about: str, text: str, title: str = notification.SIGN_IN) -> None:
         """Tell the person, once in a while.
 
         :param about: an address, or what else there is to tell of; each has a while of its own.
@@ -255,7 +255,7 @@ class Access:
         last = self._told.get(key)
         if last is None or not last <= now < last + _TELL_AGAIN_MS:
             self._told[key] = now
-            await apart(notification.tell, text)
+            await apart(notification.tell, text, title)
 
 
 def _one_of(name: str, value: str, known: Sequence[_T]) -> _T:

@@ -16,6 +16,7 @@ from browserid_sasl.identity.addresses import is_host_name
 from browserid_sasl.proxy.accounts import Accounts, Kind, Security, Service
 from browserid_sasl.proxy.proxy import State
 
+_TITLE: Final = "Mail"
 _NO_PROTOCOL: Final = ""
 _MAX_PORT: Final = 65_535
 
@@ -51,7 +52,7 @@ class MailPerson:
 
     async def tell(self, about: str, text: str) -> None:
         """Tell the person, once in a while."""
-        await self._access.tell(about, text)
+        await self._access.tell(about, text, _TITLE)
 
 
 def fields_of(state: State) -> dict[str, str | None]:

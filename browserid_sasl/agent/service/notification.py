@@ -14,16 +14,19 @@ from browserid_sasl.agent.keyring import has_bus
 _LIMIT_S: Final = 3.0
 
 
-def tell(text: str) -> None:
+SIGN_IN: Final = "Sign-in needed"
+
+
+def tell(text: str, title: str = SIGN_IN) -> None:
     """Show a notification on the desktop, or, where there is none, write a line to the log.
 
     A D-Bus that is not there is not started.
     """
-    if not _notify(text):
+    if not _notify(text, title):
         print(f"browserid-agent: {text}", file=sys.stderr, flush=True)
 
 
-def _notify(text: str) -> bool:
+def _notify(text: str, title: str) -> bool:
     program = shutil.which("notify-send")
     if program is None or not has_bus(os.environ):
         return False
@@ -33,7 +36,7 @@ def _notify(text: str) -> bool:
                 program,
                 "--app-name=browserid",
                 "--",
-                "Sign-in needed",
+                title,
                 html.escape(text, quote=False),
             ),
             stdin=subprocess.DEVNULL,

@@ -35,6 +35,11 @@ def test_the_desktop_shows_it_as_it_is(shown: Path, capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == ""
 
 
+def test_it_may_have_another_title(shown: Path) -> None:
+    notification.tell("no mail", "Mail")
+    assert shown.read_text() == "--app-name=browserid|--|Mail|no mail|"
+
+
 @pytest.mark.parametrize("address", ["", "autolaunch:"])
 def test_without_a_bus_there_is_a_line_and_none_is_started(
     shown: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], address: str
