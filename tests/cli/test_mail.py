@@ -1,0 +1,257 @@
+"""`browserid mail`: what is refused, with which words and exit status, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.agent.service.caller import Caller
+from browserid_sasl.cli import browserid
+from browserid_sasl.cli.mail import adding
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.proxy.accounts import FILE, Account, Accounts, Kind
+from browserid_sasl.proxy.finding import records
+from browserid_sasl.proxy.finding.candidates import Candidate, Source, read_option
+from browserid_sasl.proxy.finding.records import Records
+from tests.support.caches import prepare_home
+from tests.support.mailing import KNOWN, mail_home
+from tests.support.site import DOMAIN, Site
+from tests.support.world import ALICE
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with an account and an agent, which no test here changes for good."""
+    folder = tmp_path_factory.mktemp("mail")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in prepare_home(folder).items():
+            patch.setenv(name, value)
+        site = Site(folder)
+        site.config  # noqa: B018 - it writes the document that is pinned
+        site.sign_in()
+        (folder / "site.toml").write_text(
+            (folder / "browserid.toml").read_text()
+            + f'[authorities."{DOMAIN}"]\nkeys_file = "support.json"\n'
+        )
+        with mail_home(folder, patch) as home:
+            yield home
+
+
+@pytest.fixture
+def home(shared: Path) -> Iterator[Path]:
+    """The same; what is in the file of accounts is as before afterwards."""
+    before = (shared / "client" / FILE).read_bytes()
+    yield shared
+    (shared / "client" / FILE).write_bytes(before)
+
+
+@pytest.fixture
+def imap(home: Path) -> str:
+    """The option that names the IMAP server."""
+    return f"--imap=localhost:{json.loads((home / 'ports.json').read_text())['imap']}/tls"
+
+
+def names(home: Path) -> list[str]:
+    return [each.name for each in Accounts(home / "client").read()]
+
+
+class Refused:
+    """A command that is to be refused.
+
+    :param words: of its command line.
+    """
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], status: int, *words: str) -> None:
+        capsys.readouterr()
+        assert browserid.main(["mail", *words]) == status
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        self.said = captured.err
+
+
+class TestAdd:
+    @pytest.mark.parametrize("address", ["alice", "@idp.test", "alice@", "a b@idp.test", ""])
+    def test_of_what_is_no_address(
+        self, home: Path, address: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Refused(capsys, os.EX_USAGE, "add", address)
+        assert names(home) == [KNOWN]
+
+    def test_of_a_name_that_there_is(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        refused = Refused(capsys, 1, "add", imap, "--name", KNOWN.upper(), ALICE)
+        assert "browserid mail remove" in refused.said
+        assert names(home) == [KNOWN]
+
+    def test_at_a_port_of_another_program(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            refused = Refused(capsys, 1, "add", imap, "--port", f"imap={port}", ALICE)
+        assert str(port) in refused.said
+        assert names(home) == [KNOWN]
+
+    def test_at_a_port_of_another_account(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        [account] = Accounts(home / "client").read()
+        port = account.services[0].local_port
+        refused = Refused(capsys, 1, "add", imap, "--port", f"imap={port}", ALICE)
+        assert KNOWN in refused.said
+        assert names(home) == [KNOWN]
+
+    @pytest.mark.parametrize("port", ["imap", "imap=0", "imap=65536", "nntp=1143", "imap=x"])
+    def test_at_what_is_no_port(
+        self, home: Path, imap: str, port: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Refused(capsys, os.EX_USAGE, "add", imap, "--port", port, ALICE)
+
+    def test_at_a_server_that_nobody_vouches_for(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        elsewhere = imap.replace("localhost", "localhost.localdomain")
+        Refused(capsys, os.EX_UNAVAILABLE, "add", elsewhere, ALICE)
+        assert names(home) == [KNOWN]
+
+    def test_where_the_domain_has_no_server(
+        self, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        refused = Refused(capsys, os.EX_UNAVAILABLE, "add", ALICE)
+        assert "no mail server" in refused.said
+        assert names(home) == [KNOWN]
+
+    def test_at_another_domains_server_that_dns_names(
+        self,
+        home: Path,
+        imap: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self._have_dns_say(imap, monkeypatch)
+        refused = Refused(capsys, 1, "add", ALICE)
+        assert "--server localhost" in refused.said
+        assert names(home) == [KNOWN]
+        # Who names it has judged it.
+        assert browserid.main(["mail", "add", "--server", "localhost", ALICE]) == 0
+        assert names(home) == [KNOWN, ALICE]
+
+    @staticmethod
+    def _have_dns_say(imap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        from_option = read_option(imap.partition("=")[2], Kind.IMAP)[0]
+        told = Candidate(*from_option.place, Source.DNS)
+
+        async def look_up(domain: str) -> Records:
+            return Records((told,), frozenset())
+
+        monkeypatch.setattr(records, "look_up", look_up)
+
+    def test_to_a_file_that_is_there(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = home / "there"
+        file.write_text("mine")
+        Refused(capsys, 1, "add", imap, "--write", "mutt", "--to", str(file), ALICE)
+        assert file.read_text() == "mine"
+        assert names(home) == [KNOWN]
+
+    def test_to_a_folder_that_is_not_there(
+        self, home: Path, imap: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = str(home / "none" / "rc")
+        Refused(capsys, os.EX_IOERR, "add", imap, "--write", "mutt", "--to", file, ALICE)
+        assert names(home) == [KNOWN]
+
+    @pytest.mark.parametrize(
+        "words",
+        [["--to", "x"], ["--profile", "x"], ["--force"], ["--write", "thunderbird", "--to", "x"]],
+        ids=" ".join,
+    )
+    def test_with_options_that_do_not_fit(
+        self, home: Path, imap: str, words: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        Refused(capsys, os.EX_USAGE, "add", imap, *words, ALICE)
+
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (KeyboardInterrupt(), 130),
+            (LocalProtocolError(Code.UNAVAILABLE, "the agent: it is gone"), 1),
+        ],
+        ids=["ctrl-C", "no agent"],
+    )
+    def test_that_is_broken_off_leaves_nothing(
+        self,
+        home: Path,
+        imap: str,
+        error: BaseException,
+        status: int,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        before = (home / "client" / FILE).read_bytes()
+
+        def breaks(account: Account) -> None:
+            assert names(home) == [KNOWN, ALICE]
+            raise error
+
+        monkeypatch.setattr(adding, "_see_that_it_listens", breaks)
+        Refused(capsys, status, "add", imap, "--write", "mutt", "--to", str(home / "rc"), ALICE)
+        assert (home / "client" / FILE).read_bytes() == before
+        assert not (home / "rc").exists()
+
+    def test_the_agent_listens_from_then_on(self, home: Path, imap: str) -> None:
+        assert browserid.main(["mail", "add", imap, ALICE]) == 0
+        with Caller() as agent:
+            *states, _ = agent.ask("MAIL")
+        assert {each["account"]: each["state"] for each in states}[ALICE] == "listening"
+        assert browserid.main(["mail", "remove", ALICE]) == 0
+        with Caller() as agent:
+            *states, _ = agent.ask("MAIL")
+        assert ALICE not in {each["account"] for each in states}
+
+
+class TestOthers:
+    @pytest.mark.parametrize("verb", ["remove", "password", "settings", "test"])
+    def test_of_an_account_that_there_is_not(
+        self, home: Path, verb: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert KNOWN in Refused(capsys, 1, verb, "nobody").said
+
+    @pytest.mark.parametrize("words", [["list"], ["test"], ["password", KNOWN], ["add", ALICE]])
+    def test_with_a_damaged_file(
+        self, home: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = home / "client" / FILE
+        file.write_text("{")
+        refused = Refused(capsys, os.EX_CONFIG, *words)
+        assert str(file) in refused.said
+        assert file.read_text() == "{"
+
+    def test_the_password_and_nothing_else(
+        self, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        assert browserid.main(["mail", "password", KNOWN]) == 0
+        assert capsys.readouterr() == (Accounts(home / "client").password(KNOWN) + "\n", "")
+
+    def test_a_login_that_fails_says_why(
+        self, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        assert browserid.main(["mail", "test", KNOWN]) == 1
+        said = capsys.readouterr().out
+        assert said.startswith(f"{KNOWN}, imap at localhost:")
+        assert "logged in" not in said
+
+    @pytest.mark.parametrize("words", [["nntp", "localhost"], ["imap", "192.0.2.1"], ["imap"]])
+    def test_a_pipe_to_nowhere(
+        self, home: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert browserid.main(["mail", "pipe", *words]) in (1, os.EX_USAGE)
