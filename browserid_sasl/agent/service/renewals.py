@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,11 +72,14 @@ class Renewals:
         """Renew what is due. What fails is tried again later, less and less often."""
         try:
             stores = self._clients.stores
-            for record in await apart(lambda: list(stores.identities.all())):
-                if self._is_due(record, self._clock()):
-                    await self._try(record)
+            records = await apart(lambda: list(stores.identities.all()))
         except BrowserIDError:
             return  # whoever wants to log in is told
+        for record in records:
+            # One that cannot be read is told of at the next login, and keeps no other from this.
+            with suppress(BrowserIDError):
+                if self._is_due(record, self._clock()):
+                    await self._try(record)
 
     async def _try(self, record: IdentityRecord) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import select
@@ -18,13 +19,16 @@ import requests
 
 from browserid_sasl import store
 from browserid_sasl.agent.service import access
-from browserid_sasl.api import CLIENT_DATABASE
+from browserid_sasl.api import CLIENT_DATABASE, Server
+from browserid_sasl.config import load
 from browserid_sasl.identity.ports import IdentityRecord
+from browserid_sasl.sasl.server import ServerMechanism
+from browserid_sasl.store.memory import memory_acceptor
 from tests.support.agent import Answer, Line, Person, initiate
 from tests.support.granting import GrantingProvider, fake_browser, granting_provider
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
-from tests.support.provider import ALICE, PASSWORD
+from tests.support.provider import ALICE, DOMAIN, PASSWORD
 from tests.support.sample_programs import ROOT
 
 BOB = "bob@example.test"
@@ -281,6 +285,27 @@ class TestRenewal:
         assert before is not None and after is not None
         assert after.private_key_pem == before.private_key_pem
         assert after.renewal == before.renewal
+        assert len(signed_in.opened) == 1
+
+    def test_a_login_whose_ticket_fails_is_told_what_is_missing(self, signed_in: Desktop) -> None:
+        """In the middle of it there is no going back to where a renewal could be waited for."""
+        config = load(signed_in.person.config_file)
+
+        def server() -> ServerMechanism:
+            served = Server(config, "imap", "localhost", allow=[DOMAIN], stores=memory_acceptor())
+            return served.start("BROWSERID-AES128")
+
+        with Line(signed_in.person.socket) as line:
+            for word in ("OK", "FAIL"):
+                theirs = server()
+                challenge = theirs.step(line.ask(initiate(1)).octets)
+                answer = line.ask(f"CONT\t1\t{base64.b64encode(challenge or b'').decode()}")
+                assert answer.word == word
+                # Another server knows nothing of the ticket, and the certificate is over.
+                signed_in.expire()
+        assert answer.values["code"] == "interact-required"
+        assert "has expired" in answer.values["detail"]
+        assert first_message(signed_in.person).word == "CONT"
         assert len(signed_in.opened) == 1
 
     def test_a_provider_that_is_down_costs_nothing_but_the_login(

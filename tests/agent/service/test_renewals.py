@@ -164,3 +164,14 @@ def test_one_that_is_good_is_not_renewed_for_a_program(world: World) -> None:
 
     asyncio.run(ask())
     assert world.asked == []
+
+
+def test_a_certificate_that_cannot_be_read_keeps_no_other_from_being_renewed(world: World) -> None:
+    world.sign_in("aaron@example.test")
+    world.sign_in()
+    identities = world.clients.stores.identities
+    broken = identities.get("aaron@example.test")
+    assert broken is not None
+    identities.put(replace(broken, certificate="not one"))
+    world.live(60)
+    assert {identity for identity, _ in world.asked} == {ALICE}
