@@ -188,7 +188,7 @@ def test_without_a_sign_in_the_error_names_the_command(tmp_path: Path) -> None:
         mechanism.step()
 
 
-def test_a_mechanism_that_is_not_offered_can_not_be_started(site: Site) -> None:
+def test_a_mechanism_that_is_not_offered_cannot_be_started(site: Site) -> None:
     config = site.config.with_options({"mechanisms": "BROWSERID-AES128"})
     with pytest.raises(LocalProtocolError, match="BROWSERID-AES256 is not offered"):
         Server(config, "imap", HOST).start("BROWSERID-AES256")

@@ -82,7 +82,7 @@ def test_the_folder_is_private(home: Path, file: Path, identities: IdentityStore
     assert (home / ".local/share/browserid/signed-in").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_can_not_be_made_is_told(
+def test_a_folder_that_cannot_be_made_is_told(
     home: Path, file: Path, identities: IdentityStore
 ) -> None:
     identities.put(identity_record())

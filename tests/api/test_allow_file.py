@@ -102,7 +102,7 @@ def test_a_file_that_has_not_changed_is_not_read_again(
     assert file.read() is file.read()
 
 
-def test_while_it_can_not_be_read_nothing_counts_that_it_had(path: Path) -> None:
+def test_while_it_cannot_be_read_nothing_counts_that_it_had(path: Path) -> None:
     path.write_text("example.org\n")
     file = AllowFile(path)
     assert file.read().admits(ALICE)

@@ -112,14 +112,14 @@ def test_a_plain_context_has_them_too(site: Site, keys: Path) -> None:
     assert found[MEMBER_NAME].authenticated
 
 
-def test_an_assertion_that_can_not_be_read_is_told(site: Site) -> None:
+def test_an_assertion_that_cannot_be_read_is_told(site: Site) -> None:
     context = log_in(site, saml="<broken")
     with pytest.raises(RemoteProtocolError) as caught:
         attributes(site.in_memory(), context)
     assert caught.value.code is Code.UNKNOWN_ATTRIBUTE
 
 
-def test_a_file_that_can_not_be_used_is_told(site: Site) -> None:
+def test_a_file_that_cannot_be_used_is_told(site: Site) -> None:
     context = log_in(site)
     absent = site.folder / "absent.pem"
     with pytest.raises(ConfigurationError, match="No such file") as caught:

@@ -284,8 +284,6 @@ class TestLogout:
         assert main(["logout", ALICE]) == 0
         assert [record.identity for record in identities.all()] == [ALICE.capitalize()]
 
-    def test_who_is_not_signed_in_can_not_sign_out(
-        self, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_who_is_not_signed_in_cannot_sign_out(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["logout", ALICE]) == os.EX_NOPERM
         assert "browserid list" in capsys.readouterr().err

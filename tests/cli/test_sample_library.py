@@ -97,7 +97,7 @@ class TestLogin:
         (["--sasl-library", "perl"], "'perl' is not one of 'native', 'python-sasl'"),
     ],
 )
-def test_what_it_can_not_do_exits_with_64(
+def test_what_it_cannot_do_exits_with_64(
     realm: Realm,
     unused_port: int,
     capsys: pytest.CaptureFixture[str],

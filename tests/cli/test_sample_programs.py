@@ -145,7 +145,7 @@ class TestLogin:
         assert "jwt groups: a\\nb (authenticated)" in said
         assert "760 characters more" in said
 
-    def test_a_saml_assertion_that_can_not_be_read_is_no_reason_to_stop(
+    def test_a_saml_assertion_that_cannot_be_read_is_no_reason_to_stop(
         self, fresh_realm: Realm
     ) -> None:
         fresh_realm.sign_in(saml="<broken")
@@ -375,7 +375,7 @@ class TestCommandLine:
         assert client.stderr.startswith("getaddrinfo: ")
 
     @pytest.mark.parametrize("arguments", [["-s", "im/ap"], ["-s", ""]])
-    def test_a_service_that_can_not_be_one_exits_with_64(
+    def test_a_service_that_cannot_be_one_exits_with_64(
         self, realm: Realm, arguments: list[str]
     ) -> None:
         client = realm.run_client(*arguments, port=0)

@@ -85,7 +85,7 @@ def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     assert error.message == "the configuration file cannot be read: Is a directory"
 
 
-def test_a_path_that_can_not_be() -> None:
+def test_a_path_that_cannot_be() -> None:
     error = refusal(Path("/etc/a\0b"))
     assert error.message == "the configuration file cannot be read: its path is not valid"
 

@@ -1055,7 +1055,7 @@ class TestTheExtraRoundTrip:
         assert acceptor.state is AcceptorState.AWAIT_PROOF
         return world, acceptor, initiator.step(answer) or b""
 
-    def test_proofs_of_two_exchanges_can_not_be_swapped(self) -> None:
+    def test_proofs_of_two_exchanges_cannot_be_swapped(self) -> None:
         world = World()
         initiator = world.initiator(ROUND_TRIP)
         token = initiator.step() or b""

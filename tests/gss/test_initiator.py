@@ -837,7 +837,7 @@ class TestCredentials:
 
 class TestMisuse:
     @pytest.mark.parametrize("answer", [None, b""])
-    def test_an_answer_can_not_be_left_out(self, answer: bytes | None) -> None:
+    def test_an_answer_cannot_be_left_out(self, answer: bytes | None) -> None:
         initiator = World().initiator()
         initiator.step()
         with refused(Code.TOKEN_TRUNCATED, kind=RemoteProtocolError):

@@ -124,7 +124,7 @@ class TestADomainsOwnProvider:
         with refused(Code.HTTP_ERROR, kind=DiscoveryError):
             Landscape({}).keys("idp.test")
 
-    def test_a_document_that_can_not_be_read(self) -> None:
+    def test_a_document_that_cannot_be_read(self) -> None:
         with refused(Code.NO_KEY, kind=DiscoveryError):
             Landscape({"idp.test": {}}).keys("idp.test")
 
@@ -379,7 +379,7 @@ class TestFailures:
         landscape.publish(OLD)
         assert landscape.keys("idp.test", now=START + RETRY_MS) == (OLD.public_key,)
 
-    def test_so_is_a_document_that_can_not_be_read_with_its_reason(self) -> None:
+    def test_so_is_a_document_that_cannot_be_read_with_its_reason(self) -> None:
         landscape = Landscape({"idp.test": {"authority": 1}})
         reasons = set()
         for _ in range(3):

@@ -47,7 +47,7 @@ class TestMaking:
         assert parsed.attributes == {"groups": ["staff"], "name": "Alice"}
 
     @pytest.mark.parametrize("name", ["iss", "iat", "exp", "nbf", "public-key", "principal", "sub"])
-    def test_an_attribute_can_not_stand_in_for_what_the_certificate_says(self, name: str) -> None:
+    def test_an_attribute_cannot_stand_in_for_what_the_certificate_says(self, name: str) -> None:
         with refused(Code.INVALID_PARAMETER, f"'{name}'", LocalProtocolError):
             issued(attributes={"name": "Alice", name: "anything"})
 

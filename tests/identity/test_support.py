@@ -137,9 +137,7 @@ class TestReading:
         ],
         ids=ascii,
     )
-    def test_a_key_that_can_not_be_read_is_no_reason_to_refuse_others(
-        self, unreadable: Any
-    ) -> None:
+    def test_a_key_that_cannot_be_read_is_no_reason_to_refuse_others(self, unreadable: Any) -> None:
         further = {"keys": [unreadable, SECOND.public_key.to_json(), unreadable]}
         assert supported(support_document(FIRST) | further).keys == (
             FIRST.public_key,

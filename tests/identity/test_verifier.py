@@ -237,11 +237,11 @@ class TestSignatures:
         with refused(Code.INVALID_SIGNATURE):
             verify(backed(certificate(), user=key("evil")))
 
-    def test_the_person_can_not_certify_themselves(self) -> None:
+    def test_the_person_cannot_certify_themselves(self) -> None:
         with refused(Code.INVALID_SIGNATURE):
             verify(backed(certificate(signer=key("alice"))))
 
-    def test_the_provider_can_not_sign_the_assertion(self) -> None:
+    def test_the_provider_cannot_sign_the_assertion(self) -> None:
         with refused(Code.INVALID_SIGNATURE):
             verify(backed(certificate(), user=key("idp")))
 

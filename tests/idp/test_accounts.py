@@ -88,7 +88,7 @@ def test_nobody_gets_a_password_without_an_account(accounts: Accounts) -> None:
 
 
 @pytest.mark.parametrize("password", ["", "x" * 1025, "\udc80"])
-def test_some_passwords_can_not_be(accounts: Accounts, password: str) -> None:
+def test_some_passwords_cannot_be(accounts: Accounts, password: str) -> None:
     with pytest.raises(LocalProtocolError, match="cannot be used") as raised:
         accounts.add(ALICE, password, 1)
     assert raised.value.code is Code.INVALID_PARAMETER

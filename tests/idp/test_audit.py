@@ -56,7 +56,7 @@ def test_lines_are_added_at_the_end(path: Path) -> None:
     assert len(path.read_text().splitlines()) == 3
 
 
-def test_a_name_can_not_make_up_a_line(path: Path) -> None:
+def test_a_name_cannot_make_up_a_line(path: Path) -> None:
     AuditLog(path).write(Event.SIGNED_IN, NOW, email='x"}\n{"event":"certified"')
     assert len(path.read_text().splitlines()) == 1
 
@@ -134,7 +134,7 @@ def test_it_is_not_written_through_a_link(path: Path, tmp_path: Path) -> None:
     assert target.read_text() == "theirs\n"
 
 
-def test_what_can_not_be_written_is_an_error(path: Path) -> None:
+def test_what_cannot_be_written_is_an_error(path: Path) -> None:
     path.mkdir()
     with pytest.raises(StoreError, match="audit log .* cannot be written"):
         AuditLog(path).write(Event.SIGNED_IN, NOW)
@@ -197,7 +197,7 @@ def test_a_clients_address_is_its_own_or_what_a_known_proxy_says(
         assert events(running)[-1]["client"] == client
 
 
-def test_nothing_is_certified_that_can_not_be_recorded(running: RunningProvider) -> None:
+def test_nothing_is_certified_that_cannot_be_recorded(running: RunningProvider) -> None:
     path = running.folder.path / "audit.log"
     path.unlink()
     path.mkdir()

@@ -133,7 +133,7 @@ class TestInit:
     def test_makes_a_key_for_short_messages_by_default(self, folder: Path) -> None:
         assert ProviderFolder(folder).keys.active(1 << 60).algorithm == "ES256"
 
-    def test_makes_none_that_can_not_be_written_as_configured(
+    def test_makes_none_that_cannot_be_written_as_configured(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = tmp_path / "provider"
@@ -200,7 +200,7 @@ class TestUsers:
         assert events(folder)[1:] == ["account-added"]
 
     @pytest.mark.parametrize("command", ["add-user", "remove-user", "set-password"])
-    def test_do_not_change_when_that_can_not_be_recorded(
+    def test_do_not_change_when_that_cannot_be_recorded(
         self, folder: Path, password_file: Path, tmp_path: Path, command: str
     ) -> None:
         other = tmp_path / "other"

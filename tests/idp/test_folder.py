@@ -138,7 +138,7 @@ def test_a_missing_database_is_named(folder: ProviderFolder) -> None:
     assert "backup" in raised.value.remedy
 
 
-def test_a_folder_that_can_not_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError):
         create(ProviderFolder(tmp_path / "file" / "folder"))

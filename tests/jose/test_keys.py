@@ -360,7 +360,7 @@ class TestPublicKeysThatAreNone:
             with refused(Code.INVALID_KEY):
                 parse_public_key(ec_json(x, y))
 
-    def test_a_point_whose_x_is_small_can_not_be_written_larger(self) -> None:
+    def test_a_point_whose_x_is_small_cannot_be_written_larger(self) -> None:
         # 5 is the x of a point on P-256: 5 and 5 + p are the same, and only one is right.
         x = 5
         y_squared = (x**3 - 3 * x + P256_B) % P256_FIELD
@@ -424,7 +424,7 @@ class TestKeysOfTheLibrary:
             public = key("signer", algorithm).public_key
             assert public_key_from(public.key) == public
 
-    def test_keys_of_other_kinds_can_not(self) -> None:
+    def test_keys_of_other_kinds_cannot(self) -> None:
         for other in (ed25519.Ed25519PrivateKey.generate().public_key(), None, "key"):
             with refused(Code.INVALID_KEY):
                 public_key_from(other)

@@ -191,7 +191,7 @@ class TestOrdinaryUser:
         assert files_in(prefix) == []
 
 
-def test_packages_that_apt_can_not_get_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_packages_that_apt_cannot_get_are_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "lists" / "partial").mkdir(parents=True)
     (tmp_path / "sources.list").write_text("deb http://127.0.0.1:1/debian bookworm main\n")
     (tmp_path / "apt.conf").write_text(

@@ -43,13 +43,13 @@ class TestTheFirstMessage:
             make_client(World(), flag=BindingFlag.USED)
 
     @pytest.mark.parametrize("authzid", ["a\0b", "\udc80", "x" * 5000])
-    def test_an_authzid_that_can_not_be_written_is_refused_before_anything_is_sent(
+    def test_an_authzid_that_cannot_be_written_is_refused_before_anything_is_sent(
         self, authzid: str
     ) -> None:
         with refused(Code.INVALID_PARAMETER, kind=LocalProtocolError):
             make_client(World(), authzid=authzid)
 
-    def test_a_type_that_can_not_be_written_too(self) -> None:
+    def test_a_type_that_cannot_be_written_too(self) -> None:
         binding = ChannelBinding("tls-unique,a=root,", b"")
         with refused(Code.INVALID_PARAMETER, kind=LocalProtocolError):
             make_client(World(), flag=BindingFlag.USED, binding=binding)

@@ -84,6 +84,6 @@ def test_anything_else_is_refused(message: bytes) -> None:
         (Gs2Header(BindingFlag.USED, "x" * 65), "no type"),
     ],
 )
-def test_what_can_not_be_written_is_the_callers_mistake(header: Gs2Header, reason: str) -> None:
+def test_what_cannot_be_written_is_the_callers_mistake(header: Gs2Header, reason: str) -> None:
     with refused(Code.INVALID_PARAMETER, reason, LocalProtocolError):
         header.encode()

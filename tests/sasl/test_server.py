@@ -223,7 +223,7 @@ class TestTheChannel:
             (b"p=tls-exporter,,", b"p=tls-exporter,a=alice@idp.test,"),
         ],
     )
-    def test_the_header_is_signed_and_can_not_be_altered_on_the_way(
+    def test_the_header_is_signed_and_cannot_be_altered_on_the_way(
         self, written: bytes, altered: bytes
     ) -> None:
         world = World()

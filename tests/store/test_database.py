@@ -285,7 +285,7 @@ class TestFilesThatCanNotBeUsed:
 
         assert in_child(use) == "told"
 
-    def test_a_folder_that_can_not_be_written(self) -> None:
+    def test_a_folder_that_cannot_be_written(self) -> None:
         with open_house() as house:
             folder = house / "stores"
             notes = SqliteDatabase(folder / "notes.db", SCHEMA)

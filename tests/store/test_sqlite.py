@@ -196,7 +196,7 @@ class TestAdmission:
         assert stores.tickets.get(ticket.tid, NOW) == ticket
         assert not stores.replay.insert(b"a" * 32, NOW)
 
-    def test_what_can_not_be_kept_leaves_nothing(self, stores: AcceptorStores) -> None:
+    def test_what_cannot_be_kept_leaves_nothing(self, stores: AcceptorStores) -> None:
         ticket = acceptor_ticket(attributes={"x": "y" * MAX_ATTRIBUTES_SIZE})
         with pytest.raises(StoreError, match="claims take"):
             admit(stores, b"a" * 32, NOW, ticket)

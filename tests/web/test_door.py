@@ -451,7 +451,7 @@ class TestCertificate:
             wait_until(lambda: self.presented(running) != first, "presenting it")
             assert running.ask(before)
 
-    def test_one_that_can_not_be_used_is_not(
+    def test_one_that_cannot_be_used_is_not(
         self, own: LocalTls, caplog: pytest.LogCaptureFixture
     ) -> None:
         with serving(own) as running:

@@ -97,7 +97,7 @@ class TestAnchors:
     def test_a_file_that_is_not_there(self, files: Files) -> None:
         assert "No such file" in refuse(load_anchors, files.folder / "absent.pem").message
 
-    def test_a_folder_that_can_not_be_listed(
+    def test_a_folder_that_cannot_be_listed(
         self, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def forbidden(path: Path) -> None:

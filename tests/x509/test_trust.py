@@ -469,7 +469,7 @@ class TestServiceNames:
         ],
         ids=["nothing", "another type", "not ASCII", "too long inside", "too long"],
     )
-    def test_a_service_name_that_can_not_be_read_is_one_all_the_same(self, value: bytes) -> None:
+    def test_a_service_name_that_cannot_be_read_is_one_all_the_same(self, value: bytes) -> None:
         unreadable = x509.OtherName(srv_name("").type_id, value)
         certificate = issue(
             "leaf", ROOT, x509.SubjectAlternativeName([x509.DNSName(HOST), unreadable])
@@ -564,7 +564,7 @@ class TestInputThatIsNoCertificate:
         unknown = forge(leaf(), ROOT, kind, kind[:-1] + b"\x7f")
         refuse_untrusted("key cannot be read", [unknown])
 
-    def test_a_name_that_can_not_be_read(self) -> None:
+    def test_a_name_that_cannot_be_read(self) -> None:
         service = b"_imap.mail.example.com"
         certificate = issue("leaf", ROOT, names(services=[service.decode()]))
         header = bytes([22, len(service)])
