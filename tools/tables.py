@@ -180,6 +180,7 @@ MAIL: Final = (
     Amount("wrong logins of a connection", "proxy.conversation.MOST_TRIES"),
     Amount("longest wait after a wrong password", "proxy.gate.LONGEST_DELAY_S", "s"),
     Amount("connections of an agent's mail programs", "proxy.proxy.MOST_CONNECTIONS"),
+    Amount("of them to one service", "proxy.proxy.MOST_OF_SERVICE"),
     Amount("of them not logged in yet", "proxy.proxy.MOST_STRANGERS"),
 )
 TIMES: Final = (

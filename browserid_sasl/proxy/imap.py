@@ -291,7 +291,7 @@ class ImapServer(MailServer):
         self.offer = _capabilities(self._seen, _Reply(verdict.line, ()))
         if not self.offer:
             self.offer = _capabilities([], await self._ask(b"CAPABILITY"))
-        return self.offer
+        return self.offer or _MINIMAL
 
     async def log_out(self) -> None:
         """Take leave."""

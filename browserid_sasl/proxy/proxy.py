@@ -23,6 +23,8 @@ from browserid_sasl.proxy.upstream import Upstream
 MOST_CONNECTIONS: Final = 256
 MOST_STRANGERS: Final = 224
 """Connections of clients that have not logged in yet."""
+MOST_OF_SERVICE: Final = 208
+"""Connections to one service: a program that does not get through leaves room for the others."""
 
 _LOOK_S: Final = 30.0
 FOLDER: Final = "mail"
@@ -135,6 +137,8 @@ class Proxy:
             await listeners.open()
         except OSError as error:
             kept.reason = f"port {service.local_port} cannot be had: {error.strerror}"
+            # Whoever has it is told the passwords that mail programs send there.
+            await self._person.tell(kept.reason, f"{account.name}, {service.kind}: {kept.reason}")
         else:
             kept.listeners, kept.reason = listeners, ""
 
@@ -148,7 +152,8 @@ class Proxy:
 
     def _begin(self, end: End, kept: _Open, *, trusted: bool) -> None:
         # Who comes by the Unix socket is no stranger.
-        if self._is_full or (not trusted and len(self._strangers) >= MOST_STRANGERS):
+        stranger = not trusted and len(self._strangers) >= MOST_STRANGERS
+        if stranger or self._is_full or len(kept.tasks) >= MOST_OF_SERVICE:
             end.transport.write(SPEECH[kept.service.kind].goodbye("too many connections"))
             end.transport.close()
             return
@@ -165,7 +170,8 @@ class Proxy:
 
     def _session(self, place: Place) -> Session:
         session = Session(place, self._person, self._gate, self._strangers.discard)
-        self._strangers.add(session)
+        if not place.trusted:
+            self._strangers.add(session)
         return session
 
     async def _serve(self, session: Session, end: End) -> None:

@@ -275,6 +275,10 @@ class TestServer:
         answers = b"B1 OK done\r\n* CAPABILITY IMAP4rev1 QUOTA\r\nB2 OK done\r\n"
         assert self.authenticated("SASL-IR", answers)[2] == ["IMAP4rev1", "QUOTA"]
 
+    def test_one_that_does_not_say_speaks_imap_at_least(self) -> None:
+        answers = b"B1 OK done\r\nB2 BAD what\r\n"
+        assert "IMAP4rev1" in self.authenticated("SASL-IR", answers)[2]
+
     @pytest.mark.parametrize(
         ("answer", "passes"),
         [(b"B1 NO [AUTHENTICATIONFAILED] no", False), (b"B1 NO [UNAVAILABLE] later", True)],
