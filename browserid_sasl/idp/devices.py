@@ -253,6 +253,10 @@ class Devices:
                 raise _expired()
             _check_waits(row, now)
             row.state, row.renewal = state, int(renewal)
+            account = session.get(Account, row.email)
+            if account is not None:
+                # It may have been made since, to approve this, or by a clock that was wrong.
+                row.begun = max(row.begun, account.created)
             session.flush()
             self._audit.write(event, now, **details, renewal=renewal)
 

@@ -21,6 +21,9 @@ _TOKEN_OCTETS: Final = 32
 _HALF_WAY_LIFE_MS: Final = 600_000
 _PER_ACCOUNT: Final = 50
 _NOTED_EVERY_MS: Final = 60_000
+_SET_BACK_MS: Final = 300_000
+"""A session that was used so far in the future was used by a clock that was wrong."""
+
 _MAX_AGENT: Final = 200
 
 _FULL: Final = "full"
@@ -117,6 +120,10 @@ class Sessions:
         )
         with self._database.transaction() as session:
             self._drop_ended(session, now)
+            account = session.get(Account, email)
+            if account is not None:
+                # Made before the clock was set back: it is this account's all the same.
+                row.created = max(now, account.created)
             session.add(row)
             session.flush()
             self._drop_oldest(session, email)
@@ -162,6 +169,8 @@ class Sessions:
                 .where(Account.created <= StoredSession.created)
             )
             if row is None or now >= min(row.created + life, row.used + idle):
+                return None
+            if now < row.used - _SET_BACK_MS:
                 return None
             if now >= row.used + _NOTED_EVERY_MS:
                 row.used = now

@@ -262,3 +262,22 @@ class TestStrangers:
 
 def test_the_limits_leave_room() -> None:
     assert FEWEST_OF_NETWORK < MOST_OF_NETWORK < MOST_WAITING // 2
+
+
+class TestAnAccount:
+    def test_that_is_made_to_approve_it_does(self, provider: Provider) -> None:
+        """Somebody begins at the program, and sets their account up when the page asks for it."""
+        provider.accounts.remove(ALICE)
+        devices = provider.devices
+        code = begin(devices)
+        provider.accounts.add_without_password(ALICE, NOW + INTERVAL_MS)
+        devices.approve(pending(devices, code), False, NOW + INTERVAL_MS)
+        assert isinstance(poll(devices, code, NOW + 2 * INTERVAL_MS), Granted)
+
+    def test_that_is_made_anew_has_approved_nothing(self, provider: Provider) -> None:
+        devices = provider.devices
+        code = begin(devices)
+        devices.approve(pending(devices, code), False, NOW)
+        provider.accounts.remove(ALICE)
+        provider.accounts.add_without_password(ALICE, NOW + 1)
+        assert poll(devices, code, NOW + INTERVAL_MS) == "access_denied"

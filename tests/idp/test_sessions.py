@@ -77,6 +77,20 @@ class TestASession:
         provider.accounts.add(ALICE, "x", NOW + 1)
         assert sessions.find(token, NOW + 1) is None
 
+    def test_is_its_account_s_after_the_clock_was_set_back(
+        self, sessions: Sessions, provider: Provider
+    ) -> None:
+        provider.accounts.remove(ALICE)
+        provider.accounts.add(ALICE, "x", NOW + 90 * MINUTE)
+        token = begin(sessions)
+        assert sessions.find(token, NOW + MINUTE)
+        assert sessions.find(token, NOW + 12 * MINUTE) is None
+
+    def test_ends_when_the_clock_is_set_back_by_much(self, sessions: Sessions) -> None:
+        token = begin(sessions, now=NOW + 600 * MINUTE)
+        assert sessions.find(token, NOW + 596 * MINUTE)
+        assert sessions.find(token, NOW) is None
+
     def test_is_one_of_fifty_of_its_account(self, sessions: Sessions) -> None:
         tokens = [begin(sessions) for _ in range(51)]
         theirs = begin(sessions, BOB)
