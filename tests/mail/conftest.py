@@ -54,11 +54,10 @@ def servers(provider: GrantingProvider, machine_log: Syslog) -> Iterator[MailSer
 
 
 @contextmanager
-def correspondent(
-    provider: GrantingProvider, servers: MailServers, *, follows: bool = True
-) -> Iterator[Correspondent]:
+def correspondent(provider: GrantingProvider, servers: MailServers) -> Iterator[Correspondent]:
+    """Somebody with a machine of her own."""
     with folder_for_all() as folder:
-        yield Correspondent(folder, provider, servers.authority, follows=follows)
+        yield Correspondent(folder, provider, servers.authority)
 
 
 class Desk(NamedTuple):

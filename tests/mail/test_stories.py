@@ -50,10 +50,11 @@ def is_alive(connection: imaplib.IMAP4) -> bool:
 
 @contextmanager
 def own_desk(
-    provider: GrantingProvider, servers: MailServers, *, follows: bool = True, **variables: str
+    provider: GrantingProvider, servers: MailServers, surroundings: Surroundings | None = None
 ) -> Iterator[tuple[Correspondent, Loopback, int]]:
     """Somebody whose agent is the test's alone; her account at Cyrus imapd."""
-    with correspondent(provider, servers, follows=follows) as alice:
+    variables = surroundings.variables if surroundings else {}
+    with correspondent(provider, servers) as alice:
         told = alice.add(ALICE, servers.of_cyrus)
         with alice.logged_in(**variables) as process:
             yield alice, told, process.pid
@@ -121,7 +122,7 @@ class TestTime:
     def test_an_idle_of_an_hour_still_brings_news(
         self, provider: GrantingProvider, servers: MailServers, surroundings: Surroundings
     ) -> None:
-        with own_desk(provider, servers, **surroundings.variables) as (alice, told, _):
+        with own_desk(provider, servers, surroundings) as (alice, told, _):
             with open_inbox(told) as inbox:
                 inbox.send(b"i IDLE\r\n")
                 assert inbox.readline().startswith(b"+")
@@ -137,7 +138,7 @@ class TestTime:
         self, provider: GrantingProvider, servers: MailServers, surroundings: Surroundings
     ) -> None:
         provider.life = 20 * 3_600_000
-        with own_desk(provider, servers, **surroundings.variables) as (alice, told, agent):
+        with own_desk(provider, servers, surroundings) as (alice, told, agent):
             with open_inbox(told) as one, open_inbox(told) as other:
                 before = descriptors(agent)
                 os.kill(agent, signal.SIGSTOP)
@@ -198,7 +199,7 @@ class TestServers:
         surroundings = Surroundings(tmp_path)
         hosts = tmp_path / "hosts"
         there = hosts.read_text()
-        with own_desk(provider, servers, **surroundings.variables) as (_, told, _):
+        with own_desk(provider, servers, surroundings) as (_, told, _):
             with open_inbox(told):
                 pass
             move(hosts, "127.0.0.99 localhost\n")

@@ -196,20 +196,10 @@ class Correspondent(Person):
 
     :param folder: an empty one with a short name, which has sockets in it.
     :param authority: of the mail servers' certificates.
-    :param follows: whether she answers the page that is opened.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        provider: GrantingProvider,
-        authority: Authority,
-        *,
-        follows: bool = True,
-    ) -> None:
-        browser, self._notes = fake_browser(
-            folder / "bin", follows=follows, ca_file=provider.ca_file
-        )
+    def __init__(self, folder: Path, provider: GrantingProvider, authority: Authority) -> None:
+        browser, self._notes = fake_browser(folder / "bin", follows=True, ca_file=provider.ca_file)
         super().__init__(
             folder / "home",
             f'[client]\nidentity = "{ALICE}"\nsign_in = "browser"\nbrowser = ["{browser}"]\n'
