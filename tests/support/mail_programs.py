@@ -303,11 +303,12 @@ def swaks(home: Home, told: Loopback, sender: str, recipient: str, message: str)
 
 
 def curl_smtp(home: Home, told: Loopback, sender: str, recipient: str, message: str) -> Done:
-    """Sends a message."""
+    """Sends a message, whose lines end as SMTP wants it: curl looks for dots in no others."""
     netrc = home.write("netrc", f"machine {LOOPBACK} login {told.user} password {told.password}\n")
     addresses = ("--mail-from", sender, "--mail-rcpt", recipient)
     url = f"smtp://{LOOPBACK}:{told.submission}"
-    return home.run("curl", "-sS", "--netrc-file", netrc, *addresses, "-T", "-", url, input=message)
+    command = ("curl", "-sS", "--netrc-file", netrc, *addresses, "-T", "-", url)
+    return home.run(*command, input=message.replace("\n", "\r\n"))
 
 
 def mutt_smtp(home: Home, told: Loopback, sender: str, recipient: str, message: str) -> Done:
