@@ -13,6 +13,7 @@
 #include "lib.h"
 #include "ioloop.h"
 
+#include "auth.h"
 #include "auth-request.h"
 #include "auth-request-handler.h"
 #include "mech.h"
@@ -27,13 +28,21 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-/* What 2.4 renamed; its protocol between auth and the login processes tells it from 2.3. */
+/* What 2.4 renamed, and has beyond 2.3: its protocol between auth and the login processes tells. */
 #if AUTH_CLIENT_PROTOCOL_MINOR_VERSION >= 3
+#define CHANNEL_BINDING true
+#define SERVED_BY wire_acceptor_1_3
 #define SERVICE(fields) ((fields)->protocol)
 #define SECURED_BY_TLS(fields) ((fields)->conn_secured == AUTH_REQUEST_CONN_SECURED_TLS)
 #else
+#define CHANNEL_BINDING false
+#define SERVED_BY wire_acceptor
 #define SERVICE(fields) ((fields)->service)
 #define SECURED_BY_TLS(fields) ((fields)->secured == AUTH_REQUEST_SECURED_TLS)
+#define MECH_SEC_CHANNEL_BINDING 0
+#define auth_default_protocol auth_default_service
+#define auth_request_start_channel_binding(request, type) ((void)(type))
+#define auth_request_accept_channel_binding(request, data) (-1)
 #endif
 
 enum { TRY_AGAIN_MS = 50, MOST_TRIES = 20 };
@@ -48,6 +57,7 @@ struct browserid_request {
     unsigned tries;                   /* to connect */
     bool begun;                       /* the acceptor has been asked */
     bool told;                        /* the client has been told why, and is refused next */
+    bool binding;                     /* a login process has been asked what the channel is bound by */
     const unsigned char *initial;     /* what the client began with, until it is sent */
     size_t initial_size;
 };
@@ -83,6 +93,60 @@ static void give_back(struct browserid_request *request) {
     stop_waiting(request);
     wire_give_back(request->wire);
     request->wire = NULL;
+}
+
+static void send_begin(struct browserid_request *request);
+static void send_line(struct browserid_request *request);
+
+/* The channel */
+
+static void send_binding(struct browserid_request *request, const void *octets, size_t size) {
+    wire_begin(request->wire, "CONT", request->id);
+    wire_word(request->wire, "#");
+    wire_octets(request->wire, "", "channel_binding", octets, size);
+    send_line(request);
+}
+
+/* Whether clients are told the mechanism's name with -PLUS too: auth_mechanisms says so. */
+static bool lists_plus(const struct auth_request *auth_request) {
+    const struct mech_module *mech = auth_request->mech;
+    const char *name = t_strconcat(mech->mech_name, "-PLUS", NULL);
+
+    return (mech->flags & MECH_SEC_CHANNEL_BINDING) != 0 ||
+           mech_register_find(auth_default_protocol()->reg, name) != NULL;
+}
+
+/*
+ * Whether the login process, which has the channel, can be asked. One of 2.4.1 panics, and all of its
+ * connections end, where it does not have what it is asked for. So nobody can bring that about where no
+ * name with -PLUS is listed.
+ */
+static bool can_bind(const struct auth_request *auth_request, const char *type) {
+    return SECURED_BY_TLS(&auth_request->fields) && lists_plus(auth_request) &&
+           (strcmp(type, "tls-exporter") == 0 || strcmp(type, "tls-unique") == 0);
+}
+
+static void ask_for_binding(struct browserid_request *request, const char *type) {
+    struct auth_request *auth_request = &request->auth_request;
+
+    if (!can_bind(auth_request, type)) {
+        send_binding(request, "", 0); /* the acceptor tells the client */
+        return;
+    }
+    stop_waiting(request);
+    request->binding = true;
+    auth_request_start_channel_binding(auth_request, type);
+    auth_request_handler_reply_continue(auth_request, NULL, 0);
+}
+
+static void take_binding(struct browserid_request *request) {
+    buffer_t *data = NULL;
+
+    request->binding = false;
+    if (auth_request_accept_channel_binding(&request->auth_request, &data) == 0)
+        send_binding(request, data->data, data->used);
+    else
+        send_binding(request, "", 0);
 }
 
 /* Answers */
@@ -142,11 +206,14 @@ static void refuse(struct browserid_request *request, const struct wire_line *li
 
 static void take_answer(struct browserid_request *request, const struct wire_line *line) {
     const char *verb = line->fields[0];
+    const char *binding = wire_value(line, "channel_binding");
 
     if (strcmp(verb, "OK") == 0)
         succeed(request, line);
     else if (strcmp(verb, "FAIL") == 0)
         refuse(request, line);
+    else if (CHANNEL_BINDING && strcmp(verb, "CONT") == 0 && binding)
+        ask_for_binding(request, binding);
     else if (strcmp(verb, "CONT") == 0 && line->count > 2)
         challenge(request, line->fields[2]);
     else
@@ -154,8 +221,6 @@ static void take_answer(struct browserid_request *request, const struct wire_lin
 }
 
 /* Waiting */
-
-static void send_begin(struct browserid_request *request);
 
 static void on_late(struct browserid_request *request) { lose(request, WIRE_LATE); }
 
@@ -218,6 +283,8 @@ static void send_begin(struct browserid_request *request) {
         wire_text(wire, "", "secured", "tls");
     /* Not local_name: it is the client's to choose, and the host's name is what its login is for. */
     wire_text(wire, "", "bid", "1");
+    if (!lists_plus(&request->auth_request))
+        wire_text(wire, "", "bid_plus_unlisted", "1");
     wire_octets(wire, "", "resp", request->initial, request->initial_size);
     send_line(request);
 }
@@ -226,7 +293,7 @@ static void begin(struct browserid_request *request) {
     enum wire_status status;
 
     timeout_remove(&request->timeout);
-    request->wire = wire_begin_taking(acceptor_path(), &wire_acceptor, &status);
+    request->wire = wire_begin_taking(acceptor_path(), &SERVED_BY, &status);
     if (!request->wire) {
         if (status != WIRE_LATE || ++request->tries > MOST_TRIES)
             lose(request, status);
@@ -262,6 +329,8 @@ static void browserid_auth_continue(struct auth_request *auth_request, const uns
         begin(request);
     } else if (request->told || !request->wire) {
         auth_request_fail(auth_request);
+    } else if (request->binding) {
+        take_binding(request);
     } else {
         wire_begin(request->wire, "CONT", request->id);
         wire_octets(request->wire, "", "", data, size);
@@ -277,26 +346,37 @@ static void browserid_auth_free(struct auth_request *auth_request) {
     pool_unref(&auth_request->pool);
 }
 
-static struct mech_module modules[COUNT(mechanisms)];
+static struct mech_module modules[COUNT(mechanisms)], plus_modules[COUNT(mechanisms)];
+
+static void register_as(const char *name, struct mech_module *module, enum mech_security_flags flags) {
+    *module = (struct mech_module){
+        .mech_name = name,
+        /* Else Dovecot refuses a message with a zero octet itself, and its log does not say why. */
+        .flags = flags | MECH_SEC_ALLOW_NULS,
+        .passdb_need = MECH_PASSDB_NEED_NOTHING,
+        .auth_new = browserid_auth_new,
+        .auth_initial = mech_generic_auth_initial,
+        .auth_continue = browserid_auth_continue,
+        .auth_free = browserid_auth_free,
+    };
+    mech_register_module(module);
+}
 
 void browserid_init(void) {
     for (size_t i = 0; i < COUNT(mechanisms); i++) {
-        modules[i] = (struct mech_module){
-            .mech_name = mechanisms[i].name,
-            /* Else Dovecot refuses a message with a zero octet itself, and its log does not say why. */
-            .flags = MECH_SEC_ALLOW_NULS |
-                     (mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE),
-            .passdb_need = MECH_PASSDB_NEED_NOTHING,
-            .auth_new = browserid_auth_new,
-            .auth_initial = mech_generic_auth_initial,
-            .auth_continue = browserid_auth_continue,
-            .auth_free = browserid_auth_free,
-        };
-        mech_register_module(&modules[i]);
+        enum mech_security_flags flags =
+            mechanisms[i].key_exchange ? MECH_SEC_FORWARD_SECRECY : MECH_SEC_ACTIVE;
+
+        register_as(mechanisms[i].name, &modules[i], flags);
+        if (CHANNEL_BINDING)
+            register_as(mechanisms[i].plus_name, &plus_modules[i], flags | MECH_SEC_CHANNEL_BINDING);
     }
 }
 
 void browserid_deinit(void) {
-    for (size_t i = 0; i < COUNT(mechanisms); i++)
+    for (size_t i = 0; i < COUNT(mechanisms); i++) {
         mech_unregister_module(&modules[i]);
+        if (CHANNEL_BINDING)
+            mech_unregister_module(&plus_modules[i]);
+    }
 }

@@ -12,11 +12,12 @@ def main() -> None:
     print("/* Written by mechanisms.py from the package's tables of mechanisms and options. */")
     print(f'#define RELEASE "{__version__}"')
     print("static const struct {")
-    print("    const char *name;")
+    print("    const char *name, *plus_name;")
     print("    bool key_exchange;")
     print("} mechanisms[] = {")
     for row in MECHANISMS:
-        print(f'    {{"{row.name}", {"false" if row.curve is None else "true"}}},')
+        key_exchange = "false" if row.curve is None else "true"
+        print(f'    {{"{row.name}", "{row.plus_name}", {key_exchange}}},')
     print("};")
     print("static const char *const options[] = {")
     # Those that a program may not set, or not any more, are told to the acceptor, which says so.

@@ -38,6 +38,11 @@ const struct wire_service wire_acceptor = {
     .ours = "VERSION\t1\t2\n",
     .says_process = true,
 };
+const struct wire_service wire_acceptor_1_3 = {
+    .greeting = "VERSION\t1\t",
+    .ours = "VERSION\t1\t3\n",
+    .says_process = true,
+};
 
 static _Atomic(struct wire *) idle[MOST_IDLE];
 

@@ -41,8 +41,11 @@ struct wire_service {
     bool says_process;    /* whether a line with our process identifier follows */
 };
 
-/* The host's acceptor: of its protocol's first version whatever revision (docs/wire.md). */
-extern const struct wire_service wire_acceptor;
+/*
+ * The host's acceptor: of its protocol's first version whatever revision (docs/wire.md). In 1.3 it asks
+ * for the channel's binding data when it needs some.
+ */
+extern const struct wire_service wire_acceptor, wire_acceptor_1_3;
 
 /* One connection. A caller has it to itself between wire_take and wire_give_back. */
 struct wire {

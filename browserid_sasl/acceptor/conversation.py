@@ -195,11 +195,12 @@ class Conversation:
         begin = running.begin
         served = running.servers.find(begin, self._listener)
         # Before the login may need a document, and so begin again.
-        running.login = Login(begin, served, asks_for_bindings=self._asks_for_bindings(begin))
+        running.login = Login(begin, served, asks_for_bindings=self._asks_for_bindings)
         return (yield from running.login.start())
 
-    def _asks_for_bindings(self, begin: Begin) -> bool:
-        return (self._minor or 0) >= BINDING_VERSION and not begin.extended
+    @property
+    def _asks_for_bindings(self) -> bool:
+        return (self._minor or 0) >= BINDING_VERSION
 
     def _continue(self, request: Continue) -> None:
         running = self._logins.get(request.id)

@@ -92,9 +92,10 @@ class Login:
             return ""
         try:
             header, _, _ = gs2.split(message)
+            given = self._begin.bindings
         except BrowserIDError:
             return ""  # the mechanism tells the client
-        return header.binding_type
+        return "" if header.binding_type in given else header.binding_type
 
     def _step(self, message: bytes, bindings: dict[str, bytes]) -> Steps[Answer]:
         mechanism = self._mechanism or self._start_mechanism(bindings)
@@ -114,13 +115,20 @@ class Login:
             return self._served.server.start(
                 begin.mechanism,
                 channel_bindings=bindings,
-                plus_listed=begin.plus_listed,
+                plus_listed=self._plus_listed(),
                 success_data=begin.takes_final_data,
                 may_act_as=self._may_act_as,
             )
         except LocalProtocolError as error:
             # The person's program has picked it, not ours.
             raise RemoteProtocolError(error.code, error.message, error.remedy) from None
+
+    def _plus_listed(self) -> bool | None:
+        """Whether the client was told the name with ``-PLUS``; None if it hangs on the data."""
+        if self._begin.plus_unlisted:
+            return False
+        # What the program has not given yet it gives when it is asked.
+        return True if self._asks_for_bindings and self._begin.extended else None
 
     def _may_act_as(self, identity: str, authzid: str) -> bool:
         if self._begin.decides_proxies:

@@ -95,9 +95,9 @@ class Begin:
         return self.extended and "bid_mutual" in self.parameters
 
     @property
-    def plus_listed(self) -> bool:
-        """Whether the program lists the mechanism's name with ``-PLUS`` where it can bind."""
-        return not (self.extended and "bid_plus_unlisted" in self.parameters)
+    def plus_unlisted(self) -> bool:
+        """Whether the program does not list the mechanism's name with ``-PLUS``, and could bind."""
+        return self.extended and "bid_plus_unlisted" in self.parameters
 
     @property
     def decides_proxies(self) -> bool:

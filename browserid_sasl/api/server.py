@@ -17,7 +17,7 @@ from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.extras import not_installed
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.context import SecurityContext
-from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
+from browserid_sasl.gss.mechanisms import PLUS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.plain import PlainAcceptor
 from browserid_sasl.gss.ports import ServerCredential
@@ -116,18 +116,19 @@ class Server:
         name: str,
         *,
         channel_bindings: Mapping[str, bytes] | None = None,
-        plus_listed: bool = True,
+        plus_listed: bool | None = None,
         success_data: bool = False,
         authorize: Authorize | None = None,
         may_act_as: Authorize = only_oneself,
     ) -> ServerMechanism:
         """Begin a login.
 
-        :param name: the mechanism the client has picked.
+        :param name: the mechanism the client has picked. With ``-PLUS`` it has to bind to the
+            channel (RFC 5801 section 5).
         :param channel_bindings: the channel's binding data by type, for example
             ``tls-exporter``; empty without.
-        :param plus_listed: whether clients were told the name with ``-PLUS`` where there is
-            binding data. If so, one that was not has been deceived, and is refused.
+        :param plus_listed: whether clients were told the name with ``-PLUS``; None if they were
+            where there is binding data. One that was not then has been deceived, and is refused.
         :param success_data: whether the application's protocol sends data along with success.
         :param authorize: whether an identity may log in, and act as another if it asks to. Where
             the configuration says who may log in, both have to agree; where it does not, this
@@ -149,7 +150,8 @@ class Server:
             partial(self._acceptor, mechanism, allow=allow),
             channel_bindings=channel_bindings,
             plus_listed=plus_listed,
-            require_binding=self._config.server.require_channel_binding,
+            require_binding=self._config.server.require_channel_binding
+            or name.upper().endswith(PLUS),
             success_data=success_data,
             authorize=may_act_as if authorize is None else authorize,
         )

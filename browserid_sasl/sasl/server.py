@@ -43,7 +43,8 @@ class ServerMechanism:
 
     :param make_acceptor: makes the acceptor.
     :param channel_bindings: the channel's binding data by type; empty without.
-    :param plus_listed: whether the client was told the mechanism's name with ``-PLUS``.
+    :param plus_listed: whether the client was told the mechanism's name with ``-PLUS``; None if
+        it was where there is binding data.
     :param require_binding: whether a client that uses none is refused.
     :param success_data: whether the application's protocol sends data along with success. If
         not, the last challenge is answered by an empty message.
@@ -56,14 +57,14 @@ class ServerMechanism:
         make_acceptor: AcceptorFactory,
         *,
         channel_bindings: Mapping[str, bytes] | None = None,
-        plus_listed: bool = True,
+        plus_listed: bool | None = None,
         require_binding: bool = False,
         success_data: bool = False,
         authorize: Authorize = only_oneself,
     ) -> None:
         self._make_acceptor = make_acceptor
         self._channel_bindings = dict(channel_bindings or {})
-        self._deceived_without_plus = plus_listed and bool(channel_bindings)
+        self._deceived_without_plus = bool(channel_bindings) if plus_listed is None else plus_listed
         self._require_binding = require_binding
         self._success_data = success_data
         self._authorize = authorize

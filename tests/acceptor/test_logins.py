@@ -277,6 +277,47 @@ def test_and_is_refused_with_other_data(host: Host, daemon: Daemon) -> None:
         assert program.reply().verb == "FAIL"
 
 
+class TestOurOwnProgramOfVersion13:
+    """It is asked like another, for what it has not given; and says what it lists."""
+
+    def test_it_is_asked_for_the_data(self, host: Host, daemon: Daemon) -> None:
+        mechanism = host.mechanism(channel_binding=EXPORTER, binding_critical=True)
+        with Program(host.socket, minor=3) as program:
+            program.begin(1, f"{AES128}-PLUS", mechanism.step(None), bid="1")
+            assert program.reply().parameters == {"channel_binding": "tls-exporter"}
+            program.send(f"CONT\t1\t#\tchannel_binding={EXPORTER_TEXT}")
+            assert program.reply().parameters["bid_binding"] == "tls-exporter"
+
+    def test_it_is_not_asked_for_what_it_has_given(self, host: Host, daemon: Daemon) -> None:
+        mechanism = host.mechanism(channel_binding=EXPORTER, binding_critical=True)
+        with Program(host.socket, minor=3) as program:
+            given = {"bid": "1", "bid_cb.tls-exporter": EXPORTER_TEXT}
+            program.begin(1, AES128, mechanism.step(None), **given)
+            assert program.reply().parameters["bid_binding"] == "tls-exporter"
+
+    @pytest.mark.parametrize(
+        ("parameters", "over"), [({}, "FAIL"), ({"bid_plus_unlisted": "1"}, "OK")]
+    )
+    def test_a_client_that_believes_that_the_name_is_not_listed(
+        self, host: Host, daemon: Daemon, parameters: dict[str, str], over: str
+    ) -> None:
+        mechanism = host.client().start([AES128], channel_binding=EXPORTER)
+        with Program(host.socket, minor=3) as program:
+            reply = program.log_in(mechanism, bid="1", **parameters)
+        assert reply.verb == over
+        assert reply.parameters.get("bid_code") == (
+            "channel-bindings-mismatch" if over == "FAIL" else None
+        )
+
+
+def test_the_name_with_plus_demands_that_the_channel_is_bound_to(
+    host: Host, daemon: Daemon
+) -> None:
+    with Program(host.socket) as program:
+        program.begin(1, f"{AES128}-PLUS", host.mechanism().step(None), bid="1")
+        assert program.reply().parameters["bid_code"] == "missing-channel-bindings"
+
+
 # What a program may set
 
 

@@ -199,6 +199,14 @@ class TestTheChannel:
         converse(bound_client(world), binding)
         assert binding.result.channel_binding == EXPORTER.type
 
+    def test_such_a_client_is_deceived_where_the_name_was_listed_and_the_data_is_elsewhere(
+        self,
+    ) -> None:
+        world = World()
+        client = make_client(world, flag=BindingFlag.NOT_OFFERED, binding=EXPORTER)
+        server = make_server(world, plus_listed=True)
+        refuse(server, client.step(), Code.CHANNEL_BINDINGS_MISMATCH)
+
     def test_a_client_without_binding_is_taken_unless_it_is_required(self) -> None:
         world = World()
         converse(make_client(world), make_server(world, channel_bindings=BINDINGS))
