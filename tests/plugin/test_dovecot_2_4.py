@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import imaplib
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from browserid_sasl.sasl.channel_binding import TLS_EXPORTER, ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support import dovecot
 from tests.support.dovecot import Dovecot
+from tests.support.guide import blocks_of
 from tests.support.patience import wait_until
-from tests.support.services import AES128, HOST, Site
+from tests.support.sample_programs import ROOT
+from tests.support.services import AES128, HOST, Site, run
 
 PLUS: Final = f"{AES128}-PLUS"
 BOTH: Final = f"{AES128} {PLUS}".lower()
@@ -215,6 +218,28 @@ class TestRefusals:
             wait_until(lambda: server.descriptors() <= before, "the end of what was begun")
         with server.imaps(authority) as (connection, binding):
             log_in(connection, server.site.mechanism("imap", mechanism=PLUS, binding=binding))
+
+
+def test_debians_files_take_the_settings_of_the_page(
+    site: Site, authority: trustme.CA, tmp_path: Path
+) -> None:
+    [block] = [
+        block for block in blocks_of(ROOT / "docs" / "dovecot.md") if block.kind == "dovecot-2.4"
+    ]
+    shipped = tmp_path / "dovecot"
+    shutil.copytree("/etc/dovecot", shipped, ignore=shutil.ignore_patterns("private"))
+    text = block.text
+    for place, file in zip(
+        ("/etc/ssl/certs/mail.example.org.pem", "/etc/ssl/private/mail.example.org.key"),
+        dovecot.certificate(site, authority),
+        strict=True,
+    ):
+        assert place in text
+        text = text.replace(place, str(file))
+    (shipped / "conf.d" / Path(block.file).name).write_text(text)
+    done = run(("doveconf", "-c", shipped / "dovecot.conf", "-h", "auth_mechanisms"))
+    offered = [line.strip() for line in done.stdout.splitlines()]
+    assert (done.returncode, offered) == (0, ["plain = yes", f"{AES128.lower()} = yes"])
 
 
 def test_valgrind_has_nothing_to_say(site: Site, authority: trustme.CA) -> None:
