@@ -23,6 +23,7 @@ PAGES: Final = [
 GUIDES: Final = {
     "docs/cyrus-imapd.md": "tests/guides/test_cyrus_imapd.py",
     "docs/dovecot.md": "tests/guides/test_dovecot.py",
+    "docs/exim.md": "tests/guides/test_exim.py",
     "docs/mail-clients.md": "tests/guides/test_mail_clients.py",
     "docs/openldap.md": "tests/guides/test_openldap.py",
     "docs/postfix.md": "tests/guides/test_postfix.py",
@@ -44,8 +45,6 @@ KINDS: Final = {
     ("docs/acceptor.md", "sh"): "tests/guides/test_acceptor.py",
     ("docs/acceptor.md", "toml"): "tests/acceptor/test_prosody.py",
     ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
-    ("docs/exim.md", "toml"): "tests/acceptor/test_submission.py",
-    ("docs/exim.md", "conf"): "tests/acceptor/test_submission.py",
     **{
         ("docs/mail-program.md", kind): "tests/docs/test_mail_program_page.py"
         for kind in ("sh", "conf", "muttrc", "python")

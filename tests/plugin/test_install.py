@@ -68,6 +68,14 @@ def test_the_man_page_has_every_option() -> None:
     assert options - words == set()
 
 
+def test_libsasl2_has_no_way_yet_to_ask_a_server_for_its_channel() -> None:
+    """As plugin/README.md says. Where there is one, the plugin is to use it."""
+    headers = sorted(Path("/usr/include/sasl").glob("sasl*.h"))
+    assert {"sasl.h", "saslplug.h"} <= {header.name for header in headers}
+    for header in headers:
+        assert "SASL_CB_SERVER_CHANNEL_BINDING" not in header.read_text()
+
+
 def test_an_upgrade_under_running_services(
     installation: Installation, new_site: Callable[[str], Site], syslog: Syslog, driver: Path
 ) -> None:

@@ -34,7 +34,7 @@ ACCEPTOR_LOG: Final = f"{HOME}/browserid-acceptor.log"
 """What browserid-acceptor has to say, which is the journal's where systemd runs."""
 _READY: Final = {"browserid-acceptor": ": ready, with", "browserid-idp": "^serving "}
 """What the services say when they are."""
-_PORTS: Final = {"cyrus-imapd": 143, "dovecot": 143, "postfix": 587, "slapd": 389}
+_PORTS: Final = {"cyrus-imapd": 143, "dovecot": 143, "exim4": 587, "postfix": 587, "slapd": 389}
 """Where each service listens once it has started."""
 
 
