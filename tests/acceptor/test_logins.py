@@ -303,7 +303,7 @@ class TestOurOwnProgramOfVersion13:
     ) -> None:
         mechanism = host.client().start([AES128], channel_binding=EXPORTER)
         with Program(host.socket, minor=3) as program:
-            reply = program.log_in(mechanism, bid="1", **parameters)
+            reply = program.log_in(mechanism, 1, "imap", **({"bid": "1"} | parameters))
         assert reply.verb == over
         assert reply.parameters.get("bid_code") == (
             "channel-bindings-mismatch" if over == "FAIL" else None
