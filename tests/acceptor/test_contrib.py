@@ -64,7 +64,7 @@ def test_who_is_refused_counts_and_nobody_else_does(host: Host, start: Start) ->
 
 
 def test_the_unit_is_one_and_leaves_the_service_little() -> None:
-    done = run(("systemd-analyze", "security", "--offline=true", "--threshold=25", UNIT))
+    done = run(("systemd-analyze", "security", "--offline=true", "--threshold=23", UNIT))
     assert done.returncode == 0, done.stdout[-300:]
     text = UNIT.read_text()
     [command] = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
