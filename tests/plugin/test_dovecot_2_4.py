@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from browserid_sasl.errors import Code, PeerRefusedError, RemoteProtocolError
-from browserid_sasl.sasl.channel_binding import TLS_EXPORTER, ChannelBinding
+from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support import dovecot
 from tests.support.dovecot import Dovecot
@@ -27,6 +27,7 @@ from tests.support.sample_programs import ROOT
 from tests.support.services import AES128, HOST, Site, run
 
 PLUS: Final = f"{AES128}-PLUS"
+TLS_EXPORTER: Final = "tls-exporter"
 BOTH: Final = f"{AES128} {PLUS}".lower()
 EXPORTER: Final = ("-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32")
 
