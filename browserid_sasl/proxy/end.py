@@ -19,8 +19,6 @@ WINDOW: Final = 65_536
 _RECORD: Final = 16_384
 """Octets of TLS's records (RFC 8446 section 5.1)."""
 
-HANDSHAKE_S: Final = 10.0
-
 
 def hold_little() -> None:
     """Have asyncio make room for a record in each TLS connection, and not for sixteen.
@@ -217,13 +215,18 @@ class ServerEnd(End):
                 self,
                 self._context,
                 server_hostname=self._host,
-                ssl_handshake_timeout=HANDSHAKE_S,
+                ssl_handshake_timeout=seconds_left(self.limit),
             )
         except (OSError, TimeoutError) as error:
             raise no_tls(self._host, error) from None
         if secured is None:
             raise EndedError
         self.take(secured)
+
+
+def seconds_left(limit: float) -> float:
+    """Until a limit, by the loop's time; never none, which asyncio does not take."""
+    return max(0.1, limit - asyncio.get_running_loop().time())
 
 
 def no_tls(host: str, error: Exception) -> MailServerError:

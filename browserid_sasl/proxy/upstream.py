@@ -17,7 +17,7 @@ from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.rooms import Room
 from browserid_sasl.errors import BrowserIDError, DiscoveryError, PeerRefusedError
 from browserid_sasl.proxy.accounts import Account, Kind, Security, Service
-from browserid_sasl.proxy.end import HANDSHAKE_S, ServerEnd, keep_alive, no_tls
+from browserid_sasl.proxy.end import ServerEnd, keep_alive, no_tls, seconds_left
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError
 from browserid_sasl.proxy.imap import ImapServer
@@ -203,7 +203,7 @@ async def _dial(service: Service, context: ssl.SSLContext) -> ServerEnd:
             sock=connection,
             ssl=context if implicit else None,
             server_hostname=service.host if implicit else None,
-            ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
+            ssl_handshake_timeout=seconds_left(limit) if implicit else None,
         )
     except (OSError, TimeoutError) as error:
         raise no_tls(service.host, error) from None

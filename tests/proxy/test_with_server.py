@@ -142,6 +142,18 @@ class TestThrough:
             list(pool.map(lambda each: each.logout(), greeted))
         wait_until(lambda: person.state()["connections"] == "0", "the end of all connections")
 
+    def test_what_a_server_says_last_reaches_who_is_slow_to_read(
+        self, person: MailPerson, server: MailboxServer
+    ) -> None:
+        login = f"a LOGIN {ALICE} {person.password}\r\n"
+        with socket.create_connection(("127.0.0.1", person.port), PATIENCE) as client:
+            client.sendall(f"{login}b FETCH 20000000\r\nc LOGOUT\r\n".encode())
+            wait_until(lambda: server.given > MB, "the message")
+            everything = client.makefile("rb").read()
+        _, _, message = everything.partition(b"{20000000}\r\n")
+        assert message[:20_000_000] == bytes(20_000_000)
+        assert message[20_000_000:].endswith(b"c OK done\r\n")
+
     def test_who_says_no_more_is_still_answered(
         self, person: MailPerson, server: MailboxServer
     ) -> None:
@@ -203,6 +215,20 @@ class TestGaps:
                 interval = read(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
                 assert idle + interval * read(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) <= 240
                 assert read(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
+
+
+def test_who_has_to_sign_in_is_told_what_to_do(key: PrivateKey) -> None:
+    with TemporaryDirectory(prefix="mail-") as folder:
+        person = MailPerson(Path(folder), key)
+        with person.serving(signed_in=False), person.server.running() as server:
+            connection = person.connect()
+            command = f"AUTHENTICATIONFAILED.*browserid login {ALICE}"
+            with pytest.raises(imaplib.IMAP4.error, match=command):
+                connection.login(ALICE, person.password)
+            assert "AUTHENTICATE" not in server.commands
+            # And then it is done, without another connection.
+            person.realm.sign_in()
+            assert connection.login(ALICE, person.password)[0] == "OK"
 
 
 class TestAccounts:
