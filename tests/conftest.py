@@ -23,6 +23,8 @@ TOGETHER: Final = {
     "tests/browser/": "browser",
     # and so does a machine,
     "tests/guides/": "guides",
+    # and so do three mail servers,
+    "tests/mail/": "mail",
     # and so does an installation; these take about half of the time.
     "tests/plugin/test_adapters.py": "services",
     "tests/plugin/test_dovecot.py": "services",

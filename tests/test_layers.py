@@ -49,7 +49,7 @@ LAYERS: Final[dict[str, set[str]]] = {
     "": {"errors", "api", "attributes", "config", "sasl"},
     "compat": {"errors", "api", "config", "sasl"},
     "adapters": {"errors", "api", "gss", "sasl"},
-    "acceptor": SERVICES,
+    "acceptor": SERVICES | {""},
     "proxy": TOOLS | CORE | {"config", "discovery", "wire", "agent", "api", "adapters"},
     "agent.service": SERVICES | {"", "proxy"},
     "doctor": SERVICES | {"", "agent.service", "acceptor"},

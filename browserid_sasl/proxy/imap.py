@@ -13,7 +13,7 @@ from browserid_sasl.proxy.conversation import ANYBODY, Conversation, only_printa
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MailServer
+from browserid_sasl.proxy.server import MailServer, may_pass
 from browserid_sasl.proxy.stream import MAX_LINE, ServerStream
 
 _LITERAL: Final = re.compile(rb"\{(\d+)([+-]?)\}$")
@@ -197,8 +197,9 @@ class ImapConversation(Conversation):
         offered = await self._admitted(credentials, tag + b" ")
         if offered is None:
             return None
-        capabilities = " ".join(after_login(offered))
-        await self._say(tag + b" " + self._speech.welcome(f"[CAPABILITY {capabilities}] logged in"))
+        # Not one of the sentences, which are cut: a list is whole or a lie.
+        capabilities = " ".join(after_login(offered)).encode()
+        await self._say(tag + b" OK [CAPABILITY " + capabilities + b"] logged in")
         return True
 
 
@@ -328,7 +329,7 @@ class ImapServer(MailServer):
     def _verdict(self, line: bytes) -> Verdict:
         reply = self._reply(line)
         rest, accepted = reply.line, reply.ok
-        passes = not accepted and any(each in rest.upper() for each in _PASSING)
+        passes = not accepted and may_pass(rest, _PASSING)
         return Verdict(accepted, rest, passes=passes)
 
 

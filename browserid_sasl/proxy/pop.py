@@ -11,7 +11,7 @@ from browserid_sasl.proxy.conversation import Conversation, only_printable
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MOST_LINES, MailServer
+from browserid_sasl.proxy.server import MOST_LINES, MailServer, may_pass
 
 _LONGEST: Final = 12_288
 """Octets of a challenge (RFC 5034 section 4)."""
@@ -134,7 +134,7 @@ class PopServer(MailServer):
         while _is_challenge(reply):
             reply = await self._ask(exchange.answer(reply[2:].strip()))
         accepted = reply.startswith(b"+OK")
-        passes = not accepted and any(each in reply.upper() for each in _PASSING)
+        passes = not accepted and may_pass(reply, _PASSING)
         return Verdict(accepted, reply, passes=passes)
 
     async def log_out(self) -> None:

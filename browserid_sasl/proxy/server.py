@@ -13,6 +13,18 @@ from browserid_sasl.proxy.stream import ServerStream
 MOST_LINES: Final = 64
 """Lines of a reply."""
 
+_LIBSASL_UNAVAILABLE: Final = b"REMOTE AUTHENTICATION SERVER UNAVAILABLE"
+"""What libsasl2 calls SASL_UNAVAIL, and Cyrus's servers say without a code that tells it apart."""
+
+
+def may_pass(refusal: bytes, codes: Sequence[bytes]) -> bool:
+    """Whether a login may succeed later that a server has refused.
+
+    :param refusal: its words.
+    :param codes: of its protocol for that, in upper case.
+    """
+    return any(each in refusal.upper() for each in (*codes, _LIBSASL_UNAVAILABLE))
+
 
 class MailServer(ABC):
     """Speaks one protocol with one server. What it raises besides is what `Stream` does.

@@ -13,7 +13,7 @@ from browserid_sasl.proxy.conversation import Conversation
 from browserid_sasl.proxy.credentials import read_base64, read_plain
 from browserid_sasl.proxy.exchange import Exchange, Verdict
 from browserid_sasl.proxy.failures import MailServerError, said
-from browserid_sasl.proxy.server import MOST_LINES, MailServer
+from browserid_sasl.proxy.server import MOST_LINES, MailServer, may_pass
 from browserid_sasl.proxy.stream import MAX_LINE, Stream
 
 _LITERAL: Final = re.compile(rb"\{(\d{1,19})(\+?)\}$")
@@ -190,7 +190,7 @@ class SieveServer(MailServer):
             await self._stream.write(_literal(exchange.answer(reply)))
         if reply.word == b"OK" and (final := reply.final) is not None:
             exchange.answer(final)
-        passes = any(each.upper().startswith(b"(TRYLATER") for each in reply.words)
+        passes = reply.word != b"OK" and may_pass(b" ".join(reply.words), (b"(TRYLATER",))
         return Verdict(reply.word == b"OK", reply.text, passes=passes)
 
     async def log_out(self) -> None:

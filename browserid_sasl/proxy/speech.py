@@ -48,12 +48,8 @@ class Speech:
         return self._say(self.farewell, text) + b"\r\n"
 
     def welcome(self, text: str) -> bytes:
-        """What tells of success, without a tag and the end of the line.
-
-        :param text: our own, and so fit: it may have the list of what a server offers in it, which
-            is as long as it is.
-        """
-        return self.success.replace("{}", text).encode()
+        """What tells of success, without a tag and the end of the line."""
+        return self._say(self.success, text)
 
     def _say(self, form: str, text: str) -> bytes:
         line = "".join(each if each.isprintable() else " " for each in text)[:_LONGEST]

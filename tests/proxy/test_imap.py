@@ -60,8 +60,8 @@ class TestCapabilities:
         [line] = say(f"a LOGIN {USER} secret\n", door).lines
         assert line == b"a OK [CAPABILITY IMAP4rev1 MOVE QUOTA] logged in"
 
-    def test_a_long_list_after_the_login_is_told_whole(self) -> None:
-        offered = ("IMAP4rev1", *(f"X-NUMBER-{number}" for number in range(60)))
+    def test_after_the_login_they_are_whole_however_many(self) -> None:
+        offered = tuple(f"X-CAPABILITY-NUMBER-{number}" for number in range(100))
         [line] = say(f"a LOGIN {USER} secret\n", OpenDoor(SERVERS, offered)).lines
         assert line == f"a OK [CAPABILITY {' '.join(offered)}] logged in".encode()
 
@@ -286,7 +286,11 @@ class TestServer:
 
     @pytest.mark.parametrize(
         ("answer", "passes"),
-        [(b"B1 NO [AUTHENTICATIONFAILED] no", False), (b"B1 NO [UNAVAILABLE] later", True)],
+        [
+            (b"B1 NO [AUTHENTICATIONFAILED] no", False),
+            (b"B1 NO [UNAVAILABLE] later", True),
+            (b"B1 NO remote authentication server unavailable", True),  # as Cyrus imapd says it
+        ],
     )
     def test_a_refusal(self, answer: bytes, passes: bool) -> None:
         verdict, _, _ = self.authenticated("SASL-IR", answer + b"\r\n")
