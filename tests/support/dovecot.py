@@ -119,6 +119,7 @@ class Dovecot:
 
     :param site: whose acceptor it asks.
     :param passwords: a file of passwords to take as well.
+    :param settings: lines of its configuration, on top of the usual, which both releases know.
     :param relay: the port to which it passes what is submitted.
     :param auth: a command that runs its auth process.
     :param socket: of the acceptor, where it is not the site's usual one.
@@ -132,6 +133,7 @@ class Dovecot:
         site: Site,
         *,
         passwords: Path | None = None,
+        settings: str = "",
         mechanisms: str = AES128.lower(),
         tls: tuple[Path, Path] | None = None,
         relay: int = 0,
@@ -168,6 +170,7 @@ class Dovecot:
         parts = [dialect.basics(self.folder, socket or site.socket)]
         parts += [dialect.tls(*tls)] if tls else []
         parts += [dialect.passwords(passwords)] if passwords else []
+        parts += [settings]
         self.config_file.write_text(self._text(values, auth, "\n".join(parts)))
 
     def _text(self, values: Mapping[str, object], auth: str, dialect: str) -> str:
