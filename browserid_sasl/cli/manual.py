@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
 
 import click
 
@@ -14,9 +16,22 @@ from browserid_sasl.cli.programs import PROGRAMS, Program
 _OF_CYRUS = frozenset({"browserid-sample-client", "browserid-sample-server"})
 
 
+_LONGEST: Final = 78
+"""Characters of a line of the source, and two that may go before it."""
+
+
 def page(program: Program) -> str:
     """The manual page of a program."""
-    return "".join(f"{line}\n" for line in _lines(program))
+    return "".join(f"{line}\n" for each in _lines(program) for line in _broken(each))
+
+
+def _broken(line: str) -> Iterator[str]:
+    """A line as several, as man-pages(7) wants the source to be."""
+    if line.startswith("."):
+        yield line
+        return
+    for part in wrap(line, _LONGEST, break_long_words=False, break_on_hyphens=False):
+        yield rf"\&{part}" if part.startswith((".", "'")) else part
 
 
 def _lines(program: Program) -> Iterator[str]:

@@ -60,6 +60,11 @@ class TestManual:
         assert done.returncode == 0
         assert "warning" not in done.stderr
 
+    def test_its_lines_are_short(self, program: Program) -> None:
+        lines = page(program).splitlines()
+        # But for what is one word to roff, such as the usage of a command.
+        assert [each for each in lines if len(each) > 80 and not each.startswith(".")] == []
+
     def test_it_says_how_it_ends(self, program: Program) -> None:
         statuses = [f".B {number}" for number, _ in STATUSES]
         has = [each for each in page(program).splitlines() if each in statuses]
