@@ -33,6 +33,7 @@ from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.printer import Encoding, Mood, Node, decode, describe
 from browserid_sasl.printer.node import harmless
+from browserid_sasl.printer.recognition import MAX_SIZE
 from browserid_sasl.store.base import system_clock
 
 _AFTER_SERVER: Final = (
@@ -138,7 +139,8 @@ def _node_members(node: Node) -> dict[str, object]:
 def _read(file: IO[bytes] | None) -> bytes:
     if file is None and sys.stdin is None:
         raise click.UsageError("there is no standard input: give the token, or --file")
-    return (file or sys.stdin.buffer).read()
+    # Some files have no end.
+    return (file or sys.stdin.buffer).read(MAX_SIZE + 1)
 
 
 def _tree(node: Node, parent: Tree | None = None) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,13 @@ import click
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.tables import coloured
+from browserid_sasl.config.syntax import Unfit, host
 from browserid_sasl.doctor.findings import Finding, Verdict, worst
 from browserid_sasl.doctor.person import Person
 from browserid_sasl.doctor.server import Files, ServerSide
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.gss.names import ServiceName
+from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.printer.node import harmless
 
 _WORDS: Final = {Verdict.GOOD: "good", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "bad"}
@@ -58,6 +61,8 @@ def doctor(
     if service is None:
         if port or postfix or imapd:
             raise click.UsageError("--port, --postfix and --imapd go with --server")
+        if address and domain_of(address) is None:
+            raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
         findings = Person(config_file, address or "").findings()
     elif address is not None:
         raise click.UsageError("give an address or --server, not both")
@@ -70,9 +75,12 @@ def doctor(
 
 def _name(text: str) -> ServiceName:
     try:
-        return ServiceName.parse(text)
+        name = ServiceName.parse(text)
+        return replace(name, host=host(name.host))
     except BrowserIDError as error:
         raise click.UsageError(f"--server {text!a}: {error}") from None
+    except Unfit as unfit:
+        raise click.UsageError(f"--server: the host {unfit.reason}") from None
 
 
 def _show(findings: Iterable[Finding], output: Output) -> Verdict:

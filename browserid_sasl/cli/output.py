@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from browserid_sasl.cli.progress import shown
+from browserid_sasl.printer.node import inert
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +40,7 @@ class Output:
     def say(self, text: str) -> None:
         """Tell what was done."""
         if self.is_text and not self.quiet:
-            click.echo(text)
+            click.echo(inert(text))
 
     def working(self, text: str) -> AbstractContextManager[None]:
         """Show on a terminal what is being done if it takes longer than a second."""
@@ -48,7 +49,7 @@ class Output:
     def note(self, text: str) -> None:
         """Tell something beside it, on standard error."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(inert(text), err=True)
 
     def announce(self, text: str, members: Mapping[str, object]) -> None:
         """Tell in one line that a service is ready: the object is in one line too.

@@ -21,6 +21,7 @@ from browserid_sasl.errors import (
     DiscoveryError,
     StoreError,
 )
+from browserid_sasl.printer.node import inert
 
 _STATUSES: Final[tuple[tuple[type[BrowserIDError], int], ...]] = (
     (ConfigurationError, os.EX_CONFIG),
@@ -62,7 +63,8 @@ def fail(name: str, error: BrowserIDError) -> int:
     :returns: the exit status.
     """
     with suppress(OSError):  # where nobody can be told, the status still says it
-        click.echo(f"{name}: {error}", err=True)
+        # It may have the words of others in it, who write to no terminal.
+        click.echo(inert(f"{name}: {error}"), err=True)
     return next(status for kind, status in _STATUSES if isinstance(error, kind))
 
 

@@ -14,6 +14,7 @@ from browserid_sasl.agent.flows.choice import Surroundings
 from browserid_sasl.agent.flows.opening import Browser
 from browserid_sasl.agent.flows.prompt import Prompt
 from browserid_sasl.config import ClientConfig
+from browserid_sasl.printer.node import inert
 
 _MOST_TYPED: Final = 8_192
 
@@ -80,8 +81,8 @@ class Screen:
 
 
 def say(text: str) -> None:
-    """Tell the person something beside the result."""
-    click.echo(text, err=True)
+    """Tell the person something beside the result. A provider's words may be in it."""
+    click.echo("\n".join(map(inert, text.split("\n"))), err=True)
 
 
 def _minutes(seconds: int) -> str:

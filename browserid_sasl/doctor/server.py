@@ -25,6 +25,7 @@ from browserid_sasl.doctor.findings import (
     doubtful,
     findings_of,
     good,
+    worst,
 )
 from browserid_sasl.doctor.plugin import plugin
 from browserid_sasl.doctor.providers import provider
@@ -96,7 +97,10 @@ class ServerSide:
         return Verdict.BAD if uses else Verdict.GOOD
 
     def _name(self) -> Iterator[Finding]:
-        yield from addresses("name", self.name.host)
+        found = list(addresses("name", self.name.host))
+        yield from found
+        if worst(found) is Verdict.BAD:
+            return
         if "." not in self.name.host:
             yield doubtful(
                 "name",

@@ -65,11 +65,16 @@ def lines(node: Node, prefix: str = "") -> Iterator[str]:
         yield from lines(child, prefix + _INDENT)
 
 
+def inert(text: str) -> str:
+    """The text without what a terminal would act on."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
 def harmless(text: str) -> str:
     """The text without what a terminal would act on, and not too long."""
-    shown = "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
-        for each in text[:MAX_VALUE]
-    )
+    shown = inert(text[:MAX_VALUE])
     more = len(text) - MAX_VALUE
     return f"{shown}... ({more} characters more)" if more > 0 else shown

@@ -6,22 +6,25 @@ own; only their time and names are the test's.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.browser.conftest import OpenWindow
 from tests.support.household import Authority, Household
 from tests.support.provider import DOMAIN
 from tests.support.resident import LoginCommand, Resident, sample_server
-from tests.support.sample_programs import RunningServer
+from tests.support.sample_programs import ROOT, RunningServer
 from tests.support.tour import PREFIX, Guest, make_passkey
 
 HOUR = 3600
+SCHEMAS = json.loads((ROOT / "docs" / "schemas" / "output.json").read_text())
 
 
 @pytest.fixture
@@ -98,6 +101,14 @@ def allow(guest: Guest, login: LoginCommand, *, renewal: bool = False) -> None:
     assert f"signed in as {guest.email}" in str(login.out)
 
 
+def is_told_to_programs(guest: Guest, login: LoginCommand) -> None:
+    """See a command with `--json` succeed, and print what docs/schemas say and nothing else."""
+    assert login.finish() == 0, str(login.err)
+    said = json.loads(str(login.out))
+    jsonschema.validate(said, {**SCHEMAS, "$ref": "#/$defs/browserid login"})
+    assert (said["identity"], said["state"]) == (guest.email, "good")
+
+
 def sign_in(guest: Guest, resident: Resident, *, renewal: bool = False) -> None:
     """The whole of it, with a password."""
     login = resident.login(guest.email, "--browser")
@@ -131,13 +142,14 @@ def test_from_an_invitation_to_a_login_with_a_passkey(
 
 def test_password_and_code(guest: Guest, resident: Resident, server: RunningServer) -> None:
     _, [code, *_] = guest.set_up_second_factor()
-    login = resident.login(guest.email, "--browser")
+    login = resident.login(guest.email, "--browser", "--json")
     guest.open(login.link)
     guest.give_password("not the password")
     guest.give_password()
     guest.page.fill("main [name=code]", code)
     guest.submit("code")
-    allow(guest, login)
+    guest.press("Allow")
+    is_told_to_programs(guest, login)
     assert is_admitted(resident, server, guest.email)
 
 
@@ -153,13 +165,13 @@ def test_cancelled(guest: Guest, resident: Resident, server: RunningServer) -> N
 def test_a_code_that_is_typed_in_another_browser(
     guest: Guest, resident: Resident, server: RunningServer
 ) -> None:
-    login = resident.login(guest.email, "--device")
+    login = resident.login(guest.email, "--device", "--json")
     guest.sign_in()
     guest.open(f"{PREFIX}/device")
     guest.page.fill("main [name=user_code]", login.code)
     guest.submit("user_code")
     guest.press("Allow")
-    assert login.finish() == 0, str(login.err)
+    is_told_to_programs(guest, login)
     assert is_admitted(resident, server, guest.email)
 
 

@@ -20,6 +20,7 @@ from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.store.base import system_clock
 from tests.support import vectors
+from tests.support.terminal import at_terminal
 from tests.support.world import ALICE, HOUR, World, exchange, key, support_document
 
 COMMAND = (
@@ -29,6 +30,9 @@ COMMAND = (
 )
 ASSERTION = vectors.load("gss-aes128-mutual-initial").data["messages"][0]["octets"]
 AT = "2026-11-21T16:08:00+00:00"
+
+
+RUN = "from browserid_sasl.cli.bidtool import main; sys.exit(main())"
 
 
 class TestToken:
@@ -337,3 +341,17 @@ def test_a_document_that_is_not_readable_is_listed_all_the_same(
     shown = capsys.readouterr().out
     assert "not readable" in shown
     assert "delegates to idp.test" in shown
+
+
+def test_a_file_without_an_end_is_no_token(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["token", "--file", "/dev/zero"]) == 1
+    assert "the token is longer than" in capsys.readouterr().err
+
+
+def test_what_others_have_written_reaches_no_terminal(tmp_path: Path) -> None:
+    """An error with a name in it that somebody else may have given."""
+    words = [sys.executable, "-c", f"import sys; {RUN}", "cache", "delete", "x\x1b]0;title\x07"]
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TERM": "xterm"}
+    shown = at_terminal(words, environment)
+    assert "\\x1b]0;title\\x07" in shown
+    assert "\x1b" not in shown

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from tests.support.granting import GrantingProvider, granting_provider
 from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, PASSWORD
 from tests.support.sample_programs import ROOT
+from tests.support.terminal import at_terminal
 
 PROGRESS = re.compile(r"(?:\rlooking \(\d+ s\))+\r\x1b\[K")
 CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -57,25 +54,6 @@ def variables(home: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "TERM": "xterm-256color",
     }
-
-
-def at_terminal(words: list[str], environment: Mapping[str, str]) -> str:
-    """What a terminal shows of a command, to its end."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        words, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
-    )
-    os.close(slave)
-    shown, deadline = b"", time.monotonic() + PATIENCE
-    while select.select([master], [], [], max(0, deadline - time.monotonic()))[0]:
-        try:
-            octets = os.read(master, 4096)
-        except OSError:  # how Linux tells that nobody has the other end open any more
-            break
-        shown += octets
-    process.wait(PATIENCE)
-    os.close(master)
-    return shown.decode()
 
 
 def elsewhere(words: list[str], environment: Mapping[str, str]) -> str:

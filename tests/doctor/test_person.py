@@ -400,3 +400,11 @@ def test_quiet_leaves_out_what_is_good(home: Home) -> None:
         report = home.examine("--quiet")
     assert [each["check"] for each in report.findings] == ["identity"]
     assert report.status == 2
+
+
+@pytest.mark.parametrize("address", ["alice", "alice@", "a@b.org; rm -rf /", "a@b.org c", "a\x1b@"])
+def test_what_is_no_address_is_in_no_command_that_mends(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", address]) == os.EX_USAGE
+    assert "is not an e-mail address" in capsys.readouterr().err

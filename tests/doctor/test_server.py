@@ -131,6 +131,15 @@ class TestName:
         report = host.examine("imap/mail.nowhere.invalid")
         report.says("name", "bad", "the name mail.nowhere.invalid leads nowhere")
 
+        assert [each["check"] for each in report.findings].count("name") == 1
+
+    @pytest.mark.parametrize(
+        "name", ["imap/a..b", "imap/" + "a" * 300, "imap/a b", "imap/-x", "imap", "", "imap/[::1]"]
+    )
+    def test_one_that_is_none(self, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["doctor", "--server", name]) == os.EX_USAGE
+        assert "--server" in capsys.readouterr().err
+
     def test_one_without_a_domain(self, host: Host) -> None:
         host.examine("imap/localhost").says("name", "doubtful", "is no full name")
 
