@@ -37,7 +37,9 @@ class TestCommands:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["get", "--identity", ALICE, ORIGIN]) == 0
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(capsys.readouterr().out.encode())))
+        monkeypatch.setattr(
+            sys, "stdin", io.TextIOWrapper(io.BytesIO(capsys.readouterr().out.encode()))
+        )
         assert main(["verify", "-", ORIGIN]) == 0
 
     def test_it_is_for_somebody_else(self, capsys: pytest.CaptureFixture[str]) -> None:
