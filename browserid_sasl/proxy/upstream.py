@@ -150,7 +150,12 @@ class Upstream:
             authzid=account.authzid,
             binding_critical=False,
         ):
-            verdict = await server.authenticate(Exchange(login))
+            try:
+                verdict = await server.authenticate(Exchange(login))
+            except BaseException:
+                # What it says next may be the answer to this one: it is asked nothing more.
+                self.close()
+                raise
             login.end(accepted=verdict.accepted, words=verdict.line.decode(errors="replace"))
         try:
             _ = login.result

@@ -10,15 +10,22 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.agent.naming import SignInRequiredError
-from browserid_sasl.api import Client
+from browserid_sasl.api import Client, Server
+from browserid_sasl.config import load
 from browserid_sasl.errors import BrowserIDError, Code, CredentialError, RemoteProtocolError
+from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.proxy import upstream
 from browserid_sasl.proxy.accounts import Account, Accounts, Kind, Security, Service
 from browserid_sasl.proxy.credentials import Credentials
 from browserid_sasl.proxy.failures import MailServerError, WrongPasswordError
 from browserid_sasl.proxy.gate import Gate
 from browserid_sasl.proxy.session import Place, Session
+from browserid_sasl.proxy.stream import TooSlowError
+from tests.support.mailbox_server import HOST, MailboxServer, Talking, imap
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 from tests.support.refusal import refused
+from tests.support.sample_programs import DOMAIN, SERVICE, Realm
 
 ALICE = "alice@example.org"
 PASSWORD = "secret"
@@ -120,3 +127,54 @@ def test_what_only_the_person_can_mend_is_told(
         admit(met, PASSWORD)
     expected = [("home imap", f"home at localhost: {error}")] if is_told else []
     assert somebody.told == expected
+
+
+def never_the_first_time(talking: Talking) -> None:
+    """A server that answers no login on its first connection."""
+    connections = talking.server.commands
+    connections.append("connection")
+    if connections.count("connection") > 1:
+        imap(talking)
+        return
+    talking.say("* OK ready")
+    tag, *_ = talking.line().split(" ")
+    talking.say("* CAPABILITY IMAP4rev1 SASL-IR AUTH=BROWSERID-AES128", f"{tag} OK done")
+    tag, *_ = talking.line().split(" ")
+    talking.line()  # whatever is asked next gets the answer to what was asked first
+    talking.say(f"{tag} NO late")
+
+
+class Reachable(Somebody):
+    """One whose server is there."""
+
+    realm: Realm
+    server: MailboxServer
+
+    def client(self, kind: Kind, host: str, identity: str) -> Client:
+        return self.realm.client()
+
+    def tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.server.ca_file)
+
+
+def test_a_server_that_owes_an_answer_is_asked_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realm = Realm(tmp_path, PrivateKey.generate("ES256"), f'[server]\nallow = ["{DOMAIN}"]')
+    person = Reachable(tmp_path)
+    person.realm = realm
+    service = Server(load(realm.config_file), SERVICE, HOST)
+    person.server = MailboxServer(tmp_path, service, never_the_first_time)
+    where = Service(Kind.IMAP, HOST, person.server.port, Security.TLS, free_port())
+    place = Place(Account("home", ALICE, "", (where,)), where, True, lambda _: None)
+
+    async def twice() -> None:
+        session = Session(place, person, Gate(lambda: 0.0), lambda _: None)
+        monkeypatch.setattr(upstream, "LOGIN_S", 0.5)
+        with pytest.raises(TooSlowError):
+            await session.admit(Credentials("", ""))
+        monkeypatch.setattr(upstream, "LOGIN_S", PATIENCE)
+        assert await session.admit(Credentials("", "")) == ["IMAP4rev1", "IDLE", "MOVE"]
+
+    with person.server.running():
+        asyncio.run(twice())
