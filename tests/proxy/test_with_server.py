@@ -368,7 +368,7 @@ class TestHostileClients:
         with person.holding_little(), self.connected(person, 2) as client:
             with pytest.raises(TimeoutError):
                 while True:
-                    client.sendall(b"a NOOP\r\n" * 1000)
+                    client.sendall(b"a CAPABILITY\r\n" * 1000)
 
 
 def test_the_agent_of_a_person_with_mail_does_not_end(key: PrivateKey) -> None:

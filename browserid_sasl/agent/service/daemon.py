@@ -73,11 +73,11 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._over.set)
+        # Mail programs know no other way to wake an agent than that it is there.
+        self._proxy = Proxy(self._person, _folder_of(listener), self._end_when_idle)
         server = await asyncio.start_unix_server(
             self._accept, sock=listener, backlog=_BACKLOG, limit=MAX_LINE + 1
         )
-        # Mail programs know no other way to wake an agent than that it is there.
-        self._proxy = Proxy(self._person, _folder_of(listener), self._end_when_idle)
         self._end_when_idle()
         ahead = [asyncio.create_task(each.run()) for each in (self._access.renewals, self._proxy)]
         ready()
