@@ -240,14 +240,14 @@ set folder="{home.folder}" wait_key=no quit=yes
 """,
     )
     place = f"imap://{LOOPBACK}:{told.imap}/INBOX"
-    keys = f"<pipe-message>cat > {home.folder}/fetched<enter><quit>"
+    keys = f"<first-entry><pipe-message>cat > {home.folder}/fetched<enter><quit>"
     command = f"mutt -n -F {settings} -R -f {place} -e 'push \"{keys}\"'"
     return home.run("script", "-qec", command, "/dev/null", TERM="vt100")
 
 
 def curl_imap(home: Home, told: Loopback) -> Done:
-    """Fetches the newest message by IMAP, with `AUTHENTICATE PLAIN`."""
-    return _curl(home, told, f"imap://{LOOPBACK}:{told.imap}/INBOX;MAILINDEX=*")
+    """Fetches the first message by IMAP, with `AUTHENTICATE PLAIN`."""
+    return _curl(home, told, f"imap://{LOOPBACK}:{told.imap}/INBOX;MAILINDEX=1")
 
 
 def curl_pop3(home: Home, told: Loopback) -> Done:
