@@ -22,7 +22,7 @@ from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.cli.status import status
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.cli.use import use
-from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.identity.addresses import domain_of, without_needless_quotes
 from browserid_sasl.store.base import system_clock
 
 
@@ -80,6 +80,7 @@ def login(
     browser, or on another device where there is none, as far as your provider has that; else with
     a password. A store of keys that is damaged is kept aside, and a new one made.
     """
+    address = without_needless_quotes(address)
     if address and domain_of(address) is None:
         raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
     source = password_source(password_file, password_fd)
@@ -145,7 +146,11 @@ def logout(config_file: Path | None, everybody: bool, output: Output, address: s
     if everybody == (address is not None):
         raise click.UsageError("give an address or --all")
     people = people_of(config_file)
-    names = [each.identity for each in people.all()] if address is None else [address]
+    names = (
+        [each.identity for each in people.all()]
+        if address is None
+        else [without_needless_quotes(address)]
+    )
     gone = []
     for name in names:
         with output.working(f"signing out {name}"):

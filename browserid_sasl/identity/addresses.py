@@ -21,6 +21,15 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_NAME: Final = re.compile(rf"(?:{_LABEL}\.)*(?!(?:[0-9]+|0x[0-9a-f]*)\Z){_LABEL}")
 _LOWER_CASE: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _LOCAL_PART: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
+# RFC 5321, section 4.1.2: Quoted-string and Dot-string.
+_QUOTED: Final = re.compile(r'"(?P<local>(?:[^"\\]|\\[ -~])*)"@(?P<domain>[^@]*)')
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+
+
+def is_dot_string(text: str) -> bool:
+    """Whether text can stand before the @ of an address without quotes, in ASCII."""
+    return _DOT_STRING.fullmatch(text) is not None
 
 
 def is_host_name(text: str) -> bool:
@@ -73,6 +82,19 @@ def is_same_address(one: str, other: str) -> bool:
 def in_lower_case(text: str) -> str:
     """Text with its ASCII letters in lower case, and no other character changed."""
     return text.translate(_LOWER_CASE)
+
+
+def without_needless_quotes(address: str) -> str:
+    """An address as it is usually written: `"o'neil"@example.org` is `o'neil@example.org`.
+
+    Both are one mailbox (RFC 5321, section 4.1.2). One that cannot do without its quotes stays as
+    it is.
+    """
+    found = _QUOTED.fullmatch(address)
+    if found is None:
+        return address
+    local = re.sub(r"\\(.)", r"\1", found["local"])
+    return f"{local}@{found['domain']}" if _DOT_STRING.fullmatch(local) else address
 
 
 def user_name(address: str, stripped: str) -> str:

@@ -5,7 +5,6 @@ An account need not have a password: whoever has a passkey needs none.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
 from typing import Final
@@ -15,15 +14,18 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import select
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.identity.addresses import MAX_ADDRESS, in_lower_case
+from browserid_sasl.identity.addresses import (
+    MAX_ADDRESS,
+    in_lower_case,
+    is_dot_string,
+    without_needless_quotes,
+)
 from browserid_sasl.idp.database import Account, Database
 from browserid_sasl.idp.passwords import NO_PASSWORD, Cost, StandIns
 
 MAX_PASSWORD: Final = 1024
 """Characters of a password at the most."""
 
-# What RFC 5322 section 3.2.3 permits without quotes, in lower case.
-_LOCAL_PART: Final = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _MAX_LOCAL_PART: Final = 64
 
 
@@ -48,11 +50,11 @@ class Accounts:
         self._stand_ins = StandIns(database, self._hasher)
 
     def address(self, text: str) -> str:
-        """The address in the form in which accounts have it: in lower case.
+        """The address in the form in which accounts have it: in lower case, without quotes.
 
         :raises LocalProtocolError: invalid-parameter: no account can have this address.
         """
-        address = in_lower_case(text)
+        address = without_needless_quotes(in_lower_case(text))
         local, _, domain = address.rpartition("@")
         if domain != self._domain:
             raise LocalProtocolError(
@@ -60,7 +62,7 @@ class Accounts:
                 f"{text[:MAX_ADDRESS]!r} is not an address of {self._domain}",
                 f"write it as name@{self._domain}",
             )
-        if len(local) > _MAX_LOCAL_PART or not _LOCAL_PART.fullmatch(local):
+        if len(local) > _MAX_LOCAL_PART or not is_dot_string(local):
             raise LocalProtocolError(
                 Code.INVALID_PARAMETER,
                 f"{text[:MAX_ADDRESS]!r} is not a valid e-mail address",

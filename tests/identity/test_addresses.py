@@ -14,6 +14,7 @@ from browserid_sasl.identity.addresses import (
     is_same_address,
     read_domain,
     user_name,
+    without_needless_quotes,
 )
 
 LONGEST_LABEL = "a" * 63
@@ -192,3 +193,24 @@ def test_what_is_no_address_has_none(address: str) -> None:
 def test_only_an_address_of_exactly_the_domain_loses_it(address: str, name: str) -> None:
     assert user_name(address, "kelvin.example") == name
     assert user_name(address, "") == address
+
+
+@pytest.mark.parametrize(
+    ("address", "usual"),
+    [
+        ('"o\'neil+x"@example.org', "o'neil+x@example.org"),
+        (r'"a\l\ice"@example.org', "alice@example.org"),
+        ('"Alice"@Example.org', "Alice@Example.org"),
+        ("alice@example.org", "alice@example.org"),
+        ('"o neil"@example.org', '"o neil"@example.org'),
+        ('"a@b"@example.org', '"a@b"@example.org'),
+        ('"a..b"@example.org', '"a..b"@example.org'),
+        ('""@example.org', '""@example.org'),
+        ('"a"b@example.org', '"a"b@example.org'),
+        ('"a"@b@example.org', '"a"@b@example.org'),
+        (r'"a\"@example.org', r'"a\"@example.org'),
+        ('"\u00e4"@example.org', '"\u00e4"@example.org'),
+    ],
+)
+def test_quotes_that_are_not_needed_are_left_out(address: str, usual: str) -> None:
+    assert without_needless_quotes(address) == usual

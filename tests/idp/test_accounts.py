@@ -128,9 +128,14 @@ def test_a_hash_is_made_anew_when_its_cost_is_no_longer_todays(
         ("first.last+tag@example.test", "first.last+tag@example.test"),
         ("x@example.test", "x@example.test"),
         ("a" * 64 + "@example.test", "a" * 64 + "@example.test"),
+        ('"Alice"@example.test', ALICE),
+        ('"o\'neil+x"@example.test', "o'neil+x@example.test"),
+        ('"a\\l\\ice"@example.test', ALICE),
     ],
 )
-def test_addresses_are_kept_in_lower_case(accounts: Accounts, text: str, address: str) -> None:
+def test_addresses_are_kept_in_lower_case_and_without_quotes(
+    accounts: Accounts, text: str, address: str
+) -> None:
     assert accounts.address(text) == address
 
 
@@ -148,7 +153,12 @@ def test_addresses_are_kept_in_lower_case(accounts: Accounts, text: str, address
         "alice.@example.test",
         "al..ice@example.test",
         "al ice@example.test",
-        '"alice"@example.test',
+        '"al ice"@example.test',
+        '"alice@example.test"@example.test',
+        '"alice"bob@example.test',
+        '"alice@example.test',
+        '"@example.test',
+        '""@example.test',
         "alice\n@example.test",
         "\u0131@example.test",
         "\u212aate@example.test",

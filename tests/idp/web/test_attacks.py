@@ -284,22 +284,25 @@ class TestErrors:
         assert browser.post("/certify", b"").answer.json()["error"] == "unsupported-media-type"
 
 
-@pytest.mark.parametrize("local", ["o'neil+x", "x" * 64, "a&b"])
+@pytest.mark.parametrize("local", ['"o\'neil+x"', "x" * 64, "a&b"])
 def test_an_odd_address_breaks_no_page(
     browser: Browser, running: RunningProvider, local: str
 ) -> None:
-    email = f"{local}@{DOMAIN}"
+    typed = f"{local}@{DOMAIN}"
+    email = typed.replace('"', "")
     running.provider.accounts.add(email, PASSWORD, running.clock.now)
-    assert browser.open(f"{SIGN_IN}?email={quote(email)}").path == SIGN_IN
-    page = browser.sign_in(email)
+    assert browser.open(f"{SIGN_IN}?email={quote(typed)}").path == SIGN_IN
+    page = browser.sign_in(typed)
     assert page.path == paths.ACCOUNT
     assert email in page.text
     page = browser.submit(page, paths.SIGN_OUT)
     assert page.path == paths.SIGN_OUT
 
 
-def test_an_address_in_quotes_is_shown_as_it_was_typed(browser: Browser) -> None:
-    email = f'"o\'neil+x"@{DOMAIN}'
+def test_an_address_that_needs_its_quotes_is_refused_and_shown_as_it_was_typed(
+    browser: Browser,
+) -> None:
+    email = f'"o neil"@{DOMAIN}'
     page = browser.open(f"{SIGN_IN}?{urlencode({'email': email})}")
     assert page.status == 422
     assert page.form(SIGN_IN).fields["email"] == email
