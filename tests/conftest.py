@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-from tests.support.services import Syslog
+from tests.support.services import Installation, Syslog, folder_for_all
 
 # The same examples every time, and no complaints about a busy machine. To look for new ones:
 # pytest --hypothesis-profile=default
@@ -62,3 +64,35 @@ def machine_log() -> Iterator[Syslog]:
     syslog = Syslog()
     yield syslog
     syslog.close()
+
+
+PROGRAMS: Final = (
+    "/usr/lib/cyrus/bin/imapd",
+    "/usr/sbin/slapd",
+    "/usr/sbin/postfix",
+    "/usr/bin/valgrind",
+)
+
+
+@pytest.fixture(scope="session")
+def real_programs() -> None:
+    """Where these programs cannot be started the tests are skipped, but never by a CI."""
+    if os.environ.get("CI") == "true":
+        return
+    if os.geteuid() != 0:
+        pytest.skip("starting the services needs root")
+    missing = [name for name in PROGRAMS if not Path(name).exists()]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)} (see plugin/debian-packages.txt)")
+
+
+@pytest.fixture(scope="session")
+def installation(real_programs: None) -> Iterator[Installation]:
+    """The result of `make install`: the plugin, built and installed as an administrator does it.
+
+    It takes a while, and whoever needs it in this process has the same.
+    """
+    with folder_for_all() as folder:
+        installation = Installation(folder)
+        installation.make("install")
+        yield installation

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.support.chromium import Complaints, Window, chromium
 from tests.support.household import Authority, Household
+from tests.support.services import folder_for_all
 
 HERE = Path(__file__).parent
 _networks = itertools.count(1)
@@ -39,12 +40,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> I
 
 
 @pytest.fixture(scope="package")
-def provider(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Household]:
+def provider(authority: Authority) -> Iterator[Household]:
     """A provider for tests that leave it as it is, with people of their own."""
-    household = Household(tmp_path_factory.mktemp("provider"), authority)
-    household.start()
-    yield household
-    household.stop()
+    with folder_for_all() as folder:
+        household = Household(folder, authority)
+        household.start()
+        yield household
+        household.stop()
 
 
 OpenWindow = Callable[..., Window]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,8 +24,6 @@ HERE = Path(__file__).parent
 # What Dovecot 2.3, which Debian 12 has, cannot do.
 collect_ignore = [] if dovecot.is_2_4() else ["test_dovecot_2_4.py"]
 
-NEEDED = ("/usr/lib/cyrus/bin/imapd", "/usr/sbin/slapd", "/usr/sbin/postfix", "/usr/bin/valgrind")
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first of them waits for the installation."""
@@ -36,24 +33,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def real_programs() -> None:
-    """Where these programs cannot be started the tests are skipped, but never by a CI."""
-    if os.environ.get("CI") == "true":
-        return
-    if os.geteuid() != 0:
-        pytest.skip("starting the services needs root")
-    missing = [name for name in NEEDED if not Path(name).exists()]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (see plugin/debian-packages.txt)")
-
-
-@pytest.fixture(scope="session")
-def installation(real_programs: None) -> Iterator[Installation]:
-    """The result of `make install`."""
-    with folder_for_all() as folder:
-        installation = Installation(folder)
-        installation.make("install")
-        yield installation
+def only_where_they_are(real_programs: None) -> None:
+    """All of these need them."""
 
 
 @pytest.fixture(scope="session")

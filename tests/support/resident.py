@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,8 +116,33 @@ class LoginCommand:
 
 
 @contextmanager
+def running(
+    command: Sequence[str | Path], variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
+    """A program that one speaks to by its standard streams, until the end of the block."""
+    process = subprocess.Popen(
+        command,
+        env=dict(variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
 def sample_server(folder: Path, provider: Household) -> Iterator[RunningServer]:
     """A server that admits the people of a household's domain, and lives in its time.
+
+    Who has signed out or was revoked is refused within a minute.
 
     :param folder: for its configuration and stores.
     """
@@ -128,6 +153,7 @@ def sample_server(folder: Path, provider: Household) -> Iterator[RunningServer]:
         f'authorities."{DOMAIN}".ca_file': str(provider.authority.file),
         "store.server_directory": str(folder / "server"),
         "server.allow": [DOMAIN],
+        "server.revocations": "required",
     }
     config.write_text(toml(options))
     arguments = ("--config", str(config), "-p", "0", "--listen", "127.0.0.1", "-h", HOST)

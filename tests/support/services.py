@@ -140,7 +140,7 @@ class Site:
         self.allow = DOMAIN
         self._socket = folder / "acceptor"
         self._acceptor: subprocess.Popen[bytes] | None = None
-        self.realm = Realm(folder, key or PrivateKey.generate("RS256"), self._acceptor_sections())
+        self.realm = Realm(folder, key or PrivateKey.generate("RS256"), self.acceptor_sections)
         self.config_file = self.realm.config_file
         self.server_folder = folder / "server"
         self.give(self.server_folder, 0o700, self.ACCEPTOR_ACCOUNT)
@@ -148,7 +148,9 @@ class Site:
         self.sasl_folder.mkdir()
         self.output = folder / "acceptor.log"
 
-    def _acceptor_sections(self) -> str:
+    @property
+    def acceptor_sections(self) -> str:
+        """Sections of the acceptor's configuration that say who it serves."""
         return f"""
             [acceptor]
             user = "{self.ACCEPTOR_ACCOUNT}"
@@ -170,11 +172,7 @@ class Site:
             yield self
         finally:
             self.stop_agent()
-            if self._acceptor is not None:
-                self._acceptor.terminate()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._acceptor.wait(5)
-                self.kill_acceptor()
+            self.stop_acceptor()
 
     @property
     def socket(self) -> Path:
@@ -190,8 +188,11 @@ class Site:
         assert self._acceptor is not None
         return self._acceptor
 
-    def start_acceptor(self) -> None:
-        """Start the acceptor that is installed, and wait until it is ready."""
+    def start_acceptor(self, **variables: str) -> None:
+        """Start the acceptor that is installed, and wait until it is ready.
+
+        :param variables: of its environment, on top of the usual.
+        """
         ready = self._times_ready()
         with self.output.open("ab") as output:
             process = subprocess.Popen(
@@ -200,7 +201,7 @@ class Site:
                     "--config",
                     self.config_file,
                 ),
-                env=self.installation.variables,
+                env=self.installation.variables | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -211,6 +212,16 @@ class Site:
         )
         assert process.poll() is None, self.output.read_text()
         self._acceptor = process
+
+    def stop_acceptor(self) -> None:
+        """End the acceptor, if it runs, as it wants to end."""
+        if self._acceptor is None:
+            return
+        self._acceptor.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._acceptor.wait(5)
+        self.kill_acceptor()
+        self._acceptor = None
 
     def kill_acceptor(self) -> None:
         """End the acceptor and its workers without a word."""

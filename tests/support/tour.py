@@ -136,6 +136,55 @@ def session_of(guest: Guest) -> str:
     return next((each["value"] for each in cookies if each["name"] == SESSION), "")
 
 
+# The steps of a sign-in for a program, each of which can be cancelled. The last one lasts.
+
+
+def at_address(guest: Guest, link: str) -> None:
+    """Choosing who they are."""
+    guest.open(link)
+    guest.page.click("text=another address")
+
+
+def at_password(guest: Guest, link: str) -> None:
+    """Before they are asked for anything but proof."""
+    guest.open(link)
+
+
+def after_a_wrong_password(guest: Guest, link: str) -> None:
+    """About to try again."""
+    guest.open(link)
+    guest.give_password("not the password")
+
+
+def as_somebody_else(guest: Guest, link: str) -> None:
+    """In a browser in which another person is signed in."""
+    Guest(guest.window, guest.provider).sign_in()
+    guest.open(link)
+
+
+def at_consent(guest: Guest, link: str) -> None:
+    """Asked whether the program may."""
+    guest.open(link)
+    guest.give_password()
+
+
+def at_second_step(guest: Guest, link: str) -> None:
+    """Asked for a code."""
+    guest.set_up_second_factor()
+    at_consent(guest, link)
+    assert "/second-step" in guest.page.url
+
+
+STEPS: Final = (
+    at_address,
+    at_password,
+    after_a_wrong_password,
+    as_somebody_else,
+    at_consent,
+    at_second_step,
+)
+
+
 @dataclass(frozen=True)
 class Stop:
     """A page, as a person comes to it.
