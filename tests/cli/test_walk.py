@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 from browserid_sasl import store
 from browserid_sasl.api import CLIENT_DATABASE
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, running_provider
-from tests.support.sample_programs import HOST, RunningServer, run_program
+from tests.support.sample_programs import HOST, ROOT, RunningServer, run_program
+from tests.support.terminal import at_terminal
 
 CALL = "import sys; from browserid_sasl.cli.{} import main; sys.exit(main())"
 
@@ -43,19 +45,19 @@ def outlive_certificate(home: Path) -> None:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("BROWSERID_CONFIG", str(tmp_path / "browserid.toml"))
-    (tmp_path / "password").write_text(PASSWORD)
-    (tmp_path / "password").chmod(0o600)
     return tmp_path
 
 
 def test_the_walk(home: Path) -> None:
-    """A person has to say who they are where there is no ticket, and then not for a while."""
+    """A person is asked who they are where there is no ticket, and then not for a while."""
     with running_provider(home / "idp") as provider:
         (home / "browserid.toml").write_text(
             f"""
             [store]
             directory = "{home}/client"
             server_directory = "{home}/server"
+            [client]
+            sign_in = "password"
             [authorities."{DOMAIN}"]
             url = "{provider.url}"
             ca_file = "{provider.ca_file}"
@@ -66,17 +68,22 @@ def test_the_walk(home: Path) -> None:
 
 
 def walk(home: Path, server: RunningServer) -> None:
-    def sample_client() -> str:
-        done = run_program(
-            "sample_client.py", ("-p", str(server.port), "-m", "BROWSERID-AES128", HOST)
-        )
-        return done.stdout + done.stderr
+    words = ("-p", str(server.port), "-m", "BROWSERID-AES128", HOST)
 
-    def sign_in() -> None:
-        run("browserid", "login", "--password-file", f"{home}/password", ALICE)
+    def sample_client(*answers: tuple[str, str]) -> str:
+        program = [sys.executable, str(ROOT / "sample_client.py")]
+        return at_terminal([*program, *words], os.environ, answers)
 
-    assert "browserid login" in sample_client()
-    sign_in()
+    address, password = ("your e-mail address:", ALICE), (f"Password for {ALICE}:", PASSWORD)
+
+    # Where nobody can be asked, it says what to do.
+    alone = run_program("sample_client.py", words)
+    assert "browserid login" in alone.stderr
+    assert alone.returncode != 0
+
+    shown = sample_client(address, password)
+    assert "successful authentication" in shown
+    assert PASSWORD not in shown
     assert "successful authentication" in sample_client()
 
     cache, empty, headings, rule, row = run("bidtool", "tlist").splitlines()
@@ -90,10 +97,8 @@ def walk(home: Path, server: RunningServer) -> None:
 
     run("bidtool", "tdestroy")
     assert ALICE not in run("bidtool", "tlist")
-    assert "browserid login" in sample_client()
-    sign_in()
-    assert "successful authentication" in sample_client()
+    assert "successful authentication" in sample_client(password)
 
-    # Two logins with a certificate, and one by ticket in between.
-    assert len(re.findall(r"[0-9A-F]{64}$", run("bidtool", "rlist"), re.MULTILINE)) == 3
+    # Two logins with a certificate, and two by ticket in between.
+    assert len(re.findall(r"[0-9A-F]{64}$", run("bidtool", "rlist"), re.MULTILINE)) == 4
     assert re.search(rf"^{re.escape(DOMAIN)} +ES256 +\w", run("bidtool", "certlist"), re.MULTILINE)

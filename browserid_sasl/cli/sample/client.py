@@ -14,8 +14,11 @@ from typing import Any, Final, get_args
 import click
 
 from browserid_sasl import config
+from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.api import Client
 from browserid_sasl.cli.options import FILE, config_option
+from browserid_sasl.cli.output import Output
+from browserid_sasl.cli.people import people_of
 from browserid_sasl.cli.sample import options
 from browserid_sasl.cli.sample.binding import FLAGS, STAND_INS
 from browserid_sasl.cli.sample.connection import SampleConnection, connect
@@ -25,9 +28,13 @@ from browserid_sasl.cli.sample.login import Login
 from browserid_sasl.cli.sample.outcome import NOT_AUTHENTICATED
 from browserid_sasl.cli.sample.python_sasl import PythonSasl
 from browserid_sasl.cli.sample.tls import channel_bindings, client_context
+from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.config.sections import Dialect, Mutual
-from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.sasl.channel_binding import ChannelBinding
+
+_STANDARD_INPUT: Final = 0
+_STANDARD_ERROR: Final = 2
 
 _NATIVE: Final = "native"
 _PYTHON_SASL: Final = "python-sasl"
@@ -73,6 +80,11 @@ class ClientSettings:
             as_json=self.as_json,
         )
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person sits at a terminal, who can be asked to sign in."""
+        return not self.as_json and os.isatty(_STANDARD_INPUT) and os.isatty(_STANDARD_ERROR)
+
 
 @options.command
 @options.binding_flags
@@ -106,7 +118,8 @@ class ClientSettings:
 def command(**given: Any) -> int:
     """Log in to the sample server on HOST by SASL.
 
-    The flags and the protocol are those of the sample client of Cyrus SASL.
+    The flags and the protocol are those of the sample client of Cyrus SASL. At a terminal, whoever
+    has to sign in first is asked to.
     """
     settings = ClientSettings(**given)
     if settings.ca_file is not None and not settings.tls:
@@ -140,6 +153,40 @@ def log_in(settings: ClientSettings) -> int:
     library = _open_library(settings)
     tls = client_context(settings.ca_file, settings.tls_max) if settings.tls else None
     try:
+        return _connect(settings, library, tls, console, asks=settings.can_ask)
+    except BrowserIDError as error:
+        if error.code is not Code.INTERACT_REQUIRED or not settings.can_ask:
+            raise
+        if not _sign_in(settings, error, console):
+            return options.NOT_AUTHENTICATED
+    # On a connection of its own: the server does not wait for a person.
+    return _connect(settings, library, tls, console, asks=False)
+
+
+def _sign_in(settings: ClientSettings, error: BrowserIDError, console: Console) -> bool:
+    """Have the person at the terminal sign in, as `browserid login` does; whether they have."""
+    console.complain(error.message)
+    address = error.identity if isinstance(error, SignInRequiredError) else ""
+    try:
+        address = address or click.prompt("Sign in with your e-mail address", err=True)
+        sign_in(
+            people_of(settings.config_file), address, Output(), config_file=settings.config_file
+        )
+    except BrowserIDError as refusal:
+        console.fail("signing in", refusal, is_client=True)
+        return False
+    return True
+
+
+def _connect(
+    settings: ClientSettings,
+    library: SaslLibrary,
+    tls: ssl.SSLContext | None,
+    console: Console,
+    *,
+    asks: bool,
+) -> int:
+    try:
         connection = connect(settings.host, settings.port, settings.timeout)
     except socket.gaierror as error:
         console.complain(f"getaddrinfo: {error.strerror}")
@@ -148,7 +195,7 @@ def log_in(settings: ClientSettings) -> int:
         console.complain(f"connect: {error.strerror or error}")
         return os.EX_UNAVAILABLE
     with closing(connection):
-        status = _authenticate(settings, library, tls, connection, console)
+        status = _authenticate(settings, library, tls, connection, console, asks=asks)
         if status != os.EX_OK:
             console.give(NOT_AUTHENTICATED)
         console.say("closing connection")
@@ -161,11 +208,14 @@ def _authenticate(
     tls: ssl.SSLContext | None,
     connection: SampleConnection,
     console: Console,
+    *,
+    asks: bool,
 ) -> int:
     try:
         if tls is not None:
             connection.start_tls(tls, settings.host)
-        login = Login(library, _wishes(settings, connection), connection, console)
+        wishes = _wishes(settings, connection)
+        login = Login(library, wishes, connection, console, asks=asks)
         return os.EX_OK if login.run() else options.NOT_AUTHENTICATED
     except LocalProtocolError as error:
         console.fail("starting SASL negotiation", error, is_client=True)

@@ -12,19 +12,30 @@ from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
 
 
 class Login:
-    """One exchange."""
+    """One exchange.
+
+    :param asks: whether somebody can be asked to sign in, if that is what is missing.
+    """
 
     def __init__(
-        self, library: SaslLibrary, wishes: Wishes, connection: SampleConnection, console: Console
+        self,
+        library: SaslLibrary,
+        wishes: Wishes,
+        connection: SampleConnection,
+        console: Console,
+        *,
+        asks: bool = False,
     ) -> None:
         self._library = library
         self._wishes = wishes
         self._connection = connection
         self._console = console
+        self._asks = asks
 
     def run(self) -> bool:
         """Hold the exchange; whether it authenticated. What went wrong was written out.
 
+        :raises BrowserIDError: interact-required, where somebody can be asked.
         :raises OSError: the connection broke, or the time is up.
         """
         try:
@@ -54,7 +65,7 @@ class Login:
         try:
             exchange, initial = self._library.start(offered, self._wishes)
         except BrowserIDError as error:
-            self._console.fail("starting SASL negotiation", error, is_client=True)
+            self._fail("starting SASL negotiation", error)
             return None
         self._console.trace(f"using mechanism {exchange.name}")
         self._send(exchange.name.encode("ascii"), b"Y", initial)
@@ -73,9 +84,14 @@ class Login:
                 self._console.received(challenge)
                 response = exchange.step(challenge)
             except BrowserIDError as error:
-                self._console.fail("performing SASL negotiation", error, is_client=True)
+                self._fail("performing SASL negotiation", error)
                 return False
             self._send(response)
+
+    def _fail(self, what: str, error: BrowserIDError) -> None:
+        if self._asks and error.code is Code.INTERACT_REQUIRED:
+            raise error
+        self._console.fail(what, error, is_client=True)
 
     def _succeed(self, exchange: ClientExchange) -> bool:
         if not exchange.complete:
