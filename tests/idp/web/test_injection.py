@@ -24,7 +24,7 @@ from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.languages import LANGUAGES
 from browserid_sasl.idp.web.site import PAGES
 from tests.idp.web.test_attacks import path_of
-from tests.idp.web.test_consent import BACK, asked
+from tests.idp.web.test_consent import BACK, KEY, asked
 from tests.idp.web.test_device import Machine, decide, type_in
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser, Shown, ShownForm
@@ -320,9 +320,9 @@ def passkeys_of(running: RunningProvider) -> list[str]:
 
 def test_controls_are_no_part_of_a_machine_s_name(running: RunningProvider) -> None:
     for control in CONTROLS:
-        question = {"email": ALICE, "public-key": {}, "machine": f"a{control}z"}
+        question = {"email": ALICE, "public-key": KEY.to_json(), "machine": f"a{control}z"}
         answer = running.post("/device-authorization", json=question)
-        assert answer.status_code == 400, json.dumps(control)
+        assert answer.json()["error"] == "invalid-machine", json.dumps(control)
 
 
 @pytest.mark.parametrize("local", [*MARKUP, *CONTROLS])
