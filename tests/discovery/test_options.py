@@ -127,7 +127,7 @@ def test_a_file_that_others_can_write_to_vouches_for_nobody(machine: ConfiguredS
     file = machine.folder / "mine.json"
     file.write_bytes(DOCUMENT)
     file.chmod(0o666)
-    with pytest.raises(DiscoveryError, match="others can write to it"):
+    with pytest.raises(DiscoveryError, match="others can write to the document"):
         log_in(machine, {KEYS_FILE: "mine.json"})
 
 
