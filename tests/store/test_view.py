@@ -72,8 +72,9 @@ def test_what_kind_of_file_it_is(tmp_path: Path) -> None:
     assert application_of(path) == ACCEPTOR_SCHEMA.application_id
     (tmp_path / "text").write_text("no database")
     assert application_of(tmp_path / "text") == 0
+    assert application_of(tmp_path) == 0
     with pytest.raises(StoreError):
-        application_of(tmp_path)
+        application_of(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
