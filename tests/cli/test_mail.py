@@ -206,6 +206,25 @@ class TestAdd:
         assert (home / "client" / FILE).read_bytes() == before
         assert not (home / "rc").exists()
 
+    def test_a_port_that_another_program_takes_meanwhile_is_left_to_it(
+        self, home: Path, imap: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        quicker: list[socket.socket] = []
+        add = Accounts.add
+
+        def is_too_late(self: Accounts, account: Account, password: str) -> None:
+            if not quicker:
+                port = account.services[0].local_port
+                quicker.append(socket.create_server(("127.0.0.1", port)))
+            add(self, account, password)
+
+        monkeypatch.setattr(Accounts, "add", is_too_late)
+        assert browserid.main(["mail", "add", imap, ALICE]) == 0
+        account = Accounts(home / "client").get(ALICE)
+        with quicker[0] as other:
+            assert account.services[0].local_port != other.getsockname()[1]
+        assert browserid.main(["mail", "remove", ALICE]) == 0
+
     def test_the_agent_listens_from_then_on(self, home: Path, imap: str) -> None:
         assert browserid.main(["mail", "add", imap, ALICE]) == 0
         with Caller() as agent:

@@ -6,7 +6,7 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -54,6 +54,7 @@ _FIRST_PORTS: Final = {
 """Where the search for a free local port begins: what the usual one reminds of."""
 
 _TRIED_PORTS: Final = 500
+_TRIES: Final = 4
 _MAX_PORT: Final = 65_535
 _NO_PROTOCOL: Final = ""
 _KINDS: Final = {word: kind for kind, word in OPTIONS.items()}
@@ -130,16 +131,21 @@ def add(
     named = {Kind.IMAP: imap, Kind.POP: pop, Kind.SUBMISSION: smtp, Kind.SIEVE: sieve}
     options = [each for kind, place in named.items() if place for each in read_option(place, kind)]
     found = _found(config, address, options, [in_lower_case(each) for each in hosts], output)
-    account = Account(name, address, user, _with_ports(found.servers, ports, accounts))
-    check(account)
     password = make_password()
-    settings = Settings(account, lambda: password)
-    writing.check(settings)
+
+    def with_ports() -> Account:
+        return Account(name, address, user, _with_ports(found.servers, ports, accounts))
+
+    def settings_of(account: Account) -> Settings:
+        return Settings(account, lambda: password)
+
+    account = with_ports()
+    check(account)
+    writing.check(settings_of(account))
     _see_that_somebody_is_signed_in(address, output)
-    accounts.add(account, password)
+    account = _kept(account, with_ports, accounts, password)
     try:
-        _see_that_it_listens(account)
-        written = writing.write(settings)
+        written = writing.write(settings_of(account))
     except BaseException:
         _take_back(accounts, name)
         raise
@@ -301,10 +307,36 @@ def _is_free(port: int) -> bool:
     return True
 
 
+class _PortGoneError(LocalProtocolError):
+    """A port that was free belongs to another program now."""
+
+
+def _kept(
+    account: Account, with_ports: Callable[[], Account], accounts: Accounts, password: str
+) -> Account:
+    """Keep an account for which the agent listens.
+
+    :param with_ports: makes it anew, with ports that are free then: somebody else may be quicker.
+    :returns: it, as it is kept.
+    """
+    for tries_left in reversed(range(_TRIES)):
+        accounts.add(account, password)
+        try:
+            _see_that_it_listens(account)
+        except BaseException as error:
+            _take_back(accounts, account.name)
+            if not (isinstance(error, _PortGoneError) and tries_left):
+                raise
+            account = with_ports()
+        else:
+            break
+    return account
+
+
 def _see_that_it_listens(account: Account) -> None:
     for state in refreshed():
         if is_same_name(state["account"], account.name) and "reason" in state:
-            raise LocalProtocolError(
+            raise _PortGoneError(
                 Code.UNAVAILABLE,
                 f"the agent cannot listen for {state['kind']}: {state['reason']}",
                 "choose another port by --port",
