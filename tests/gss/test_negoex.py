@@ -83,6 +83,7 @@ class TestAcceptor:
             (b"M,certificate" + METADATA[2:], Code.INVALID_ASSERTION),
             (signed(aud="imap/mail.example.com"), Code.INVALID_ASSERTION),
         ],
+        ids=["nothing", "short", "empty", "direction", "sort", "type", "audience"],
     )
     def test_what_is_none(self, token: bytes, code: Code) -> None:
         assert refuse(token) is code
@@ -117,6 +118,7 @@ class TestInitiator:
             (b"c,", Code.WRONG_TOKEN_ID),
             (b"m," + 70_000 * b"x", Code.BUFFER_TOO_LONG),
         ],
+        ids=["nothing", "direction", "sort", "long"],
     )
     def test_what_is_none(self, token: bytes, code: Code) -> None:
         with pytest.raises(RemoteProtocolError) as caught:

@@ -58,7 +58,9 @@ def in_german(browser: Browser, page: Shown) -> Shown:
 
 
 class TestAFormThatHasExpired:
-    @pytest.mark.parametrize("goal", [paths.DEVICE + "?user_code=BCDF-GHJK", asked()])
+    @pytest.mark.parametrize(
+        "goal", [paths.DEVICE + "?user_code=BCDF-GHJK", asked()], ids=["device", "program"]
+    )
     def test_of_a_passkey_leads_to_where_the_sign_in_leads(
         self, browser: Browser, goal: str
     ) -> None:
