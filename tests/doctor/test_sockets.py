@@ -63,6 +63,7 @@ def test_of_this_release() -> None:
             "is of an earlier release, and this one is 99.0",
         ),
     ],
+    ids=["another", "earlier"],
 )
 def test_of_another_release_it_is_to_be_started_again(said: bytes, words: str) -> None:
     with answering(lambda connection: connection.sendall(said)) as path:
