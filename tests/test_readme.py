@@ -91,7 +91,15 @@ def test_one_person_can_run_the_provider_and_sign_in(tmp_path: Path) -> None:
         subprocess.run(command, env=home, check=True, timeout=60)
 
     run("browserid-idp", "init", "--domain", "example.test", "--local-tls")
-    run("browserid", "list")
+    try:
+        run("browserid", "list")
+    finally:
+        [place] = tmp_path.glob(".local/state/browserid/agent")
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.connect(str(place))
+            agent.sendall(b"VERSION\tbrowserid-agent\t1\nSTOP\t1\n")
+            while agent.recv(4096):
+                pass
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
