@@ -14,6 +14,7 @@ from typing import Final
 
 MAX_ADDRESS: Final = 254
 MAX_DOMAIN: Final = 253
+MAX_PORT: Final = 65_535
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # What ends in a number is an IPv4 address to `inet_aton`, and so to resolvers and web browsers:
@@ -30,6 +31,13 @@ _DOT_STRING: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 def is_dot_string(text: str) -> bool:
     """Whether text can stand before the @ of an address without quotes, in ASCII."""
     return _DOT_STRING.fullmatch(text) is not None
+
+
+def read_port(text: str) -> int | None:
+    """The number of a TCP port, None for what is none: they are 1 to `MAX_PORT`."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MAX_PORT))):
+        return None
+    return number if 0 < (number := int(text)) <= MAX_PORT else None
 
 
 def is_host_name(text: str) -> bool:

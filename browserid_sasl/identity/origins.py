@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from browserid_sasl.errors import Code, RemoteProtocolError
-from browserid_sasl.identity.addresses import MAX_DOMAIN, is_host_name
+from browserid_sasl.identity.addresses import MAX_DOMAIN, MAX_PORT, is_host_name
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "app": 80}
 """Schemes of origins, with the port that an origin without one has."""
@@ -18,7 +18,6 @@ _ORIGIN: Final = re.compile(
 )
 _IPV4: Final = re.compile(r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}", re.ASCII)
 _MAX_LENGTH: Final = MAX_DOMAIN + 16
-_MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class WebOrigin:
         if found is None or found["scheme"] not in DEFAULT_PORTS or not _is_host(found["host"]):
             raise _bad(text)
         port = int(found["port"] or DEFAULT_PORTS[found["scheme"]])
-        if not 0 < port <= _MAX_PORT:
+        if not 0 < port <= MAX_PORT:
             raise _bad(text)
         return cls(found["scheme"], found["host"], port)
 

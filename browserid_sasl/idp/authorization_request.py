@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
-from browserid_sasl.identity.addresses import MAX_ADDRESS
+from browserid_sasl.identity.addresses import MAX_ADDRESS, MAX_PORT
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.wishes import MAX_KEY, Wish, check_machine, key_from_text
 from browserid_sasl.jose import b64
@@ -137,7 +137,7 @@ def _redirect_uri(text: str) -> str:
     if (
         match is None
         or len(text) > _MAX_REDIRECT
-        or int(match["port"] or 80) > 65_535
+        or int(match["port"] or 80) > MAX_PORT
         or _DOTS.search(match["path"])
     ):
         raise _refused(

@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from browserid_sasl.agent.keyring import Keyring, Verb
+from browserid_sasl.config import Config
 from browserid_sasl.errors import (
     BrowserIDError,
     Code,
@@ -29,7 +30,7 @@ from browserid_sasl.errors import (
     LocalProtocolError,
     StoreError,
 )
-from browserid_sasl.identity.addresses import domain_of, in_lower_case, is_host_name
+from browserid_sasl.identity.addresses import MAX_PORT, domain_of, in_lower_case, is_host_name
 from browserid_sasl.jose import json as strict
 from browserid_sasl.private_files import (
     Stamp,
@@ -46,7 +47,6 @@ MAX_ACCOUNTS: Final = 64
 _VERSION: Final = 1
 _MAX_SIZE: Final = 262_144
 _MAX_NAME: Final = 254
-_MAX_PORT: Final = 65_535
 _MAX_PASSWORD: Final = 256
 _PASSWORD_LENGTH: Final = 24
 _PASSWORD_ALPHABET: Final = string.ascii_letters + string.digits
@@ -171,6 +171,11 @@ class Accounts:
         self._lock = threading.Lock()
         self._stamp: Stamp | None = None
         self._known: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Those of the person whose configuration it is."""
+        return cls(config.store.directory, use_keyring=config.client.keys == "keyring")
 
     def read(self) -> tuple[Account, ...]:
         """All of them.
@@ -413,8 +418,8 @@ def _check_service(service: Service) -> None:
             "a certificate proves a name in lower case, such as mail.example.org, and no address",
         )
     for port in (service.port, service.local_port):
-        if not 1 <= port <= _MAX_PORT:
-            raise _refused(f"{port} is not a port", f"ports are 1 to {_MAX_PORT}")
+        if not 1 <= port <= MAX_PORT:
+            raise _refused(f"{port} is not a port", f"ports are 1 to {MAX_PORT}")
 
 
 def _is_name(text: str) -> bool:

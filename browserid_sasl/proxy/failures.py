@@ -27,6 +27,26 @@ class MailServerError(RemoteProtocolError):
         self.passes = passes
 
 
+def not_available(words: bytes, *, passes: bool = True) -> MailServerError:
+    """A server has nothing for anybody, and says so.
+
+    :param words: its own.
+    """
+    return MailServerError(
+        Code.UNAVAILABLE, f"the server is not available: {said(words)}", passes=passes
+    )
+
+
+def not_begun(words: bytes) -> MailServerError:
+    """A server does not begin TLS, without which nothing is said to it."""
+    return MailServerError(Code.WRONG_MECH, f"the server does not begin TLS: {said(words)}")
+
+
+def no_reply(words: bytes) -> MailServerError:
+    """A server says what its protocol does not know."""
+    return MailServerError(Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(words)}")
+
+
 class WrongPasswordError(RemoteProtocolError):
     """A program's password is not the one of the account's loopback side."""
 

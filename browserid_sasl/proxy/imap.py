@@ -12,9 +12,10 @@ from browserid_sasl.proxy.accounts import Kind, Security
 from browserid_sasl.proxy.conversation import ANYBODY, Conversation, only_printable
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
-from browserid_sasl.proxy.failures import MailServerError, said
+from browserid_sasl.proxy.failures import MailServerError, not_available, not_begun, said
 from browserid_sasl.proxy.server import MailServer, may_pass
 from browserid_sasl.proxy.stream import MAX_LINE, ServerStream
+from browserid_sasl.proxy.strings import read_strings
 
 _LITERAL: Final = re.compile(rb"\{(\d+)([+-]?)\}$")
 MAX_LITERAL: Final = 1_024
@@ -65,23 +66,13 @@ class _Command:
             if number % 2:
                 found.append(part)
             else:
-                found.extend(_strings(part))
+                found += read_strings(part.rstrip(b" "), _STRING, _NO_ARGUMENTS)
         return found
 
 
 _STRING: Final = re.compile(rb' *(?:"((?:[^"\\]|\\["\\])*)"|([^\s"(){%*\\\x00-\x1f\x7f]+))(?= |$)')
 
-
-def _strings(part: bytes) -> list[bytes]:
-    found, at, end = [], 0, len(part.rstrip(b" "))
-    while at < end:
-        match = _STRING.match(part, at)
-        if match is None:
-            raise _malformed("these are no arguments of this command")
-        quoted, atom = match.groups()
-        found.append(re.sub(rb"\\(.)", rb"\1", quoted) if atom is None else atom)
-        at = match.end()
-    return found
+_NO_ARGUMENTS: Final = "these are no arguments of this command"
 
 
 class ImapConversation(Conversation):
@@ -260,7 +251,7 @@ class ImapServer(MailServer):
         """
         line = await self._stream.line()
         if line[:4].upper() == b"* BY":
-            raise _bye(line)
+            raise not_available(line)
         # One that has logged somebody in by itself has seen none of our logins (RFC 9051,
         # section 11.1: before STARTTLS it may be somebody else who says it).
         if line[:4].upper() != b"* OK":
@@ -268,9 +259,7 @@ class ImapServer(MailServer):
         if self._security is Security.STARTTLS:
             reply = await self._ask(b"STARTTLS")
             if not reply.ok:
-                raise MailServerError(
-                    Code.WRONG_MECH, f"the server does not begin TLS: {said(reply.line)}"
-                )
+                raise not_begun(reply.line)
             await self._stream.start_tls()
         self.offer = _capabilities([], await self._ask(b"CAPABILITY"))
 
@@ -318,7 +307,7 @@ class ImapServer(MailServer):
         """The next line that is not untagged; those are kept."""
         while (line := await self._stream.line())[:2] == b"* ":
             if line[2:5].upper() == b"BYE" and not self._leaving:
-                raise _bye(line)
+                raise not_available(line)
             self._seen.append(line[2:])
             if len(self._seen) > _MAX_UNTAGGED or _LITERAL.search(line):
                 raise MailServerError(
@@ -331,12 +320,6 @@ class ImapServer(MailServer):
         rest, accepted = reply.line, reply.ok
         passes = not accepted and may_pass(rest, _PASSING)
         return Verdict(accepted, rest, passes=passes)
-
-
-def _bye(line: bytes) -> MailServerError:
-    return MailServerError(
-        Code.UNAVAILABLE, f"the server is not available: {said(line)}", passes=True
-    )
 
 
 _CODE: Final = re.compile(rb"\w+ \[CAPABILITY ([^\]]*)\]", re.IGNORECASE)

@@ -10,7 +10,7 @@ from browserid_sasl.proxy.accounts import Kind, Security
 from browserid_sasl.proxy.conversation import Conversation, only_printable
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
-from browserid_sasl.proxy.failures import MailServerError, said
+from browserid_sasl.proxy.failures import MailServerError, no_reply, not_available, not_begun
 from browserid_sasl.proxy.server import MOST_LINES, MailServer, may_pass
 
 _LONGEST: Final = 12_288
@@ -113,15 +113,11 @@ class PopServer(MailServer):
         """Take its greeting, have TLS begin, and ask what it offers."""
         greeting = await self._stream.line(_LONGEST)
         if not greeting.startswith(b"+OK"):
-            raise MailServerError(
-                Code.UNAVAILABLE, f"the server is not available: {said(greeting)}", passes=True
-            )
+            raise not_available(greeting)
         if self._security is Security.STARTTLS:
             reply = await self._ask(b"STLS")
             if not reply.startswith(b"+OK"):
-                raise MailServerError(
-                    Code.WRONG_MECH, f"the server does not begin TLS: {said(reply)}"
-                )
+                raise not_begun(reply)
             await self._stream.start_tls()
         reply = await self._ask(b"CAPA")
         self.offer = await self._lines() if reply.startswith(b"+OK") else ()
@@ -145,7 +141,7 @@ class PopServer(MailServer):
         await self._stream.write(command + b"\r\n")
         reply = await self._stream.line(_LONGEST)
         if not (reply.startswith((b"+OK", b"-ERR")) or _is_challenge(reply)):
-            raise MailServerError(Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(reply)}")
+            raise no_reply(reply)
         return reply
 
     async def _lines(self) -> list[str]:

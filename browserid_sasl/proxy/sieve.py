@@ -12,9 +12,10 @@ from browserid_sasl.proxy.accounts import Kind, Security
 from browserid_sasl.proxy.conversation import Conversation
 from browserid_sasl.proxy.credentials import read_base64, read_plain
 from browserid_sasl.proxy.exchange import Exchange, Verdict
-from browserid_sasl.proxy.failures import MailServerError, said
+from browserid_sasl.proxy.failures import MailServerError, no_reply, not_available, not_begun
 from browserid_sasl.proxy.server import MOST_LINES, MailServer, may_pass
 from browserid_sasl.proxy.stream import MAX_LINE, Stream
+from browserid_sasl.proxy.strings import escaped, read_strings
 
 _LITERAL: Final = re.compile(rb"\{(\d{1,19})(\+?)\}$")
 _MAX_LITERAL: Final = 6_144
@@ -44,7 +45,8 @@ async def read_words(stream: Stream) -> list[bytes]:
         line = await stream.line()
         length += len(line)
         literal = _LITERAL.search(line)
-        words += _words(line[: literal.start()] if literal else line)
+        text = line[: literal.start()] if literal else line
+        words += read_strings(text.rstrip(), _WORD, "a quoted string does not end")
         if literal is None:
             return words
         count = int(literal[1])
@@ -52,18 +54,6 @@ async def read_words(stream: Stream) -> list[bytes]:
         if count > _MAX_LITERAL or length > 2 * MAX_LINE:
             raise RemoteProtocolError(Code.BUFFER_TOO_LONG, "this literal is too long here")
         words.append(await stream.octets(count))
-
-
-def _words(line: bytes) -> list[bytes]:
-    found, at, end = [], 0, len(line.rstrip())
-    while at < end:
-        match = _WORD.match(line, at)
-        if match is None:
-            raise RemoteProtocolError(Code.BAD_CONTEXT_TOKEN, "a quoted string does not end")
-        quoted, atom = match.groups()
-        found.append(re.sub(rb"\\(.)", rb"\1", quoted) if atom is None else atom)
-        at = match.end()
-    return found
 
 
 class SieveConversation(Conversation):
@@ -160,9 +150,7 @@ class SieveServer(MailServer):
             await self._stream.write(b"STARTTLS\r\n")
             reply = await self._read_last()
             if reply.word != b"OK":
-                raise MailServerError(
-                    Code.WRONG_MECH, f"the server does not begin TLS: {said(reply.text)}"
-                )
+                raise not_begun(reply.text)
             await self._stream.start_tls()
             await self._take_capabilities()
 
@@ -175,10 +163,7 @@ class SieveServer(MailServer):
                 self.offer = lines
                 return
             if word in (b"NO", b"BYE"):
-                why = said(b" ".join(words))
-                raise MailServerError(
-                    Code.UNAVAILABLE, f"the server is not available: {why}", passes=True
-                )
+                raise not_available(b" ".join(words))
             lines.append(" ".join(map(_quote, words)))
         raise MailServerError(Code.BUFFER_TOO_LONG, "the server's list does not end")
 
@@ -201,7 +186,7 @@ class SieveServer(MailServer):
     async def _read_last(self) -> _Reply:
         reply = await self._read()
         if not isinstance(reply, _Reply):
-            raise MailServerError(Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(reply)}")
+            raise no_reply(reply)
         return reply
 
     async def _read(self) -> _Reply | bytes:
@@ -210,15 +195,12 @@ class SieveServer(MailServer):
         if words and words[0].upper() in (b"OK", b"NO", b"BYE"):
             return _Reply(words[0].upper(), words[1:])
         if len(words) != 1:
-            raise MailServerError(
-                Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(b' '.join(words))}"
-            )
+            raise no_reply(b" ".join(words))
         return words[0]
 
 
 def _quote(word: bytes) -> str:
-    text = word.decode(errors="replace").replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
+    return f'"{escaped(word.decode(errors="replace"))}"'
 
 
 def _literal(text: bytes) -> bytes:

@@ -11,7 +11,13 @@ from browserid_sasl.proxy.accounts import Kind, Security
 from browserid_sasl.proxy.conversation import ANYBODY, Conversation, only_printable
 from browserid_sasl.proxy.credentials import Credentials, read_base64, read_plain, text
 from browserid_sasl.proxy.exchange import Exchange, Verdict
-from browserid_sasl.proxy.failures import MailServerError, said
+from browserid_sasl.proxy.failures import (
+    MailServerError,
+    no_reply,
+    not_available,
+    not_begun,
+    said,
+)
 from browserid_sasl.proxy.server import MOST_LINES, MailServer
 
 _OWN_NAME: Final = "[127.0.0.1]"
@@ -147,18 +153,12 @@ class SmtpServer(MailServer):
         """Take its greeting, have TLS begin, and ask what it offers."""
         code, lines = await self._read()
         if code != 220:
-            raise MailServerError(
-                Code.UNAVAILABLE,
-                f"the server is not available: {said(lines[-1])}",
-                passes=code // 100 == 4,
-            )
+            raise not_available(lines[-1], passes=code // 100 == 4)
         if self._security is Security.STARTTLS:
             await self.introduce(_OWN_NAME)
             code, lines = await self._ask(b"STARTTLS")
             if code != 220:
-                raise MailServerError(
-                    Code.WRONG_MECH, f"the server does not begin TLS: {said(lines[-1])}"
-                )
+                raise not_begun(lines[-1])
             await self._stream.start_tls()
         await self.introduce(_OWN_NAME)
 
@@ -201,7 +201,7 @@ class SmtpServer(MailServer):
         while len(lines) < MOST_LINES:
             line = await self._stream.line()
             if not re.match(rb"[2-5]\d\d(?:[ -]|$)", line):
-                raise MailServerError(Code.BAD_CONTEXT_TOKEN, f"this is no reply: {said(line)}")
+                raise no_reply(line)
             lines.append(line[4:])
             if line[3:4] != b"-":
                 return int(line[:3]), lines

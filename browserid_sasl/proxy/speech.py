@@ -9,6 +9,7 @@ from typing import Final
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.proxy.accounts import Kind
 from browserid_sasl.proxy.failures import passes
+from browserid_sasl.proxy.strings import escaped
 
 _LONGEST: Final = 400
 """Characters of a sentence: SMTP's lines have 512 octets (RFC 5321 section 4.5.3.1.5)."""
@@ -16,10 +17,6 @@ _LONGEST: Final = 400
 
 def _ascii(text: str) -> str:
     return text.encode("ascii", "replace").decode("ascii")
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +61,5 @@ SPEECH: Final = {
     # RFC 4954 section 6, RFC 5321 section 3.8
     Kind.SUBMISSION: Speech("235 2.7.0 {}", "535 5.7.8 {}", "454 4.7.0 {}", "421 4.3.2 {}"),
     # RFC 5804 section 1.3
-    Kind.SIEVE: Speech('OK "{}"', 'NO "{}"', 'NO (TRYLATER) "{}"', 'BYE "{}"', _quoted),
+    Kind.SIEVE: Speech('OK "{}"', 'NO "{}"', 'NO (TRYLATER) "{}"', 'BYE "{}"', escaped),
 }

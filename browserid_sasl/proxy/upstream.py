@@ -13,8 +13,10 @@ from typing import Final
 from browserid_sasl.adapters.login import logins
 from browserid_sasl.agent.apart import apart
 from browserid_sasl.agent.naming import SignInRequiredError
+from browserid_sasl.config import Config
 from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.rooms import Room
+from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import BrowserIDError, DiscoveryError, PeerRefusedError
 from browserid_sasl.proxy.accounts import Account, Kind, Security, Service
 from browserid_sasl.proxy.end import ServerEnd, keep_alive, no_tls, seconds_left
@@ -44,10 +46,21 @@ SERVERS: Final[Mapping[Kind, Callable[[ServerStream, Security], MailServer]]] = 
 _NAMES: Final = 256
 """Names that are looked up at once: one for each client."""
 
+_NO_PROTOCOL: Final = ""
+"""To ask for in TLS: a port is for one."""
+
 
 @cache
 def _dialer() -> Dialer:
     return Dialer(names=Room(_NAMES, _NAMES))
+
+
+def mail_tls(config: Config) -> ssl.SSLContext:
+    """What verifies mail servers: the same authorities as vouch for identity providers.
+
+    :raises DiscoveryError: they cannot be read.
+    """
+    return tls_context(config.discovery.ca_file, _NO_PROTOCOL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,13 @@ from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.agent.service.access import Access
 from browserid_sasl.agent.service.clients import Clients, Target
 from browserid_sasl.api import Client
-from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.identity.addresses import is_host_name
+from browserid_sasl.identity.addresses import is_host_name, read_port
 from browserid_sasl.proxy.accounts import Accounts, Kind, Security, Service
 from browserid_sasl.proxy.proxy import State
+from browserid_sasl.proxy.upstream import mail_tls
 
 _TITLE: Final = "Mail"
-_NO_PROTOCOL: Final = ""
-_MAX_PORT: Final = 65_535
 
 
 class MailPerson:
@@ -35,16 +33,15 @@ class MailPerson:
     @property
     def accounts(self) -> Accounts:
         """Their accounts."""
-        config = self._clients.config
-        return Accounts(config.store.directory, use_keyring=config.client.keys == "keyring")
+        return Accounts.of(self._clients.config)
 
     def client(self, kind: Kind, host: str, identity: str) -> Client:
         """What logs in to a server, with a mechanism that the configuration names."""
         return self._clients.get(Target(None, kind.sasl_service, host, identity, mutual=False))
 
     def tls(self) -> ssl.SSLContext:
-        """What verifies servers: the same authorities as vouch for identity providers."""
-        return tls_context(self._clients.config.discovery.ca_file, _NO_PROTOCOL)
+        """What verifies servers."""
+        return mail_tls(self._clients.config)
 
     async def sign_in(self, error: SignInRequiredError) -> None:
         """Get a certificate for somebody, once for all who wait; see `Access.provide`."""
@@ -88,14 +85,15 @@ def service_of(name: str, values: Mapping[str, str]) -> Service:
 
     :raises LocalProtocolError: it does not say, or what it says cannot be.
     """
-    host, port, security = (values.get(each, "") for each in ("host", "port", "security"))
+    host, security = values.get("host", ""), values.get("security", "")
+    port = read_port(values.get("port", ""))
     if not is_host_name(host):
         raise _refused(f"{host[:253]!r} is not the name of a server")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= _MAX_PORT):
-        raise _refused(f"{port[:16]!r} is not a port")
+    if port is None:
+        raise _refused(f"{values.get('port', '')[:16]!r} is not a port")
     if security not in [*Security]:
         raise _refused(f"security is {' or '.join(Security)}, and not {security[:16]!r}")
-    return Service(kind_of(name), host, int(port), Security(security), 0)
+    return Service(kind_of(name), host, port, Security(security), 0)
 
 
 def _refused(message: str) -> LocalProtocolError:

@@ -25,9 +25,8 @@ from browserid_sasl.cli.people import people_of
 from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.config import Config, load
 from browserid_sasl.discovery import HttpsFetcher
-from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, LocalProtocolError
-from browserid_sasl.identity.addresses import domain_of, in_lower_case
+from browserid_sasl.identity.addresses import domain_of, in_lower_case, read_port
 from browserid_sasl.proxy.accounts import (
     Account,
     Accounts,
@@ -41,8 +40,8 @@ from browserid_sasl.proxy.finding import autoconfig, records
 from browserid_sasl.proxy.finding.candidates import Candidate, read_option
 from browserid_sasl.proxy.finding.search import Found, Search
 from browserid_sasl.proxy.programs import Settings
-from browserid_sasl.proxy.programs.settings import OPTIONS
-from browserid_sasl.proxy.upstream import meet
+from browserid_sasl.proxy.programs.settings import KINDS, OPTIONS
+from browserid_sasl.proxy.upstream import mail_tls, meet
 from browserid_sasl.store.base import system_clock
 
 _FIRST_PORTS: Final = {
@@ -55,19 +54,16 @@ _FIRST_PORTS: Final = {
 
 _TRIED_PORTS: Final = 500
 _TRIES: Final = 4
-_MAX_PORT: Final = 65_535
-_NO_PROTOCOL: Final = ""
-_KINDS: Final = {word: kind for kind, word in OPTIONS.items()}
 
 
 def _ports(_: object, __: object, given: Sequence[str]) -> dict[Kind, int]:
     ports: dict[Kind, int] = {}
     for each in given:
         word, _, port = each.partition("=")
-        number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
-        if word not in _KINDS or not 1 <= number <= _MAX_PORT:
+        number = read_port(port)
+        if word not in KINDS or number is None:
             raise click.BadParameter(f"{each!r} is not like imap=1143")
-        ports[_KINDS[word]] = number
+        ports[KINDS[word]] = number
     return ports
 
 
@@ -209,7 +205,7 @@ async def _searched(
 
 def _search(config: Config) -> Search:
     fetcher = HttpsFetcher(config.discovery, config.authorities)
-    context = tls_context(config.discovery.ca_file, _NO_PROTOCOL)
+    context = mail_tls(config)
 
     async def probe(candidate: Candidate) -> Sequence[str]:
         place = (candidate.host, candidate.port, candidate.security)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -19,13 +20,13 @@ from browserid_sasl.proxy.programs import FORMATS, LOOPBACK, Profile, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-TITLES = {
+_TITLES: Final = {
     Kind.IMAP: "incoming (IMAP)",
     Kind.POP: "incoming (POP3)",
     Kind.SUBMISSION: "outgoing (SMTP)",
     Kind.SIEVE: "filters (ManageSieve)",
 }
-_THUNDERBIRD = "thunderbird"
+_THUNDERBIRD: Final = "thunderbird"
 
 
 @click.group()
@@ -38,8 +39,7 @@ def accounts_of_person() -> Accounts:
 
     :raises ConfigurationError: it is not valid.
     """
-    config = load()
-    return Accounts(config.store.directory, use_keyring=config.client.keys == "keyring")
+    return Accounts.of(load())
 
 
 def refreshed() -> list[Mapping[str, str]]:
@@ -134,12 +134,12 @@ class Writing:
         self.check(settings)
         if self._profile is not None:
             self._profile.add(settings)
-            return Written(str(self._profile.path), "")
+            return Written(str(self._profile.path))
         if self._program is None:
-            return Written("", "")
+            return Written()
         octets = FORMATS[self._program](settings)
         if self._file is None:
-            return Written("", octets.decode())
+            return Written(text=octets.decode())
         try:
             write_atomically(self._file, octets)
         except OSError as error:
@@ -148,9 +148,10 @@ class Writing:
                 f"{self._file} cannot be written ({error.strerror or error})",
                 "see that its folder is there and yours, and that there is room on the disk",
             ) from None
-        return Written(str(self._file), "")
+        return Written(str(self._file))
 
 
+@dataclass(frozen=True, slots=True)
 class Written:
     """What was written.
 
@@ -158,9 +159,8 @@ class Written:
     :param text: to print; empty for nothing.
     """
 
-    def __init__(self, path: str, text: str) -> None:
-        self.path = path
-        self.text = text
+    path: str = ""
+    text: str = ""
 
 
 def members_of(account: Account) -> dict[str, object]:
@@ -200,7 +200,7 @@ def tell(output: Output, account: Account, written: Written) -> None:
 def _show(account: Account) -> None:
     table = empty_table("server", "name", "port", "user", "security", "authentication")
     for each in account.services:
-        row = (TITLES[each.kind], LOOPBACK, str(each.local_port), account.name)
+        row = (_TITLES[each.kind], LOOPBACK, str(each.local_port), account.name)
         table.add_row(*map(cell, (*row, "none", "normal password")))
     click.echo("In your mail program:\n")
     show(table, "")
@@ -208,8 +208,3 @@ def _show(account: Account) -> None:
         "\nSecurity is none since this does not leave the machine; beyond it all is under TLS."
         f"\nThe password is what this prints: {Settings(account, str).command}"
     )
-
-
-def hosts(services: Sequence[Service]) -> str:
-    """The servers of an account, in a cell."""
-    return ", ".join(dict.fromkeys(each.host for each in services))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -23,7 +24,7 @@ from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.proxy.accounts import Account, Service
 from browserid_sasl.proxy.programs import LOOPBACK, Settings
 
-_UNKNOWN = "unknown"
+_UNKNOWN: Final = "unknown"
 
 States = Mapping[tuple[str, str], Mapping[str, str]]
 

@@ -12,19 +12,18 @@ from typing import Final
 import click
 
 from browserid_sasl.agent.service.caller import Caller
-from browserid_sasl.proxy.accounts import Kind, Security
+from browserid_sasl.proxy.accounts import Security
 from browserid_sasl.proxy.finding.candidates import Candidate, read_option
-from browserid_sasl.proxy.programs.settings import OPTIONS
+from browserid_sasl.proxy.programs.settings import KINDS
 
 _CHUNK: Final = 65_536
-_KINDS: Final = {word: kind for kind, word in OPTIONS.items()}
 
 
 @click.command()
 @click.option(
     "--as", "address", metavar="ADDRESS", default="", help="Who logs in, if not the default."
 )
-@click.argument("kind", type=click.Choice([*_KINDS]))
+@click.argument("kind", type=click.Choice([*KINDS]))
 @click.argument("server", metavar="HOST[:PORT][/tls|/starttls]")
 def pipe(address: str, kind: str, server: str) -> None:
     """Be a connection to HOST that is logged in, for programs that take a command in place of one.
@@ -47,8 +46,7 @@ def pipe(address: str, kind: str, server: str) -> None:
 
 def _first(kind: str, server: str) -> Candidate:
     """The server that is meant; TLS from the first octet where nothing else is said."""
-    of_kind: Kind = _KINDS[kind]
-    named = read_option(server, of_kind)
+    named = read_option(server, KINDS[kind])
     return next((each for each in named if each.security is Security.TLS), named[0])
 
 

@@ -16,7 +16,7 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError
-from browserid_sasl.identity.addresses import domain_of, in_lower_case, is_host_name
+from browserid_sasl.identity.addresses import domain_of, in_lower_case, is_host_name, read_port
 from browserid_sasl.proxy.accounts import Kind, Security
 from browserid_sasl.proxy.finding.candidates import Candidate, Source
 
@@ -28,7 +28,6 @@ _MOST: Final = 16
 
 _KINDS: Final = {"imap": Kind.IMAP, "pop3": Kind.POP, "smtp": Kind.SUBMISSION}
 _SECURITIES: Final = {"SSL": Security.TLS, "STARTTLS": Security.STARTTLS}
-_MAX_PORT: Final = 65_535
 
 
 def fetch(fetcher: HttpsFetcher, address: str) -> list[Candidate]:
@@ -69,11 +68,9 @@ def _candidates(provider: Element, address: str) -> Iterator[Candidate]:
         kind = _KINDS.get(server.get("type", ""))
         security = _SECURITIES.get(_text(server, "socketType"))
         host = in_lower_case(_filled(_text(server, "hostname"), address))
-        port = _text(server, "port")
-        if kind is None or security is None or not is_host_name(host):
-            continue
-        if port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) <= _MAX_PORT:
-            yield Candidate(kind, host, int(port), security, Source.AUTOCONFIG)
+        port = read_port(_text(server, "port"))
+        if kind and security and port and is_host_name(host):
+            yield Candidate(kind, host, port, security, Source.AUTOCONFIG)
 
 
 def _text(server: Element, name: str) -> str:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
-from browserid_sasl.identity.addresses import in_lower_case, is_host_name
+from browserid_sasl.identity.addresses import in_lower_case, is_host_name, read_port
 from browserid_sasl.proxy.accounts import Kind, Security
 
 PORTS: Final[Mapping[Kind, tuple[tuple[int, Security], ...]]] = {
@@ -25,7 +25,6 @@ _GUESSED: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.SUBMISSION: ("smtp.", "mail.", ""),
     Kind.SIEVE: ("sieve.", "imap.", "mail.", ""),
 }
-_MAX_PORT: Final = 65_535
 
 
 class Source(StrEnum):
@@ -89,9 +88,8 @@ def read_option(text: str, kind: Kind) -> list[Candidate]:
     place, slash, word = text.partition("/")
     host, colon, port = place.partition(":")
     host = in_lower_case(host)
-    number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 0
-    wrong_port = colon and not 1 <= number <= _MAX_PORT
-    if not is_host_name(host) or wrong_port or (slash and word not in [*Security]):
+    number = read_port(port)
+    if not is_host_name(host) or (colon and number is None) or (slash and word not in [*Security]):
         raise LocalProtocolError(
             Code.INVALID_PARAMETER,
             f"{text[:300]!r} is not the place of a server",
@@ -101,9 +99,11 @@ def read_option(text: str, kind: Kind) -> list[Candidate]:
     return list(_meant(kind, host, number, Security(word) if slash else None))
 
 
-def _meant(kind: Kind, host: str, port: int, security: Security | None) -> Iterator[Candidate]:
+def _meant(
+    kind: Kind, host: str, port: int | None, security: Security | None
+) -> Iterator[Candidate]:
     usual = dict(PORTS[kind])
-    if not port:
+    if port is None:
         yield from (
             each
             for each in at_host(host, kind, Source.OPTION)

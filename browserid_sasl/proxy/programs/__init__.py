@@ -4,8 +4,8 @@ ask `browserid mail password` for it.
 
 from __future__ import annotations
 
-from browserid_sasl.proxy.programs.formats import FORMATS, Needs
+from browserid_sasl.proxy.programs.formats import FORMATS
 from browserid_sasl.proxy.programs.settings import LOOPBACK, Settings
 from browserid_sasl.proxy.programs.thunderbird import Profile
 
-__all__ = ["FORMATS", "LOOPBACK", "Needs", "Profile", "Settings"]
+__all__ = ["FORMATS", "LOOPBACK", "Profile", "Settings"]

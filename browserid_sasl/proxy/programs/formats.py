@@ -12,11 +12,12 @@ from urllib.parse import quote
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.proxy.accounts import Kind
 from browserid_sasl.proxy.programs.settings import LOOPBACK, Settings
+from browserid_sasl.proxy.strings import escaped
 
 _ATOM: Final = re.compile(r"[!#$&'+,./0-9:;<=>?@A-Z^_`a-z|}~\[-]+")
 """RFC 9051 section 9, `ASTRING-CHAR` without what begins something else."""
 
-Needs = Callable[[Settings], bytes]
+Format = Callable[[Settings], bytes]
 """Makes a file of an account. Raises LocalProtocolError for what the format cannot say."""
 
 
@@ -118,7 +119,7 @@ def getmail(settings: Settings) -> bytes:
     """The file ``~/.config/getmail/getmailrc`` of getmail, version 6."""
     if not _ATOM.fullmatch(settings.user):
         raise _cannot_have("getmail", settings)  # it sends the name as it is, without quotes
-    words = ", ".join(f'"{_escaped(word)}"' for word in settings.words)
+    words = ", ".join(f'"{escaped(word)}"' for word in settings.words)
     return _text(
         "[retriever]",
         "type = SimpleIMAPRetriever",
@@ -213,7 +214,7 @@ def _apple_server(settings: Settings, way: str, kind: Kind) -> dict[str, object]
     }
 
 
-FORMATS: Final[Mapping[str, Needs]] = {
+FORMATS: Final[Mapping[str, Format]] = {
     "apple": apple,
     "curl": curl,
     "fetchmail": fetchmail,
@@ -231,13 +232,9 @@ def _text(*lines: str) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
-
-
 def _backslashed(text: str) -> str:
     """In quotes, with a backslash before a quote and a backslash."""
-    return f'"{_escaped(text)}"'
+    return f'"{escaped(text)}"'
 
 
 def _in_quotes(text: str) -> str:
@@ -247,7 +244,7 @@ def _in_quotes(text: str) -> str:
 
 def _for_mutt(text: str) -> str:
     """In quotes in which mutt would put in variables and the output of commands."""
-    return '"' + _escaped(text).replace("$", "\\$").replace("`", "\\`") + '"'
+    return '"' + escaped(text).replace("$", "\\$").replace("`", "\\`") + '"'
 
 
 def _in_octal(text: str) -> str:

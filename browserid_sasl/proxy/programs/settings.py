@@ -68,3 +68,5 @@ OPTIONS: Final = {
     Kind.SIEVE: "sieve",
 }
 """What the command line calls each kind."""
+
+KINDS: Final = {word: kind for kind, word in OPTIONS.items()}

@@ -103,15 +103,17 @@ class Profile:
         return _with(text, settings)
 
     def _read(self) -> str:
-        if not self._folder.is_dir():
-            raise LocalProtocolError(
-                Code.INVALID_PARAMETER,
-                f"{self._folder} is no folder of a profile",
-                "name one that Thunderbird has made, or make the folder",
-            )
         try:
             with self.path.open("rb") as file:
-                return file.read(_MAX_SIZE).decode()
+                octets = file.read(_MAX_SIZE + 1)
+            if len(octets) > _MAX_SIZE:
+                # What is not read would be lost when it is written.
+                raise StoreError(
+                    Code.BUFFER_TOO_LONG,
+                    f"{self.path} has more than {_MAX_SIZE} octets",
+                    "see what has become of the profile",
+                )
+            return octets.decode()
         except FileNotFoundError:
             return _HEADER
         except OSError as error:
@@ -125,10 +127,14 @@ class Profile:
     def _locked(self) -> Iterator[None]:
         """Keep Thunderbird from starting with it (nsProfileLock).
 
-        :raises LocalProtocolError: it has the profile already.
+        :raises LocalProtocolError: it has the profile already, or there is no profile.
         """
         if not self._folder.is_dir():
-            self._read()
+            raise LocalProtocolError(
+                Code.INVALID_PARAMETER,
+                f"{self._folder} is no folder of a profile",
+                "name one that Thunderbird has made, or make the folder",
+            )
         try:
             lock = os.open(
                 self._folder / ".parentlock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from browserid_sasl.errors import BrowserIDError, Code
+from browserid_sasl.errors import BrowserIDError, Code, StoreError
 from browserid_sasl.proxy.accounts import Account, Kind, Security, Service
-from browserid_sasl.proxy.programs import Profile, Settings
+from browserid_sasl.proxy.programs import Profile, Settings, thunderbird
 from tests.support.logins import SECRET
 
 ODD = 'j\u00f6rg "the\\" o\'hara'
@@ -157,3 +157,14 @@ def refuse(profile: Profile, wanted: Settings, code: Code) -> None:
         profile.add(wanted)
     assert caught.value.code is code
     assert caught.value.remedy
+
+
+def test_one_that_is_too_large_to_be_read_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thunderbird, "_MAX_SIZE", len(BEFORE))
+    (tmp_path / "prefs.js").write_text(BEFORE + "\n")
+    with pytest.raises(StoreError) as refused:
+        Profile(tmp_path).add(settings())
+    assert refused.value.code is Code.BUFFER_TOO_LONG
+    assert (tmp_path / "prefs.js").read_text() == BEFORE + "\n"
