@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from browserid_sasl.agent.credential import MARGIN_MS
+from browserid_sasl.config.syntax import MAX_MACHINE
 from browserid_sasl.discovery import Answer
 from browserid_sasl.errors import (
     Code,
@@ -40,7 +41,6 @@ _MAX_CERTIFICATE: Final = 16_384
 _MAX_RENEWAL: Final = 1_024
 _MAX_LIFE_S: Final = 10 * 366 * 86_400
 _MAX_SAID: Final = 200
-_MAX_MACHINE: Final = 64
 _WHAT: Final = "the identity provider's answer"
 
 Clock = Callable[[], int]
@@ -246,7 +246,7 @@ def machine_name(configured: str) -> str:
     :param configured: the one that the configuration has, empty without.
     """
     name = configured or socket.gethostname()
-    return name[:_MAX_MACHINE] if name.isprintable() else ""
+    return name[:MAX_MACHINE] if name.isprintable() else ""
 
 
 def shown(value: Any) -> str:

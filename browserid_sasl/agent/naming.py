@@ -91,8 +91,8 @@ def with_choice(identities: Mapping[str, str], pattern: str, identity: str) -> d
         return {**identities, pattern: identity}
     place = wider[0] if wider else len(order)
     kept = [each for each in order if each != pattern]
-    names = [*kept[:place], pattern, *kept[place:]]
-    return {each: identities.get(each, "") if each != pattern else identity for each in names}
+    chosen = {**identities, pattern: identity}
+    return {each: chosen[each] for each in (*kept[:place], pattern, *kept[place:])}
 
 
 def _fits(pattern: str, service: str, host: str) -> bool:

@@ -20,7 +20,9 @@ _MAX_EMAIL: Final = 254
 _MAX_URL: Final = 300
 _MAX_MECHANISM: Final = 20
 _MAX_WORD: Final = 1024
-_MAX_MACHINE: Final = 64
+MAX_MACHINE: Final = 64
+"""Characters of a machine's name at the most."""
+
 _MAX_ENTITY: Final = 1024
 _MAX_SOCKET_PATH: Final = 107
 
@@ -156,9 +158,14 @@ def word(text: str) -> str:
 
 def machine(text: str) -> str:
     """What a machine is called, for people."""
-    if not text.isprintable() or text.isspace() or len(text) > _MAX_MACHINE:
-        raise Unfit(f"is {shown(text)}, which is longer than {_MAX_MACHINE} characters or no text")
+    if not is_machine_name(text):
+        raise Unfit(f"is {shown(text)}, which is longer than {MAX_MACHINE} characters or no text")
     return text
+
+
+def is_machine_name(text: str) -> bool:
+    """Whether a machine can be called so before people; empty where it has no name."""
+    return len(text) <= MAX_MACHINE and text.isprintable() and not text.isspace()
 
 
 def mechanism(text: str) -> str:

@@ -9,13 +9,13 @@ import re
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 PORTS: Final = {"imap": 143, "pop": 110, "smtp": 587, "ldap": 389, "sieve": 4190}
 """Where a service begins in the clear."""
 
 _LONGEST: Final = 65_536
-_NAME: Final = "doctor.invalid"
 _SHOWN: Final = 60
 
 # RFC 4511, section 4.14.1: an extended request with the object identifier of StartTLS.
@@ -74,30 +74,33 @@ class _Talk:
             raise NotOfferedError("it says more in the clear after it has agreed to begin TLS")
 
 
-def _imap(talk: _Talk) -> None:
-    talk.until(rb"\* (?:OK|PREAUTH|BYE)[^\n]*")
-    talk.say(b"a STARTTLS\r\n")
-    talk.agreed(rb"a [^\n]*", rb"a OK")
+@dataclass(frozen=True, slots=True)
+class _InLines:
+    """A protocol whose server greets, and answers in lines.
+
+    :param last: the last line of a greeting, and of an answer to `hello`.
+    :param ask: for TLS.
+    :param answer: the last line of an answer to that.
+    :param wanted: how it begins when TLS does.
+    :param hello: to be said first; empty for nothing.
+    """
+
+    last: bytes
+    ask: bytes
+    answer: bytes
+    wanted: bytes
+    hello: bytes = b""
+
+    def __call__(self, talk: _Talk) -> None:
+        talk.until(self.last)
+        if self.hello:
+            talk.say(self.hello + b"\r\n")
+            talk.until(self.last)
+        talk.say(self.ask + b"\r\n")
+        talk.agreed(self.answer, self.wanted)
 
 
-def _pop(talk: _Talk) -> None:
-    talk.until(rb"[+-][^\n]*")
-    talk.say(b"STLS\r\n")
-    talk.agreed(rb"[+-][^\n]*", rb"\+OK")
-
-
-def _smtp(talk: _Talk) -> None:
-    talk.until(rb"[0-9]{3}(?: [^\n]*)?")
-    talk.say(f"EHLO {_NAME}\r\n".encode())
-    talk.until(rb"[0-9]{3}(?: [^\n]*)?")
-    talk.say(b"STARTTLS\r\n")
-    talk.agreed(rb"[0-9]{3}(?: [^\n]*)?", rb"220")
-
-
-def _sieve(talk: _Talk) -> None:
-    talk.until(rb"(?:OK|NO|BYE)[^\n]*")
-    talk.say(b"STARTTLS\r\n")
-    talk.agreed(rb"(?:OK|NO|BYE)[^\n]*", rb"OK")
+_SMTP_REPLY: Final = rb"[0-9]{3}(?: [^\n]*)?"
 
 
 def _ldap(talk: _Talk) -> None:
@@ -109,10 +112,10 @@ def _ldap(talk: _Talk) -> None:
 
 
 _DIALOGUES: Final[Mapping[str, Callable[[_Talk], None]]] = {
-    "imap": _imap,
-    "pop": _pop,
-    "smtp": _smtp,
-    "sieve": _sieve,
+    "imap": _InLines(rb"\* (?:OK|PREAUTH|BYE)[^\n]*", b"a STARTTLS", rb"a [^\n]*", rb"a OK"),
+    "pop": _InLines(rb"[+-][^\n]*", b"STLS", rb"[+-][^\n]*", rb"\+OK"),
+    "smtp": _InLines(_SMTP_REPLY, b"STARTTLS", _SMTP_REPLY, rb"220", hello=b"EHLO doctor.invalid"),
+    "sieve": _InLines(rb"(?:OK|NO|BYE)[^\n]*", b"STARTTLS", rb"(?:OK|NO|BYE)[^\n]*", rb"OK"),
     "ldap": _ldap,
 }
 

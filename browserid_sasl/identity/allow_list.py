@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from browserid_sasl.identity.addresses import domain_of, normal_address
+from browserid_sasl.identity.addresses import normal_address
 
 EVERYONE: Final = "*"
 """The entry that admits every address."""
@@ -30,7 +30,8 @@ class AllowList:
 
         The domain compares without regard to the case of ASCII, the part before it exactly.
         """
-        domain, normal = domain_of(address), normal_address(address)
-        if domain is None or normal is None:
+        normal = normal_address(address)
+        if normal is None:
             return False
+        domain = normal.rpartition("@")[2]
         return not self.entries.isdisjoint((domain, normal, EVERYONE))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from browserid_sasl.config.syntax import MAX_MACHINE, is_machine_name
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.jose import b64
 from browserid_sasl.jose import json as strict_json
 from browserid_sasl.jose.keys import PublicKey, parse_public_key
 from browserid_sasl.web.refusal import RefusedError
-
-MAX_MACHINE: Final = 64
-"""Characters of a machine's name at the most."""
 
 MAX_KEY: Final = 4_096
 """Octets of a key, as JSON, at the most."""
@@ -69,7 +67,7 @@ def check_machine(name: str) -> str:
 
     :raises RefusedError: invalid-machine.
     """
-    if len(name) > MAX_MACHINE or not name.isprintable() or name.isspace():
+    if not is_machine_name(name):
         raise RefusedError(
             400,
             "invalid-machine",

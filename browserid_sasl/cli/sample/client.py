@@ -41,7 +41,7 @@ _PYTHON_SASL: Final = "python-sasl"
 
 
 @dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(options.OutputSettings):
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.
@@ -64,21 +64,7 @@ class ClientSettings:
     tls_max: str
     cb_type: str | None
     timeout: float
-    verbose: bool
-    show_tokens: bool
-    quiet: bool
-    as_json: bool
     host: str
-
-    @property
-    def console(self) -> Console:
-        """Where to write, and how much."""
-        return Console(
-            quiet=self.quiet,
-            verbose=self.verbose,
-            whole=self.show_tokens,
-            as_json=self.as_json,
-        )
 
     @property
     def can_ask(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import click
@@ -39,6 +40,26 @@ def binding_flags(function: F) -> F:
             name, "flag", flag_value=name, help=f"Channel binding {flag.type}, {text}."
         )(function)
     return function
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSettings:
+    """What `output_options` say."""
+
+    verbose: bool
+    show_tokens: bool
+    quiet: bool
+    as_json: bool
+
+    @property
+    def console(self) -> Console:
+        """Where to write, and how much."""
+        return Console(
+            quiet=self.quiet,
+            verbose=self.verbose,
+            whole=self.show_tokens,
+            as_json=self.as_json,
+        )
 
 
 def output_options(function: F) -> F:

@@ -38,7 +38,7 @@ _EVERYBODY: Final = "everybody may log in, of any domain: --allow names those wh
 
 
 @dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(options.OutputSettings):
     """The command line.
 
     :param flag: the last of ``-c -C -d -D``, None without any.
@@ -59,20 +59,6 @@ class ServerSettings:
     timeout: float
     max_connections: int
     backlog: int
-    verbose: bool
-    show_tokens: bool
-    quiet: bool
-    as_json: bool
-
-    @property
-    def console(self) -> Console:
-        """Where to write, and how much."""
-        return Console(
-            quiet=self.quiet,
-            verbose=self.verbose,
-            whole=self.show_tokens,
-            as_json=self.as_json,
-        )
 
     @property
     def binding_critical(self) -> bool:
