@@ -19,7 +19,7 @@ from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store import open_initiator
 from browserid_sasl.store.memory import MemoryIdentityStore
-from tests.support.sample_programs import ROOT
+from tests.support import keyrings
 
 KEY = PrivateKey.generate("ES256")
 RECORD = IdentityRecord("alice@example.org", KEY.to_pem(), "certificate", 5_000, "secret", 9_000)
@@ -30,16 +30,7 @@ PATIENT = 60.0
 @pytest.fixture(autouse=True)
 def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A keyring that works, and the file it keeps its secrets in."""
-    file = tmp_path / "keyring.json"
-    monkeypatch.setenv("TEST_KEYRING", str(file))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
-    choose(monkeypatch, "Working")
-    return file
-
-
-def choose(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"tests.support.keyrings.{name}")
+    return keyrings.use(monkeypatch.setenv, tmp_path)
 
 
 def wrapped(
@@ -68,7 +59,7 @@ class TestWorking:
         wrapped(inner).put(RECORD)
         outer = wrapped(inner)
         assert outer.get(RECORD.identity) == RECORD
-        choose(monkeypatch, "Broken")
+        keyrings.choose(monkeypatch.setenv, "Broken")
         assert outer.get(RECORD.identity) == RECORD
 
     def test_signing_out_takes_them_away(self, backend: Path) -> None:
@@ -117,7 +108,7 @@ class TestNotWorking:
     def test_keys_stay_in_the_file_and_one_line_says_so(
         self, name: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        choose(monkeypatch, name)
+        keyrings.choose(monkeypatch.setenv, name)
         inner = MemoryIdentityStore()
         outer = wrapped(inner)
         for _ in range(3):
@@ -130,7 +121,7 @@ class TestNotWorking:
     def test_one_that_hangs_costs_its_limit_once(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        choose(monkeypatch, "Hanging")
+        keyrings.choose(monkeypatch.setenv, "Hanging")
         inner = MemoryIdentityStore()
         outer = wrapped(inner, limit=1.0)
         began = time.monotonic()
@@ -166,7 +157,7 @@ class TestNotWorking:
     def test_a_key_that_it_does_not_give_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         inner = MemoryIdentityStore()
         wrapped(inner).put(RECORD)
-        choose(monkeypatch, "Locked")
+        keyrings.choose(monkeypatch.setenv, "Locked")
         source = AgentCredentialSource(wrapped(inner), "", lambda: 0)
         assert source.identity == RECORD.identity
         with pytest.raises(SignInRequiredError, match="is in the keyring") as raised:

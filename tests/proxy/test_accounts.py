@@ -27,6 +27,7 @@ from browserid_sasl.proxy.accounts import (
     Service,
     make_password,
 )
+from tests.support import keyrings
 from tests.support.sample_programs import ROOT
 
 IMAP = Service(Kind.IMAP, "mail.example.org", 993, Security.TLS, 14301)
@@ -243,12 +244,7 @@ class TestDisk:
 class TestKeyring:
     @pytest.fixture
     def backend(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        file = tmp_path / "keyring.json"
-        monkeypatch.setenv("TEST_KEYRING", str(file))
-        monkeypatch.setenv("PYTHONPATH", str(ROOT))
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
-        choose(monkeypatch, "Working")
-        return file
+        return keyrings.use(monkeypatch.setenv, tmp_path)
 
     def test_the_password_is_there_and_nowhere_else(
         self, tmp_path: Path, backend: Path, monkeypatch: pytest.MonkeyPatch
@@ -259,7 +255,7 @@ class TestKeyring:
         assert SECRET not in accounts.path.read_text()
         assert accounts.password(ALICE.name) == SECRET
         # What was asked once is not asked again; another process has to.
-        choose(monkeypatch, "Broken")
+        keyrings.choose(monkeypatch.setenv, "Broken")
         assert accounts.password(ALICE.name) == SECRET
         with pytest.raises(StoreError) as caught:
             kept_in_keyring(tmp_path).password(ALICE.name)
@@ -276,7 +272,7 @@ class TestKeyring:
     def test_without_a_keyring_it_is_in_the_file(
         self, tmp_path: Path, backend: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        choose(monkeypatch, "Broken")
+        keyrings.choose(monkeypatch.setenv, "Broken")
         accounts = kept_in_keyring(tmp_path)
         accounts.add(ALICE, SECRET)
         assert SECRET in accounts.path.read_text()
@@ -298,7 +294,3 @@ def full_disk(*_: object) -> None:
 
 def kept_in_keyring(folder: Path) -> Accounts:
     return Accounts(folder / "person", use_keyring=True, keyring=Keyring(PATIENT))
-
-
-def choose(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", f"tests.support.keyrings.{name}")

@@ -5,10 +5,40 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked, PasswordDeleteError
+
+SetVariable = Callable[[str, str], None]
+
+_ROOT = Path(__file__).parents[2]
+
+
+def variables(folder: Path, name: str = "Working") -> Mapping[str, str]:
+    """The environment of a program that finds one of these, and a bus that it could be at.
+
+    :param folder: where it keeps its secrets, in `keyring.json`.
+    """
+    return {
+        "TEST_KEYRING": str(folder / "keyring.json"),
+        "PYTHONPATH": str(_ROOT),
+        "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder}/bus",
+        "PYTHON_KEYRING_BACKEND": f"{__name__}.{name}",
+    }
+
+
+def use(setenv: SetVariable, folder: Path) -> Path:
+    """Have this process use the one that works; the file that it keeps its secrets in."""
+    for name, value in variables(folder).items():
+        setenv(name, value)
+    return folder / "keyring.json"
+
+
+def choose(setenv: SetVariable, name: str) -> None:
+    """Have this process use another one of these."""
+    setenv("PYTHON_KEYRING_BACKEND", f"{__name__}.{name}")
 
 
 class Working(KeyringBackend):

@@ -24,6 +24,7 @@ from browserid_sasl.config import load
 from browserid_sasl.identity.ports import IdentityRecord
 from browserid_sasl.sasl.server import ServerMechanism
 from browserid_sasl.store.memory import memory_acceptor
+from tests.support import keyrings
 from tests.support.agent import Answer, Line, Person, initiate
 from tests.support.granting import GrantingProvider, fake_browser, granting_provider
 from tests.support.patience import PATIENCE, wait_until
@@ -339,15 +340,7 @@ class TestRenewal:
         self, desktop: Desktop, tmp_path: Path
     ) -> None:
         desktop.configure('keys = "keyring"')
-        keyring = {
-            "PYTHONPATH": str(ROOT),
-            "DBUS_SESSION_BUS_ADDRESS": f"unix:path={tmp_path}/bus",
-            "TEST_KEYRING": str(tmp_path / "keyring.json"),
-        }
-        working, hanging = (
-            keyring | {"PYTHON_KEYRING_BACKEND": f"tests.support.keyrings.{name}"}
-            for name in ("Working", "Hanging")
-        )
+        working, hanging = (keyrings.variables(tmp_path, name) for name in ("Working", "Hanging"))
         person = desktop.person
         with person.agent(program=PATIENT_WITH_KEYRING, **working), Line(person.socket) as line:
             assert line.ask(f"LOGIN\t1\t{ALICE}\tpassword={PASSWORD}").word == "OK"
