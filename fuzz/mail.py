@@ -8,7 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from browserid_sasl.proxy.accounts import Kind, Security
+from browserid_sasl.proxy.accounts import Account, Kind, Security, Service
+from browserid_sasl.proxy.answer import Answer
 from browserid_sasl.proxy.session import CONVERSATIONS
 from browserid_sasl.proxy.upstream import SERVERS
 from fuzz.target import Target
@@ -83,7 +84,24 @@ class _Injectable(Octets):
         await super().start_tls()
 
 
+def _ask(octets: bytes) -> object:
+    answer = Answer()
+    services = (Service(Kind.IMAP, "mail.example.org", 993, Security.TLS, 1143),)
+    answer.accounts = (Account("alice@example.org", "alice@example.org", "", services),)
+    answer.port = 1180
+    # Somebody has sent something, if only the end of a line.
+    return answer.reply_to(octets + b"\r\n")
+
+
+_REQUESTS: Final = (
+    b"GET /mail/config-v1.1.xml?emailaddress=alice%40example.org HTTP/1.1\r\n"
+    b"Host: 127.0.0.1:1180\r\n\r\n",
+    b"HEAD /v1.1/example.org HTTP/1.0\r\nHost: [::1]:1180\r\n\r\n",
+    b"POST /v1.1/ HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx",
+)
+
 TARGETS: Final = (
+    Target("mail-settings-asked", _ask, lambda: _REQUESTS),
     *(
         Target(f"mail-program-{kind}", _converse(kind), partial(_PROGRAMS.__getitem__, kind))
         for kind in Kind

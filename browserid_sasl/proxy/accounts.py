@@ -15,7 +15,7 @@ import string
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -183,14 +183,33 @@ class Accounts:
         :raises ConfigurationError: the file is damaged, or of a later release.
         :raises StoreError: it cannot be read, or is not the person's alone.
         """
-        return tuple(each.account for each in self._read())
+        return tuple(each.account for each in self._read().kept)
+
+    @property
+    def answer_port(self) -> int | None:
+        """The port of loopback at which mail programs are told of the accounts; None for none yet.
+
+        :raises BrowserIDError: what `read` raises.
+        """
+        return self._read().answer_port
+
+    def keep_answer_port(self, port: int) -> None:
+        """Have that port from now on: mail programs are told it once.
+
+        :raises LocalProtocolError: it is no port, or that of an account.
+        :raises StoreError: it cannot be written; or what `read` raises.
+        """
+        with self._changing() as contents:
+            changed = replace(contents, answer_port=port)
+            changed.check()
+            self._write(changed)
 
     def get(self, name: str) -> Account:
         """One of them, by its name.
 
         :raises LocalProtocolError: there is none of that name; or what `read` raises.
         """
-        return _find(self._read(), name).account
+        return _find(self._read().kept, name).account
 
     def add(self, account: Account, password: str) -> None:
         """Keep an account. It is there whole or not at all.
@@ -201,11 +220,12 @@ class Accounts:
         :raises StoreError: it cannot be written; or what `read` raises.
         """
         check(account)
-        with self._changing() as kept:
-            _see_that_it_is_new(account, kept)
+        with self._changing() as contents:
+            changed = replace(contents, kept=(*contents.kept, _Kept(account, password)))
+            changed.check()
             stored = password if not self._put(account.name, password) else ""
             try:
-                self._write([*kept, _Kept(account, stored)])
+                self._write(replace(changed, kept=(*contents.kept, _Kept(account, stored))))
             except BaseException:
                 if not stored:
                     self._ask_keyring("delete", account.name)
@@ -218,9 +238,10 @@ class Accounts:
         :raises LocalProtocolError: there is none of that name.
         :raises StoreError: it cannot be written; or what `read` raises.
         """
-        with self._changing() as kept:
-            gone = _find(kept, name)
-            self._write([each for each in kept if each is not gone])
+        with self._changing() as contents:
+            gone = _find(contents.kept, name)
+            left = tuple(each for each in contents.kept if each is not gone)
+            self._write(replace(contents, kept=left))
             if not gone.password:
                 self._ask_keyring("delete", gone.account.name)
         return gone.account
@@ -231,7 +252,7 @@ class Accounts:
         :raises LocalProtocolError: there is no account of that name.
         :raises StoreError: the keyring that has it does not answer; or what `read` raises.
         """
-        kept = _find(self._read(), name)
+        kept = _find(self._read().kept, name)
         return kept.password or self._password_in_keyring(kept.account.name)
 
     def _password_in_keyring(self, name: str) -> str:
@@ -260,11 +281,11 @@ class Accounts:
     def _ask_keyring(self, verb: Verb, name: str, secret: str = "") -> str | None:
         return self._keyring.ask(verb, f"mail {name} ({self.path})", secret)
 
-    def _read(self) -> list[_Kept]:
+    def _read(self) -> _Contents:
         try:
             octets = read_private(self.path)
         except FileNotFoundError:
-            return []
+            return _Contents()
         except OSError as error:
             raise _unusable(self.path, "read", error) from None
         try:
@@ -278,16 +299,15 @@ class Accounts:
                 file=str(self.path),
             ) from None
 
-    def _write(self, kept: Sequence[_Kept]) -> None:
-        members = {"version": _VERSION, "accounts": [each.members for each in kept]}
-        octets = json.dumps(members, indent=2, ensure_ascii=False).encode() + b"\n"
+    def _write(self, contents: _Contents) -> None:
+        octets = json.dumps(contents.members, indent=2, ensure_ascii=False).encode() + b"\n"
         try:
             write_atomically(self.path, octets)
         except OSError as error:
             raise _unusable(self.path, "written", error) from None
 
     @contextmanager
-    def _changing(self) -> Iterator[list[_Kept]]:
+    def _changing(self) -> Iterator[_Contents]:
         """What is kept, and nobody else changes it meanwhile."""
         lock = self.path.with_suffix(".lock")
         try:
@@ -319,6 +339,45 @@ class _Kept:
         return members | {"password": self.password} if self.password else members
 
 
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What the file has.
+
+    :param answer_port: of loopback, for who asks what accounts there are; None if none was chosen.
+    """
+
+    kept: tuple[_Kept, ...] = ()
+    answer_port: int | None = None
+
+    @property
+    def members(self) -> dict[str, object]:
+        members: dict[str, object] = {"version": _VERSION}
+        if self.answer_port is not None:
+            members["answer_port"] = self.answer_port
+        return members | {"accounts": [each.members for each in self.kept]}
+
+    def check(self) -> None:
+        """See that no two accounts have a name or a local port in common.
+
+        :raises LocalProtocolError: they have, or there are too many.
+        """
+        for number, each in enumerate(self.kept):
+            _see_that_it_is_new(each.account, self.kept[:number])
+        if self.answer_port is None:
+            return
+        _check_port(self.answer_port)
+        if self.answer_port in _taken(self.kept):
+            raise _refused(
+                f"the local port {self.answer_port} belongs to the answer to mail programs that"
+                " ask for an account's settings",
+                "choose another one",
+            )
+
+
+def _taken(kept: Sequence[_Kept]) -> dict[int, Account]:
+    return {port.local_port: each.account for each in kept for port in each.account.services}
+
+
 def _find(kept: Sequence[_Kept], name: str) -> _Kept:
     for each in kept:
         if is_same_name(each.account.name, name):
@@ -333,7 +392,7 @@ def _find(kept: Sequence[_Kept], name: str) -> _Kept:
 def _see_that_it_is_new(account: Account, kept: Sequence[_Kept]) -> None:
     if len(kept) >= MAX_ACCOUNTS:
         raise _refused(f"there are {MAX_ACCOUNTS} accounts already", "remove one first")
-    taken = {port.local_port: each.account for each in kept for port in each.account.services}
+    taken = _taken(kept)
     for each in kept:
         if is_same_name(each.account.name, account.name):
             raise _refused(
@@ -349,7 +408,7 @@ def _see_that_it_is_new(account: Account, kept: Sequence[_Kept]) -> None:
             )
 
 
-def _parse(octets: bytes) -> list[_Kept]:
+def _parse(octets: bytes) -> _Contents:
     what = "the file"
     document = strict.parse_object(octets, what, _MAX_SIZE)
     version = document.get("version")
@@ -359,10 +418,11 @@ def _parse(octets: bytes) -> list[_Kept]:
             "it was written by a later release" if later else "it does not say its version",
             "use that release, or move the file away" if later else "",
         )
-    kept = [_parse_account(each) for each in _objects(document, "accounts", what)]
-    for number, each in enumerate(kept):
-        _see_that_it_is_new(each.account, kept[:number])
-    return kept
+    accounts = _objects(document, "accounts", what)
+    port = _number(document, "answer_port", what) if "answer_port" in document else None
+    contents = _Contents(tuple(map(_parse_account, accounts)), port)
+    contents.check()
+    return contents
 
 
 def _parse_account(value: Mapping[str, Any]) -> _Kept:
@@ -383,9 +443,9 @@ def _parse_service(value: Mapping[str, Any]) -> Service:
     return Service(
         _parse_word(Kind, value, "kind"),
         strict.string(value, "host", what),
-        _number(value, "port"),
+        _number(value, "port", what),
         _parse_word(Security, value, "security"),
-        _number(value, "local_port"),
+        _number(value, "local_port", what),
     )
 
 
@@ -404,10 +464,10 @@ def _objects(value: Mapping[str, Any], name: str, what: str) -> list[Mapping[str
     return members
 
 
-def _number(value: Mapping[str, Any], name: str) -> int:
+def _number(value: Mapping[str, Any], name: str, what: str) -> int:
     number = value.get(name)
     if isinstance(number, bool) or not isinstance(number, int):
-        raise _refused(f"a service has no `{name}`", "")
+        raise _refused(f"{what} has no `{name}` that is a number", "")
     return number
 
 
@@ -418,8 +478,12 @@ def _check_service(service: Service) -> None:
             "a certificate proves a name in lower case, such as mail.example.org, and no address",
         )
     for port in (service.port, service.local_port):
-        if not 1 <= port <= MAX_PORT:
-            raise _refused(f"{port} is not a port", f"ports are 1 to {MAX_PORT}")
+        _check_port(port)
+
+
+def _check_port(port: int) -> None:
+    if not 1 <= port <= MAX_PORT:
+        raise _refused(f"{port} is not a port", f"ports are 1 to {MAX_PORT}")
 
 
 def _is_name(text: str) -> bool:

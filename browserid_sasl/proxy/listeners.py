@@ -31,12 +31,12 @@ class Listeners:
     """Those of one service.
 
     :param port: on loopback.
-    :param path: of the Unix socket.
+    :param path: of the Unix socket; None for none.
     :param by_port: called for who comes by the port.
     :param by_path: called for who comes by the Unix socket, and is of this account.
     """
 
-    def __init__(self, port: int, path: Path, by_port: Met, by_path: Met) -> None:
+    def __init__(self, port: int, path: Path | None, by_port: Met, by_path: Met) -> None:
         self._port = port
         self._path = path
         self._by_port = by_port
@@ -55,24 +55,24 @@ class Listeners:
         except OSError:
             self.close()
             raise
-        if len(os.fsencode(self._path)) <= _MAX_PATH:
+        if self._path is not None and len(os.fsencode(self._path)) <= _MAX_PATH:
             with suppress(OSError):
-                await self._open_path()
+                await self._open_path(self._path)
 
-    async def _open_path(self) -> None:
-        make_private_folder(self._path.parent)
-        self._path.unlink(missing_ok=True)
+    async def _open_path(self, path: Path) -> None:
+        make_private_folder(path.parent)
+        path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         old = os.umask(0o177)
         try:
-            listener.bind(str(self._path))
+            listener.bind(str(path))
         except OSError:
             listener.close()
             raise
         finally:
             os.umask(old)
         await self._listen(listener, self._take_own)
-        self.path = self._path
+        self.path = path
 
     async def _listen(self, listener: socket.socket | None, met: Met) -> None:
         if listener is not None:

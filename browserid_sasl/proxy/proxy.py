@@ -12,6 +12,7 @@ from typing import Final
 from browserid_sasl.agent.apart import apart
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.proxy.accounts import Account, Kind, Service
+from browserid_sasl.proxy.answer import Answer
 from browserid_sasl.proxy.end import End, hold_little, keep_alive
 from browserid_sasl.proxy.gate import Gate, is_own
 from browserid_sasl.proxy.listeners import Listeners
@@ -94,6 +95,8 @@ class Proxy:
         self._open: dict[tuple[Account, Service], _Open] = {}
         self._strangers: set[Session] = set()
         self._changing = asyncio.Lock()
+        self._answer = Answer()
+        self.answer_reason = ""
         hold_little()
 
     @property
@@ -120,6 +123,7 @@ class Proxy:
                 self._open.pop(key).close()
             for account, service in wanted:
                 await self._keep_open(account, service)
+            await self._keep_answering(accounts)
         self._changed()
         return [each.state for each in self._open.values()]
 
@@ -141,6 +145,35 @@ class Proxy:
             await self._person.tell(kept.reason, f"{account.name}, {service.kind}: {kept.reason}")
         else:
             kept.listeners, kept.reason = listeners, ""
+
+    async def _keep_answering(self, accounts: Sequence[Account]) -> None:
+        self._answer.accounts = accounts
+        if not accounts:
+            self._answer.close()
+        elif self._answer.port is None:
+            await self._begin_to_answer()
+
+    async def _begin_to_answer(self) -> None:
+        kept = await apart(lambda: self._person.accounts.answer_port)
+        try:
+            port = await self._answer.open(kept)
+            if kept is None:
+                await apart(self._person.accounts.keep_answer_port, port)
+        except OSError as error:
+            why = f"port {kept} cannot be had: {error.strerror}" if kept else str(error)
+            self.answer_reason = why
+            # Whoever has it can tell mail programs to send their passwords elsewhere.
+            await self._person.tell(why, f"what mail programs ask for settings: {why}")
+        except BrowserIDError as error:
+            self._answer.close()
+            self.answer_reason = str(error)
+        else:
+            self.answer_reason = ""
+
+    @property
+    def answer_port(self) -> int | None:
+        """Where mail programs are told of the accounts; None for nowhere, see `answer_reason`."""
+        return self._answer.port
 
     def _meet(self, end: End, kept: _Open) -> None:
         connection = end.transport.get_extra_info("socket")
@@ -216,3 +249,4 @@ class Proxy:
         for each in self._open.values():
             each.close()
         self._open.clear()
+        self._answer.close()

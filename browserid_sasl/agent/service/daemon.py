@@ -170,7 +170,7 @@ class Agent:
             case "MAIL":
                 for state in await self.proxy.refresh():
                     yield answer("*", number, **mail.fields_of(state))
-                yield answer("OK", number)
+                yield answer("OK", number, **mail.fields_of_answer(self.proxy))
             case "TRY":
                 kind = mail.kind_of(request.values.get("kind", ""))
                 await self.proxy.attempt(request.values.get("account", ""), kind)

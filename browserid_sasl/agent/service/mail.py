@@ -13,7 +13,7 @@ from browserid_sasl.api import Client
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.identity.addresses import is_host_name, read_port
 from browserid_sasl.proxy.accounts import Accounts, Kind, Security, Service
-from browserid_sasl.proxy.proxy import State
+from browserid_sasl.proxy.proxy import Proxy, State
 from browserid_sasl.proxy.upstream import mail_tls
 
 _TITLE: Final = "Mail"
@@ -66,6 +66,15 @@ def fields_of(state: State) -> dict[str, str | None]:
         "reason": state.reason or None,
         "connections": str(state.connections),
         "last_error": state.last_error or None,
+    }
+
+
+def fields_of_answer(proxy: Proxy) -> dict[str, str | None]:
+    """Where mail programs are told of the accounts, as the answer to ``MAIL`` says it."""
+    port = proxy.answer_port
+    return {
+        "answer_port": None if port is None else str(port),
+        "reason": proxy.answer_reason or None,
     }
 
 

@@ -269,6 +269,8 @@ def _with_ports(
     servers: Iterable[Candidate], ports: Mapping[Kind, int], accounts: Accounts
 ) -> tuple[Service, ...]:
     taken = {each.local_port for account in accounts.read() for each in account.services}
+    if (answer_port := accounts.answer_port) is not None:
+        taken.add(answer_port)
     services: list[Service] = []
     for each in servers:
         port = ports.get(each.kind) or _free_port(_FIRST_PORTS[each.kind], taken)
@@ -330,7 +332,7 @@ def _kept(
 
 
 def _see_that_it_listens(account: Account) -> None:
-    for state in refreshed():
+    for state in refreshed().services:
         if is_same_name(state["account"], account.name) and "reason" in state:
             raise _PortGoneError(
                 Code.UNAVAILABLE,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import click
 
@@ -16,6 +17,7 @@ from browserid_sasl.config import load
 from browserid_sasl.errors import Code, LocalProtocolError, StoreError
 from browserid_sasl.private_files import write_atomically
 from browserid_sasl.proxy.accounts import Account, Accounts, Kind, Service
+from browserid_sasl.proxy.answer import PATHS, address_at
 from browserid_sasl.proxy.programs import FORMATS, LOOPBACK, Profile, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,14 +44,32 @@ def accounts_of_person() -> Accounts:
     return Accounts.of(load())
 
 
-def refreshed() -> list[Mapping[str, str]]:
-    """Have the agent look at the accounts again; how each service is.
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """How what the agent does for mail programs is.
+
+    :param services: of the accounts, each as docs/agent.md has it.
+    :param answer_reason: why no mail program is told the settings; empty if they are.
+    """
+
+    services: Sequence[Mapping[str, str]]
+    answer_reason: str
+
+
+def refreshed() -> Refreshed:
+    """Have the agent look at the accounts again.
 
     :raises BrowserIDError: there is no agent, or it cannot read them.
     """
     with Caller() as agent:
-        *states, _ = agent.ask("MAIL")
-    return states
+        *states, end = agent.ask("MAIL")
+    return Refreshed(states, end.get("reason", ""))
+
+
+def answer_to(account: Account, port: int | None) -> str:
+    """Where a mail program is told the settings of an account; empty for nowhere."""
+    address = quote(account.identity, safe="")
+    return "" if port is None else f"{address_at(port)}{PATHS[0]}?emailaddress={address}"
 
 
 def program_options(function: F) -> F:
@@ -186,7 +206,9 @@ def members_of_service(service: Service) -> dict[str, object]:
 
 def tell(output: Output, account: Account, written: Written) -> None:
     """Say what to type into a mail program, or where it was written."""
-    output.give(members_of(account) | {"written": written.path, "settings": written.text})
+    answer = answer_to(account, accounts_of_person().answer_port)
+    members = {"written": written.path, "settings": written.text, "answer": answer}
+    output.give(members_of(account) | members)
     if output.as_json:
         return
     if written.text:
@@ -194,10 +216,10 @@ def tell(output: Output, account: Account, written: Written) -> None:
     elif written.path:
         output.say(f"written to {written.path}")
     elif not output.quiet:
-        _show(account)
+        _show(account, answer)
 
 
-def _show(account: Account) -> None:
+def _show(account: Account, answer: str) -> None:
     table = empty_table("server", "name", "port", "user", "security", "authentication")
     for each in account.services:
         row = (_TITLES[each.kind], LOOPBACK, str(each.local_port), account.name)
@@ -208,3 +230,5 @@ def _show(account: Account) -> None:
         "\nSecurity is none since this does not leave the machine; beyond it all is under TLS."
         f"\nThe password is what this prints: {Settings(account, str).command}"
     )
+    if answer:
+        click.echo(f"A program that asks for these settings finds them here: {answer}")

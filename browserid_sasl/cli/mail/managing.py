@@ -52,10 +52,13 @@ def list_accounts(output: Output) -> None:
 
 def _states(output: Output) -> States:
     try:
-        return {(each["account"], each["kind"]): each for each in refreshed()}
+        found = refreshed()
     except BrowserIDError as error:
         output.note(f"browserid: {error}")
         return {}
+    if found.answer_reason:
+        output.note(f"browserid: no mail program is told its settings: {found.answer_reason}")
+    return {(each["account"], each["kind"]): each for each in found.services}
 
 
 def _state(state: Mapping[str, str]) -> str:
