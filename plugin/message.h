@@ -55,7 +55,7 @@ OM_uint32 message_import(OM_uint32 *minor, const void *octets, size_t size, stru
  * A token that came before, or is older than the last 64, is GSS_S_DUPLICATE_TOKEN or GSS_S_OLD_TOKEN,
  * and its message is withheld: the output is empty, buffers in place are cleared. One after a gap is
  * GSS_S_GAP_TOKEN, one that fills a gap GSS_S_UNSEQ_TOKEN, with their message. None of these is a
- * GSS_ERROR. The sender's numbers used up: GSS_S_FAILURE (unavailable).
+ * GSS_ERROR. The sender's numbers used up: GSS_S_UNAVAILABLE.
  */
 OM_uint32 message_wrap(OM_uint32 *minor, struct message *message, int conf_req, gss_qop_t qop,
                        const gss_buffer_desc *input, int *conf_state, gss_buffer_t output);
