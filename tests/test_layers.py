@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -78,13 +79,18 @@ OF_THE_MACHINE: Final = {
 }
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
+def _modules() -> Iterator[tuple[str, Path]]:
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        yield ".".join(parts).removesuffix("__init__").rstrip("."), ast.parse(path.read_bytes())
+        yield ".".join(parts).removesuffix("__init__").rstrip("."), path
 
 
 MODULES: Final = dict(_modules())
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_bytes())
 
 
 def _layer(module: str) -> str:
@@ -105,7 +111,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 def _ours(module: str) -> Iterator[str]:
     """The modules of this package that a module imports, without the package's name."""
-    for name in _imported(MODULES[module]):
+    for name in _imported(_tree(module)):
         top, _, rest = name.partition(".")
         if top == "browserid_sasl":
             # The last part is a name in a module, unless it is a module itself.
@@ -132,11 +138,11 @@ def test_no_layer_is_above_itself() -> None:
 @pytest.mark.parametrize("module", [each for each in MODULES if _layer(each) in PURE])
 def test_the_core_touches_nothing_of_the_machine(module: str) -> None:
     # Where nobody gives randomness, the system's is taken: that function, and nothing else of `os`.
-    names = set(_imported(MODULES[module])) - {"os.urandom"}
+    names = set(_imported(_tree(module))) - {"os.urandom"}
     assert not (names | {name.partition(".")[0] for name in names}) & OF_THE_MACHINE
     assert not {"open", "input", "print"} & {
         node.func.id
-        for node in ast.walk(MODULES[module])
+        for node in ast.walk(_tree(module))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
 
@@ -145,7 +151,7 @@ def test_the_core_touches_nothing_of_the_machine(module: str) -> None:
 def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> None:
     inside = {
         name
-        for function in ast.walk(MODULES[module])
+        for function in ast.walk(_tree(module))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for name in _imported(function)
     }
@@ -162,6 +168,6 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_of_ours_is_imported_for_type_checking_alone(module: str) -> None:
-    for node in ast.walk(MODULES[module]):
+    for node in ast.walk(_tree(module)):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             assert not [each for each in _imported(node) if each.startswith("browserid_sasl")]

@@ -19,19 +19,24 @@ from browserid_sasl.identity import certificate
 from browserid_sasl.identity.authority import AuthorityResolver, FetchedDocument
 from browserid_sasl.identity.verifier import Verifier
 from browserid_sasl.jose import jwt
+from browserid_sasl.jose.algorithms import algorithm_for
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store import memory_acceptor, memory_initiator
+from tests.support.dsa_group import dsa_key
 
 START = 1_795_277_244_000
 HOUR = 3_600_000
 ALICE = "alice@idp.test"
 IMAP = ServiceName("imap", "mail.example.com")
 AES128 = mechanism_by_name("BROWSERID-AES128")
+_DS256 = algorithm_for("DS", 2048, 256, allow_legacy=False)
 
 
 @cache
 def key(name: str, algorithm: str = "RS256") -> PrivateKey:
     """The key of this name: made once, since making one is slow."""
+    if algorithm == "DS256":
+        return PrivateKey(_DS256, dsa_key())
     return PrivateKey.generate(algorithm)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -22,6 +22,7 @@ from browserid_sasl.x509 import files as x509_files
 from browserid_sasl.x509.files import load_anchors, load_believed, load_server_credential
 from browserid_sasl.x509.trust import X509Trust
 from tests.support.certificates import Issued, authority, issue, names, oddly_named
+from tests.support.dsa_group import dsa_key
 from tests.support.forks import in_child
 from tests.support.ownership import pretend_account, pretend_status
 from tests.support.world import IMAP, START
@@ -247,7 +248,7 @@ class TestServerCredential:
         [
             rsa.generate_private_key(65537, 1024),
             ec.generate_private_key(ec.SECP384R1()),
-            dsa.generate_private_key(2048),
+            dsa_key(),
         ],
         ids=["short RSA", "P-384", "DSA"],
     )

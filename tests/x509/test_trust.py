@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +37,7 @@ from tests.support.certificates import (
     tags_in,
     usage,
 )
+from tests.support.dsa_group import dsa_key
 from tests.support.world import IMAP, START
 
 HOST = "mail.example.com"
@@ -301,7 +302,7 @@ class TestAlgorithms:
         [
             ec.generate_private_key(ec.SECP384R1()),
             ed25519.Ed25519PrivateKey.generate(),
-            dsa.generate_private_key(2048),
+            dsa_key(),
         ],
         ids=["P-384", "Ed25519", "DSA"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,14 +38,18 @@ def _in_python() -> Iterator[str]:
                 yield ast.literal_eval(node.args[0])
 
 
-MESSAGES = {*_in_templates(), *_in_python()}
+@cache
+def messages() -> set[str]:
+    return {*_in_templates(), *_in_python()}
+
+
 TRANSLATED = [language for language in LANGUAGES.values() if language.code != "en"]
 
 
 @pytest.mark.parametrize("language", TRANSLATED, ids=lambda language: language.code)
 class TestACatalogue:
     def test_has_every_message_and_no_other(self, language: object) -> None:
-        assert set(language.messages) == MESSAGES  # type: ignore[attr-defined]
+        assert set(language.messages) == messages()  # type: ignore[attr-defined]
 
     def test_has_the_placeholders_of_the_messages(self, language: object) -> None:
         for message, translated in language.messages.items():  # type: ignore[attr-defined]
