@@ -16,20 +16,19 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 
-packages() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' tools/debian13-packages.txt | paste -sd,; }
-
-# Made anew when the list of packages has changed, and never used when it is half made.
+# The smallest system there is. apt adds the packages: debootstrap does not know that one may do in
+# place of another.
 make_system() {
-    [ "$(cat "$root/.packages" 2>/dev/null)" != "$(packages)" ] || return 0
+    [ ! -e "$root/.made" ] || return 0
     echo "==> Debian 13 in $root"
     rm -rf "$root"
     mkdir -p "$root"
-    debootstrap --variant=minbase --include="$(packages)" trixie "$root" \
+    debootstrap --variant=minbase --include=ca-certificates trixie "$root" \
         ${DEBIAN13_MIRROR:+"$DEBIAN13_MIRROR"} >"$root.log" 2>&1 || {
         echo "debootstrap failed, and says why in $root.log: $(tail -n 1 "$root.log")" >&2
         exit 1
     }
-    packages >"$root/.packages"
+    touch "$root/.made"
 }
 
 # What is here, committed or not. The virtual environment of the last run stays.
@@ -54,20 +53,6 @@ export_settings_of_pip() {
 # The files and folders that pip's settings name, and how names of hosts are looked up. The pages of
 # an index in a folder point to files beside it.
 files_to_share() {
-    { env | grep '^PIP_' || true; echo /etc/resolv.conf /etc/hosts; } | tr " ='" '\n' |
-        sed -n -E -e 's,^file://(/.*)/[^/]+/?$,\1,p' -e '\,^/,p' | sort -u | while read -r path; do
-            [ ! -e "$path" ] || echo "$path"
-        done
-}
-
-share() {
-    { env | grep '^PIP_' || true; echo /etc/resolv.conf /etc/hosts; } | tr " ='" '\n' |
-        sed -n -E 's,^(file://)?(/.*),\2,p' | sort -u | while read -r path; do
-            [ ! -e "$path" ] || echo "$path"
-        done
-}
-
-share() {
     if [ -d "$1" ]; then mkdir -p "$root$1"; else mkdir -p "$(dirname "$root$1")" && touch "$root$1"; fi
     mount --rbind "$1" "$root$1"
 }
@@ -84,7 +69,8 @@ enter() {
     export HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin
     unset TMPDIR XDG_CACHE_HOME XDG_CONFIG_HOME
     # shellcheck disable=SC2016  # it is the inner shell that expands these
-    exec chroot "$root" /bin/bash -c 'cd /src; "$@"; exit $?' bash "$@"
+    exec chroot "$root" /bin/bash -c \
+        'cd /src && tools/debian-packages.sh tools/debian13-packages.txt && "$@"; exit $?' bash "$@"
 }
 
 if [ "${1:-}" = --inside ]; then

@@ -13,11 +13,13 @@ import pytest
 from browserid_sasl.agent.service.caller import Caller
 from browserid_sasl.cli import browserid
 from browserid_sasl.cli.mail import adding
+from browserid_sasl.cli.mail.group import Writing
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.proxy.accounts import FILE, Account, Accounts, Kind
 from browserid_sasl.proxy.finding import records
 from browserid_sasl.proxy.finding.candidates import Candidate, Source, read_option
 from browserid_sasl.proxy.finding.records import Records
+from browserid_sasl.proxy.programs import Settings
 from tests.support.caches import prepare_home
 from tests.support.mailing import KNOWN, mail_home
 from tests.support.site import DOMAIN, Site
@@ -234,6 +236,57 @@ class TestAdd:
         with Caller() as agent:
             *states, _ = agent.ask("MAIL")
         assert ALICE not in {each["account"] for each in states}
+
+
+class TestAutostart:
+    @pytest.fixture
+    def entry(self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Where the desktop's entry is."""
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+        return tmp_path / "autostart" / "browserid-agent.desktop"
+
+    def test_the_desktop_starts_the_agent_until_the_last_account_is_removed(
+        self, home: Path, imap: str, entry: Path
+    ) -> None:
+        assert browserid.main(["mail", "add", "--autostart", imap, ALICE]) == 0
+        assert str(home / "mail.toml") in entry.read_text()
+        assert browserid.main(["mail", "remove", ALICE]) == 0
+        assert entry.exists()
+        assert browserid.main(["mail", "remove", KNOWN]) == 0
+        assert not entry.exists()
+
+    def test_an_entry_of_somebody_else_s_is_not_touched(
+        self, home: Path, imap: str, entry: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        entry.parent.mkdir()
+        entry.write_text("[Desktop Entry]\n")
+        assert str(entry) in Refused(capsys, 1, "add", "--autostart", imap, ALICE).said
+        assert names(home) == [KNOWN]
+        assert browserid.main(["mail", "remove", KNOWN]) == 0
+        assert entry.read_text() == "[Desktop Entry]\n"
+
+    def test_what_fails_later_leaves_none(
+        self,
+        home: Path,
+        imap: str,
+        entry: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def breaks(writing: Writing, settings: Settings) -> None:
+            assert entry.exists()
+            raise LocalProtocolError(Code.INVALID_PARAMETER, "no")
+
+        monkeypatch.setattr(Writing, "write", breaks)
+        Refused(capsys, 1, "add", "--autostart", imap, ALICE)
+        assert not entry.exists()
+        assert names(home) == [KNOWN]
+
+
+def test_quotes_that_an_address_does_not_need_are_left_out(home: Path, imap: str) -> None:
+    assert browserid.main(["mail", "add", imap, f'"{ALICE.partition("@")[0]}"@{DOMAIN}']) == 0
+    assert names(home) == [KNOWN, ALICE]
+    assert browserid.main(["mail", "remove", ALICE]) == 0
 
 
 class TestOthers:

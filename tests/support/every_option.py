@@ -141,7 +141,7 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         [
             *("--imap", "localhost:{mail-imap}/tls", "--smtp", "localhost:{mail-submission}/tls"),
             *("--pop", "localhost:{mail-pop}/tls", "--server", "LocalHost"),
-            *("--name", "work", "--user", "alice", "--port", "imap={free-port}"),
+            *("--name", "work", "--user", "alice", "--port", "imap={free-port}", "--autostart"),
             *("--write", "isync", "--to", "{home}/mbsyncrc", "--force", ALICE),
         ],
         [

@@ -5,12 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+from browserid_sasl.agent.autostart import agent_command
 from browserid_sasl.agent.service.place import VARIABLE, named_socket, socket_path
 from browserid_sasl.agent.service.protocol import NAME, VERSION
 from browserid_sasl.errors import (
@@ -195,7 +195,7 @@ def _encoded(line: str) -> bytes:
 
 def _start() -> None:
     """Start the agent that belongs to this installation."""
-    command = [sys.executable, "-m", "browserid_sasl.cli.agent", "--background"]
+    command = [*agent_command(), "--background"]
     try:
         subprocess.run(  # noqa: S603 - our own program
             command,

@@ -13,6 +13,7 @@ from typing import Final
 
 import click
 
+from browserid_sasl.agent.autostart import Autostart
 from browserid_sasl.cli.mail.group import (
     Writing,
     accounts_of_person,
@@ -26,7 +27,12 @@ from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.config import Config, load
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.errors import BrowserIDError, Code, DiscoveryError, LocalProtocolError
-from browserid_sasl.identity.addresses import domain_of, in_lower_case, read_port
+from browserid_sasl.identity.addresses import (
+    domain_of,
+    in_lower_case,
+    read_port,
+    without_needless_quotes,
+)
 from browserid_sasl.proxy.accounts import (
     Account,
     Accounts,
@@ -90,6 +96,11 @@ def _ports(_: object, __: object, given: Sequence[str]) -> dict[Kind, int]:
     callback=_ports,
     help="Local port of imap, smtp, pop or sieve; without it one that is free.",
 )
+@click.option(
+    "--autostart",
+    is_flag=True,
+    help="Have your desktop start the agent when you sign in there, for your mail program to find.",
+)
 @program_options
 @output_options
 @click.argument("address")
@@ -103,6 +114,7 @@ def add(
     name: str | None,
     user: str,
     ports: Mapping[Kind, int],
+    autostart: bool,
     program: str | None,
     file: Path | None,
     profile: Path | None,
@@ -119,11 +131,15 @@ def add(
     """
     if domain_of(address) is None:
         raise click.UsageError(f"{address!r} is not an e-mail address such as you@example.org")
+    address = without_needless_quotes(address)
     config = load()
     accounts = accounts_of_person()
     name = name or address
     _see_that_it_is_free(accounts, name)
     writing = Writing(program, file, profile, force=force)
+    entries = [Autostart.of_agent()] if autostart else []
+    for each in entries:
+        each.check()
     named = {Kind.IMAP: imap, Kind.POP: pop, Kind.SUBMISSION: smtp, Kind.SIEVE: sieve}
     options = [each for kind, place in named.items() if place for each in read_option(place, kind)]
     found = _found(config, address, options, [in_lower_case(each) for each in hosts], output)
@@ -140,11 +156,18 @@ def add(
     writing.check(settings_of(account))
     _see_that_somebody_is_signed_in(address, output)
     account = _kept(account, with_ports, accounts, password)
+    new = [each for each in entries if not each.is_there]
     try:
+        for each in new:
+            each.write()
         written = writing.write(settings_of(account))
     except BaseException:
+        for each in new:
+            each.remove()
         _take_back(accounts, name)
         raise
+    for each in entries:
+        output.note(f"your desktop starts the agent from now on: {each.path}")
     output.note(f"added {name}")
     tell(output, account, written)
 

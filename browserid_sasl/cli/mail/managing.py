@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from browserid_sasl.agent.autostart import Autostart
 from browserid_sasl.agent.service.caller import Caller
 from browserid_sasl.cli.mail.group import (
     Writing,
@@ -92,13 +93,26 @@ def _members_of_state(state: Mapping[str, str]) -> dict[str, object]:
 @click.argument("account")
 def remove(output: Output, account: str) -> None:
     """Forget ACCOUNT and its password. You stay signed in."""
-    gone = accounts_of_person().remove(account)
+    accounts = accounts_of_person()
+    gone = accounts.remove(account)
     try:
         refreshed()
     except BrowserIDError as error:
         output.note(f"browserid: the agent could not be told, and will see it by itself: {error}")
+    if not accounts.read():
+        _end_autostart(output)
     output.give({"account": gone.name})
     output.say(f"removed {gone.name}; remove it from your mail program too")
+
+
+def _end_autostart(output: Output) -> None:
+    """Nobody needs the agent to be there before it is asked for."""
+    try:
+        entry = Autostart.of_agent()
+        if entry.remove():
+            output.note(f"your desktop does not start the agent any more: removed {entry.path}")
+    except BrowserIDError as error:
+        output.note(f"browserid: {error}")
 
 
 @click.command()
