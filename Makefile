@@ -48,14 +48,22 @@ FUZZ_BUILD ?= build/fuzz
 
 fuzz: test-environment ## look for inputs that break a parser, FUZZ_SECONDS=30 for each target
 	@tools/environment.sh $(TEST_EXTRAS),fuzz
-	@$(MAKE) --no-print-directory $(FUZZ_BUILD)/wire
+	@$(MAKE) --no-print-directory $(FUZZ_BUILD)/wire $(FUZZ_BUILD)/message
 	@set -- $$(($(FUZZ_SECONDS) * 5000)) $$RANDOM; echo "wire: $$1 inputs, number $$2"; $(FUZZ_BUILD)/wire $$@
+	@set -- $$(($(FUZZ_SECONDS) * 34000)) $$RANDOM; echo "message: $$1 inputs, number $$2"; $(FUZZ_BUILD)/message $$@
 	@$(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+FUZZED_C = $(CC) -std=gnu11 -Wall -Wextra -Werror -O1 -g -fsanitize=address,undefined \
+	-fno-sanitize-recover=all -o $@ $(filter %.c,$^)
 
 $(FUZZ_BUILD)/wire: fuzz/wire.c plugin/wire.c plugin/wire.h
 	@mkdir -p $(FUZZ_BUILD)
-	@$(CC) -std=gnu11 -Wall -Wextra -Werror -O1 -g -fsanitize=address,undefined \
-		-fno-sanitize-recover=all -o $@ fuzz/wire.c plugin/wire.c
+	@$(FUZZED_C)
+
+$(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c plugin/message_iov.c \
+		plugin/message.h plugin/message_state.h
+	@mkdir -p $(FUZZ_BUILD)
+	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
 PEER_TESTS := tests/browser tests/plugin tests/guides tests/acceptor/test_contrib.py \

@@ -369,19 +369,35 @@ static bool is_same(gss_const_OID one, gss_const_OID other) {
     return one->length == other->length && memcmp(one->elements, other->elements, one->length) == 0;
 }
 
-static OM_uint32 give_two(OM_uint32 *minor, struct message *message, void *second, size_t size,
-                          gss_buffer_set_t *values) {
-    gss_buffer_desc key = {message->enctype->key_size, message->key}, other = {size, second};
-    OM_uint32 major = gss_create_empty_buffer_set(minor, values), ignored;
+static bool copy_value(gss_buffer_t value, const void *octets, size_t size) {
+    value->value = malloc(size);
+    if (!value->value)
+        return false;
+    memcpy(value->value, octets, size);
+    value->length = size;
+    return true;
+}
 
-    if (!GSS_ERROR(major))
-        major = gss_add_buffer_set_member(minor, &key, values);
-    if (!GSS_ERROR(major))
-        major = gss_add_buffer_set_member(minor, &other, values);
-    if (!GSS_ERROR(major))
-        return message_outcome(minor, 0, GSS_S_COMPLETE);
-    gss_release_buffer_set(&ignored, values);
-    return message_outcome(minor, NO_MEMORY, GSS_S_COMPLETE);
+/* A set of the key and something else. The mechglue's own way to add to a set loses a key for lack of
+ * memory. */
+static OM_uint32 give_two(struct message *message, const void *second, size_t size,
+                          gss_buffer_set_t *values) {
+    gss_buffer_set_t set = calloc(1, sizeof *set);
+    OM_uint32 ignored;
+
+    if (!set)
+        return NO_MEMORY;
+    set->elements = calloc(2, sizeof *set->elements);
+    if (set->elements) {
+        set->count = 2;
+        if (copy_value(&set->elements[1], second, size) &&
+            copy_value(&set->elements[0], message->key, message->enctype->key_size)) {
+            *values = set;
+            return 0;
+        }
+    }
+    gss_release_buffer_set(&ignored, &set);
+    return NO_MEMORY;
 }
 
 OM_uint32 message_inquire_by_oid(OM_uint32 *minor, struct message *message, gss_const_OID what,
@@ -394,9 +410,11 @@ OM_uint32 message_inquire_by_oid(OM_uint32 *minor, struct message *message, gss_
     identifier[sizeof identifier - 1] = (unsigned char)message->enctype->number;
     number[0] = (unsigned char)message->enctype->number;
     if (is_same(what, GSS_C_INQ_SSPI_SESSION_KEY))
-        return give_two(minor, message, identifier, sizeof identifier, values);
+        return message_outcome(minor, give_two(message, identifier, sizeof identifier, values),
+                               GSS_S_COMPLETE);
     if (is_same(what, GSS_C_INQ_NEGOEX_KEY) || is_same(what, GSS_C_INQ_NEGOEX_VERIFY_KEY))
-        return give_two(minor, message, number, sizeof number, values);
+        return message_outcome(minor, give_two(message, number, sizeof number, values),
+                               GSS_S_COMPLETE);
     *minor = UNAVAILABLE;
     return GSS_S_UNAVAILABLE;
 }

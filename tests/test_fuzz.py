@@ -46,9 +46,10 @@ def takes(target: Target, octets: bytes) -> bool:
     return True
 
 
-def test_the_lines_of_the_plugin(tmp_path: Path) -> None:
-    """plugin/wire.c, with the compiler's sanitizers."""
-    program = tmp_path / "wire"
+@pytest.mark.parametrize("name", ["wire", "message"])
+def test_c_code_of_the_plugin(name: str, tmp_path: Path) -> None:
+    """plugin/wire.c and plugin/message.c, with the compiler's sanitizers."""
+    program = tmp_path / name
     make = ("make", "--no-print-directory", f"FUZZ_BUILD={tmp_path}", str(program))
     for command in (make, (str(program), "5000", "1")):
         done = subprocess.run(

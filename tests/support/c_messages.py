@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -251,30 +251,31 @@ class CEnd:
         with _Buffers(buffers) as iov:
             return TokenStatus(self._own("message_verify_mic_iov", _NULL, iov.all, iov.count))
 
-    def wrapper(self, data: bytes) -> Any:
+    def wrapper(self, data: bytes) -> Callable[[], None]:
         """`wrap`, ready to be called again and again, for measuring it alone."""
-        handle, minor, output = self._handle[0], *_ffi_outputs()
-        function, release, memory = self._functions.message_wrap, _gss.gss_release_buffer, data
-        kept = _ffi.from_buffer("char[]", memory)
-        message = _ffi.new("gss_buffer_desc *", {"length": len(data), "value": kept})
+        return self._bare_call(
+            "message_wrap", data, lambda message, output: (1, 0, message, _NULL, output)
+        )
+
+    def unwrapper(self, token: bytes) -> Callable[[], None]:
+        """`unwrap` of a token, ready to be called once."""
+        return self._bare_call(
+            "message_unwrap", token, lambda message, output: (message, output, _NULL, _NULL)
+        )
+
+    def _bare_call(
+        self, name: str, octets: bytes, arrange: Callable[[Any, Any], tuple[Any, ...]]
+    ) -> Callable[[], None]:
+        function, release = getattr(self._functions, name), _gss.gss_release_buffer
+        minor, output = _ffi.new("uint32_t *"), _ffi.new("gss_buffer_desc *")
+        memory = _ffi.from_buffer("char[]", octets)
+        message = _ffi.new("gss_buffer_desc *", {"length": len(octets), "value": memory})
+        arguments = arrange(message, output)
 
         def call() -> None:
-            assert kept
-            assert function(minor, handle, 1, 0, message, _NULL, output) == 0
-            release(minor, output)
-
-        return call
-
-    def unwrapper(self, token: bytes) -> Any:
-        """`unwrap`, likewise, of one token: all but the first time its message is withheld."""
-        handle, minor, output = self._handle[0], *_ffi_outputs()
-        function, release = self._functions.message_unwrap, _gss.gss_release_buffer
-        kept = _ffi.from_buffer("char[]", token)
-        message = _ffi.new("gss_buffer_desc *", {"length": len(token), "value": kept})
-
-        def call() -> None:
-            assert kept
-            assert function(minor, handle, message, output, _NULL, _NULL) & _ERROR_BITS == 0
+            # The message points into this, which nothing else keeps.
+            assert memory
+            assert function(minor, self._handle[0], *arguments) == 0
             release(minor, output)
 
         return call
@@ -321,10 +322,6 @@ class _Buffers:
 
     def lengths(self) -> list[int]:
         return [int(self.all[i].buffer.length) for i in range(self.count)]
-
-
-def _ffi_outputs() -> tuple[Any, Any]:
-    return _ffi.new("uint32_t *"), _ffi.new("gss_buffer_desc *")
 
 
 def _octets(buffer: Any) -> bytes:
