@@ -7,13 +7,13 @@ freedesktop.org.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import platformdirs
 
+from browserid_sasl.agent.own_programs import AGENT, own_program
 from browserid_sasl.config.files import VARIABLE
 from browserid_sasl.config.home import in_home
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError, StoreError
@@ -26,11 +26,6 @@ _MODE: Final = 0o644
 _MAX_SIZE: Final = 65_536
 _SPECIAL: Final = '"`$\\'
 """Characters that have a backslash before them between the quotes of a command line."""
-
-
-def agent_command() -> list[str]:
-    """The agent that belongs to this installation."""
-    return [sys.executable, "-m", "browserid_sasl.cli.agent"]
 
 
 class Autostart:
@@ -59,7 +54,7 @@ class Autostart:
         named = os.environ.get(VARIABLE)
         # A desktop knows nothing of what was set in a shell.
         options = ["--config", str(Path(named).absolute())] if named else []
-        return cls([*agent_command(), *options])
+        return cls([*own_program(AGENT), *options])
 
     @property
     def is_there(self) -> bool:

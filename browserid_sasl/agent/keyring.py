@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
+from browserid_sasl.agent.own_programs import own_program
 from browserid_sasl.config.sections import Keys
 from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 
@@ -66,7 +67,7 @@ class Keyring:
             return None
         try:
             done = subprocess.run(  # noqa: S603 - our own program
-                (sys.executable, "-m", "browserid_sasl.agent.keyring_access", verb, name),
+                (*own_program("browserid_sasl.agent.keyring_access"), verb, name),
                 input=secret.encode(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

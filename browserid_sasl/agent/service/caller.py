@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
-from browserid_sasl.agent.autostart import agent_command
+from browserid_sasl.agent.own_programs import AGENT, own_program
 from browserid_sasl.agent.service.place import VARIABLE, named_socket, socket_path
 from browserid_sasl.agent.service.protocol import NAME, VERSION
 from browserid_sasl.errors import (
@@ -195,7 +195,7 @@ def _encoded(line: str) -> bytes:
 
 def _start() -> None:
     """Start the agent that belongs to this installation."""
-    command = [*agent_command(), "--background"]
+    command = [*own_program(AGENT), "--background"]
     try:
         subprocess.run(  # noqa: S603 - our own program
             command,
