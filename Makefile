@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
-TEST_EXTRAS := adapters,idp,keyring,saml,test
+TEST_EXTRAS := adapters,idp,keyring,postgresql,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
@@ -66,7 +66,7 @@ $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c pl
 	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
-PEER_TESTS := tests/browser tests/plugin tests/guides tests/acceptor/test_contrib.py \
+PEER_TESTS := tests/browser tests/plugin tests/guides tests/idp/postgresql tests/acceptor/test_contrib.py \
 	tests/acceptor/test_prosody.py tests/acceptor/test_submission.py \
 	tests/test_npm_packages.py tests/verifier/test_mozilla.py
 WITHOUT_PEERS := -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))

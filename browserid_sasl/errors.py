@@ -246,6 +246,10 @@ class StoreError(BrowserIDError):
     """A replay, ticket, key or authority store cannot be read or written."""
 
 
+class UnavailableStoreError(StoreError):
+    """A store cannot be used at the moment: its server is away, or others have kept it too long."""
+
+
 class DamagedStoreError(StoreError):
     """A store is not as it was left: something in it was changed from outside, or is lost."""
 

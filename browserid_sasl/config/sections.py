@@ -48,6 +48,11 @@ _MACHINE: Final = Text(syntax.machine, "a name of at most 64 characters", option
 _ORIGIN: Final = Text(
     syntax.https_origin, "a URL https://HOST or https://HOST:PORT with no path", optional=True
 )
+_PROVIDER_DATABASE: Final = Text(
+    syntax.postgresql_uri,
+    "a URI such as postgresql://browserid@db.example.org/browserid, without a password",
+    optional=True,
+)
 _ALLOWED: Final = Text(
     syntax.allow_entry,
     "a domain such as example.org or @example.org, an address such as bob@example.com,"
@@ -539,6 +544,18 @@ class IdpConfig(WebServerConfig):
         "~/.local/share/browserid/idp",
         "/var/lib/browserid-idp",
         "Folder of its signing keys, accounts and audit log.",
+    )
+    database: str = options.text(
+        _PROVIDER_DATABASE,
+        "Database of PostgreSQL that the hosts of the provider share, in place of a file in"
+        " `directory`: see [several hosts](idp-several-hosts.md). A password is in a file that"
+        " `passfile` in the URI names. Over a network it is TLS, and certificate and name are"
+        " verified, by the authorities that `sslrootcert` names.",
+    )
+    key_encryption_file: Path | None = options.path(
+        "File with the key, 32 octets in base64, under which the database has the signing keys, in"
+        " place of a folder in `directory`. It is the same on all hosts, for the account of the"
+        " provider alone (mode 600). Of several lines the first encrypts, and all decrypt.",
     )
     port: int = options.count(
         8443,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from browserid_sasl.errors import RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName, is_service
@@ -119,6 +119,23 @@ def allow_entry(text: str) -> str:
     if re.search(_NEVER_LITERAL, local) or local.startswith(_NEVER_FIRST):
         raise Unfit(f"is {shown(text)}, and patterns mean nothing here")
     return email(text)
+
+
+def postgresql_uri(text: str) -> str:
+    """The URI of a database of PostgreSQL, as libpq takes it, in which is no secret.
+
+    Whoever can read the configuration would have that; nothing of it is repeated here.
+    """
+    try:
+        parts = urlsplit(text)
+        password = parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        raise Unfit("is no URI") from None
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise Unfit("does not begin with postgresql://")
+    if password:
+        raise Unfit("has a password in it, which belongs into a file: ?passfile=/path/of/it")
+    return text
 
 
 def service_principal(text: str) -> str:

@@ -176,7 +176,7 @@ class Accounts:
 
     def all(self) -> list[Account]:
         """Every account, in the order of their addresses."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return list(session.scalars(select(Account).order_by(Account.email)))
 
     def exists(self, address: str) -> bool:
@@ -184,7 +184,7 @@ class Accounts:
 
         :param address: in lower case.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return session.get(Account, address) is not None
 
     def has_password(self, address: str) -> bool:
@@ -192,7 +192,7 @@ class Accounts:
 
         :param address: in lower case.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             account = session.get(Account, address)
         return account is not None and account.password != NO_PASSWORD
 
@@ -205,7 +205,7 @@ class Accounts:
         :param address: in lower case.
         :param now: ms.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             account = session.get(Account, address)
         # Whoever has a password has it looked for, too.
         instead = self._stand_ins.hash(address, now)

@@ -29,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.errors import BrowserIDError, Code, UnavailableStoreError
 from browserid_sasl.idp.certification import Certifier, Members
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.grants import GRANT_TYPES
@@ -47,6 +47,7 @@ from browserid_sasl.web.refusal import RefusedError
 
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
+_TRY_AGAIN_S: Final = 5
 
 _SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
@@ -127,9 +128,13 @@ class _Endpoints:
         self._spelling = settings.key_spelling
         self._limiter = CapacityLimiter(_THREADS)
         self._list_limiter = CapacityLimiter(1)
+        self._document_limiter = CapacityLimiter(1)
 
     async def support_document(self, _request: Request) -> Response:
-        keys = self._provider.keys.published(self._clock())
+        # Whose database has the keys may have to wait for it.
+        keys = await to_thread.run_sync(
+            self._provider.keys.published, self._clock(), limiter=self._document_limiter
+        )
         document = support_document([key.to_json(self._spelling) for key in keys])
         return JSONResponse(document, headers={"Cache-Control": self._cache_control})
 
@@ -229,6 +234,15 @@ def _http_error(error: Exception) -> RefusedError:
 
 def _broken(error: Exception) -> RefusedError:
     _logger.error("%s", error)
+    if isinstance(error, UnavailableStoreError):
+        return RefusedError(
+            503,
+            "unavailable",
+            "the identity provider cannot reach its database at the moment: try again in a little"
+            " while",
+            Code.INTERACT_UNAVAILABLE,
+            retry_after=_TRY_AGAIN_S,
+        )
     return _unexpected(error)
 
 

@@ -24,7 +24,7 @@ from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.audit import Event
-from browserid_sasl.idp.folder import Provider, ProviderFolder
+from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.ownership import become_owner_of
@@ -538,7 +538,7 @@ def _cost(options: IdpConfig) -> Cost:
 
 def _folder(options: IdpConfig) -> ProviderFolder:
     become_owner_of(options.directory)
-    return ProviderFolder(options.directory)
+    return ProviderFolder(options.directory, Sharing(options.database, options.key_encryption_file))
 
 
 def _record(provider: Provider, event: Event, email: str) -> None:

@@ -1,36 +1,32 @@
-"""The provider's database: accounts, and failed sign-ins (SQLite through SQLAlchemy).
+"""The provider's database: accounts, and failed sign-ins (SQLite or PostgreSQL by SQLAlchemy).
 
 Modules that keep something else declare its table themselves. What belongs to an account refers to
-it by a foreign key `account_email`, and goes when the account goes.
+it by a foreign key `account_email`, and goes when the account goes. `schema` has all tables
+together, and brings those of an older release up to date.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
+    BigInteger,
     ForeignKey,
     Index,
     Integer,
     String,
     TypeDecorator,
-    create_engine,
-    event,
+    select,
 )
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from browserid_sasl.errors import Code, DamagedStoreError, StoreError
-from browserid_sasl.private_files import create_private
-
-_BUSY_S = 10
-_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+from browserid_sasl.errors import Code, DamagedStoreError, StoreError, UnavailableStoreError
+from browserid_sasl.idp.engines import Fault, engine_for
 
 _T = TypeVar("_T")
 
@@ -40,9 +36,10 @@ class _NotAsWritten(Exception):
 
 
 class _Number(TypeDecorator[int]):
-    """An integer, which SQLite does not insist on."""
+    """An integer of 64 bits, which SQLite does not insist on."""
 
-    impl = Integer
+    # SQLite numbers rows by itself in an INTEGER only, which has 64 bits there.
+    impl = BigInteger().with_variant(Integer(), "sqlite")
     cache_ok = True
 
     def process_result_value(self, value: Any, dialect: object) -> int | None:
@@ -54,6 +51,10 @@ class _Text(TypeDecorator[str]):
 
     impl = String
     cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: object) -> str | None:
+        # PostgreSQL takes no NUL. Nothing that is kept has one, so nothing is found by one.
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
     def process_result_value(self, value: Any, dialect: object) -> str | None:
         text = _expect(value, str)
@@ -123,111 +124,124 @@ class Failure(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(_Text(254))
-    network: Mapped[str] = mapped_column(_Text(64))
+    email: Mapped[str]
+    network: Mapped[str]
     time: Mapped[int]
 
 
 class Database:
-    """Transactions on the provider's database file. Safe for threads and processes.
+    """Transactions on the provider's database. Safe for threads, processes and hosts.
 
-    :param path: of the file, which is made if it is not there.
+    :param where: path of an SQLite file, which is made if it is not there, or the URI of a
+        database of PostgreSQL, as libpq takes it.
     :raises StoreError: cache-error: it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            create_private(path)
-        except OSError as error:
-            raise _failed(path, str(error.strerror)) from None
-        self._engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S})
-        event.listen(self._engine, "connect", _prepare)
-        event.listen(self._engine, "begin", _begin)
-        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+    def __init__(self, where: Path | str) -> None:
+        self._engine = engine_for(where)
+        self.name = self._engine.name
+        """What messages call it."""
+        writing, reading = self._engine.open()
+        self._writing = sessionmaker(writing, expire_on_commit=False)
+        self._reading = sessionmaker(reading, expire_on_commit=False)
         self._of_thread = _OfThread()
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, or not at all.
 
-        A block inside of another of the same thread is a part of that one's transaction: what it
-        has done is undone if it raises, and also if the outer one does later.
+        It is the only one at its time, on all hosts: what it reads stays so until it ends. A block
+        inside of another of the same thread is a part of that one's transaction: what it has done
+        is undone if it raises, and also if the outer one does later.
+
+        :raises StoreError: cache-error.
+        """
+        outer = self._of_thread.session
+        if outer is None:
+            with self._session(self._writing, reads=False) as session:
+                yield session
+            return
+        if self._of_thread.reads:
+            raise RuntimeError("a change inside of what only reads")
+        with outer.begin_nested():
+            yield outer
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """The state of one moment, for a block that changes nothing and waits for nobody.
+
+        Inside of a transaction of the same thread it is a part of that.
 
         :raises StoreError: cache-error.
         """
         outer = self._of_thread.session
         if outer is not None:
-            with outer.begin_nested():
-                yield outer
+            yield outer
             return
+        with self._session(self._reading, reads=True) as session:
+            yield session
+
+    @contextmanager
+    def _session(self, sessions: sessionmaker[Session], *, reads: bool) -> Iterator[Session]:
         try:
-            with self._sessions.begin() as session, self._of_thread.having(session):
+            with (
+                self._engine.attempt(),
+                sessions.begin() as session,
+                self._of_thread.having(session, reads=reads),
+            ):
                 yield session
         except SQLAlchemyError as error:
-            cause = getattr(error, "orig", None) or error
-            if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
-                raise _damaged(self._path, str(cause)) from None
-            reason = type(error).__name__ if cause is error else str(cause)
-            raise _failed(self._path, reason) from None
+            raise self._failed(error) from None
         except UnicodeDecodeError:
-            raise _damaged(self._path, "its schema is not text") from None
+            raise self._damaged("its schema is not text") from None
         except _NotAsWritten as error:
-            raise _damaged(self._path, str(error)) from None
+            raise self._damaged(str(error)) from None
 
-    def create_tables(self) -> None:
-        """Make the tables that are not there.
+    def check(self) -> None:
+        """See that it can be used.
 
-        :raises StoreError: cache-error.
+        :raises StoreError: cache-error: it cannot.
         """
-        with self.transaction() as session:
-            Base.metadata.create_all(session.connection())
+        with self.reading() as session:
+            session.execute(select(Domain.name))
 
     def close(self) -> None:
         """Close the connections."""
-        self._engine.dispose()
+        self._writing.kw["bind"].dispose()
+
+    def _failed(self, error: SQLAlchemyError) -> StoreError:
+        cause = getattr(error, "orig", None) or error
+        reason = type(error).__name__ if cause is error else str(cause)
+        fault = self._engine.fault_of(error)
+        if fault is Fault.DAMAGE:
+            return self._damaged(reason)
+        if fault is Fault.UNUSABLE:
+            return StoreError(Code.CACHE_ERROR, self._unusable(reason), self._engine.remedy)
+        return UnavailableStoreError(
+            Code.CACHE_ERROR, self._unusable(reason), "it is tried again with the next request"
+        )
+
+    def _unusable(self, reason: str) -> str:
+        return f"{self.name} cannot be used ({' '.join(reason.split())})"
+
+    def _damaged(self, why: str) -> DamagedStoreError:
+        return DamagedStoreError(
+            Code.CACHE_ERROR,
+            f"{self.name} is damaged ({ascii(why)[1:-1]})",
+            "stop the provider, keep the file aside with its companions, and restore a backup",
+        )
 
 
 class _OfThread(threading.local):
     """The session in whose transaction the thread is."""
 
     session: Session | None = None
+    reads = False
 
     @contextmanager
-    def having(self, session: Session) -> Iterator[None]:
-        self.session = session
+    def having(self, session: Session, *, reads: bool) -> Iterator[None]:
+        self.session, self.reads = session, reads
         try:
             yield
         finally:
             self.session = None
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    # The driver's own idea of when to begin is switched off: see _begin.
-    connection.isolation_level = None
-    # An error of the driver's would quote the text, which may be a password's hash.
-    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin(connection: Any) -> None:
-    # What a transaction reads decides what it writes, so it has the write lock from its start.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _damaged(path: Path, why: str) -> DamagedStoreError:
-    return DamagedStoreError(
-        Code.CACHE_ERROR,
-        f"the database {path} is damaged ({ascii(why)[1:-1]})",
-        "stop the provider, keep the file aside with its companions, and restore a backup",
-    )
-
-
-def _failed(path: Path, why: str) -> StoreError:
-    return StoreError(
-        Code.CACHE_ERROR,
-        f"the database {path} cannot be used ({why})",
-        "run `browserid-idp init`, or this as the user the provider runs as",
-    )

@@ -6,6 +6,9 @@
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened |
+
+Where several hosts serve one domain, the database is elsewhere, and the signing keys may be in it;
+the rest is each host's own.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +29,7 @@ from browserid_sasl.idp.codes import Codes
 from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.devices import Devices
 from browserid_sasl.idp.invitations import Invitations
+from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.means import Means
 from browserid_sasl.idp.passkeys import Passkeys
@@ -35,6 +40,8 @@ from browserid_sasl.idp.refusals import Refusals
 from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS, Renewals
 from browserid_sasl.idp.revocations import Revocations
+from browserid_sasl.idp.schema import bring_up_to_date
+from browserid_sasl.idp.sealed_keys import Seal, SealedKeys
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.idp.sessions import SessionPolicy, Sessions
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
@@ -60,7 +67,23 @@ _PRIVATE: Final = (
 
 _USUAL_COST: Final = Cost()
 
-_OURS: Final = frozenset({_DATABASE, _KEYS, _TLS})
+_OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT})
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """What hosts that serve one domain have in common.
+
+    :param database: URI of a database of PostgreSQL; empty: there is one host, with a file.
+    :param key_file: with the key under which the database has the signing keys; None: they are in
+        the folder.
+    """
+
+    database: str = ""
+    key_file: Path | None = None
+
+
+_ALONE: Final = Sharing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +91,7 @@ class Provider:
     """An identity provider, ready to work.
 
     :param domain: whose addresses it certifies.
+    :param database: where all of the following is kept that is not a key or the log.
     :param accounts: the people.
     :param limits: on failed sign-ins.
     :param keys: what it signs with.
@@ -88,6 +112,7 @@ class Provider:
     """
 
     domain: str
+    database: Database
     accounts: Accounts
     limits: SignInLimits
     keys: SigningKeys
@@ -125,13 +150,32 @@ class ProviderFolder:
     """The folder at a path, whether or not it is there.
 
     :param path: of the folder.
+    :param sharing: what of a provider is elsewhere.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sharing: Sharing = _ALONE) -> None:
         self.path = path
-        self.keys = SigningKeys(path / _KEYS)
+        self._sharing = sharing
         self.tls = LocalTls(path / _TLS)
         self.audit = AuditLog(path / _AUDIT)
+
+    @cached_property
+    def database(self) -> Database:
+        """The provider's database, of which a file is made if it is not there.
+
+        :raises StoreError: it cannot be opened.
+        """
+        return Database(self._sharing.database or self.path / _DATABASE)
+
+    @cached_property
+    def keys(self) -> SigningKeys:
+        """The provider's signing keys.
+
+        :raises ConfigurationError: what they are sealed with cannot be read.
+        """
+        if self._sharing.key_file is None:
+            return SigningKeys(KeyFolder(self.path / _KEYS))
+        return SigningKeys(SealedKeys(self.database, Seal.read(self._sharing.key_file)))
 
     def create(self, domain: str, algorithm: Algorithm, now: int, *, local_tls: bool) -> Creation:
         """Make what is missing. What an interruption left can be completed by the next try.
@@ -154,18 +198,26 @@ class ProviderFolder:
                 f"{self.path} is the folder of an identity provider for {present}",
                 f"choose another folder for {domain}",
             )
+        if self._sharing.key_file is not None:
+            bring_up_to_date(self.database)
         key = self.keys.create(algorithm, now)
         authority = local_tls and self.tls.create(domain, now)
-        if present:
-            return Creation(provider=False, key=key, authority=authority)
         # Last, because it is what makes the folder a provider's.
-        self.audit.write(Event.PROVIDER_CREATED, now, domain=domain)
-        database = self._database()
-        database.create_tables()
-        with database.transaction() as session:
+        made = not present and self._begin(domain, now)
+        self.database.close()
+        return Creation(provider=made, key=key, authority=authority)
+
+    def _begin(self, domain: str, now: int) -> bool:
+        """Make it the domain's; False if another host has done so at the same time."""
+        bring_up_to_date(self.database)
+        with self.database.transaction() as session:
+            # Again, in the transaction that writes it: several hosts may be set up at once.
+            if session.scalar(select(Domain.name)) == domain:
+                return False
             session.add(Domain(name=domain, created=now))
-        database.close()
-        return Creation(provider=True, key=key, authority=authority)
+            session.flush()
+            self.audit.write(Event.PROVIDER_CREATED, now, domain=domain)
+        return True
 
     def open(
         self,
@@ -192,7 +244,7 @@ class ProviderFolder:
         domain = self._domain()
         if not domain:
             raise self._no_provider()
-        database = self._database()
+        database = self.database
         public_url = public_url or f"https://{domain}"
         secret = ServerSecret(database)
         party = RelyingParty.at(public_url, rp_id)
@@ -207,6 +259,7 @@ class ProviderFolder:
         renewals = Renewals(database, self.audit, at, renewal_life)
         return Provider(
             domain=domain,
+            database=database,
             accounts=accounts,
             limits=SignInLimits(database, policy or Policy()),
             keys=self.keys,
@@ -266,7 +319,7 @@ class ProviderFolder:
             require_private(path, status, "700" if stat.S_ISDIR(status.st_mode) else "600")
 
     def _no_provider(self) -> ConfigurationError:
-        if (self.path / _KEYS).exists():
+        if not self._sharing.database and (self.path / _KEYS).exists():
             return ConfigurationError(
                 f"the provider's database {self.path / _DATABASE} is missing, or empty",
                 "put it back from the backup; `browserid-idp init` makes one without accounts",
@@ -282,19 +335,13 @@ class ProviderFolder:
             "run this as the user the provider runs as",
         )
 
-    def _database(self) -> Database:
-        return Database(self.path / _DATABASE)
-
     def _domain(self) -> str:
         """The domain whose provider this is, empty if it is none's yet."""
         try:
-            if not (self.path / _DATABASE).exists():
+            if not self._sharing.database and not (self.path / _DATABASE).exists():
                 return ""
         except OSError as error:
             raise self._unreadable(error) from None
-        database = self._database()
-        database.create_tables()
-        with database.transaction() as session:
-            domain = session.scalar(select(Domain.name))
-        database.close()
-        return domain or ""
+        bring_up_to_date(self.database)
+        with self.database.reading() as session:
+            return session.scalar(select(Domain.name)) or ""

@@ -75,7 +75,7 @@ class Invitations:
         """
         if len(token) > MAX_TOKEN:
             return None
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalar(select(Invitation).where(Invitation.digest == digest(token)))
             return row.email if row is not None and row.expires > now else None
 

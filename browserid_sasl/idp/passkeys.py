@@ -279,7 +279,7 @@ class Passkeys:
 
     def all(self, email: str) -> list[Passkey]:
         """The passkeys of an account, the oldest first."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [_passkey(row) for row in self._rows(session, email)]
 
     def usable(self, email: str) -> int:
@@ -320,7 +320,7 @@ class Passkeys:
 
     def count_of_other_rp_id(self) -> int:
         """How many passkeys there are, of all accounts, that browsers do not use any more."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             others = select(func.count()).where(PasskeyRow.rp_id != self._party.id)
             return session.scalar(others) or 0
 
@@ -329,7 +329,7 @@ class Passkeys:
 
         :raises ConfigurationError: it is not, with how many passkeys it breaks.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             recorded = session.get(RecordedRpId, 1)
             if recorded is None or recorded.name == self._party.id:
                 return

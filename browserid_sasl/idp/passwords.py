@@ -106,7 +106,7 @@ class StandIns:
         rest = len(self._complete(""))
         cost = func.substr(Account.password, 1, func.length(Account.password) - rest)
         asked = select(cost, func.count()).where(Account.password != NO_PASSWORD)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [(cost, many) for cost, many in session.execute(asked.group_by(cost))]
 
 

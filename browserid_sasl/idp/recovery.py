@@ -86,7 +86,7 @@ class RecoveryCodes:
 
     def left(self, email: str) -> int:
         """How many codes an account has left."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             mine = select(func.count()).where(RecoveryCode.email == email)
             return session.scalar(mine) or 0
 

@@ -189,7 +189,7 @@ class Renewals:
         :raises RefusedError: `renewal-unknown`, `renewal-revoked` or `renewal-expired` for ever;
             a code's text for a statement that is not good now.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = _find(session, proof.token)
         if row is None:
             raise _unknown()
@@ -237,7 +237,7 @@ class Renewals:
             .where(or_(Certified.certificate > now - MAX_TICKET_LIFE_MS, Certified.expires > now))
             .order_by(Certified.last.desc(), Certified.id.desc())
         )
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return [Renewal.of(row) for row in session.scalars(query)]
 
     def end(self, proof: Proof, client: str, now: int) -> None:

@@ -93,12 +93,12 @@ class Revocations:
 
     def _newest(self) -> int:
         """The number of the newest entry: whoever asks costs no more than that."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return session.scalar(select(func.max(Revocation.id))) or 0
 
     def _make(self, key: PrivateKey, now: int) -> str:
         query = select(Revocation.key).where(Revocation.until > now).order_by(Revocation.id)
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             revoked = list(session.scalars(query))
         if len(revoked) > MAX_REVOKED:
             raise StoreError(

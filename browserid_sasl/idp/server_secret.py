@@ -30,6 +30,9 @@ class StoredSecret(Base):
     value: Mapped[str]
 
 
+_VALUE: Final = select(StoredSecret.value).where(StoredSecret.id == 1)
+
+
 class ServerSecret:
     """The secret, made when it is first used. Safe for threads and processes.
 
@@ -48,9 +51,15 @@ class ServerSecret:
 
     @cached_property
     def _secret(self) -> bytes:
+        with self._database.reading() as session:
+            value = session.scalar(_VALUE)
+        return b64.decode(value or self._made(), "the server's secret")
+
+    def _made(self) -> str:
         with self._database.transaction() as session:
-            value = session.scalar(select(StoredSecret.value).where(StoredSecret.id == 1))
+            # Again: another process may have made it meanwhile.
+            value = session.scalar(_VALUE)
             if value is None:
                 value = b64.encode(secrets.token_bytes(_OCTETS))
                 session.add(StoredSecret(id=1, value=value))
-        return b64.decode(value, "the server's secret")
+        return value

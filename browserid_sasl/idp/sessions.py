@@ -160,7 +160,7 @@ class Sessions:
             return [_seen(row) for row in rows]
 
     def _find(self, token: str, now: int, kind: str, life: int, idle: int) -> PageSession | None:
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.scalar(
                 select(StoredSession)
                 # An account that was made anew under the same address is another one.
@@ -168,12 +168,21 @@ class Sessions:
                 .where(StoredSession.token == _hash(token), StoredSession.kind == kind)
                 .where(Account.created <= StoredSession.created)
             )
-            if row is None or now >= min(row.created + life, row.used + idle):
+        if row is None or now >= min(row.created + life, row.used + idle):
+            return None
+        if now < row.used - _SET_BACK_MS:
+            return None
+        if now >= row.used + _NOTED_EVERY_MS:
+            return self._note(row.id, now)
+        return _seen(row)
+
+    def _note(self, number: int, now: int) -> PageSession | None:
+        """Write down that a session is used, if it has not been ended meanwhile."""
+        with self._database.transaction() as session:
+            row = session.get(StoredSession, number)
+            if row is None:
                 return None
-            if now < row.used - _SET_BACK_MS:
-                return None
-            if now >= row.used + _NOTED_EVERY_MS:
-                row.used = now
+            row.used = max(row.used, now)
             return _seen(row)
 
     def _drop_ended(self, session: Session, now: int) -> None:

@@ -84,7 +84,7 @@ class SecondFactors:
 
     def pending(self, email: str, now: int) -> str | None:
         """The secret that the account's owner has not confirmed yet, if there is one."""
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             row = session.get(NewSecondFactor, email)
             return row.secret if row is not None and row.expires > now else None
 
@@ -138,7 +138,7 @@ class SecondFactors:
 
         :param email: in lower case.
         """
-        with self._database.transaction() as session:
+        with self._database.reading() as session:
             return session.get(SecondFactor, email) is not None
 
     def remove(self, email: str, client: str, now: int) -> bool:

@@ -41,6 +41,8 @@ KINDS: Final = {
     ("docs/identity-provider.md", "toml"): "tests/docs/test_identity_provider_page.py",
     ("docs/identity-provider.md", "ini"): "tests/docs/test_identity_provider_page.py",
     ("docs/identity-provider.md", "nginx"): "tests/docs/test_identity_provider_page.py",
+    ("docs/idp-several-hosts.md", "sh"): "tests/idp/postgresql/test_page.py",
+    ("docs/idp-several-hosts.md", "toml"): "tests/idp/postgresql/test_page.py",
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
     ("docs/acceptor.md", "sh"): "tests/guides/test_acceptor.py",
     ("docs/acceptor.md", "toml"): "tests/acceptor/test_prosody.py",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.provider import RunningProvider, running_provider
 
@@ -21,7 +22,7 @@ def user_key() -> PrivateKey:
 def database(tmp_path: Path) -> Database:
     """A provider's, with nothing in it."""
     database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
+    bring_up_to_date(database)
     return database
 
 

@@ -14,6 +14,7 @@ import pytest
 from browserid_sasl.errors import BrowserIDError, DamagedStoreError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.schema import bring_up_to_date
 from tests.support.patience import PATIENCE
 from tests.support.provider import CHEAP_HASHER
 
@@ -25,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     """A database with one account, which nobody has open."""
     path = tmp_path / "provider.sqlite"
     with closing(Database(path)) as database:
-        database.create_tables()
+        bring_up_to_date(database)
         Accounts(database, "example.test", hasher=CHEAP_HASHER).add(ALICE, "secret", 1)
     return path
 

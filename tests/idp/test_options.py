@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import sqlite3
 import subprocess
@@ -16,11 +17,12 @@ from typing import Any, TypeVar
 import pytest
 import requests
 
+from browserid_sasl.config import load
 from browserid_sasl.config.options import options_of
 from browserid_sasl.config.sections import IdpConfig
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.idp.cli import main
-from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.idp.folder import ProviderFolder, Sharing
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
@@ -85,7 +87,8 @@ class Site:
         self.file = path / "browserid.toml"
         self.configure(*options)
         assert main(["init", "--config", str(self.file), "--local-tls", *init]) == 0
-        self.folder = ProviderFolder(path / "idp")
+        sharing = Sharing(key_file=load(self.file).idp.key_encryption_file)
+        self.folder = ProviderFolder(path / "idp", sharing)
         self._add_alice()
 
     def configure(self, *options: str) -> None:
@@ -347,5 +350,24 @@ def earlier(site: Site, table: str, column: str, seconds: int) -> None:
         database.execute(f"UPDATE {table} SET {column} = {column} - {seconds * 1000}")
 
 
+WITH_POSTGRESQL = {"database"}
+"""What `postgresql/test_page.py` shows."""
+
+
+@shows("key_encryption_file")
+def test_signing_keys_are_in_the_database_encrypted_with_what_the_file_has(tmp_path: Path) -> None:
+    key = tmp_path / "encryption"
+    key.touch(0o600)
+    key.write_text(base64.b64encode(bytes(range(32))).decode())
+    site = Site(tmp_path, 'key_encryption_file = "encryption"')
+    assert not (tmp_path / "idp" / "keys").exists()
+    with site.served() as served:
+        before = served.document().json()["public-key"]
+        assert main(["rotate-key", "--config", str(site.file)]) == 0
+        assert served.document().json()["keys"][1] == before
+    key.write_text(base64.b64encode(bytes(32)).decode())
+    assert main(["rotate-key", "--config", str(site.file)]) == 74
+
+
 def test_there_is_a_test_of_every_option_above() -> None:
-    assert set(options_of(IdpConfig)) == SHOWN
+    assert set(options_of(IdpConfig)) == SHOWN | WITH_POSTGRESQL

@@ -22,6 +22,7 @@ from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.passkey_answers import MAX_RESPONSE
 from browserid_sasl.idp.passkeys import MOST_PASSKEYS, Passkeys
 from browserid_sasl.idp.relying_party import RelyingParty
+from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
 from browserid_sasl.web.refusal import RefusedError
@@ -47,7 +48,7 @@ class Site:
     def __init__(self, path: Path, rp_id: str = "", url: str = f"https://{DOMAIN}") -> None:
         self.path = path
         self.database = Database(path / "provider.sqlite")
-        self.database.create_tables()
+        bring_up_to_date(self.database)
         self.accounts = Accounts(self.database, DOMAIN, hasher=CHEAP_HASHER)
         for address in (ALICE, BOB):
             self.accounts.add_without_password(address, NOW)

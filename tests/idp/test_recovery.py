@@ -11,6 +11,7 @@ from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.recovery import RecoveryCodes
+from browserid_sasl.idp.schema import bring_up_to_date
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"
@@ -21,7 +22,7 @@ NOW = 1_800_000_000_000
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
+    bring_up_to_date(database)
     accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
     for address in (ALICE, BOB):
         accounts.add_without_password(address, NOW)

@@ -12,6 +12,7 @@ import pytest
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError, StoreError
 from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.support import MAX_KEYS
+from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKeys
 from tests.support.provider import ALICE, PASSWORD, RunningProvider
 
@@ -27,19 +28,19 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def keys(folder: Path) -> SigningKeys:
-    keys = SigningKeys(folder)
+    keys = SigningKeys(KeyFolder(folder))
     keys.create("ES256", 0)
     return keys
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
 def test_a_key_is_made_once(folder: Path, algorithm: Algorithm) -> None:
-    keys = SigningKeys(folder)
+    keys = SigningKeys(KeyFolder(folder))
     keys.create(algorithm, 0)
     first = keys.active(0)
     assert first.private_key.algorithm.name == algorithm
     keys.create("ES256", 1)
-    assert SigningKeys(folder).active(2).name == first.name
+    assert SigningKeys(KeyFolder(folder)).active(2).name == first.name
 
 
 def test_only_the_owner_can_read_them(folder: Path, keys: SigningKeys) -> None:
@@ -118,7 +119,7 @@ def test_there_are_never_more_than_a_support_document_can_have(keys: SigningKeys
 
 
 def test_another_process_notices_a_rotation(folder: Path, keys: SigningKeys) -> None:
-    reader = SigningKeys(folder)
+    reader = SigningKeys(KeyFolder(folder))
     before = reader.active(0).name
     process = get_context("spawn").Process(target=_rotate, args=(folder,))
     process.start()
@@ -127,7 +128,7 @@ def test_another_process_notices_a_rotation(folder: Path, keys: SigningKeys) -> 
 
 
 def _rotate(folder: Path) -> None:
-    SigningKeys(folder).rotate(None, 1)
+    SigningKeys(KeyFolder(folder)).rotate(None, 1)
 
 
 def test_what_an_interruption_left_is_cleared_away(folder: Path, keys: SigningKeys) -> None:
@@ -149,7 +150,7 @@ def test_an_interruption_before_the_manifest_changes_nothing(
         patched.setattr("os.replace", interrupted)
         with pytest.raises(ConfigurationError, match="No space left"):
             keys.rotate(None, 1)
-    assert SigningKeys(folder).published(1) == before
+    assert SigningKeys(KeyFolder(folder)).published(1) == before
     assert not [path for path in folder.iterdir() if path.name.startswith(".keys")]
 
 
@@ -162,7 +163,7 @@ def test_a_damaged_manifest_is_an_error(folder: Path, keys: SigningKeys, content
 
 def test_no_keys_at_all_are_an_error(folder: Path) -> None:
     with pytest.raises(StoreError) as raised:
-        SigningKeys(folder).active(0)
+        SigningKeys(KeyFolder(folder)).active(0)
     assert "browserid-idp init" in raised.value.remedy
 
 
@@ -173,18 +174,18 @@ class TestWhatIsMissing:
         [key] = folder.glob("*.pem")
         key.rename(folder / "elsewhere")
         with pytest.raises(StoreError, match=f"{key} .No such file or directory.") as raised:
-            SigningKeys(folder).active(0)
+            SigningKeys(KeyFolder(folder)).active(0)
         assert "browserid-idp init" in raised.value.remedy
         (folder / "elsewhere").rename(key)
         (folder / "keys.json").unlink()
         with pytest.raises(StoreError, match=r"keys\.json .No such file or directory."):
-            SigningKeys(folder).active(0)
+            SigningKeys(KeyFolder(folder)).active(0)
 
     def test_is_named_when_it_is_damaged(self, folder: Path, keys: SigningKeys) -> None:
         [key] = folder.glob("*.pem")
         key.write_bytes(b"not a key")
         with pytest.raises(StoreError, match=f"{key} is damaged"):
-            SigningKeys(folder).active(0)
+            SigningKeys(KeyFolder(folder)).active(0)
         with pytest.raises(StoreError, match=f"{key} is damaged"):
             keys.create("ES256", 1)
 
@@ -199,7 +200,7 @@ class TestWhatIsMissing:
         (folder / f"{lost.name}.pem").unlink()
         made = keys.create("ES256", 2 * HOUR)
         assert made is not None
-        again = SigningKeys(folder)
+        again = SigningKeys(KeyFolder(folder))
         assert again.active(2 * HOUR).name == made.name
         assert again.published(2 * HOUR) == (
             made.private_key.public_key,
@@ -211,15 +212,17 @@ class TestWhatIsMissing:
         present = keys.rotate(None, HOUR)
         (folder / f"{old.name}.pem").unlink()
         assert keys.create("ES256", 2 * HOUR) is None
-        assert SigningKeys(folder).published(2 * HOUR) == (present.private_key.public_key,)
+        assert SigningKeys(KeyFolder(folder)).published(2 * HOUR) == (
+            present.private_key.public_key,
+        )
 
     def test_the_manifest(self, folder: Path, keys: SigningKeys) -> None:
         old = keys.active(0)
         present = keys.rotate(None, HOUR)
         os.utime(folder / f"{old.name}.pem", (1, 1))
         (folder / "keys.json").unlink()
-        assert SigningKeys(folder).create("RS256", 2 * HOUR) is None
-        again = SigningKeys(folder)
+        assert SigningKeys(KeyFolder(folder)).create("RS256", 2 * HOUR) is None
+        again = SigningKeys(KeyFolder(folder))
         assert again.active(2 * HOUR).name == present.name
         assert again.published(2 * HOUR + DAY) == (
             present.private_key.public_key,
@@ -231,7 +234,7 @@ class TestWhatIsMissing:
         for path in folder.iterdir():
             path.unlink()
         assert keys.create("RS256", 1) is not None
-        assert SigningKeys(folder).active(1).algorithm == "RS256"
+        assert SigningKeys(KeyFolder(folder)).active(1).algorithm == "RS256"
 
 
 def test_a_private_key_is_in_no_representation(keys: SigningKeys) -> None:
@@ -253,7 +256,7 @@ def test_a_running_provider_takes_the_new_key_and_vouches_for_the_old(
         return Certificate.parse(answer["certificate"])
 
     old = certificate()
-    SigningKeys(running.folder.path / "keys").rotate("ES256", running.clock.now)
+    SigningKeys(KeyFolder(running.folder.path / "keys")).rotate("ES256", running.clock.now)
     new = certificate()
     document = running.get("/.well-known/browserid").json()
     active, previous = running.provider.keys.published(running.clock.now)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.totp import SETUP_MS, STEP_MS, SecondFactors
 from browserid_sasl.web.refusal import RefusedError
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
@@ -35,7 +36,7 @@ def another(right: str) -> str:
 @pytest.fixture
 def factors(tmp_path: Path) -> SecondFactors:
     database = Database(tmp_path / "provider.sqlite")
-    database.create_tables()
+    bring_up_to_date(database)
     accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
     for address in (ALICE, BOB):
         accounts.add_without_password(address, NOW)

@@ -102,6 +102,10 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("Many people are signing in at this moment"),
         N_("Wait a few seconds, then try again."),
     ),
+    "unavailable": Explanation(
+        N_("The provider cannot reach its database"),
+        N_("Nothing was changed. Wait a few seconds, then try again."),
+    ),
     "not-verified": Explanation(
         N_("This key did not ask who you are"),
         N_(
@@ -175,7 +179,7 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
 
 _BETTER_AGAIN: Final = frozenset(
     {
-        *("form-expired", "cross-site", "busy", "timeout", "internal"),
+        *("form-expired", "cross-site", "busy", "unavailable", "timeout", "internal"),
         *("signed-out", "too-many-attempts"),
     }
 )

@@ -1,0 +1,119 @@
+"""A PostgreSQL server of a test's own, in a folder of its own, as the user `postgres`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
+
+_USER: Final = "postgres"
+_QUICK: Final = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=60")
+
+
+class PostgresqlServer:
+    """A server that runs.
+
+    :param folder: which belongs to its user.
+    :param port: on 127.0.0.1, where the user `postgres` needs no password.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self._data = folder / "data"
+        self._log = folder / "log"
+        self.port = port
+
+    def uri(self, database: str = _USER) -> str:
+        """Of one of its databases."""
+        return f"postgresql://{_USER}@127.0.0.1:{self.port}/{database}"
+
+    def make(self) -> None:
+        """Make what it keeps its databases in."""
+        arguments = ("-A", "trust", "-U", _USER, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        self._run("initdb", *arguments)
+
+    def make_database(self, name: str) -> str:
+        """Make an empty database; returns its URI."""
+        self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), name, data=False)
+        return self.uri(name)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = " ".join(f"-c {option}" for option in _QUICK)
+        options += f" -c port={self.port} -c listen_addresses=127.0.0.1"
+        options += " -c unix_socket_directories="
+        self._control("start", "-l", str(self._log), "-o", options)
+
+    def stop(self) -> None:
+        """Stop it, as if its host had died."""
+        self._control("stop", "-m", "immediate")
+
+    def pause(self) -> None:
+        """Have it say nothing to anybody any more, while its system takes what is sent to it."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def sql(self, database: str, statement: str) -> str:
+        """What a statement gives, unaligned."""
+        arguments = ("-h", "127.0.0.1", "-p", str(self.port), "-X", "-A", "-t", "-d", database)
+        return self._run("psql", *arguments, "-c", statement, data=False)
+
+    def _processes(self) -> list[int]:
+        main = int((self._data / "postmaster.pid").read_text().split()[0])
+        tasks = Path(f"/proc/{main}/task/{main}/children").read_text()
+        return [main, *map(int, tasks.split())]
+
+    def _control(self, *command: str) -> None:
+        self._run("pg_ctl", "-w", "-t", str(int(PATIENCE)), *command)
+
+    def _run(self, name: str, *arguments: str, data: bool = True) -> str:
+        where = ("-D", str(self._data)) if data else ("-U", _USER)
+        command = ("setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups", "--reset-env")
+        completed = subprocess.run(
+            (*command, str(programs() / name), *where, *arguments),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # Not a pipe: the server would inherit it, and it would not end.
+            stderr=subprocess.STDOUT if not data else subprocess.DEVNULL,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+        assert completed.returncode == 0, (name, completed.stdout)
+        return completed.stdout
+
+
+def programs() -> Path:
+    """Where Debian has the programs of the newest release that is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: path.parent.name)
+    assert found, "PostgreSQL is missing: tools/debian-test.txt names it"
+    return found[-1]
+
+
+@contextmanager
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """Run a server until the block ends."""
+    with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
+        shutil.chown(name, _USER, _USER)
+        server = PostgresqlServer(Path(name), free_port())
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.resume()
+            server.stop()
