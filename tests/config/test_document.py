@@ -125,6 +125,8 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.proxies", '["192.0.2.1", "2001:db8::/32"]', ("192.0.2.1", "2001:db8::/32")),
     ("idp.max_connections", "50", 50),
     ("idp.max_connections_per_client", "5", 5),
+    ("idp.database", '"postgresql://me@db/it"', "postgresql://me@db/it"),
+    ("idp.key_encryption_file", '"key"', FILE.parent / "key"),
     ("idp.public_url", '"https://ID.example.org/"', "https://id.example.org"),
     ("idp.public_url", '"https://id.example.org:443"', "https://id.example.org"),
     ("idp.rp_id", '"Example.org"', "example.org"),
