@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,6 +21,8 @@ class Failure:
     :param level: how important it is (saslplug.h).
     :param reason: what the person may know.
     :param detail: all of it, for the program's log.
+    :param major: the GSS major status (RFC 2744).
+    :param minor: the reason's number in a token (PROTOCOL.md section 4.4).
     """
 
     temporary: bool
@@ -29,6 +31,8 @@ class Failure:
     level: int
     reason: str
     detail: str
+    major: int
+    minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Success:
     :param binding_wanted: whether the client could have bound to the channel (flag `y`).
     :param mutual: whether the server has authenticated itself too.
     :param properties: what else is known of the person, by name.
+    :param context: what there is to tell of a security context, in this order.
     """
 
     user: str
@@ -83,6 +88,7 @@ class Success:
     binding_wanted: bool
     mutual: bool
     properties: Mapping[str, str]
+    context: Sequence[tuple[str, str]] = field(default=(), repr=False)
 
     def fields(self, *, extended: bool) -> Iterator[str]:
         """The line's fields behind the login's number."""
@@ -103,6 +109,8 @@ class Success:
             yield "bid_mutual"
         for name, value in self.properties.items():
             yield f"bid_prop.{escape(name)}={escape(value)}"
+        for name, value in self.context:
+            yield f"bid_{name}={escape(value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +138,8 @@ class Refusal:
             yield f"bid_code={failure.code}"
             yield f"bid_detail={escape(failure.detail)}"
             yield f"bid_level={failure.level}"
+            yield f"bid_major={failure.major}"
+            yield f"bid_minor={failure.minor}"
         if self.data is not None:
             yield f"resp={encode(self.data)}"
 

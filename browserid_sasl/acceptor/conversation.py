@@ -17,10 +17,12 @@ from browserid_sasl.acceptor.answers import (
     farewell,
     line,
 )
-from browserid_sasl.acceptor.failures import failure_of
+from browserid_sasl.acceptor.contexts import ContextLogin, with_service
+from browserid_sasl.acceptor.failures import Attempt, failure_of
 from browserid_sasl.acceptor.greeting import BINDING_VERSION
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.login import Login
+from browserid_sasl.acceptor.programs import permitted
 from browserid_sasl.acceptor.requests import (
     Begin,
     Cancel,
@@ -97,7 +99,7 @@ class _Running:
         self.begin = begin
         self.servers = servers
         self.since = since
-        self.login: Login | None = None
+        self.login: Attempt | None = None
         self.waits_for_document = False
         self.waits_for_record = False
         self.logged = False
@@ -192,11 +194,22 @@ class Conversation:
             self._run(running, lambda: self._start(running))
 
     def _start(self, running: _Running) -> Steps[Answer]:
+        # Before the login may need a document, and so begin again.
+        running.login = self._new_login(running)
+        return (yield from running.login.start())
+
+    def _new_login(self, running: _Running) -> Attempt:
+        if running.begin.is_context:
+            return self._new_context(running)
         begin = running.begin
         served = running.servers.find(begin, self._listener)
-        # Before the login may need a document, and so begin again.
-        running.login = Login(begin, served, asks_for_bindings=self._asks_for_bindings)
-        return (yield from running.login.start())
+        return Login(begin, served, asks_for_bindings=self._asks_for_bindings)
+
+    def _new_context(self, running: _Running) -> Attempt:
+        begin = running.begin = with_service(running.begin)
+        # First, so that what may not be asked costs nothing.
+        section = permitted(running.servers.config, self._peer, begin.service)
+        return ContextLogin(begin, running.servers.find(begin, self._listener), section)
 
     @property
     def _asks_for_bindings(self) -> bool:

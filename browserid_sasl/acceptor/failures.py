@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
-from browserid_sasl.acceptor.answers import Failure
+from browserid_sasl.acceptor.answers import Answer, Failure, Refusal
+from browserid_sasl.acceptor.requests import Continue
+from browserid_sasl.discovery.arrivals import DocumentNeeded
+from browserid_sasl.gss.steps import Steps
+from browserid_sasl.sasl.result import Result
 from browserid_sasl.sasl.results import Sasl, explain
 
 _LONGEST_TEXT: Final = 600
@@ -12,6 +16,40 @@ _TEMPORARY: Final = frozenset({Sasl.UNAVAIL, Sasl.BADPARAM, Sasl.CONFIGERR, Sasl
 """What is not the person's fault: a store, a name server, a provider, a disk, a configuration."""
 
 _TRY_AGAIN: Final = "temporary failure, try again later"
+
+
+class Attempt(Protocol):
+    """Somebody's attempt to log in, with SASL around it or without.
+
+    Its steps come to the answer. One that raises `DocumentNeeded` has changed nothing, and can be
+    made again.
+
+    :param claimed: the person's first message, as SASL has it.
+    :param failure: why it fails, once it does.
+    :param result: the login, once it has succeeded.
+    """
+
+    claimed: bytes
+    failure: Failure | None
+    result: Result | None
+
+    def start(self) -> Steps[Answer]:
+        """Answer the request with which it began."""
+
+    def proceed(self, request: Continue) -> Steps[Answer]:
+        """Take a further message."""
+
+
+def refusing(attempt: Attempt, steps: Steps[Answer]) -> Steps[Answer]:
+    """Make these steps, and of whatever they raise a refusal."""
+    try:
+        return (yield from steps)
+    except DocumentNeeded:
+        raise
+    except Exception as error:
+        if attempt.failure is None:
+            attempt.failure = failure_of(error)
+        return Refusal(attempt.failure)
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -26,6 +64,8 @@ def failure_of(error: BaseException) -> Failure:
         # Whoever stands outside need not know of our paths and our providers' troubles.
         reason=_TRY_AGAIN if temporary else printable(said.reason),
         detail=printable(said.detail),
+        major=said.major,
+        minor=said.code.wire,
     )
 
 

@@ -7,9 +7,8 @@ from functools import lru_cache
 from typing import Final
 
 from browserid_sasl.acceptor.answers import Failure
-from browserid_sasl.acceptor.failures import printable
+from browserid_sasl.acceptor.failures import Attempt, printable
 from browserid_sasl.acceptor.log import Log, Priority
-from browserid_sasl.acceptor.login import Login
 from browserid_sasl.acceptor.requests import Begin
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.identity.backed import BackedAssertion
@@ -34,7 +33,7 @@ class Journal:
     def __init__(self, log: Log) -> None:
         self._log = log
 
-    def succeeded(self, begin: Begin, login: Login, peer: Peer) -> None:
+    def succeeded(self, begin: Begin, login: Attempt, peer: Peer) -> None:
         """Somebody has logged in."""
         result = login.result
         assert result is not None  # noqa: S101 - the caller has seen it succeed

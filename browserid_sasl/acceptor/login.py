@@ -12,10 +12,9 @@ from browserid_sasl.acceptor.answers import (
     Refusal,
     Success,
 )
-from browserid_sasl.acceptor.failures import failure_of
+from browserid_sasl.acceptor.failures import failure_of, refusing
 from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
-from browserid_sasl.discovery.arrivals import DocumentNeeded
 from browserid_sasl.errors import BrowserIDError, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss.steps import Steps
 from browserid_sasl.identity.addresses import is_same_address
@@ -30,9 +29,7 @@ _OUT_OF_BAND: Final = "channel_binding"
 
 
 class Login:
-    """One login. Its steps come to the answer; `failure` and `result` say how it stands.
-
-    A step that raises `DocumentNeeded` has changed nothing, and can be made again.
+    """One login, see `failures.Attempt`.
 
     :param begin: what the program asked.
     :param served: accepts it.
@@ -53,22 +50,11 @@ class Login:
         """Answer the request with which it began."""
         if self._begin.initial is None:
             return Challenge(b"", shows_nothing=self._begin.shows_nothing)
-        return (yield from self._refusing(self._take(self._begin.initial)))
+        return (yield from refusing(self, self._take(self._begin.initial)))
 
     def proceed(self, request: Continue) -> Steps[Answer]:
         """Take a further message."""
-        return (yield from self._refusing(self._go_on(request)))
-
-    def _refusing(self, steps: Steps[Answer]) -> Steps[Answer]:
-        """Make these steps, and of whatever they raise a refusal."""
-        try:
-            return (yield from steps)
-        except DocumentNeeded:
-            raise
-        except Exception as error:
-            if self.failure is None:
-                self.failure = failure_of(error)
-            return Refusal(self.failure)
+        return (yield from refusing(self, self._go_on(request)))
 
     def _go_on(self, request: Continue) -> Steps[Answer]:
         if self._waiting_for_binding is None:

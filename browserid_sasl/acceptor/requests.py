@@ -19,6 +19,7 @@ OUT_OF_BAND: Final = "#"
 """What stands in place of data where a channel binding is asked for, and given (version 1.3)."""
 
 _EXTENDED: Final = "bid"
+_CONTEXT: Final = "bid_context"
 _OPTION: Final = "bid_opt."
 _BINDING: Final = "bid_cb."
 _NOTHING: Final = "="
@@ -59,6 +60,20 @@ class Begin:
     def extended(self) -> bool:
         """Whether the program understands our own parameters."""
         return _EXTENDED in self.parameters
+
+    @property
+    def is_context(self) -> bool:
+        """Whether it is for a security context, without SASL around it."""
+        return self.extended and _CONTEXT in self.parameters
+
+    @property
+    def bound(self) -> bytes | None:
+        """GSS `application_data` that a context has to be bound to, None without.
+
+        :raises RemoteProtocolError: invalid-base64.
+        """
+        value = self.parameters.get("bid_bound")
+        return None if value is None else decode(value)
 
     @property
     def takes_final_data(self) -> bool:
@@ -204,7 +219,9 @@ def _begin(fields: list[str]) -> Begin | Malformed:
 def _read_begin(id: int, fields: list[str]) -> Begin:
     parameters = _parameters(fields[1:])
     service = parameters.pop("service", "")
-    if not fields or not fields[0] or not service:
+    # A program that accepts contexts for whatever it may leaves the service to the client's token.
+    named = service or (_CONTEXT in parameters and _EXTENDED in parameters)
+    if not fields or not fields[0] or not named:
         raise _bad("it has to name a mechanism and a service")
     # Exim writes it empty where there is none. No mechanism of ours begins with an empty message.
     resp = parameters.pop("resp", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from browserid_sasl.agent.naming import acting_as, default_at
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
 from browserid_sasl.config import Config, load
 from browserid_sasl.discovery import HttpsFetcher
+from browserid_sasl.gss.context import NO_FLAGS, ContextFlag
 from browserid_sasl.gss.dialects import dialect_by_name
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions, Mutual
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_name
@@ -78,7 +79,9 @@ class Client:
             extra_round_trip=options.extra_round_trip,
             transcript_binding=options.require_transcript_binding,
         )
-        self._trust = _trust(self._options.mutual, options.trust_anchors)
+        self._trust_for = cache(partial(_trust, anchors=options.trust_anchors))
+        # What cannot be read is an error now, and not in the middle of a login.
+        self._trust_for(self._options.mutual)
 
     @property
     def identity(self) -> str:
@@ -151,28 +154,58 @@ class Client:
             authzid=authzid and acting_as(self.identity, self._name, authzid),
         )
 
-    def initiate(self, name: str = "", *, channel_binding: bytes | None = None) -> PlainInitiator:
+    def initiate(
+        self,
+        name: str = "",
+        *,
+        channel_binding: bytes | None = None,
+        flags: ContextFlag = NO_FLAGS,
+    ) -> PlainInitiator:
         """Begin to initiate a security context in plain GSS-API form, without SASL.
 
         :param name: the mechanism; the first of the configured ones when empty.
         :param channel_binding: GSS `application_data` to sign, None without.
+        :param flags: what the program asks for. `MUTUAL` has the server asked for its certificate,
+            even if the configuration does not; whether it has shown one, the context's flags say.
+            `DCE_STYLE` and `IDENTIFY` are the others that make a difference.
         :raises LocalProtocolError: wrong-mech when there is no such mechanism.
+        :raises ConfigurationError: the trust anchors cannot be used.
         """
         mechanism = mechanism_by_name(name) if name else self._mechanisms[0]
-        return PlainInitiator(
-            mechanism, self._initiator(mechanism, channel_binding=channel_binding)
+        initiator = self._initiator(
+            mechanism, channel_binding=channel_binding, options=self._asked(flags)
+        )
+        return PlainInitiator(mechanism, initiator)
+
+    def _asked(self, flags: ContextFlag) -> InitiatorOptions:
+        """The configured options with what a program asks for on top."""
+        options, asks = self._options, ContextFlag.MUTUAL in flags
+        prefers = asks and options.mutual is Mutual.OFF
+        return replace(
+            options,
+            mutual=Mutual.PREFERRED if prefers else options.mutual,
+            mutual_tickets=asks,
+            dce_style=ContextFlag.DCE_STYLE in flags,
+            identify=ContextFlag.IDENTIFY in flags,
         )
 
-    def _initiator(self, mechanism: Mechanism, *, channel_binding: bytes | None) -> Initiator:
+    def _initiator(
+        self,
+        mechanism: Mechanism,
+        *,
+        channel_binding: bytes | None,
+        options: InitiatorOptions | None = None,
+    ) -> Initiator:
+        options = options or self._options
         return Initiator(
             mechanism,
             self._target,
             self._credentials,
             SYSTEM,
-            self._options,
+            options,
             tickets=self._tickets,
             channel_binding=channel_binding,
-            trust=self._trust,
+            trust=self._trust_for(options.mutual),
         )
 
 

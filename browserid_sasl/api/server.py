@@ -156,14 +156,18 @@ class Server:
             authorize=may_act_as if authorize is None else authorize,
         )
 
-    def accept(self, *, channel_binding: bytes | None = None) -> PlainAcceptor:
+    def accept(self, name: str = "", *, channel_binding: bytes | None = None) -> PlainAcceptor:
         """Begin to accept a security context in plain GSS-API form, without SASL.
 
+        :param name: the mechanism it has to be of; one of those that are offered when empty.
         :param channel_binding: GSS `application_data` that the initiator has to have signed,
             None without.
+        :raises LocalProtocolError: wrong-mech when there is no such mechanism.
         """
+        mechanism = mechanism_by_name(name) if name else None
+        offered = [row for row in self._mechanisms if mechanism in (None, row)]
         return PlainAcceptor(
-            self._mechanisms,
+            offered,
             partial(self._acceptor, channel_binding=channel_binding, allow=self._allowed.check),
         )
 

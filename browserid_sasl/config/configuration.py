@@ -15,6 +15,7 @@ from browserid_sasl.config.sections import (
     DiscoveryConfig,
     IdpConfig,
     ListenerConfig,
+    ProgramsConfig,
     SamlAuthority,
     ServerConfig,
     StoreConfig,
@@ -31,6 +32,7 @@ class Config:
     :param authorities: by domain in lower case.
     :param saml: by entity identifier.
     :param listeners: by path.
+    :param programs: by account.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -44,6 +46,7 @@ class Config:
     saml: Mapping[str, SamlAuthority] = field(default_factory=dict)
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
     listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
+    programs: Mapping[str, ProgramsConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -162,6 +165,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     "listeners": NamedSections(
         ListenerConfig, "path", syntax.socket_path, "/run/browserid/acceptor"
     ),
+    "programs": NamedSections(ProgramsConfig, "account", syntax.account, "www-data"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

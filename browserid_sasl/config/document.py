@@ -124,8 +124,9 @@ class _Document:
 
     def _check_quotes(self, kind: str, location: Key, table: object) -> None:
         """Without quotes, the dots of a section's name make it a table in a table."""
+        known = options_of(NAMED_SECTIONS[kind].of)
         for name, value in table.items() if isinstance(table, dict) else ():
-            if isinstance(value, dict):
+            if isinstance(value, dict) and name not in known:
                 raise self._error(
                     (*location, name),
                     f"the {NAMED_SECTIONS[kind].what} in the name of the section is not in quotes",

@@ -64,6 +64,7 @@ _SERVICE_PRINCIPAL: Final = Text(
 _MECHANISM: Final = Text(syntax.mechanism, "a mechanism such as BROWSERID-AES128, without -PLUS")
 
 _ACCOUNT: Final = Text(syntax.account, "the name of an account", optional=True)
+_LOCAL_NAME: Final = Text(syntax.account, "the name of an account")
 _GROUP: Final = Text(syntax.account, "the name of a group", optional=True)
 _HOST_OR_NONE: Final = Text(syntax.host, "a host name", optional=True)
 _SOCKET_MODE: Final = Text(syntax.socket_mode, 'octal digits that end in 0, such as "0660"')
@@ -483,6 +484,36 @@ class ListenerConfig:
     hostname: str = options.text(
         _HOST_OR_NONE,
         "Name that clients know the host by, for programs that do not say it.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramsConfig:
+    """GSS-API programs of one account, which accept security contexts through
+    `browserid-acceptor`.
+
+    The account's name stands in the section's name: `[programs."www-data"]`. There may be any
+    number of these sections. Programs of an account without one may accept nothing, whoever may
+    write to the socket.
+    """
+
+    services: tuple[str, ...] = options.listing(
+        [],
+        _SERVICE,
+        "Services that they may accept contexts for, spelled as their clients spell them: the"
+        " `HTTP` of a web server is another than `http`. Empty: none.",
+    )
+    keys: bool = options.flag(
+        False,
+        "Whether they are given an established context's key, by which they protect messages and"
+        " derive keys of their own. Without it they learn who the person is and no more.",
+    )
+    local_names: tuple[tuple[str, str], ...] = options.table(
+        _SOMEBODY,
+        _LOCAL_NAME,
+        "Accounts of this machine that people may use: a table such as"
+        ' `[programs."www-data".local_names]` with a line `"alice@example.org" = "alice"`. Who is'
+        " not in it has none.",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
 from os import urandom
-from typing import Any
+from typing import Any, Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.gss.mechanisms import Mechanism
@@ -28,6 +28,8 @@ class ContextFlag(IntFlag):
     DCE_STYLE = 0x1000
     IDENTIFY = 0x2000
 
+
+NO_FLAGS: Final = ContextFlag(0)
 
 PROTECTION_FLAGS = (
     ContextFlag.REPLAY | ContextFlag.SEQUENCE | ContextFlag.CONFIDENTIALITY | ContextFlag.INTEGRITY

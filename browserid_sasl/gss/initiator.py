@@ -81,6 +81,8 @@ class InitiatorOptions:
     :param extra_round_trip: whether to ask for it.
     :param dce_style: whether to ask for DCE style, which implies the extra round trip.
     :param identify: whether the context is to identify only.
+    :param mutual_tickets: whether a ticket whose context was not mutual is left alone, as always
+        where mutual authentication is required.
     :param transcript_binding: whether an X.509-signed response has to say which message it
         answers in every mechanism, and not only in those that are new enough.
     """
@@ -91,6 +93,7 @@ class InitiatorOptions:
     extra_round_trip: bool = False
     dce_style: bool = False
     identify: bool = False
+    mutual_tickets: bool = False
     transcript_binding: bool = False
 
 
@@ -256,7 +259,8 @@ class Initiator:
         ticket = self._tickets.get(
             self._credentials.identity, str(self._target), curve.name, self._environment.clock()
         )
-        if ticket and self._options.mutual is Mutual.REQUIRED and not ticket.mutual:
+        demanded = self._options.mutual_tickets or self._options.mutual is Mutual.REQUIRED
+        if ticket and demanded and not ticket.mutual:
             return None
         return ticket
 

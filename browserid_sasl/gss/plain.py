@@ -17,6 +17,7 @@ from browserid_sasl.gss.context import SecurityContext, established
 from browserid_sasl.gss.initiator import Initiator
 from browserid_sasl.gss.mechanisms import Mechanism, mechanism_by_oid
 from browserid_sasl.gss.states import AcceptorState, InitiatorState
+from browserid_sasl.gss.steps import Steps, at_once
 
 
 class PlainInitiator:
@@ -89,6 +90,10 @@ class PlainAcceptor:
         :raises RemoteProtocolError: bad-token-header, token-truncated, wrong-size or wrong-mech:
             before the mechanism is known, nothing can be answered.
         """
+        return at_once(self.steps(token))
+
+    def steps(self, token: bytes) -> Steps[bytes | None]:
+        """Like `step`, for who records the assertions of several contexts together."""
         if self._acceptor is None:
             oid, token = tokens.unwrap_initial(token)
             mechanism = mechanism_by_oid(oid)
@@ -99,4 +104,4 @@ class PlainAcceptor:
                     "offered are " + ", ".join(sorted(row.name for row in self._mechanisms)),
                 )
             self._acceptor = self._make_acceptor(mechanism)
-        return self._acceptor.step(token)
+        return (yield from self._acceptor.steps(token))

@@ -229,6 +229,11 @@ class Key:
     def __repr__(self) -> str:
         return f"<Key {self.enctype.name}>"
 
+    @property
+    def octets(self) -> bytes:
+        """The key itself, secret."""
+        return self._octets
+
     def for_usage(self, usage: int) -> UsageKeys:
         """The keys derived for a key usage number (RFC 3961 section 7.5.1)."""
         keys = self._usages.get(usage)

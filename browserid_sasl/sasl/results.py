@@ -165,6 +165,7 @@ class Explanation:
     :param remedy: what to do about it, may be empty.
     :param detail: both, and where; for a log, or the person whose program it is.
     :param family: the name of the kind of project error.
+    :param major: the GSS major status.
     """
 
     code: Code
@@ -174,6 +175,7 @@ class Explanation:
     remedy: str
     detail: str
     family: str
+    major: int
 
 
 def explain(error: BaseException, *, is_client: bool) -> Explanation:
@@ -182,10 +184,12 @@ def explain(error: BaseException, *, is_client: bool) -> Explanation:
     if isinstance(error, BrowserIDError):
         result, text = sasl_result(error, is_client=is_client), str(error)
         family = _family_of(error)
-        return Explanation(error.code, result, level, error.message, error.remedy, text, family)
+        return Explanation(
+            error.code, result, level, error.message, error.remedy, text, family, error.major
+        )
     result, text = describe_surprise(error)
     family = LocalProtocolError.__name__
-    return Explanation(Code.UNAVAILABLE, result, level, text, "", text, family)
+    return Explanation(Code.UNAVAILABLE, result, level, text, "", text, family, Major.FAILURE)
 
 
 def _family_of(error: BrowserIDError) -> str:

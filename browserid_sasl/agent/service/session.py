@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from browserid_sasl.agent.naming import SignInRequiredError
 from browserid_sasl.agent.service.clients import Clients, Target
 from browserid_sasl.agent.service.protocol import Request, answer
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.gss.context import ContextFlag
+from browserid_sasl.gss.plain import PlainInitiator
+from browserid_sasl.gss.told import told_of
 from browserid_sasl.sasl.channel_binding import ChannelBinding
 from browserid_sasl.sasl.client import ClientMechanism
 from browserid_sasl.sasl.result import demand_mutual
@@ -17,12 +20,30 @@ from browserid_sasl.sasl.results import explain
 from browserid_sasl.wire.octets import decode, encode
 
 _MOST_LOGINS: Final = 64
+_LONGEST_FLAGS: Final = 10
 _BINDING: Final = "cb."
+
+
+class _Exchange(Protocol):
+    """The core's half of a login, or of a security context."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has succeeded; a last message may have to be sent first."""
+
+    def step(self, message: bytes | None) -> bytes:
+        """Take a message, or None to begin; what to send, which may be empty."""
+
+    def outcome(self) -> Iterable[tuple[str, str | None]]:
+        """What the program is told of one that has succeeded; fields that are None are left out.
+
+        :raises BrowserIDError: the program does not want it as it is.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class _Login:
-    """A login that has begun.
+    """A login by SASL.
 
     :param mechanism: the core's half of it.
     :param mutual: whether the program demands that the server authenticates itself.
@@ -30,6 +51,44 @@ class _Login:
 
     mechanism: ClientMechanism
     mutual: bool
+
+    @property
+    def complete(self) -> bool:
+        return self.mechanism.complete
+
+    def step(self, message: bytes | None) -> bytes:
+        return self.mechanism.step(message)
+
+    def outcome(self) -> Iterable[tuple[str, str | None]]:
+        result = self.mechanism.result
+        if self.mutual:
+            demand_mutual(result)
+        yield "user", result.identity
+        yield "authzid", result.authzid
+        yield "binding", result.channel_binding
+        yield "mutual", "1" if result.mutual else None
+        yield "expires", str(result.expires // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """A security context, without SASL around it.
+
+    :param initiator: the core's half of it.
+    """
+
+    initiator: PlainInitiator
+
+    @property
+    def complete(self) -> bool:
+        return self.initiator.complete
+
+    def step(self, message: bytes | None) -> bytes:
+        return self.initiator.step(message) or b""
+
+    def outcome(self) -> Iterable[tuple[str, str | None]]:
+        # The program belongs to the same account as the keys that it may sign in with.
+        return told_of(self.initiator.context, with_key=True)
 
 
 class Session:
@@ -40,8 +99,9 @@ class Session:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._logins: dict[int, _Login] = {}
+        self._logins: dict[int, _Exchange] = {}
         self._verbs: dict[str, Callable[[Request], Iterator[bytes]]] = {
+            "WHO": self._who,
             "INIT": self._begin,
             "CONT": self._go_on,
             "CANCEL": self._cancel,
@@ -68,6 +128,11 @@ class Session:
                 raise
             return [failure(request.number, error)]
 
+    def _who(self, request: Request) -> Iterator[bytes]:
+        """Who would log in, where nothing is known of the service."""
+        target = Target(None, "host", "localhost", request.values.get("authname", ""), mutual=False)
+        yield answer("OK", request.number, identity=self._clients.get(target).identity)
+
     def _begin(self, request: Request) -> Iterator[bytes]:
         values = request.values
         if request.number in self._logins or len(self._logins) >= _MOST_LOGINS:
@@ -82,8 +147,11 @@ class Session:
             name=values.get("authname", ""),
             mutual=values.get("mutual", "") == "1",
         )
-        mechanism = self._start(name, target, request)
-        self._logins[request.number] = _Login(mechanism, target.mutual)
+        if values.get("context", "") == "1":
+            self._logins[request.number] = _Context(self._initiate(name, target, request))
+        else:
+            mechanism = self._start(name, target, request)
+            self._logins[request.number] = _Login(mechanism, target.mutual)
         challenge = values.get("challenge")
         yield self._step(request.number, None if challenge is None else decode(challenge))
 
@@ -103,6 +171,17 @@ class Session:
             channel_binding=binding if flag == "want" else None,
         )
 
+    def _initiate(self, name: str, target: Target, request: Request) -> PlainInitiator:
+        values = request.values
+        bound, flags = values.get("bound"), values.get("flags", "0")
+        if not flags.isdecimal() or len(flags) > _LONGEST_FLAGS:
+            raise LocalProtocolError(Code.INVALID_PARAMETER, "`flags` is not a number of 32 bits")
+        return self._clients.get(target).initiate(
+            name,
+            channel_binding=None if bound is None else decode(bound),
+            flags=ContextFlag(int(flags) & sum(ContextFlag)),
+        )
+
     def _go_on(self, request: Request) -> Iterator[bytes]:
         if request.number not in self._logins:
             raise LocalProtocolError(Code.INVALID_USAGE, "no login of this number has begun")
@@ -110,23 +189,11 @@ class Session:
 
     def _step(self, number: int, message: bytes | None) -> bytes:
         login = self._logins[number]
-        output = encode(login.mechanism.step(message))
-        if not login.mechanism.complete:
+        output = encode(login.step(message))
+        if not login.complete:
             return answer("CONT", number, output)
         del self._logins[number]
-        result = login.mechanism.result
-        if login.mutual:
-            demand_mutual(result)
-        return answer(
-            "OK",
-            number,
-            output,
-            user=result.identity,
-            authzid=result.authzid,
-            binding=result.channel_binding,
-            mutual="1" if result.mutual else None,
-            expires=str(result.expires // 1000),
-        )
+        return answer("OK", number, output, **dict(login.outcome()))
 
     def _cancel(self, request: Request) -> Iterator[bytes]:
         self._logins.pop(request.number, None)
@@ -146,6 +213,8 @@ def failure(number: int, error: Exception) -> bytes:
         kind=said.family,
         reason=said.reason,
         remedy=said.remedy,
+        major=str(said.major),
+        minor=str(said.code.wire),
     )
 
 
