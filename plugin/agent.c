@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_MS = 5000, LOOK_AGAIN_MS = 20 };
+enum { START_MS = 5000, LOOK_AGAIN_MS = 20, LONGEST_DISPLAY = 64 };
 
 static const struct wire_service service = {
     .greeting = "VERSION\tbrowserid-agent\t1",
@@ -194,4 +194,16 @@ struct wire *agent_take(char path[], size_t size, enum wire_status *status) {
     if (wire || *status != WIRE_ABSENT || (named && *named))
         return wire;
     return start_and_take(path, status);
+}
+
+void agent_tell_displays(struct wire *wire) {
+    static const char *const variables[] = {"DISPLAY", "WAYLAND_DISPLAY"};
+    static const char *const names[] = {"display", "wayland_display"};
+
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        const char *value = secure_getenv(variables[i]);
+
+        if (value && *value && strlen(value) <= LONGEST_DISPLAY)
+            wire_text(wire, "", names[i], value);
+    }
 }

@@ -14,4 +14,7 @@ bool agent_is_of_use(void);
  */
 struct wire *agent_take(char path[], size_t size, enum wire_status *status);
 
+/* Add to a request where this program's windows are, for an agent that was started where none were. */
+void agent_tell_displays(struct wire *wire);
+
 #endif

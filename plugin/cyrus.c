@@ -25,7 +25,7 @@
 #define ACCEPTOR_AT "the acceptor at"
 #define AGENT_AT "the agent, which " AGENT " starts, at"
 
-enum { SENTENCE_SIZE = 1024, BINDING_SIZE = 64, LONGEST_DISPLAY = 64 };
+enum { SENTENCE_SIZE = 1024, BINDING_SIZE = 64 };
 
 /* One connection's authentication, on either side. */
 struct exchange {
@@ -488,19 +488,6 @@ static int name_user(struct exchange *exchange, const sasl_utils_t *utils,
     return kept ? SASL_OK : fail(utils, SASL_NOMEM, "out of memory");
 }
 
-/* Where this program's windows are, for an agent that was started where there were none. */
-static void tell_displays(struct wire *wire) {
-    static const char *const variables[] = {"DISPLAY", "WAYLAND_DISPLAY"};
-    static const char *const names[] = {"display", "wayland_display"};
-
-    for (size_t i = 0; i < COUNT(variables); i++) {
-        const char *value = secure_getenv(variables[i]);
-
-        if (value && *value && strlen(value) <= LONGEST_DISPLAY)
-            wire_text(wire, "", names[i], value);
-    }
-}
-
 static int begin_client(struct exchange *exchange, const sasl_client_params_t *cparams,
                         const struct surroundings *here) {
     static const char *const dispositions[] = {"none", "want", "used"};
@@ -521,7 +508,7 @@ static int begin_client(struct exchange *exchange, const sasl_client_params_t *c
     if (cparams->cbindingdisp < COUNT(dispositions))
         wire_text(wire, "", "cb_flag", dispositions[cparams->cbindingdisp]);
     tell_surroundings(wire, here, "");
-    tell_displays(wire);
+    agent_tell_displays(wire);
     return SASL_OK;
 }
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from pyasn1.codec.der import encoder
+from pyasn1.type.univ import ObjectIdentifier
+
 from browserid_sasl import __version__
 from browserid_sasl.config import ServerConfig, options_of
+from browserid_sasl.errors import Code
 from browserid_sasl.gss.mechanisms import MECHANISMS
+
+_HEADER: Final = 2
+"""Octets of an identifier's tag and length."""
 
 
 def main() -> None:
@@ -14,10 +23,23 @@ def main() -> None:
     print("static const struct {")
     print("    const char *name, *plus_name;")
     print("    bool key_exchange;")
+    print("    int enctype;")
+    print("    unsigned char oid[16]; /* without tag and length */")
+    print("    unsigned oid_length;")
     print("} mechanisms[] = {")
     for row in MECHANISMS:
         key_exchange = "false" if row.curve is None else "true"
-        print(f'    {{"{row.name}", "{row.plus_name}", {key_exchange}}},')
+        oid = encoder.encode(ObjectIdentifier(row.oid))[_HEADER:]
+        octets = ", ".join(f"{each:#04x}" for each in oid)
+        print(f'    {{"{row.name}", "{row.plus_name}", {key_exchange}, {row.enctype},')
+        print(f"     {{{octets}}}, {len(oid)}}},")
+    print("};")
+    print("static const struct {")
+    print("    unsigned number;")
+    print("    const char *name;")
+    print("} reasons[] = {")
+    for code in Code:
+        print(f'    {{{code.wire:#x}u, "{code.text}"}},')
     print("};")
     print("static const char *const options[] = {")
     # Those that a program may not set, or not any more, are told to the acceptor, which says so.

@@ -96,6 +96,7 @@ class Installation:
         self.man = folder / "man"
         self.library = self.plugins / "libbrowserid.so"
         self.dovecot_modules = folder / "dovecot"
+        self.gss_mechanisms = folder / "gss" / "browserid.conf"
         self.environment = self.prefix / "lib" / "browserid-sasl" / "env"
 
     def make(self, target: str) -> None:
@@ -105,6 +106,7 @@ class Installation:
             "PLUGIN_DIR": self.plugins,
             "PLUGIN_BUILD": self.folder / "build",
             "DOVECOT_MODULES": self.dovecot_modules,
+            "GSS_MECH_DIR": self.gss_mechanisms.parent,
             "MAN_DIR": self.man,
         }
         settings = (f"{name}={folder}" for name, folder in folders.items())
@@ -114,7 +116,11 @@ class Installation:
     @property
     def variables(self) -> dict[str, str]:
         """The environment of a program that is to find the plugin, and nothing of the caller's."""
-        return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "SASL_PATH": str(self.plugins)}
+        return {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "SASL_PATH": str(self.plugins),
+            "GSS_MECH_CONFIG": str(self.gss_mechanisms),
+        }
 
 
 class Site:

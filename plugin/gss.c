@@ -1,0 +1,560 @@
+/*
+ * BROWSERID for MIT Kerberos's mechanism glue: contexts, and what a mechanism says of itself.
+ *
+ * No protocol is spoken here. An initiator's half asks the person's agent, an acceptor's half the
+ * host's acceptor, by one line for each token (docs/wire.md). An established context's key comes
+ * with the last answer; what is protected by it is protected here (message.c).
+ *
+ * An exported function is never called from here: in a process where libgssapi_krb5 comes first,
+ * its name is mechglue's own function.
+ */
+
+#define _GNU_SOURCE
+#include <gssapi/gssapi_ext.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "gss_credential.h"
+#include "gss_exchange.h"
+#include "gss_mechanism.h"
+#include "gss_name.h"
+#include "gss_status.h"
+#include "mechanisms.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+enum { LONGEST_KEY = 32 };
+
+struct context {
+    int mechanism;
+    bool is_initiator, established;
+    bool extra_round_trip;
+    OM_uint32 flags;
+    time_t expires;
+    struct name *source, *target;
+    struct exchange exchange; /* until it is established */
+    size_t key_length;        /* 0: the context protects nothing */
+    unsigned char key[LONGEST_KEY];
+};
+
+/* Which release this is, for `browserid doctor` to find in the file. */
+EXPORT extern const char gss_browserid_release[];
+const char gss_browserid_release[] = "browserid-sasl-release " RELEASE;
+
+static struct context *context_of(gss_ctx_id_t handle) { return (struct context *)handle; }
+
+static void release(struct context *context) {
+    if (!context)
+        return;
+    exchange_end(&context->exchange, false);
+    name_release(context->source);
+    name_release(context->target);
+    explicit_bzero(context, sizeof *context);
+    free(context);
+}
+
+/* What an established context is */
+
+static OM_uint32 damaged(OM_uint32 *minor) {
+    return gss_status_fail(minor, GSS_S_FAILURE, REASON_UNAVAILABLE,
+                           "the service's answer does not tell all of the context");
+}
+
+static OM_uint32 take_name(OM_uint32 *minor, const struct context *context,
+                           const struct wire_line *answer, const char *field, struct name **name) {
+    const char *text = exchange_value(&context->exchange, answer, field);
+
+    return text ? name_from_text(minor, context->mechanism, text, name) : damaged(minor);
+}
+
+/* Attributes stand in the line in their order, each before its values. */
+static bool take_attributes(struct name *name, const struct wire_line *answer) {
+    static const char proven[] = "bid_attribute=", unproven[] = "bid_unproven=";
+    static const char value[] = "bid_value=";
+    bool taken = true;
+
+    for (int i = 2; taken && i < answer->count; i++) {
+        const char *field = answer->fields[i];
+
+        if (strncmp(field, proven, strlen(proven)) == 0)
+            taken = name_add_attribute(name, field + strlen(proven), true);
+        else if (strncmp(field, unproven, strlen(unproven)) == 0)
+            taken = name_add_attribute(name, field + strlen(unproven), false);
+        else if (strncmp(field, value, strlen(value)) == 0)
+            taken = name_add_value(name, field + strlen(value));
+    }
+    return taken;
+}
+
+static bool take_key(struct context *context, const struct wire_line *answer) {
+    /* The line is ours to write over. */
+    char *base64 = (char *)exchange_value(&context->exchange, answer, "key");
+    size_t length;
+
+    if (!base64)
+        return true;
+    if (!wire_decode(base64, &length) || length == 0 || length > sizeof context->key)
+        return false;
+    memcpy(context->key, base64, length);
+    explicit_bzero(base64, length);
+    context->key_length = length;
+    return true;
+}
+
+static OM_uint32 take_texts(OM_uint32 *minor, struct context *context,
+                            const struct wire_line *answer) {
+    const char *local = exchange_value(&context->exchange, answer, "local");
+
+    if (context->is_initiator)
+        return GSS_S_COMPLETE;
+    if (local && !(context->source->local = strdup(local)))
+        return gss_status_no_memory(minor);
+    return take_attributes(context->source, answer) ? GSS_S_COMPLETE
+                                                    : gss_status_no_memory(minor);
+}
+
+static OM_uint32 establish(OM_uint32 *minor, struct context *context,
+                           const struct wire_line *answer) {
+    const char *flags = exchange_value(&context->exchange, answer, "flags");
+    const char *expires = exchange_value(&context->exchange, answer, "expires");
+    OM_uint32 major;
+
+    name_release(context->target); /* which the service spells as it is */
+    context->target = NULL;
+    if (!flags || !expires || !take_key(context, answer))
+        return damaged(minor);
+    context->flags |= (OM_uint32)strtoul(flags, NULL, 10);
+    context->expires = (time_t)strtoll(expires, NULL, 10);
+    context->extra_round_trip = exchange_value(&context->exchange, answer, "extra_round_trip");
+    major = take_name(minor, context, answer, "initiator", &context->source);
+    if (major == GSS_S_COMPLETE)
+        major = take_name(minor, context, answer, "target", &context->target);
+    if (major == GSS_S_COMPLETE)
+        major = take_texts(minor, context, answer);
+    context->established = major == GSS_S_COMPLETE;
+    return major;
+}
+
+/* Seconds that are left; 0 when it has expired. */
+static OM_uint32 lifetime_of(const struct context *context) {
+    time_t left = context->expires - time(NULL);
+
+    return left <= 0 ? 0 : left > UINT32_MAX - 1 ? UINT32_MAX - 1 : (OM_uint32)left;
+}
+
+/* Initiating and accepting */
+
+static OM_uint32 step(OM_uint32 *minor, struct context *context, gss_buffer_t output) {
+    struct wire_line answer;
+    OM_uint32 major = exchange_ask(minor, &context->exchange, &answer, output);
+    OM_uint32 ignored;
+
+    if (major == GSS_S_COMPLETE) {
+        major = establish(minor, context, &answer);
+        if (GSS_ERROR(major))
+            gss_release_buffer(&ignored, output);
+    }
+    if (major != GSS_S_CONTINUE_NEEDED)
+        exchange_end(&context->exchange, true);
+    return major;
+}
+
+static void tell_bindings(struct context *context, gss_channel_bindings_t bindings) {
+    const char *prefix = context->is_initiator ? "" : "bid_";
+
+    if (bindings == GSS_C_NO_CHANNEL_BINDINGS)
+        return;
+    wire_octets(context->exchange.wire, prefix, "bound", bindings->application_data.value,
+                bindings->application_data.length);
+    /* An acceptor that has binding data takes no initiator without, nor with other. */
+    if (!context->is_initiator)
+        context->flags |= GSS_C_CHANNEL_BOUND_FLAG;
+}
+
+static OM_uint32 begin_initiator(OM_uint32 *minor, struct context *context,
+                                 const struct credential *credential, OM_uint32 flags,
+                                 gss_channel_bindings_t bindings) {
+    OM_uint32 major =
+        exchange_begin_agent(minor, &context->exchange, "INIT", mechanism_name(context->mechanism));
+    struct wire *wire = context->exchange.wire;
+    char number[16], host[256] = "";
+
+    if (major != GSS_S_COMPLETE)
+        return major;
+    if (!*context->target->host)
+        (void)gethostname(host, sizeof host - 1);
+    snprintf(number, sizeof number, "%u", flags);
+    wire_text(wire, "", "context", "1");
+    wire_text(wire, "", "service", context->target->service);
+    wire_text(wire, "", "host", *host ? host : context->target->host);
+    if (credential && credential->name)
+        wire_text(wire, "", "authname", credential->name->text);
+    wire_text(wire, "", "flags", number);
+    tell_bindings(context, bindings);
+    agent_tell_displays(wire);
+    return GSS_S_COMPLETE;
+}
+
+static OM_uint32 begin_acceptor(OM_uint32 *minor, struct context *context,
+                                const struct credential *credential,
+                                const gss_buffer_desc *token, gss_channel_bindings_t bindings) {
+    const struct name *name = credential ? credential->name : NULL;
+    OM_uint32 major = exchange_begin_acceptor(
+        minor, &context->exchange,
+        credential ? credential->acceptor : credential_default_acceptor(),
+        mechanism_name(context->mechanism));
+
+    if (major != GSS_S_COMPLETE)
+        return major;
+    /* Without a service it is the one that the token is for, if this program may accept for that. */
+    wire_text(context->exchange.wire, "", "service", name ? name->service : "");
+    if (name && *name->host)
+        wire_text(context->exchange.wire, "bid_", "host", name->host);
+    tell_bindings(context, bindings);
+    wire_octets(context->exchange.wire, "", "resp", token->value, token->length);
+    return GSS_S_COMPLETE;
+}
+
+static OM_uint32 new_context(OM_uint32 *minor, int mechanism, bool is_initiator,
+                             struct context **context) {
+    *context = calloc(1, sizeof **context);
+    if (!*context)
+        return gss_status_no_memory(minor);
+    (*context)->mechanism = mechanism;
+    (*context)->is_initiator = is_initiator;
+    return GSS_S_COMPLETE;
+}
+
+/* A context that has failed at its first step does not come into being (RFC 2744 section 5.19). */
+static OM_uint32 hand_context(OM_uint32 major, struct context *context, bool is_first,
+                              gss_ctx_id_t *handle) {
+    if (is_first && GSS_ERROR(major))
+        release(context);
+    else
+        *handle = (gss_ctx_id_t)context;
+    return major;
+}
+
+static OM_uint32 check_usage(OM_uint32 *minor, const struct credential *credential,
+                             gss_cred_usage_t usage) {
+    if (!credential || credential->usage == GSS_C_BOTH || credential->usage == usage)
+        return GSS_S_COMPLETE;
+    return gss_status_fail(minor, GSS_S_NO_CRED, REASON_CRED_USAGE,
+                           "the credential is for the other side of a context");
+}
+
+static OM_uint32 start_initiator(OM_uint32 *minor, struct context *context,
+                                 const struct credential *credential, const struct name *target,
+                                 OM_uint32 flags, gss_channel_bindings_t bindings) {
+    OM_uint32 major = check_usage(minor, credential, GSS_C_INITIATE);
+
+    if (major == GSS_S_COMPLETE && (!target || !target->is_service))
+        major = gss_status_fail(minor, GSS_S_BAD_NAME, REASON_BAD_SERVICE_NAME,
+                                "the name of the other side is not that of a service@host");
+    if (major == GSS_S_COMPLETE)
+        major = name_duplicate(minor, target, &context->target);
+    if (major == GSS_S_COMPLETE)
+        major = begin_initiator(minor, context, credential, flags, bindings);
+    return major;
+}
+
+static bool is_over(const struct context *context) {
+    return context->established || !context->exchange.wire;
+}
+
+static OM_uint32 continue_with(OM_uint32 *minor, struct context *context, bool is_initiator,
+                               const gss_buffer_desc *token) {
+    if (context->is_initiator != is_initiator || is_over(context))
+        return gss_status_fail(minor, GSS_S_FAILURE, REASON_CONTEXT_ESTABLISHED,
+                               "the exchange is over: no token is due");
+    return exchange_go_on(minor, &context->exchange, token);
+}
+
+EXPORT OM_uint32 gss_init_sec_context(OM_uint32 *minor, gss_cred_id_t credential,
+                                      gss_ctx_id_t *handle, gss_name_t target, gss_OID mechanism,
+                                      OM_uint32 flags, OM_uint32 lifetime,
+                                      gss_channel_bindings_t bindings, gss_buffer_t input,
+                                      gss_OID *actual_mechanism, gss_buffer_t output,
+                                      OM_uint32 *flags_given, OM_uint32 *lifetime_given) {
+    static const gss_buffer_desc nothing = GSS_C_EMPTY_BUFFER;
+    struct context *context = context_of(*handle);
+    bool is_first = !context;
+    int row = mechanism_of(mechanism);
+    OM_uint32 major = GSS_S_COMPLETE;
+
+    (void)lifetime;
+    *minor = 0;
+    *output = nothing;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    if (is_first)
+        major = new_context(minor, row, true, &context);
+    if (major != GSS_S_COMPLETE)
+        return major;
+    major = is_first ? start_initiator(minor, context, credential_of(credential),
+                                       (const struct name *)target, flags, bindings)
+                     : continue_with(minor, context, true, input ? input : &nothing);
+    if (major == GSS_S_COMPLETE)
+        major = step(minor, context, output);
+    if (actual_mechanism)
+        *actual_mechanism = mechanism_oid(row);
+    if (flags_given)
+        *flags_given = context->flags;
+    if (lifetime_given)
+        *lifetime_given = context->established ? lifetime_of(context) : 0;
+    return hand_context(major, context, is_first, handle);
+}
+
+static OM_uint32 start_acceptor(OM_uint32 *minor, struct context *context,
+                                const struct credential *credential, const gss_buffer_desc *input,
+                                gss_channel_bindings_t bindings) {
+    OM_uint32 major = check_usage(minor, credential, GSS_C_ACCEPT);
+
+    return major == GSS_S_COMPLETE ? begin_acceptor(minor, context, credential, input, bindings)
+                                   : major;
+}
+
+static OM_uint32 tell_source(OM_uint32 *minor, const struct context *context, gss_name_t *source) {
+    struct name *copy = NULL;
+    OM_uint32 major = GSS_S_COMPLETE;
+
+    if (source && context->established)
+        major = name_duplicate(minor, context->source, &copy);
+    if (source)
+        *source = (gss_name_t)copy;
+    return major;
+}
+
+EXPORT OM_uint32 gss_accept_sec_context(OM_uint32 *minor, gss_ctx_id_t *handle,
+                                        gss_cred_id_t credential, gss_buffer_t input,
+                                        gss_channel_bindings_t bindings, gss_name_t *source,
+                                        gss_OID *mechanism, gss_buffer_t output,
+                                        OM_uint32 *flags_given, OM_uint32 *lifetime_given,
+                                        gss_cred_id_t *delegated) {
+    struct context *context = context_of(*handle);
+    bool is_first = !context;
+    int row = is_first ? mechanism_of_token(input) : context->mechanism;
+    OM_uint32 major = GSS_S_COMPLETE, named;
+
+    *minor = 0;
+    *output = (gss_buffer_desc)GSS_C_EMPTY_BUFFER;
+    if (delegated)
+        *delegated = GSS_C_NO_CREDENTIAL;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_DEFECTIVE_TOKEN, REASON_BAD_TOKEN_HEADER,
+                               "the token names no mechanism that is known here");
+    if (is_first)
+        major = new_context(minor, row, false, &context);
+    if (major != GSS_S_COMPLETE)
+        return major;
+    major = is_first
+                ? start_acceptor(minor, context, credential_of(credential), input, bindings)
+                : continue_with(minor, context, false, input);
+    if (major == GSS_S_COMPLETE)
+        major = step(minor, context, output);
+    if (!GSS_ERROR(major) && (named = tell_source(minor, context, source)) != GSS_S_COMPLETE)
+        major = named;
+    if (mechanism)
+        *mechanism = mechanism_oid(row);
+    if (flags_given)
+        *flags_given = context->established ? context->flags : 0;
+    if (lifetime_given)
+        *lifetime_given = context->established ? lifetime_of(context) : 0;
+    return hand_context(major, context, is_first, handle);
+}
+
+EXPORT OM_uint32 gss_delete_sec_context(OM_uint32 *minor, gss_ctx_id_t *handle,
+                                        gss_buffer_t output) {
+    *minor = 0;
+    if (output) /* the other side is not told (RFC 2743 section 2.2.3) */
+        *output = (gss_buffer_desc)GSS_C_EMPTY_BUFFER;
+    release(context_of(*handle));
+    *handle = GSS_C_NO_CONTEXT;
+    return GSS_S_COMPLETE;
+}
+
+/* Looking at a context */
+
+static OM_uint32 check_established(OM_uint32 *minor, const struct context *context) {
+    *minor = 0;
+    if (context && context->established)
+        return GSS_S_COMPLETE;
+    return gss_status_fail(minor, GSS_S_NO_CONTEXT, REASON_CONTEXT_INCOMPLETE,
+                           "the context is not established");
+}
+
+EXPORT OM_uint32 gss_context_time(OM_uint32 *minor, gss_ctx_id_t handle, OM_uint32 *lifetime) {
+    OM_uint32 major = check_established(minor, context_of(handle));
+
+    *lifetime = major == GSS_S_COMPLETE ? lifetime_of(context_of(handle)) : 0;
+    return major == GSS_S_COMPLETE && *lifetime == 0 ? GSS_S_CONTEXT_EXPIRED : major;
+}
+
+static OM_uint32 copy_name(OM_uint32 *minor, const struct name *name, gss_name_t *copy) {
+    struct name *made = NULL;
+    OM_uint32 major = GSS_S_COMPLETE;
+
+    if (!copy)
+        return GSS_S_COMPLETE;
+    if (name)
+        major = name_duplicate(minor, name, &made);
+    *copy = (gss_name_t)made;
+    return major;
+}
+
+EXPORT OM_uint32 gss_inquire_context(OM_uint32 *minor, gss_ctx_id_t handle, gss_name_t *source,
+                                     gss_name_t *target, OM_uint32 *lifetime, gss_OID *mechanism,
+                                     OM_uint32 *flags, int *is_initiator, int *is_open) {
+    const struct context *context = context_of(handle);
+    OM_uint32 major;
+
+    *minor = 0;
+    if (lifetime)
+        *lifetime = context->established ? lifetime_of(context) : 0;
+    if (mechanism)
+        *mechanism = mechanism_oid(context->mechanism);
+    if (flags)
+        *flags = context->flags;
+    if (is_initiator)
+        *is_initiator = context->is_initiator;
+    if (is_open)
+        *is_open = context->established;
+    major = copy_name(minor, context->source, source);
+    if (major != GSS_S_COMPLETE)
+        return major;
+    major = copy_name(minor, context->target, target);
+    if (major != GSS_S_COMPLETE && source) {
+        name_release((struct name *)*source);
+        *source = GSS_C_NO_NAME;
+    }
+    return major;
+}
+
+/* What a mechanism says of itself */
+
+EXPORT OM_uint32 gss_display_status(OM_uint32 *minor, OM_uint32 status, int type,
+                                    gss_OID mechanism, OM_uint32 *more, gss_buffer_t text) {
+    const char *words = gss_status_words(status);
+
+    (void)mechanism;
+    *minor = 0;
+    *more = 0;
+    if (type != GSS_C_MECH_CODE) /* mechglue has its own words for the others */
+        return GSS_S_BAD_STATUS;
+    text->length = strlen(words);
+    text->value = strdup(words);
+    return text->value ? GSS_S_COMPLETE : GSS_S_FAILURE;
+}
+
+EXPORT OM_uint32 gss_indicate_mechs(OM_uint32 *minor, gss_OID_set *set) {
+    OM_uint32 major = gss_create_empty_oid_set(minor, set);
+
+    for (size_t row = 0; major == GSS_S_COMPLETE && row < COUNT(mechanisms); row++)
+        major = gss_add_oid_set_member(minor, mechanism_oid((int)row), set);
+    return major;
+}
+
+static OM_uint32 put_text(OM_uint32 *minor, const char *text, gss_buffer_t buffer) {
+    if (!buffer)
+        return GSS_S_COMPLETE;
+    buffer->value = strdup(text);
+    buffer->length = buffer->value ? strlen(text) : 0;
+    return buffer->value ? GSS_S_COMPLETE : gss_status_no_memory(minor);
+}
+
+EXPORT OM_uint32 gss_inquire_saslname_for_mech(OM_uint32 *minor, const gss_OID mechanism,
+                                               gss_buffer_t sasl_name, gss_buffer_t name,
+                                               gss_buffer_t description) {
+    int row = mechanism_of(mechanism);
+    OM_uint32 major;
+
+    *minor = 0;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    major = put_text(minor, mechanism_name(row), sasl_name);
+    if (major == GSS_S_COMPLETE)
+        major = put_text(minor, mechanism_name(row), name);
+    if (major == GSS_S_COMPLETE)
+        major = put_text(minor, "An e-mail identity that its domain vouches for", description);
+    return major;
+}
+
+EXPORT OM_uint32 gss_inquire_mech_for_saslname(OM_uint32 *minor, const gss_buffer_t name,
+                                               gss_OID *mechanism) {
+    int row = mechanism_named(name->value, name->length);
+
+    *minor = 0;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    *mechanism = mechanism_oid(row);
+    return GSS_S_COMPLETE;
+}
+
+static OM_uint32 add_attributes(OM_uint32 *minor, const gss_const_OID *const attributes[],
+                                size_t count, gss_OID_set *set) {
+    OM_uint32 major = GSS_S_COMPLETE;
+
+    for (size_t i = 0; major == GSS_S_COMPLETE && i < count; i++)
+        major = gss_add_oid_set_member(minor, (gss_OID)*attributes[i], set);
+    return major;
+}
+
+/* RFC 5587. Where there is no key, a context says who the initiator is and no more. */
+static OM_uint32 make_attributes(OM_uint32 *minor, bool has_key, gss_OID_set *set) {
+    const gss_const_OID *const always[] = {
+        &GSS_C_MA_MECH_CONCRETE, &GSS_C_MA_ITOK_FRAMED, &GSS_C_MA_AUTH_INIT,
+        &GSS_C_MA_AUTH_INIT_INIT, &GSS_C_MA_CBINDINGS, &GSS_C_MA_CTX_TRANS,
+    };
+    const gss_const_OID *const with_key[] = {
+        &GSS_C_MA_AUTH_TARG, &GSS_C_MA_INTEG_PROT, &GSS_C_MA_CONF_PROT, &GSS_C_MA_MIC,
+        &GSS_C_MA_WRAP, &GSS_C_MA_REPLAY_DET, &GSS_C_MA_OOS_DET, &GSS_C_MA_PFS,
+    };
+    OM_uint32 major = gss_create_empty_oid_set(minor, set), ignored;
+
+    if (major == GSS_S_COMPLETE)
+        major = add_attributes(minor, always, COUNT(always), set);
+    if (major == GSS_S_COMPLETE && has_key)
+        major = add_attributes(minor, with_key, COUNT(with_key), set);
+    if (major != GSS_S_COMPLETE)
+        gss_release_oid_set(&ignored, set);
+    return major;
+}
+
+EXPORT OM_uint32 gss_inquire_attrs_for_mech(OM_uint32 *minor, gss_const_OID mechanism,
+                                            gss_OID_set *attributes, gss_OID_set *known) {
+    int row = mechanism_of(mechanism);
+    OM_uint32 major = GSS_S_COMPLETE, ignored;
+
+    *minor = 0;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    if (attributes)
+        major = make_attributes(minor, mechanism_has_key(row), attributes);
+    if (major == GSS_S_COMPLETE && known)
+        major = make_attributes(minor, true, known);
+    if (major != GSS_S_COMPLETE && attributes)
+        gss_release_oid_set(&ignored, attributes);
+    return major;
+}
+
+static bool is_own_oid(gss_const_OID oid) {
+    bool is = oid == &name_own_form;
+
+    for (size_t row = 0; row < COUNT(mechanisms); row++)
+        is = is || oid == mechanism_oid((int)row);
+    return is;
+}
+
+/* Our identifiers are nobody's to free. */
+EXPORT OM_uint32 gss_internal_release_oid(OM_uint32 *minor, gss_OID *oid) {
+    *minor = 0;
+    if (!is_own_oid(*oid))
+        return GSS_S_CONTINUE_NEEDED;
+    *oid = GSS_C_NO_OID;
+    return GSS_S_COMPLETE;
+}

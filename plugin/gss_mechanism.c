@@ -1,0 +1,56 @@
+/* The table of mechanisms as GSS-API has it: the last arc of an identifier is the enctype. */
+
+#include "gss_mechanism.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "mechanisms.h"
+
+enum { ROWS = sizeof mechanisms / sizeof *mechanisms, TAG_TOKEN = 0x60, TAG_OID = 6 };
+
+int mechanism_of(gss_const_OID oid) {
+    for (int row = 0; oid && row < ROWS; row++)
+        if (oid->length == mechanisms[row].oid_length &&
+            memcmp(oid->elements, mechanisms[row].oid, oid->length) == 0)
+            return row;
+    return NO_MECHANISM;
+}
+
+gss_OID mechanism_oid(int row) {
+    static gss_OID_desc oids[ROWS];
+
+    /* Always the same: threads that write it at once do no harm. */
+    oids[row] = (gss_OID_desc){mechanisms[row].oid_length, (void *)mechanisms[row].oid};
+    return &oids[row];
+}
+
+const char *mechanism_name(int row) { return mechanisms[row].name; }
+
+bool mechanism_has_key(int row) { return mechanisms[row].key_exchange; }
+
+int mechanism_enctype(int row) { return mechanisms[row].enctype; }
+
+int mechanism_named(const char *name, size_t length) {
+    for (int row = 0; row < ROWS; row++)
+        if (strlen(mechanisms[row].name) == length &&
+            strncasecmp(mechanisms[row].name, name, length) == 0)
+            return row;
+    return NO_MECHANISM;
+}
+
+int mechanism_of_token(const gss_buffer_desc *token) {
+    const unsigned char *octets = token->value;
+    size_t length = token->length, at = 2;
+    gss_OID_desc oid;
+
+    if (length < at || octets[0] != TAG_TOKEN)
+        return NO_MECHANISM;
+    if (octets[1] & 0x80)
+        at += octets[1] & 0x7f;
+    if (at + 2 > length || octets[at] != TAG_OID || octets[at + 1] > length - at - 2)
+        return NO_MECHANISM;
+    oid.length = octets[at + 1];
+    oid.elements = (void *)(octets + at + 2);
+    return mechanism_of(&oid);
+}

@@ -1,0 +1,185 @@
+"""A site for programs of GSS-API, and such programs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.certificates import authority, issue, names
+from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
+from tests.support.sample_programs import DOMAIN, HOST, ROOT
+from tests.support.services import AES128, Installation, Site, service
+
+GS2_PLUGINS: Final = ROOT / ".unpacked" / "gs2" / "usr" / "lib" / "x86_64-linux-gnu" / "sasl2"
+SERVICES: Final = ("rcmd", "host", "HTTP", "imap")
+
+
+class GssSite(Site):
+    """A site whose services have a certificate, and where root's programs may accept contexts."""
+
+    def __init__(self, installation: Installation, folder: Path, key: PrivateKey) -> None:
+        super().__init__(installation, folder, "root", key)
+        ours = authority("ours")
+        server = issue(HOST, ours, names([HOST]))
+        (folder / "ours.pem").write_bytes(ours.pem)
+        (folder / "server.pem").write_bytes(server.pem + ours.pem)
+        key_file = folder / "server.key"
+        key_file.touch(0o600)
+        key_file.write_bytes(server.key_pem)
+        os.chown(key_file, pwd.getpwnam(self.ACCEPTOR_ACCOUNT).pw_uid, 0)
+        services = ", ".join(f'"{each}"' for each in SERVICES)
+        self.add(
+            f'''
+            [server]
+            allow = ["{DOMAIN}"]
+            x509_certificate = "{folder}/server.pem"
+            x509_key = "{folder}/server.key"
+            [client]
+            trust_anchors = "{folder}/ours.pem"
+            [programs."root"]
+            services = [{services}]
+            keys = true
+            '''
+        )
+
+    def add(self, sections: str) -> None:
+        """Add to the configuration."""
+        with self.config_file.open("a") as config:
+            config.write(sections)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of programs here."""
+        return super().variables | {"BROWSERID_ACCEPTOR": str(self.socket)}
+
+
+@contextmanager
+def gss_site(installation: Installation, folder: Path, key: PrivateKey) -> Iterator[GssSite]:
+    """A site until the end of the block."""
+    with GssSite(installation, folder, key).accepting() as site:
+        yield site  # type: ignore[misc]
+
+
+class Gs2:
+    """Debian's sample programs of Cyrus SASL on its GS2 plugin.
+
+    :param client_plugins: what the client finds its mechanisms in.
+    :param server_plugins: likewise.
+    """
+
+    def __init__(
+        self,
+        site: GssSite,
+        client_plugins: Path | str = GS2_PLUGINS,
+        server_plugins: Path | str = GS2_PLUGINS,
+    ) -> None:
+        self._site = site
+        self._client_plugins = str(client_plugins)
+        self._server_plugins = str(server_plugins)
+
+    def listed(self) -> list[str]:
+        """The mechanisms that a server with these plugins lists."""
+        with self._server() as server:
+            return _list_of(server)
+
+    def log_in(self, mechanism: str = AES128, service: str = "rcmd") -> tuple[str, str]:
+        """Log in, client to server; what either has said."""
+        with self._server(service) as server, self._client(mechanism, service) as client:
+            _send(client, b" ".join(name.encode() for name in _list_of(server)))
+            said: dict[str, list[str]] = {"client": [], "server": []}
+            self._relay(client, server, said)
+        return "".join(said["client"]), "".join(said["server"])
+
+    def _relay(
+        self,
+        client: subprocess.Popen[str],
+        server: subprocess.Popen[str],
+        said: dict[str, list[str]],
+    ) -> None:
+        """Carry lines to and fro until one of them is done."""
+        speaker, listener, who = client, server, "client"
+        while line := _next_message(speaker, said[who]):
+            _write(listener, line)
+            speaker, listener = listener, speaker
+            who = "server" if who == "client" else "client"
+        for process, name in ((client, "client"), (server, "server")):
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
+            said[name].append(process.stdout.read())
+            process.wait(PATIENCE)
+
+    def _server(self, service: str = "rcmd") -> subprocess.Popen[str]:
+        command = ("sasl-sample-server", "-s", service, "-d", HOST, "-p", self._server_plugins)
+        return self._start(command)
+
+    def _client(self, mechanism: str, service: str) -> subprocess.Popen[str]:
+        command = ("sasl-sample-client", "-m", mechanism, "-s", service, "-n", HOST)
+        return self._start((*command, "-p", self._client_plugins))
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ("stdbuf", "-oL", "-eL", *command),
+            env=self._site.variables,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _list_of(server: subprocess.Popen[str]) -> list[str]:
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("S: "):
+            return base64.b64decode(line.removeprefix("S: ")).decode().split()
+    raise AssertionError("the server lists nothing")
+
+
+def _next_message(process: subprocess.Popen[str], said: list[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        said.append(line)
+        if re.match(r"[CS]: ", line):
+            return line
+    return ""
+
+
+def _write(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line)
+    process.stdin.flush()
+
+
+def _send(client: subprocess.Popen[str], octets: bytes) -> None:
+    _write(client, f"S: {base64.b64encode(octets).decode()}\n")
+
+
+class MitSamples:
+    """MIT's gss-server, and gss-client against it."""
+
+    def __init__(self, site: GssSite, *flags: str) -> None:
+        self._site = site
+        self._flags = flags
+        self.log = site.folder / f"gss-server-{os.urandom(4).hex()}.log"
+
+    @contextmanager
+    def server(self) -> Iterator[int]:
+        """The server, until the end of the block; its port."""
+        port = free_port()
+        command = ("stdbuf", "-oL", "gss-server", "-port", str(port), "-verbose", *self._flags)
+        with service((*command, f"host@{HOST}"), port, self._site.variables, self.log):
+            yield port
+
+    def client(self, port: int, *flags: str, mechanism: str) -> subprocess.CompletedProcess[str]:
+        """Run the client to its end."""
+        command = ("gss-client", "-port", str(port), "-mech", mechanism, *flags)
+        return self._site.run(*command, HOST, f"host@{HOST}", "a message")
