@@ -24,22 +24,19 @@
 #include "gss_name.h"
 #include "gss_status.h"
 #include "mechanisms.h"
+#include "message.h"
 
 #define EXPORT __attribute__((visibility("default")))
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-enum { LONGEST_KEY = 32 };
-
 struct context {
     int mechanism;
     bool is_initiator, established;
-    bool extra_round_trip;
     OM_uint32 flags;
     time_t expires;
     struct name *source, *target;
     struct exchange exchange; /* until it is established */
-    size_t key_length;        /* 0: the context protects nothing */
-    unsigned char key[LONGEST_KEY];
+    struct message *message;  /* NULL: the context protects nothing */
 };
 
 /* Which release this is, for `browserid doctor` to find in the file. */
@@ -54,7 +51,7 @@ static void release(struct context *context) {
     exchange_end(&context->exchange, false);
     name_release(context->source);
     name_release(context->target);
-    explicit_bzero(context, sizeof *context);
+    message_free(context->message);
     free(context);
 }
 
@@ -91,19 +88,27 @@ static bool take_attributes(struct name *name, const struct wire_line *answer) {
     return taken;
 }
 
-static bool take_key(struct context *context, const struct wire_line *answer) {
+/* Messages' numbers begin at 0 in each direction. */
+static OM_uint32 take_key(OM_uint32 *minor, struct context *context,
+                          const struct wire_line *answer) {
+    const struct message_start start = {
+        .enctype = mechanism_enctype(context->mechanism),
+        .initiator = context->is_initiator,
+        .acceptor_subkey = exchange_value(&context->exchange, answer, "extra_round_trip"),
+        .dce = context->flags & GSS_C_DCE_STYLE,
+    };
     /* The line is ours to write over. */
     char *base64 = (char *)exchange_value(&context->exchange, answer, "key");
+    OM_uint32 major;
     size_t length;
 
     if (!base64)
-        return true;
-    if (!wire_decode(base64, &length) || length == 0 || length > sizeof context->key)
-        return false;
-    memcpy(context->key, base64, length);
+        return GSS_S_COMPLETE;
+    if (!wire_decode(base64, &length))
+        return damaged(minor);
+    major = message_create(minor, &start, base64, length, &context->message);
     explicit_bzero(base64, length);
-    context->key_length = length;
-    return true;
+    return major;
 }
 
 static OM_uint32 take_texts(OM_uint32 *minor, struct context *context,
@@ -126,12 +131,13 @@ static OM_uint32 establish(OM_uint32 *minor, struct context *context,
 
     name_release(context->target); /* which the service spells as it is */
     context->target = NULL;
-    if (!flags || !expires || !take_key(context, answer))
+    if (!flags || !expires)
         return damaged(minor);
     context->flags |= (OM_uint32)strtoul(flags, NULL, 10);
     context->expires = (time_t)strtoll(expires, NULL, 10);
-    context->extra_round_trip = exchange_value(&context->exchange, answer, "extra_round_trip");
-    major = take_name(minor, context, answer, "initiator", &context->source);
+    major = take_key(minor, context, answer);
+    if (major == GSS_S_COMPLETE)
+        major = take_name(minor, context, answer, "initiator", &context->source);
     if (major == GSS_S_COMPLETE)
         major = take_name(minor, context, answer, "target", &context->target);
     if (major == GSS_S_COMPLETE)
@@ -433,6 +439,339 @@ EXPORT OM_uint32 gss_inquire_context(OM_uint32 *minor, gss_ctx_id_t handle, gss_
         *source = GSS_C_NO_NAME;
     }
     return major;
+}
+
+/* On its way to another process */
+
+enum { EXPORT_VERSION = 1, NUMBER_SIZE = 8 };
+
+/* Octets that grow, or `failed` once memory has run out. */
+struct writer {
+    unsigned char *octets;
+    size_t length, room;
+    bool failed;
+};
+
+static void write_octets(struct writer *writer, const void *octets, size_t length) {
+    if (writer->room - writer->length < length) {
+        size_t room = 2 * writer->room + length + 256;
+        unsigned char *grown = writer->failed ? NULL : malloc(room);
+
+        if (!grown) {
+            writer->failed = true;
+            return;
+        }
+        if (writer->length > 0) {
+            memcpy(grown, writer->octets, writer->length);
+            explicit_bzero(writer->octets, writer->length); /* there is a key in it */
+        }
+        free(writer->octets);
+        writer->octets = grown;
+        writer->room = room;
+    }
+    if (length > 0)
+        memcpy(writer->octets + writer->length, octets, length);
+    writer->length += length;
+}
+
+static void write_number(struct writer *writer, uint64_t number) {
+    unsigned char octets[NUMBER_SIZE];
+
+    for (int i = NUMBER_SIZE; i-- > 0; number >>= 8)
+        octets[i] = (unsigned char)number;
+    write_octets(writer, octets, sizeof octets);
+}
+
+static void write_field(struct writer *writer, const void *octets, size_t length) {
+    write_number(writer, length);
+    write_octets(writer, octets, length);
+}
+
+static void write_text(struct writer *writer, const char *text) {
+    write_field(writer, text ? text : "", text ? strlen(text) : 0);
+}
+
+static void write_name(struct writer *writer, const struct name *name) {
+    write_text(writer, name->text);
+    write_text(writer, name->local);
+    write_number(writer, name->count);
+    for (size_t i = 0; i < name->count; i++) {
+        const struct name_attribute *attribute = &name->attributes[i];
+
+        write_number(writer, attribute->authenticated);
+        write_number(writer, attribute->count);
+        for (size_t j = 0; j < attribute->count; j++)
+            write_text(writer, attribute->texts[j]);
+    }
+}
+
+/* What is left to read. */
+struct reader {
+    const unsigned char *octets;
+    size_t length;
+    bool failed;
+};
+
+static const unsigned char *read_octets(struct reader *reader, size_t length) {
+    const unsigned char *octets = reader->octets;
+
+    if (reader->failed || reader->length < length) {
+        reader->failed = true;
+        return NULL;
+    }
+    reader->octets += length;
+    reader->length -= length;
+    return octets;
+}
+
+static uint64_t read_number(struct reader *reader) {
+    const unsigned char *octets = read_octets(reader, NUMBER_SIZE);
+    uint64_t number = 0;
+
+    for (int i = 0; octets && i < NUMBER_SIZE; i++)
+        number = number << 8 | octets[i];
+    return number;
+}
+
+/* A text, for its reader to free; NULL if there is none, or what is there is none. */
+static char *read_text(struct reader *reader) {
+    size_t length = read_number(reader);
+    const unsigned char *octets = read_octets(reader, length);
+    char *text;
+
+    if (!octets || memchr(octets, 0, length)) {
+        reader->failed = true;
+        return NULL;
+    }
+    text = strndup((const char *)octets, length);
+    reader->failed = !text;
+    return text;
+}
+
+static void read_attribute(struct reader *reader, struct name *name) {
+    bool authenticated = read_number(reader) != 0;
+    uint64_t count = read_number(reader);
+
+    for (uint64_t i = 0; !reader->failed && i < count; i++) {
+        char *text = read_text(reader);
+        bool added = text && (i == 0 ? name_add_attribute(name, text, authenticated)
+                                     : name_add_value(name, text));
+
+        reader->failed = !added;
+        free(text);
+    }
+    if (count == 0)
+        reader->failed = true;
+}
+
+static struct name *read_name(struct reader *reader, int mechanism) {
+    char *text = read_text(reader), *local = read_text(reader);
+    uint64_t count = read_number(reader);
+    struct name *name = NULL;
+    OM_uint32 minor;
+
+    if (reader->failed || name_from_text(&minor, mechanism, text, &name) != GSS_S_COMPLETE) {
+        reader->failed = true;
+        free(local);
+        free(text);
+        return NULL;
+    }
+    free(text);
+    name->local = *local ? local : NULL;
+    if (!*local)
+        free(local);
+    for (uint64_t i = 0; !reader->failed && i < count; i++)
+        read_attribute(reader, name);
+    return name;
+}
+
+static OM_uint32 write_message(OM_uint32 *minor, struct writer *writer, struct message *message) {
+    gss_buffer_desc state = GSS_C_EMPTY_BUFFER;
+    OM_uint32 major = GSS_S_COMPLETE, ignored;
+
+    if (message)
+        major = message_export(minor, message, &state);
+    write_field(writer, state.value, state.length);
+    if (state.value)
+        explicit_bzero(state.value, state.length);
+    gss_release_buffer(&ignored, &state);
+    return major;
+}
+
+/* The token has the context's key in it, and is as secret as that (RFC 2743 section 2.2.8). */
+EXPORT OM_uint32 gss_export_sec_context(OM_uint32 *minor, gss_ctx_id_t *handle,
+                                        gss_buffer_t token) {
+    struct context *context = context_of(*handle);
+    OM_uint32 major = check_established(minor, context);
+    struct writer writer = {0};
+
+    if (major != GSS_S_COMPLETE)
+        return major;
+    write_number(&writer, EXPORT_VERSION);
+    write_number(&writer, context->is_initiator);
+    write_number(&writer, context->flags);
+    write_number(&writer, (uint64_t)context->expires);
+    write_name(&writer, context->source);
+    write_name(&writer, context->target);
+    major = write_message(minor, &writer, context->message);
+    if (major == GSS_S_COMPLETE && writer.failed)
+        major = gss_status_no_memory(minor);
+    if (major != GSS_S_COMPLETE) {
+        if (writer.octets)
+            explicit_bzero(writer.octets, writer.length);
+        free(writer.octets);
+        return major;
+    }
+    token->value = writer.octets;
+    token->length = writer.length;
+    release(context);
+    *handle = GSS_C_NO_CONTEXT;
+    return GSS_S_COMPLETE;
+}
+
+static OM_uint32 read_message(OM_uint32 *minor, struct reader *reader, struct context *context) {
+    size_t length = read_number(reader);
+    const unsigned char *state = read_octets(reader, length);
+
+    if (!state || length == 0)
+        return GSS_S_COMPLETE;
+    return message_import(minor, state, length, &context->message);
+}
+
+static OM_uint32 read_context(OM_uint32 *minor, struct reader *reader, struct context *context) {
+    bool known = read_number(reader) == EXPORT_VERSION;
+    OM_uint32 major;
+
+    context->is_initiator = read_number(reader) != 0;
+    context->flags = (OM_uint32)read_number(reader);
+    context->expires = (time_t)read_number(reader);
+    if (known)
+        context->source = read_name(reader, context->mechanism);
+    if (known && !reader->failed)
+        context->target = read_name(reader, context->mechanism);
+    major = read_message(minor, reader, context);
+    context->established = true;
+    if (major == GSS_S_COMPLETE && (!known || reader->failed || reader->length > 0))
+        major = gss_status_fail(minor, GSS_S_DEFECTIVE_TOKEN, REASON_BAD_CONTEXT_TOKEN,
+                                "this is no exported context, or of another release's");
+    return major;
+}
+
+EXPORT OM_uint32 gssspi_import_sec_context_by_mech(OM_uint32 *minor, gss_OID mechanism,
+                                                   gss_buffer_t token, gss_ctx_id_t *handle) {
+    struct reader reader = {token->value, token->length, false};
+    int row = mechanism_of(mechanism);
+    struct context *context;
+    OM_uint32 major;
+
+    *minor = 0;
+    *handle = GSS_C_NO_CONTEXT;
+    if (row == NO_MECHANISM)
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    major = new_context(minor, row, false, &context);
+    if (major != GSS_S_COMPLETE)
+        return major;
+    major = read_context(minor, &reader, context);
+    if (major == GSS_S_COMPLETE)
+        *handle = (gss_ctx_id_t)context;
+    else
+        release(context);
+    return major;
+}
+
+/* Protecting messages */
+
+/* The protection of an established context, or NULL and why there is none. */
+static struct message *message_of(OM_uint32 *minor, gss_ctx_id_t handle, OM_uint32 *major) {
+    const struct context *context = context_of(handle);
+
+    *major = check_established(minor, context);
+    if (*major != GSS_S_COMPLETE)
+        return NULL;
+    if (!context->message)
+        *major = gss_status_fail(minor, GSS_S_UNAVAILABLE, REASON_NO_SESSION_KEY,
+                                 "this context protects no messages: its mechanism agrees on no key, "
+                                 "or the acceptor's configuration (`keys`) gives this program none");
+    return context->message;
+}
+
+/* What protection has come to, with its sentence at hand for gss_display_status. */
+static OM_uint32 with_words(OM_uint32 *minor, OM_uint32 major) {
+    const char *words = *minor != 0 ? message_words(*minor) : NULL;
+
+    return words ? gss_status_fail(minor, major, *minor, "%s", words) : major;
+}
+
+#define PROTECT(function, ...)                                                                     \
+    OM_uint32 major;                                                                               \
+    struct message *message = message_of(minor, handle, &major);                                  \
+                                                                                                   \
+    return message ? with_words(minor, function(minor, message, __VA_ARGS__)) : major
+
+EXPORT OM_uint32 gss_wrap(OM_uint32 *minor, gss_ctx_id_t handle, int conf_req, gss_qop_t qop,
+                          gss_buffer_t input, int *conf_state, gss_buffer_t output) {
+    PROTECT(message_wrap, conf_req, qop, input, conf_state, output);
+}
+
+EXPORT OM_uint32 gss_unwrap(OM_uint32 *minor, gss_ctx_id_t handle, gss_buffer_t input,
+                            gss_buffer_t output, int *conf_state, gss_qop_t *qop) {
+    PROTECT(message_unwrap, input, output, conf_state, qop);
+}
+
+EXPORT OM_uint32 gss_get_mic(OM_uint32 *minor, gss_ctx_id_t handle, gss_qop_t qop,
+                             gss_buffer_t input, gss_buffer_t token) {
+    PROTECT(message_get_mic, qop, input, token);
+}
+
+EXPORT OM_uint32 gss_verify_mic(OM_uint32 *minor, gss_ctx_id_t handle, gss_buffer_t input,
+                                gss_buffer_t token, gss_qop_t *qop) {
+    PROTECT(message_verify_mic, input, token, qop);
+}
+
+EXPORT OM_uint32 gss_wrap_size_limit(OM_uint32 *minor, gss_ctx_id_t handle, int conf_req,
+                                     gss_qop_t qop, OM_uint32 most_output, OM_uint32 *most_input) {
+    PROTECT(message_wrap_size_limit, conf_req, qop, most_output, most_input);
+}
+
+EXPORT OM_uint32 gss_wrap_iov(OM_uint32 *minor, gss_ctx_id_t handle, int conf_req, gss_qop_t qop,
+                              int *conf_state, gss_iov_buffer_desc *iov, int count) {
+    PROTECT(message_wrap_iov, conf_req, qop, conf_state, iov, count);
+}
+
+EXPORT OM_uint32 gss_wrap_iov_length(OM_uint32 *minor, gss_ctx_id_t handle, int conf_req,
+                                     gss_qop_t qop, int *conf_state, gss_iov_buffer_desc *iov,
+                                     int count) {
+    PROTECT(message_wrap_iov_length, conf_req, qop, conf_state, iov, count);
+}
+
+EXPORT OM_uint32 gss_unwrap_iov(OM_uint32 *minor, gss_ctx_id_t handle, int *conf_state,
+                                gss_qop_t *qop, gss_iov_buffer_desc *iov, int count) {
+    PROTECT(message_unwrap_iov, conf_state, qop, iov, count);
+}
+
+EXPORT OM_uint32 gss_get_mic_iov(OM_uint32 *minor, gss_ctx_id_t handle, gss_qop_t qop,
+                                 gss_iov_buffer_desc *iov, int count) {
+    PROTECT(message_get_mic_iov, qop, iov, count);
+}
+
+EXPORT OM_uint32 gss_get_mic_iov_length(OM_uint32 *minor, gss_ctx_id_t handle, gss_qop_t qop,
+                                        gss_iov_buffer_desc *iov, int count) {
+    PROTECT(message_get_mic_iov_length, qop, iov, count);
+}
+
+EXPORT OM_uint32 gss_verify_mic_iov(OM_uint32 *minor, gss_ctx_id_t handle, gss_qop_t *qop,
+                                    gss_iov_buffer_desc *iov, int count) {
+    PROTECT(message_verify_mic_iov, qop, iov, count);
+}
+
+EXPORT OM_uint32 gss_pseudo_random(OM_uint32 *minor, gss_ctx_id_t handle, int prf_key,
+                                   const gss_buffer_t input, ssize_t size, gss_buffer_t output) {
+    PROTECT(message_pseudo_random, prf_key, input, size, output);
+}
+
+EXPORT OM_uint32 gss_inquire_sec_context_by_oid(OM_uint32 *minor, const gss_ctx_id_t handle,
+                                                const gss_OID what, gss_buffer_set_t *values) {
+    PROTECT(message_inquire_by_oid, what, values);
 }
 
 /* What a mechanism says of itself */

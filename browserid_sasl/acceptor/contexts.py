@@ -12,7 +12,7 @@ from browserid_sasl.acceptor.requests import Begin, Continue
 from browserid_sasl.acceptor.servers import Served
 from browserid_sasl.attributes.claims import NameAttribute
 from browserid_sasl.config import ProgramsConfig
-from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.gss import tokens
 from browserid_sasl.gss.claims import InitiatorClaims
 from browserid_sasl.gss.context import SecurityContext

@@ -137,13 +137,7 @@ class Server:
             another. It does not say who may log in.
         :raises LocalProtocolError: wrong-mech when the mechanism is not offered.
         """
-        mechanism = mechanism_by_name(name)
-        if mechanism not in self._mechanisms:
-            raise LocalProtocolError(
-                Code.WRONG_MECH,
-                f"{mechanism.name} is not offered here",
-                "offered are " + ", ".join(self.mechanisms()),
-            )
+        mechanism = self._offered(name)
         program_decides = authorize is not None and not self._allowed.is_said
         allow = anybody if program_decides else self._allowed.check
         return ServerMechanism(
@@ -162,14 +156,22 @@ class Server:
         :param name: the mechanism it has to be of; one of those that are offered when empty.
         :param channel_binding: GSS `application_data` that the initiator has to have signed,
             None without.
-        :raises LocalProtocolError: wrong-mech when there is no such mechanism.
+        :raises LocalProtocolError: wrong-mech when it is not offered.
         """
-        mechanism = mechanism_by_name(name) if name else None
-        offered = [row for row in self._mechanisms if mechanism in (None, row)]
         return PlainAcceptor(
-            offered,
+            [self._offered(name)] if name else self._mechanisms,
             partial(self._acceptor, channel_binding=channel_binding, allow=self._allowed.check),
         )
+
+    def _offered(self, name: str) -> Mechanism:
+        mechanism = mechanism_by_name(name)
+        if mechanism not in self._mechanisms:
+            raise LocalProtocolError(
+                Code.WRONG_MECH,
+                f"{mechanism.name} is not offered here",
+                "offered are " + ", ".join(self.mechanisms()),
+            )
+        return mechanism
 
     def name_attributes(self, context: SecurityContext) -> tuple[NameAttribute, ...]:
         """What is known of an initiator besides the address (RFC 6680).

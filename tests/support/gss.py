@@ -16,8 +16,8 @@ from browserid_sasl.jose.keys import PrivateKey
 from tests.support.certificates import authority, issue, names
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
-from tests.support.sample_programs import DOMAIN, HOST, ROOT
-from tests.support.services import AES128, Installation, Site, service
+from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
+from tests.support.services import AES128, SYSTEM_PLUGINS, Installation, Site, service
 
 GS2_PLUGINS: Final = ROOT / ".unpacked" / "gs2" / "usr" / "lib" / "x86_64-linux-gnu" / "sasl2"
 SERVICES: Final = ("rcmd", "host", "HTTP", "imap")
@@ -57,6 +57,17 @@ class GssSite(Site):
             config.write(sections)
 
     @property
+    def stock_plugins(self) -> Path:
+        """libsasl2's own plugins and Debian's GS2, and none of ours."""
+        folder = self.folder / "stock-plugins"
+        folder.mkdir(exist_ok=True)
+        for library in (*Path(SYSTEM_PLUGINS).glob("*.so"), GS2_PLUGINS / "libgs2.so"):
+            link = folder / library.name
+            if library.name != self.installation.library.name and not link.is_symlink():
+                link.symlink_to(library)
+        return folder
+
+    @property
     def variables(self) -> dict[str, str]:
         """The environment of programs here."""
         return super().variables | {"BROWSERID_ACCEPTOR": str(self.socket)}
@@ -70,21 +81,18 @@ def gss_site(installation: Installation, folder: Path, key: PrivateKey) -> Itera
 
 
 class Gs2:
-    """Debian's sample programs of Cyrus SASL on its GS2 plugin.
+    """Debian's sample programs of Cyrus SASL, which by default know the GS2 plugin and not ours.
 
     :param client_plugins: what the client finds its mechanisms in.
     :param server_plugins: likewise.
     """
 
     def __init__(
-        self,
-        site: GssSite,
-        client_plugins: Path | str = GS2_PLUGINS,
-        server_plugins: Path | str = GS2_PLUGINS,
+        self, site: GssSite, client_plugins: object = None, server_plugins: object = None
     ) -> None:
         self._site = site
-        self._client_plugins = str(client_plugins)
-        self._server_plugins = str(server_plugins)
+        self._client_plugins = str(client_plugins or site.stock_plugins)
+        self._server_plugins = str(server_plugins or site.stock_plugins)
 
     def listed(self) -> list[str]:
         """The mechanisms that a server with these plugins lists."""
@@ -122,7 +130,7 @@ class Gs2:
         return self._start(command)
 
     def _client(self, mechanism: str, service: str) -> subprocess.Popen[str]:
-        command = ("sasl-sample-client", "-m", mechanism, "-s", service, "-n", HOST)
+        command = ("sasl-sample-client", "-m", mechanism, "-s", service, "-n", HOST, "-a", ALICE)
         return self._start((*command, "-p", self._client_plugins))
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
