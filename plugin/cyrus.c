@@ -661,6 +661,36 @@ static int server_avail(void *glob_context, sasl_server_params_t *sparams, void 
     return SASL_OK;
 }
 
+/*
+ * Whether another plugin has a mechanism already: Cyrus's own for GS2, by our module for GSS-API,
+ * which says the same on the wire. libsasl2 would list it twice.
+ */
+static void find_server(server_sasl_mechanism_t *mechanism, sasl_info_callback_stage_t stage,
+                        void *found) {
+    if (mechanism && stage == SASL_INFO_LIST_MECH)
+        *(bool *)found = true;
+}
+
+static void find_client(client_sasl_mechanism_t *mechanism, sasl_info_callback_stage_t stage,
+                        void *found) {
+    if (mechanism && stage == SASL_INFO_LIST_MECH)
+        *(bool *)found = true;
+}
+
+static bool server_has(const char *name) {
+    bool found = false;
+
+    (void)sasl_server_plugin_info(name, find_server, &found);
+    return found;
+}
+
+static bool client_has(const char *name) {
+    bool found = false;
+
+    (void)sasl_client_plugin_info(name, find_client, &found);
+    return found;
+}
+
 /* What a mechanism promises. Nothing that depends on the service, which is not asked yet. */
 static unsigned security_of(bool key_exchange) {
     return SECURITY | (key_exchange ? SASL_SEC_FORWARD_SECRECY : 0);
@@ -686,7 +716,8 @@ EXPORT int sasl_server_plug_init(const sasl_utils_t *utils, int max_version, int
     *pluglist = plugs;
     *plugcount = 0;
     for (size_t i = COUNT(mechanisms); i-- > 0;)
-        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange)) {
+        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange) &&
+            !server_has(mechanisms[i].name)) {
             plugs[*plugcount] = (sasl_server_plug_t){
                 .mech_name = mechanisms[i].name,
                 .security_flags = security_of(mechanisms[i].key_exchange),
@@ -723,7 +754,8 @@ EXPORT int sasl_client_plug_init(const sasl_utils_t *utils, int max_version, int
     if (!agent_is_of_use()) /* libsasl2 would prefer us, and not go back to a password */
         return SASL_OK;
     for (size_t i = COUNT(mechanisms); i-- > 0;)
-        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange))
+        if (is_listed(wanted, mechanisms[i].name, mechanisms[i].key_exchange) &&
+            !client_has(mechanisms[i].name))
             plugs[(*plugcount)++] = (sasl_client_plug_t){
                 .mech_name = mechanisms[i].name,
                 .security_flags = security_of(mechanisms[i].key_exchange),

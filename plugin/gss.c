@@ -11,6 +11,8 @@
 
 #define _GNU_SOURCE
 #include <gssapi/gssapi_ext.h>
+#include <limits.h>
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -806,6 +808,49 @@ static OM_uint32 put_text(OM_uint32 *minor, const char *text, gss_buffer_t buffe
     return buffer->value ? GSS_S_COMPLETE : gss_status_no_memory(minor);
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), size = strlen(end);
+
+    return length >= size && strcmp(text + length - size, end) == 0;
+}
+
+/* Whether a loaded library is our own plugin for libsasl2, or the GS2 plugin with ours beside it. */
+static int is_beside_ours(struct dl_phdr_info *library, size_t size, void *found) {
+    static const char gs2[] = "/libgs2.so", ours[] = "/libbrowserid.so";
+    const char *path = library->dlpi_name;
+    char beside[PATH_MAX];
+
+    (void)size;
+    if (!path)
+        return 0;
+    if (ends_with(path, gs2) &&
+        snprintf(beside, sizeof beside, "%.*s%s", (int)(strlen(path) - strlen(gs2)), path, ours) <
+            (int)sizeof beside)
+        *(bool *)found = access(beside, R_OK) == 0;
+    if (ends_with(path, ours))
+        *(bool *)found = true;
+    return *(bool *)found;
+}
+
+/*
+ * libsasl2 does not notice that two of its plugins offer the same mechanism. Where our own is, Cyrus's
+ * GS2 plugin is told that there are no names for ours: it takes what has none for something else.
+ */
+static bool has_sasl_plugin(void) {
+    bool found = false;
+
+    dl_iterate_phdr(is_beside_ours, &found);
+    return found;
+}
+
+/*
+ * libsasl2 does not go back from a mechanism that fails either, and the GS2 plugin lists what has a
+ * name to whoever asks: so there are names where a login can come of them.
+ */
+static bool is_of_use(void) {
+    return agent_is_of_use() || access(credential_default_acceptor(), W_OK) == 0;
+}
+
 EXPORT OM_uint32 gss_inquire_saslname_for_mech(OM_uint32 *minor, const gss_OID mechanism,
                                                gss_buffer_t sasl_name, gss_buffer_t name,
                                                gss_buffer_t description) {
@@ -815,6 +860,12 @@ EXPORT OM_uint32 gss_inquire_saslname_for_mech(OM_uint32 *minor, const gss_OID m
     *minor = 0;
     if (row == NO_MECHANISM)
         return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
+    if (sasl_name && has_sasl_plugin())
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH,
+                               "libbrowserid.so offers %s to libsasl2", mechanism_name(row));
+    if (sasl_name && !is_of_use())
+        return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_NO_DEFAULT_CRED,
+                               "nobody is signed in, and there is no acceptor to ask");
     major = put_text(minor, mechanism_name(row), sasl_name);
     if (major == GSS_S_COMPLETE)
         major = put_text(minor, mechanism_name(row), name);

@@ -11,6 +11,7 @@
  *   -D       neither side has any credential
  *   -x       the contexts are exported and imported before they are looked at
  *   -k       a child of a fork goes on with a context that is under way, and makes one of its own
+ *   -p       messages are protected in both directions, and altered ones refused
  *   -l USER  an account of this machine, for gss_userok
  *
  * Prints what there is to see of each context, and the library's words for what fails.
@@ -30,7 +31,7 @@ static const char *oid_text = "1.3.6.1.4.1.5322.24.1.17", *user, *bound, *bound_
 static const char *service;
 static int count = 1, threads = 1;
 static OM_uint32 flags;
-static bool spnego, default_acceptor, no_credentials, exports, forks;
+static bool spnego, default_acceptor, no_credentials, exports, forks, protects;
 static gss_OID mechanism;
 
 static gss_buffer_desc text_of(const char *text) {
@@ -262,6 +263,116 @@ static void show_context(const char *side, gss_ctx_id_t context) {
     gss_release_name(&minor, &target);
 }
 
+static bool expect(const char *what, bool holds) {
+    if (!holds)
+        printf("not so: %s\n", what);
+    return holds;
+}
+
+static bool same(const gss_buffer_desc *one, const gss_buffer_desc *other) {
+    return one->length == other->length && memcmp(one->value, other->value, one->length) == 0;
+}
+
+static bool wraps(gss_ctx_id_t from, gss_ctx_id_t to, int seals) {
+    gss_buffer_desc message = text_of("a message"), token = GSS_C_EMPTY_BUFFER, back;
+    OM_uint32 minor, ignored, major;
+    int sealed = -1;
+    bool good;
+
+    if (!ok("wrap", gss_wrap(&minor, from, seals, 0, &message, NULL, &token), &minor) ||
+        !ok("unwrap", gss_unwrap(&minor, to, &token, &back, &sealed, NULL), &minor))
+        return false;
+    good = expect("the message is the same", same(&message, &back)) &&
+           expect("it is sealed as was asked", sealed == seals);
+    gss_release_buffer(&ignored, &back);
+    major = gss_unwrap(&minor, to, &token, &back, NULL, NULL);
+    good = expect("a token is taken once", major == GSS_S_DUPLICATE_TOKEN) && good;
+    gss_release_buffer(&ignored, &back);
+    ((unsigned char *)token.value)[token.length - 1] ^= 1;
+    major = gss_unwrap(&minor, to, &token, &back, NULL, NULL);
+    good = expect("an altered token is refused", GSS_ERROR(major) == GSS_S_BAD_SIG) && good;
+    gss_release_buffer(&ignored, &token);
+    return good;
+}
+
+static bool signs(gss_ctx_id_t from, gss_ctx_id_t to) {
+    gss_buffer_desc message = text_of("a message"), other = text_of("another"), token;
+    OM_uint32 minor, ignored;
+    bool good;
+
+    if (!ok("get_mic", gss_get_mic(&minor, from, 0, &message, &token), &minor))
+        return false;
+    good = expect("a MIC is of one message",
+                  GSS_ERROR(gss_verify_mic(&minor, to, &other, &token, NULL)) == GSS_S_BAD_SIG) &&
+           ok("verify_mic", gss_verify_mic(&minor, to, &message, &token, NULL), &minor);
+    gss_release_buffer(&ignored, &token);
+    return good;
+}
+
+static bool derives(struct pair *pair) {
+    gss_buffer_desc input = text_of("what for"), ours, theirs;
+    OM_uint32 minor, ignored;
+    bool good;
+
+    if (!ok("pseudo_random",
+            gss_pseudo_random(&minor, pair->initiator, GSS_C_PRF_KEY_FULL, &input, 40, &ours),
+            &minor) ||
+        !ok("pseudo_random",
+            gss_pseudo_random(&minor, pair->acceptor, GSS_C_PRF_KEY_FULL, &input, 40, &theirs),
+            &minor))
+        return false;
+    good = expect("both ends derive the same", same(&ours, &theirs));
+    gss_release_buffer(&ignored, &ours);
+    gss_release_buffer(&ignored, &theirs);
+    return good;
+}
+
+/* In pieces: what is signed only, and what is sealed. */
+static bool wraps_pieces(gss_ctx_id_t from, gss_ctx_id_t to) {
+    char signed_only[] = "signed", sealed[] = "sealed";
+    gss_iov_buffer_desc iov[] = {
+        {GSS_IOV_BUFFER_TYPE_HEADER | GSS_IOV_BUFFER_FLAG_ALLOCATE, GSS_C_EMPTY_BUFFER},
+        {GSS_IOV_BUFFER_TYPE_SIGN_ONLY, {6, signed_only}},
+        {GSS_IOV_BUFFER_TYPE_DATA, {6, sealed}},
+        {GSS_IOV_BUFFER_TYPE_PADDING | GSS_IOV_BUFFER_FLAG_ALLOCATE, GSS_C_EMPTY_BUFFER},
+        {GSS_IOV_BUFFER_TYPE_TRAILER | GSS_IOV_BUFFER_FLAG_ALLOCATE, GSS_C_EMPTY_BUFFER},
+    };
+    OM_uint32 minor, ignored;
+    bool good = ok("wrap_iov", gss_wrap_iov(&minor, from, 1, 0, NULL, iov, 5), &minor) &&
+                expect("it is sealed in its place", memcmp(sealed, "sealed", 6) != 0) &&
+                ok("unwrap_iov", gss_unwrap_iov(&minor, to, NULL, NULL, iov, 5), &minor) &&
+                expect("it is opened in its place", memcmp(sealed, "sealed", 6) == 0);
+
+    gss_release_iov_buffer(&ignored, iov, 5);
+    return good;
+}
+
+static bool limits(gss_ctx_id_t context) {
+    gss_buffer_desc message, token = GSS_C_EMPTY_BUFFER;
+    char octets[1024] = "";
+    OM_uint32 minor, ignored, most = 0;
+    bool good = ok("wrap_size_limit",
+                   gss_wrap_size_limit(&minor, context, 1, 0, sizeof octets, &most), &minor);
+
+    message = (gss_buffer_desc){most, octets};
+    good = good && ok("wrap", gss_wrap(&minor, context, 1, 0, &message, NULL, &token), &minor) &&
+           expect("what is within the limit fits", token.length <= sizeof octets);
+    gss_release_buffer(&ignored, &token);
+    return good;
+}
+
+static bool protect(struct pair *pair) {
+    bool good = derives(pair);
+
+    for (int seals = 0; seals < 2; seals++)
+        good = good && wraps(pair->initiator, pair->acceptor, seals) &&
+               wraps(pair->acceptor, pair->initiator, seals);
+    return good && signs(pair->initiator, pair->acceptor) &&
+           signs(pair->acceptor, pair->initiator) &&
+           wraps_pieces(pair->initiator, pair->acceptor) &&
+           wraps_pieces(pair->acceptor, pair->initiator) && limits(pair->initiator);
+}
+
 static bool move(gss_ctx_id_t *context) {
     gss_buffer_desc token = GSS_C_EMPTY_BUFFER;
     OM_uint32 minor, ignored, major = gss_export_sec_context(&minor, context, &token);
@@ -285,6 +396,8 @@ static bool run_one(bool shows) {
     good = good && establish(&pair, ours, theirs);
     if (good && exports)
         good = move(&pair.initiator) && move(&pair.acceptor);
+    if (good && protects)
+        good = protect(&pair);
     if (good && shows) {
         show_context("initiator", pair.initiator);
         show_context("acceptor", pair.acceptor);
@@ -309,7 +422,7 @@ static void *run_all(void *made) {
 static bool read_options(int argc, char **argv) {
     int option;
 
-    while ((option = getopt(argc, argv, "m:n:t:f:u:b:B:l:sdDxk")) != -1)
+    while ((option = getopt(argc, argv, "m:n:t:f:u:b:B:l:sdDxkp")) != -1)
         switch (option) {
         case 'm': oid_text = optarg; break;
         case 'n': count = atoi(optarg); break;
@@ -324,6 +437,7 @@ static bool read_options(int argc, char **argv) {
         case 'D': no_credentials = true; break;
         case 'x': exports = true; break;
         case 'k': forks = true; break;
+        case 'p': protects = true; break;
         default: return false;
         }
     service = argv[optind];

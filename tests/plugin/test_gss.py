@@ -2,31 +2,389 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.gss import Gs2, GssSite, gss_site
-from tests.support.sample_programs import ALICE
-from tests.support.services import AES128, Installation, folder_for_all
+from browserid_sasl.gss.context import ContextFlag
+from browserid_sasl.gss.exported_names import export_name
+from browserid_sasl.gss.mechanisms import MECHANISMS, mechanism_by_name
+from browserid_sasl.gss.names import UserName
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.gss import Gs2, GssSite, MitSamples, gss_site
+from tests.support.patience import wait_until
+from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
+from tests.support.services import AES128, Installation, folder_for_all, run
+
+WITH_KEY = [row for row in MECHANISMS if row.curve is not None]
+PROTECTION = (
+    ContextFlag.REPLAY
+    | ContextFlag.SEQUENCE
+    | ContextFlag.CONFIDENTIALITY
+    | ContextFlag.INTEGRITY
+    | ContextFlag.TRANSFERABLE
+)
+
+Driver = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def oid(name: str) -> str:
+    return ".".join(map(str, mechanism_by_name(name).oid))
+
+
+@pytest.fixture(scope="module")
+def gss(installation: Installation, provider_key: PrivateKey) -> Iterator[GssSite]:
+    """A site whose service has a certificate, where root's programs may accept contexts."""
+    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
+        site.realm.sign_in(role="author")
+        yield site
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """gss_driver.c, which says how it is used."""
+    source = ROOT / "tests" / "plugin" / "gss_driver.c"
+    program = tmp_path_factory.mktemp("gss") / "gss_driver"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    done = run(("cc", "-g", *warnings, source, "-o", program, "-lgssapi_krb5", "-lpthread"))
+    assert done.returncode == 0, done.stdout
+    return program
 
 
 @pytest.fixture
-def gss(installation: Installation, provider_key: object) -> Iterator[GssSite]:
-    """A site whose service has a certificate, where programs of this account may accept."""
-    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
-        site.realm.sign_in()
-        yield site
+def driver(gss: GssSite, program: Path) -> Driver:
+    """Runs it at the site."""
+
+    def drive(
+        *options: str,
+        service: str = f"rcmd@{HOST}",
+        launcher: tuple[str, ...] = (),
+        **variables: str,
+    ) -> subprocess.CompletedProcess[str]:
+        command = (*launcher, program, *options, service)
+        return run(command, env=gss.variables | variables)
+
+    return drive
+
+
+def flags(first: ContextFlag, second: int) -> str:
+    return f"flags: {int(first):#x} {int(second):#x}\n"
+
+
+class TestContexts:
+    @pytest.mark.parametrize("row", WITH_KEY, ids=lambda row: row.name)
+    def test_each_mechanism_with_messages_in_both_directions(
+        self, driver: Driver, row: object
+    ) -> None:
+        for _ in ("by certificate", "by ticket"):
+            done = driver("-m", ".".join(map(str, row.oid)), "-p", "-n", "2")  # type: ignore[attr-defined]
+            assert done.returncode == 0, done.stdout
+
+    def test_names_flags_and_lifetime(self, driver: Driver) -> None:
+        said = driver().stdout
+        common = f"{ALICE} at rcmd/{HOST} flags={int(PROTECTION):#x}"
+        assert f"initiator: {common} local=1 open=1 alive=1\n" in said
+        assert f"acceptor: {common} local=0 open=1 alive=1\n" in said
+
+    def test_mutual_authentication_is_by_the_servers_certificate(
+        self, driver: Driver, gss: GssSite
+    ) -> None:
+        both = PROTECTION | ContextFlag.MUTUAL
+        # A ticket of a context that was not mutual does not make one that is.
+        for asked in ("0", "2", "2", "0", "2"):
+            wanted = both if asked == "2" else PROTECTION
+            assert flags(wanted, wanted) in driver("-f", asked).stdout
+
+    def test_dce_style_takes_three_tokens(self, driver: Driver) -> None:
+        done = driver("-f", "0x1000", "-p")
+        assert flags(PROTECTION, PROTECTION | ContextFlag.DCE_STYLE) in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_identify(self, driver: Driver) -> None:
+        assert flags(PROTECTION, PROTECTION | ContextFlag.IDENTIFY) in driver("-f", "0x2000").stdout
+
+    def test_exported_contexts_go_on(self, driver: Driver) -> None:
+        done = driver("-x", "-p")
+        assert f"acceptor: {ALICE} at rcmd/{HOST}" in done.stdout
+        assert "jwt role proven=1 value=author" in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_negotiated_by_spnego(self, driver: Driver) -> None:
+        done = driver("-s", "-p")
+        assert f"acceptor: {ALICE} at rcmd/{HOST}" in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_default_credentials_on_both_sides(self, driver: Driver) -> None:
+        assert driver("-d").returncode == 0
+        assert driver("-D").returncode == 0
+
+    def test_a_service_that_programs_of_this_account_may_not_accept_for(
+        self, driver: Driver
+    ) -> None:
+        for options in ((), ("-d",)):
+            said = driver(*options, service=f"ldap@{HOST}").stdout
+            assert "programs of the account root may not accept" in said
+            assert '[programs."root"]' in said
+
+    def test_the_mechanism_without_key_exchange_is_not_offered_unasked(
+        self, driver: Driver
+    ) -> None:
+        said = driver("-m", oid("BROWSERID")).stdout
+        assert "BROWSERID is not offered here" in said
+
+
+class TestChannelBinding:
+    BOUND = 0x800
+
+    def test_the_acceptor_is_told_that_it_took_place(self, driver: Driver) -> None:
+        assert flags(PROTECTION, PROTECTION | self.BOUND) in driver("-b", "one").stdout
+
+    def test_other_data_is_refused(self, driver: Driver) -> None:
+        said = driver("-b", "one", "-B", "two").stdout
+        assert "Incorrect channel bindings" in said
+        assert "the assertion is bound to another channel" in said
+        assert "told: " in said  # the person's program gets an error token
+
+    def test_none_where_the_acceptor_has_some_is_refused(self, driver: Driver) -> None:
+        assert "the assertion is not bound to the channel" in driver("-B", "two").stdout
+
+
+class TestNames:
+    def test_attributes_are_the_certificates_claims(self, driver: Driver) -> None:
+        said = driver().stdout
+        prefix = "attribute: urn:ietf:params:gss:jwt"
+        for claim, value in (("email", ALICE), ("iss", DOMAIN), ("role", "author")):
+            assert f"{prefix} {claim} proven=1 value={value}\n" in said
+
+    def test_exported_names_are_those_of_the_python_contexts(self, driver: Driver) -> None:
+        octets = export_name(UserName.make(ALICE), mechanism_by_name(AES128)).hex()
+        assert f"exported: {octets} equal=1\nagain: {ALICE}\n" in driver().stdout
+
+    def test_nobody_has_an_account_until_the_configuration_says_so(
+        self, driver: Driver, gss: GssSite
+    ) -> None:
+        said = driver("-l", "root").stdout
+        assert "failed: localname" in said
+        assert "may be root: 0\n" in said
+        before = gss.config_file.read_text()
+        gss.add(f'[programs."root".local_names]\n"{ALICE}" = "al"\n')
+        gss.reload_acceptor()
+        try:
+            said = driver("-l", "al").stdout
+            assert "local: al\n" in said
+            assert "may be al: 1\n" in said
+            assert "may be root: 0\n" in driver("-l", "root").stdout
+        finally:
+            gss.config_file.write_text(before)
+            gss.reload_acceptor()
+
+
+class TestCredentials:
+    @pytest.mark.parametrize("name", [ALICE, "alice"])
+    def test_by_address_or_what_is_before_its_at(self, driver: Driver, name: str) -> None:
+        assert f"initiator: {ALICE} at" in driver("-u", name).stdout
+
+    def test_somebody_who_is_not_signed_in(self, driver: Driver) -> None:
+        said = driver("-u", f"bob@{DOMAIN}").stdout
+        assert "failed: acquire_cred major=0x70000\n" in said
+        assert f"browserid login bob@{DOMAIN}" in said
+
+    def test_nobody_is_signed_in_at_all(self, driver: Driver, tmp_path: Path) -> None:
+        said = driver(HOME=str(tmp_path), BROWSERID_CONFIG="/dev/null").stdout
+        assert "failed: acquire_cred major=0x70000\n" in said
+        assert "browserid login ADDRESS" in said
+
+
+class TestThreadsAndForks:
+    def test_threads(self, driver: Driver) -> None:
+        done = driver("-t", "4", "-n", "25", "-p")
+        assert done.stdout.endswith("made: 100 of 100\n"), done.stdout[-2000:]
+
+    def test_a_child_leaves_what_is_under_way_to_its_parent(self, driver: Driver) -> None:
+        done = driver("-k")
+        assert "child: inherited refused\nchild: own made\n" in done.stdout
+        assert "child: status 0\n" in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_valgrind_finds_nothing(self, driver: Driver) -> None:
+        suppressions = ROOT / "tests" / "plugin" / "valgrind.supp"
+        valgrind = ("valgrind", "-q", "--leak-check=full", "--error-exitcode=9")
+        launcher = (*valgrind, f"--suppressions={suppressions}")
+        done = driver("-x", "-p", "-f", "0x1002", "-b", "one", launcher=launcher)
+        assert done.returncode == 0, done.stdout
+        done = driver("-b", "one", "-B", "two", launcher=launcher)
+        assert done.returncode == 1, done.stdout
+
+
+class TestServicesThatDoNotAnswer:
+    def test_no_acceptor(self, driver: Driver, tmp_path: Path) -> None:
+        nowhere = str(tmp_path / "none")
+        said = driver(BROWSERID_ACCEPTOR=nowhere).stdout
+        assert "failed: acquire_cred major=0x70000\n" in said
+        said = driver("-D", BROWSERID_ACCEPTOR=nowhere).stdout
+        assert f"the acceptor at {nowhere}: nobody answers there" in said
+
+    def test_no_agent(self, driver: Driver, tmp_path: Path) -> None:
+        nowhere = str(tmp_path / "none")
+        said = driver("-D", BROWSERID_AGENT=nowhere).stdout
+        assert f"starts, at {nowhere}: nobody answers there" in said
+
+    @pytest.mark.parametrize("greeting", [b"* OK IMAP4rev1 ready\r\n", b"VERSION\t1\t3\nDONE\n"])
+    def test_something_else_answers(self, driver: Driver, gss: GssSite, greeting: bytes) -> None:
+        path = gss.folder / "foreign"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            thread = threading.Thread(target=_greet_and_close, args=(listener, greeting))
+            thread.start()
+            said = driver("-D", BROWSERID_ACCEPTOR=str(path)).stdout
+            thread.join()
+        path.unlink()
+        assert f"the acceptor at {path}: " in said
+        assert "failed: accept_sec_context major=0xd0000\n" in said
+
+    def test_the_acceptor_hangs_and_goes_on(self, driver: Driver, gss: GssSite) -> None:
+        """It says nothing at connecting, for which a program waits a second."""
+        workers = gss.workers()
+        for each in workers:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            said = driver("-D").stdout
+        finally:
+            for each in workers:
+                os.kill(each, signal.SIGCONT)
+        assert "it does not answer in time" in said
+        assert driver("-D").returncode == 0
+
+    def test_the_agent_was_killed_and_is_started_again(self, driver: Driver, gss: GssSite) -> None:
+        driver()
+        gss.kill_agent()
+        assert driver().returncode == 0
+
+    def test_the_acceptor_was_killed_and_is_there_again(self, driver: Driver, gss: GssSite) -> None:
+        gss.kill_acceptor()
+        assert "nobody answers there" in driver("-D").stdout
+        gss.start_acceptor()
+        assert driver("-D").returncode == 0
+
+
+def _greet_and_close(listener: socket.socket, greeting: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.sendall(greeting)
+        connection.recv(65536)
 
 
 class TestStockGs2Plugin:
     """Debian's GS2 plugin for Cyrus SASL, with its sample programs, and none of ours."""
 
-    def test_lists_the_mechanism(self, gss: GssSite) -> None:
-        assert AES128 in Gs2(gss).listed()
-
     def test_logs_in_afresh_and_by_ticket(self, gss: GssSite) -> None:
-        programs = Gs2(gss)
-        for _ in ("afresh", "by ticket"):
-            said = programs.log_in()
-            assert f"okay, authenticated as {ALICE}" in said or "authenticated" in said.lower(), said
+        for row in WITH_KEY:
+            for _ in ("afresh", "by ticket"):
+                assert_logged_in(gss, Gs2(gss), row.name)
+
+    def test_with_our_plugin_on_the_other_side(self, gss: GssSite) -> None:
+        gss.configure("sample")
+        for sides in ((gss.installation.plugins, None), (None, gss.all_plugins)):
+            for _ in ("afresh", "by ticket"):
+                assert_logged_in(gss, Gs2(gss, *sides))
+
+    def test_both_plugins_at_once_offer_a_mechanism_once(self, gss: GssSite) -> None:
+        gss.configure("sample")
+        ours, stock = gss.installation.plugins, gss.stock_plugins
+        for both in (f"{ours}:{stock}", f"{stock}:{ours}"):
+            programs = Gs2(gss, both, both)
+            listed = [name for name in programs.listed() if name.startswith("BROWSERID")]
+            assert sorted(listed) == sorted(row.name for row in WITH_KEY)
+            assert_logged_in(gss, programs)
+
+    def test_beside_our_plugin_in_one_folder(self, gss: GssSite) -> None:
+        gss.configure("sample")
+        folder = gss.folder / "both-plugins"
+        folder.mkdir()
+        for library in (*gss.stock_plugins.iterdir(), gss.installation.library):
+            (folder / library.name).symlink_to(library.resolve())
+        listed = [name for name in Gs2(gss, folder, folder).listed() if "BROWSERID" in name]
+        assert len(listed) == len(set(listed)) == len(WITH_KEY)
+
+    def test_lists_nothing_where_nobody_is_signed_in_and_no_acceptor_is_there(
+        self, gss: GssSite, tmp_path: Path
+    ) -> None:
+        listed = Gs2(gss, HOME=str(tmp_path), BROWSERID_ACCEPTOR=str(tmp_path / "none")).listed()
+        assert not [name for name in listed if "BROWSERID" in name]
+
+
+def assert_logged_in(gss: GssSite, programs: Gs2, mechanism: str = AES128) -> None:
+    client, server = programs.log_in(mechanism)
+    assert "got 'client message 1'" in server, client + server
+    assert f"Username: {ALICE}" in server, server
+
+
+class TestMitSamplePrograms:
+    """gss-client and gss-server of krb5-gss-samples."""
+
+    MECHANISM = "{ " + oid(AES128).replace(".", " ") + " }"
+
+    @pytest.fixture(scope="class")
+    def server(self, gss: GssSite) -> Iterator[tuple[MitSamples, int]]:
+        samples = MitSamples(gss)
+        with samples.server() as port:
+            yield samples, port
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            (),
+            ("-seq",),
+            ("-noreplay",),
+            ("-nomutual",),
+            ("-d",),
+            ("-q",),
+            ("-ccount", "3"),
+            ("-mcount", "3"),
+            ("-v1",),
+            ("-na",),
+            ("-nw",),
+            ("-nx",),
+            ("-nm",),
+            ("-spnego",),
+            ("-user", ALICE),
+            ("-spnego", "-user", ALICE),
+        ],
+        ids=" ".join,
+    )
+    def test_each_flag(self, server: tuple[MitSamples, int], options: tuple[str, ...]) -> None:
+        samples, port = server
+        done = samples.client(port, *options, mechanism=self.MECHANISM)
+        assert done.returncode == 0, done.stdout
+        if "-q" not in options:
+            assert "error" not in done.stdout.lower(), done.stdout
+        if options == ():
+            assert "Signature verified." in done.stdout
+
+    def test_the_server_exports_its_context(self, gss: GssSite) -> None:
+        samples = MitSamples(gss, "-export")
+        with samples.server() as port:
+            done = samples.client(port, mechanism=self.MECHANISM)
+            wait_until(lambda: "Received message" in samples.log.read_text(), "the message")
+        assert "Signature verified." in done.stdout
+
+
+def test_no_symbol_but_gss_is_exported(installation: Installation) -> None:
+    module = installation.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
+    lines = run(("nm", "-D", "--defined-only", module)).stdout.splitlines()
+    names = [line.split()[-1] for line in lines]
+    assert names
+    assert [name for name in names if not name.startswith(("gss_", "gssspi_"))] == []
+
+
+def test_the_configuration_names_every_mechanism(installation: Installation) -> None:
+    lines = installation.gss_mechanisms.read_text().splitlines()
+    module = installation.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
+    assert lines == [f"{row.name.lower()} {oid(row.name)} {module}" for row in MECHANISMS]

@@ -85,12 +85,17 @@ class Gs2:
 
     :param client_plugins: what the client finds its mechanisms in.
     :param server_plugins: likewise.
+    :param variables: of the programs' environment, on top of the site's.
     """
 
     def __init__(
-        self, site: GssSite, client_plugins: object = None, server_plugins: object = None
+        self,
+        site: GssSite,
+        client_plugins: object = None,
+        server_plugins: object = None,
+        **variables: str,
     ) -> None:
-        self._site = site
+        self._variables = site.variables | variables
         self._client_plugins = str(client_plugins or site.stock_plugins)
         self._server_plugins = str(server_plugins or site.stock_plugins)
 
@@ -136,7 +141,7 @@ class Gs2:
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(
             ("stdbuf", "-oL", "-eL", *command),
-            env=self._site.variables,
+            env=self._variables,
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
