@@ -192,17 +192,21 @@ static bool open_exported(const gss_buffer_desc *octets, int *mechanism, gss_buf
     return *mechanism != NO_MECHANISM && octets->length - at - EXPORTED_LENGTH == text->length;
 }
 
+/* Programs count the zero octet behind a text with it, as MIT's own do. Another is no text. */
 static bool copy_text(const gss_buffer_desc *octets, char text[NAME_LONGEST + 1]) {
     const unsigned char *from = octets->value;
+    size_t length = octets->length;
 
-    if (octets->length > NAME_LONGEST)
+    if (length > 0 && from[length - 1] == '\0')
+        length--;
+    if (length > NAME_LONGEST)
         return false;
-    for (size_t i = 0; i < octets->length; i++)
-        if (from[i] < ' ' || from[i] == 0x7f) /* nor a zero octet */
+    for (size_t i = 0; i < length; i++)
+        if (from[i] < ' ' || from[i] == 0x7f)
             return false;
-    if (octets->length > 0)
-        memcpy(text, from, octets->length);
-    text[octets->length] = '\0';
+    if (length > 0)
+        memcpy(text, from, length);
+    text[length] = '\0';
     return true;
 }
 
