@@ -93,7 +93,12 @@ class ContextLogin:
             self.claimed = _NO_HEADER + bare
         except BrowserIDError:
             pass  # the acceptor says what is wrong with it
-        return self._served.server.accept(self._begin.mechanism, channel_binding=self._begin.bound)
+        bound = self._begin.bound
+        try:
+            return self._served.server.accept(self._begin.mechanism, channel_binding=bound)
+        except LocalProtocolError as error:
+            # The person's program has picked it, not ours.
+            raise RemoteProtocolError(error.code, error.message, error.remedy) from None
 
     def _succeed(self, context: SecurityContext, output: bytes | None) -> Answer:
         # Before there is a result, which is what is logged and told.

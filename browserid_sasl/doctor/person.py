@@ -27,7 +27,7 @@ from browserid_sasl.doctor.findings import (
     findings_of,
     good,
 )
-from browserid_sasl.doctor.plugin import plugin
+from browserid_sasl.doctor.plugin import gss_module, plugin
 from browserid_sasl.doctor.providers import provider, signature
 from browserid_sasl.identity.addresses import domain_of, in_lower_case
 from browserid_sasl.identity.ports import IdentityRecord
@@ -72,6 +72,7 @@ class Person:
             yield "certificate", lambda record=record: signature(record, config)  # type: ignore[misc]
         yield "agent", _agent
         yield "plugin", lambda: plugin(os.environ, __version__, Verdict.GOOD)
+        yield "GSS-API", lambda: gss_module(os.environ, __version__)
         if cache is not None and records:
             yield "presence", lambda: _presence(cache.path)
 

@@ -27,7 +27,7 @@ from browserid_sasl.doctor.findings import (
     good,
     worst,
 )
-from browserid_sasl.doctor.plugin import plugin
+from browserid_sasl.doctor.plugin import gss_module, plugin
 from browserid_sasl.doctor.providers import provider
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.allow_list import EVERYONE
@@ -84,6 +84,7 @@ class ServerSide:
         yield "store", lambda: _store(config)
         yield "acceptor", lambda: self._sockets(config)
         yield "plugin", lambda: plugin(os.environ, __version__, self._without_plugin())
+        yield "GSS-API", lambda: gss_module(os.environ, __version__)
         if self.name.service == "smtp" and self.files.postfix.exists():
             yield "Postfix", lambda: peers.postfix(self.files.postfix)
         if self.name.service == "imap" and self.files.imapd.exists():

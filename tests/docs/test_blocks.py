@@ -51,6 +51,7 @@ KINDS: Final = {
         ("docs/mail-program.md", kind): "tests/docs/test_mail_program_page.py"
         for kind in ("sh", "conf", "muttrc", "python")
     },
+    **{("docs/gss-api.md", kind): "tests/plugin/test_gss.py" for kind in ("sh", "toml", "python")},
     ("plugin/README.md", "sh"): "tests/plugin/conftest.py",
 }
 """Tests that take all blocks of a kind on a page."""

@@ -123,7 +123,7 @@ def test_a_good_one_has_no_complaint(home: Home) -> None:
         checks = {each["check"] for each in report.findings}
     assert checks == {
         *("configuration", "home", "store", "identity", PROVIDER, "certificate", "agent"),
-        *("plugin", "presence"),
+        *("plugin", "GSS-API", "presence"),
     }
     assert not any(each["remedy"] for each in report.findings)
 

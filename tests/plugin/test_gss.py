@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -18,9 +19,11 @@ from browserid_sasl.gss.mechanisms import MECHANISMS, mechanism_by_name
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.gss import Gs2, GssSite, MitSamples, gss_site
+from tests.support.guide import blocks_of
 from tests.support.patience import wait_until
+from tests.support.ports import free_port
 from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
-from tests.support.services import AES128, Installation, folder_for_all, run
+from tests.support.services import AES128, Installation, folder_for_all, run, service
 
 WITH_KEY = [row for row in MECHANISMS if row.curve is not None]
 PROTECTION = (
@@ -326,6 +329,13 @@ def assert_logged_in(gss: GssSite, programs: Gs2, mechanism: str = AES128) -> No
     assert f"Username: {ALICE}" in server, server
 
 
+@pytest.fixture(scope="module")
+def server(gss: GssSite) -> Iterator[tuple[MitSamples, int]]:
+    samples = MitSamples(gss)
+    with samples.server() as port:
+        yield samples, port
+
+
 class TestMitSamplePrograms:
     """gss-client and gss-server of krb5-gss-samples, with every flag that they have.
 
@@ -335,12 +345,6 @@ class TestMitSamplePrograms:
     """
 
     MECHANISM = "{ " + oid(AES128).replace(".", " ") + " }"
-
-    @pytest.fixture(scope="class")
-    def server(self, gss: GssSite) -> Iterator[tuple[MitSamples, int]]:
-        samples = MitSamples(gss)
-        with samples.server() as port:
-            yield samples, port
 
     @pytest.mark.parametrize(
         "options",
@@ -380,8 +384,7 @@ class TestMitSamplePrograms:
 
 
 def test_no_symbol_but_gss_is_exported(installation: Installation) -> None:
-    module = installation.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
-    lines = run(("nm", "-D", "--defined-only", module)).stdout.splitlines()
+    lines = run(("nm", "-D", "--defined-only", installation.gss_module)).stdout.splitlines()
     names = [line.split()[-1] for line in lines]
     assert names
     assert [name for name in names if not name.startswith(("gss_", "gssspi_"))] == []
@@ -389,5 +392,41 @@ def test_no_symbol_but_gss_is_exported(installation: Installation) -> None:
 
 def test_the_configuration_names_every_mechanism(installation: Installation) -> None:
     lines = installation.gss_mechanisms.read_text().splitlines()
-    module = installation.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
+    module = installation.gss_module
     assert lines == [f"{row.name.lower()} {oid(row.name)} {module}" for row in MECHANISMS]
+
+
+class TestThePage:
+    """docs/gss-api.md, with this host's name and the site's free port."""
+
+    BLOCKS = blocks_of(ROOT / "docs" / "gss-api.md")
+
+    def block(self, kind: str, name: str = "") -> str:
+        [text] = [each.text for each in self.BLOCKS if (each.kind, each.file) == (kind, name)]
+        return text.replace("mail.example.org", HOST)
+
+    def test_it_installs_what_has_the_headers(self) -> None:
+        packages, make = self.block("sh", "install").splitlines()
+        assert packages.split()[2:] == ["libkrb5-dev"]
+        assert make == "make install"
+
+    def test_its_section_and_its_commands(
+        self, installation: Installation, provider_key: PrivateKey
+    ) -> None:
+        with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
+            site.realm.sign_in()
+            text = site.config_file.read_text()
+            site.config_file.write_text(text.partition("[programs.")[0] + self.block("toml"))
+            port = free_port()
+            option = f" -port {port} "
+            server = self.block("sh", "server").replace("gss-server ", f"gss-server{option}")
+            log = folder / "gss-server.log"
+            with service(("stdbuf", "-oL", *shlex.split(server)), port, site.variables, log):
+                client = self.block("sh", "client").replace("gss-client ", f"gss-client{option}")
+                done = site.run("sh", "-ec", client)
+                assert "Signature verified." in done.stdout
+                said = f'Accepted connection: "{ALICE}"'
+                wait_until(lambda: said in log.read_text(errors="replace"), said)
+            program = folder / "program.py"
+            program.write_text(self.block("python"))
+            assert site.run("/usr/bin/python3", program).stdout == f"{ALICE} hello\n"

@@ -16,7 +16,7 @@ import pytest
 import browserid_sasl
 from browserid_sasl.acceptor.servers import CALLERS_OPTIONS
 from browserid_sasl.doctor.findings import Verdict
-from browserid_sasl.doctor.plugin import plugin
+from browserid_sasl.doctor.plugin import gss_module, plugin
 from tests.support import dovecot
 from tests.support.dovecot import Dovecot
 from tests.support.sample_programs import ROOT
@@ -39,9 +39,31 @@ def test_the_doctor_finds_it_and_of_which_release_it_is(installation: Installati
     assert str(installation.library) in found.message
 
 
+def test_the_doctor_finds_the_module_for_gss_api(
+    installation: Installation, tmp_path: Path
+) -> None:
+    [found] = gss_module(installation.variables, browserid_sasl.__version__)
+    assert (found.verdict, found.remedy) == (Verdict.GOOD, "")
+    assert "mech_browserid.so is found by MIT's GSS-API, release" in found.message
+    [old] = gss_module(installation.variables, "0.1")
+    assert old.verdict is Verdict.DOUBTFUL
+    named = tmp_path / "browserid.conf"
+    named.write_text(f"browserid 1.2.3 {tmp_path}/mech_browserid.so # gone\nother 1.2.4 other.so\n")
+    [gone] = gss_module({"GSS_MECH_CONFIG": str(named)}, browserid_sasl.__version__)
+    assert gone.verdict is Verdict.BAD
+    assert "make install" in gone.remedy
+
+
+def test_the_doctor_has_no_complaint_where_there_is_no_module(tmp_path: Path) -> None:
+    nowhere = {"GSS_MECH_CONFIG": str(tmp_path / "none")}
+    [found] = gss_module(nowhere, browserid_sasl.__version__)
+    assert (found.verdict, found.remedy) == (Verdict.GOOD, "")
+
+
 def test_every_user_can_read_it_and_only_root_can_write_it(installation: Installation) -> None:
     module = installation.dovecot_modules / DOVECOT_MODULE
-    files = [installation.library, module, *installation.environment.resolve().rglob("*")]
+    gss = (installation.gss_mechanisms, installation.gss_module)
+    files = [installation.library, module, *gss, *installation.environment.resolve().rglob("*")]
     for file in files:
         if file.is_symlink():
             continue

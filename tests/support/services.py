@@ -96,6 +96,7 @@ class Installation:
         self.man = folder / "man"
         self.library = self.plugins / "libbrowserid.so"
         self.dovecot_modules = folder / "dovecot"
+        self.gss_module = self.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
         self.gss_mechanisms = folder / "gss" / "browserid.conf"
         self.environment = self.prefix / "lib" / "browserid-sasl" / "env"
 
