@@ -1,4 +1,4 @@
-"""The plugin for Cyrus SASL and the module for GSS-API: whether they are found, and their release."""
+"""The plugin for Cyrus SASL, the module for GSS-API: whether they are found, and their release."""
 
 from __future__ import annotations
 

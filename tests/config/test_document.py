@@ -168,6 +168,9 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("listeners.allow", '["Example.org"]', ("example.org",)),
     ("listeners.strip_domain", '"Example.org"', "example.org"),
     ("listeners.hostname", '"MX.example.org"', "mx.example.org"),
+    ("programs.services", '["HTTP", "imap"]', ("HTTP", "imap")),
+    ("programs.keys", "true", True),
+    ("programs.local_names", '{"al@Example.org" = "al"}', (("al@example.org", "al"),)),
 ]
 
 
@@ -188,6 +191,12 @@ def test_a_valid_value_in_a_section_with_a_name_is_read(
     section, _, name = option.partition(".")
     read = read_settings(f"{header(section)}\n{name} = {value}\n".encode(), FILE)
     assert read[section, NAMED_SECTIONS[section].example, name].value == expected
+
+
+def test_a_table_of_a_section_with_a_name_can_stand_by_itself() -> None:
+    text = '[programs."www-data".local_names]\n"al@example.org" = "al"\n'
+    read = read_settings(text.encode(), FILE)
+    assert read["programs", "www-data", "local_names"].value == (("al@example.org", "al"),)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,10 @@ import pytest
 from browserid_sasl import __version__
 from browserid_sasl.api import Server
 from browserid_sasl.config import load
+from browserid_sasl.errors import Code
+from browserid_sasl.gss.context import ContextFlag
+from browserid_sasl.gss.plain import PlainAcceptor
+from browserid_sasl.gss.told import told_of
 from browserid_sasl.sasl.server import ServerMechanism
 from tests.support.agent import AGENT, Answer, Line, Person, initiate, relay
 from tests.support.patience import PATIENCE, wait_until
@@ -148,6 +152,53 @@ class TestLogins:
         assert "bob@example.org is not signed in" in line.ask(initiate(2)).values["detail"]
         person.config_file.write_text(text)
         assert line.ask(initiate(2)).word == "CONT"
+
+
+class TestContexts:
+    """Security contexts without SASL around them, for programs of GSS-API."""
+
+    def initiate(self, number: int, **more: str) -> str:
+        return initiate(number, context="1", **more)
+
+    def accept(self, person: Person, bound: bytes | None = None) -> PlainAcceptor:
+        return Server(load(person.config_file), "imap", "localhost").accept(channel_binding=bound)
+
+    def test_both_ends_have_the_same_key(self, person: Person, line: Line) -> None:
+        for _ in ("afresh", "by ticket"):
+            theirs = self.accept(person)
+            answer = theirs.step(line.ask(self.initiate(2)).octets)
+            done = line.ask(f"CONT\t2\t{b64(answer or b'')}")
+            assert done.word == "OK"
+            told = dict(told_of(theirs.context, with_key=True))
+            assert done.values == told | {"": ""}  # the token, of which nothing is left
+            assert told["initiator"] == ALICE
+
+    def test_what_the_program_asks_for_and_binds_to(self, person: Person, line: Line) -> None:
+        asked = ContextFlag.DCE_STYLE | ContextFlag.IDENTIFY
+        theirs = self.accept(person, b"data")
+        request = self.initiate(2, flags=str(int(asked)), bound=b64(b"data"))
+        answer = theirs.step(line.ask(request).octets)
+        done = line.ask(f"CONT\t2\t{b64(answer or b'')}")
+        assert done.values["extra_round_trip"] == "1"
+        theirs.step(done.octets)
+        assert asked in theirs.context.flags
+
+    @pytest.mark.parametrize("flags", ["-1", "two", "1" * 11])
+    def test_flags_that_are_no_number(self, line: Line, flags: str) -> None:
+        assert line.ask(self.initiate(2, flags=flags)).values["code"] == "invalid-parameter"
+        assert line.ask(self.initiate(3)).word == "CONT"
+
+    def test_a_refusal_has_the_numbers_of_gss_api(self, person: Person, line: Line) -> None:
+        theirs = self.accept(person)
+        answer = theirs.step(line.ask(self.initiate(2, host="elsewhere")).octets)
+        refused = line.ask(f"CONT\t2\t{b64(answer or b'')}")
+        assert int(refused.values["major"]) == Code.BAD_AUDIENCE.major
+        assert int(refused.values["minor"]) == Code.BAD_AUDIENCE.wire
+
+    def test_who_would_log_in(self, line: Line) -> None:
+        for name in ("", "\tauthname=alice", f"\tauthname={ALICE}"):
+            assert line.ask(f"WHO\t2{name}").values["identity"] == ALICE
+        assert line.ask("WHO\t2\tauthname=bob").values["code"] == "interact-required"
 
 
 class TestSignIns:
