@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 from tests.support.services import Installation, Syslog, folder_for_all
 
@@ -44,6 +48,29 @@ TOGETHER: Final = {
 
 pytest-xdist's own way, by a mark, has no effect with recent releases of pytest.
 """
+
+
+SHARED: Final = pytest.StashKey[Path]()
+"""A folder that the processes of a run share, and that everybody can read."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give a run its folder, and back what may be missing where it is started in the background."""
+    # A shell has what it runs there ignore Ctrl+C, and so would the programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    given = getattr(config, "workerinput", {}).get("shared")
+    if given is None:
+        stack = ExitStack()
+        given = stack.enter_context(folder_for_all())
+        config.add_cleanup(stack.close)
+    config.stash[SHARED] = Path(given)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Tell another process of the run which folder they share."""
+    node.workerinput["shared"] = str(node.config.stash[SHARED])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,12 +126,17 @@ def real_programs() -> None:
 
 
 @pytest.fixture(scope="session")
-def installation(real_programs: None) -> Iterator[Installation]:
+def installation(real_programs: None, pytestconfig: pytest.Config) -> Installation:
     """The result of `make install`: the plugin, built and installed as an administrator does it.
 
-    It takes a while, and whoever needs it in this process has the same.
+    It takes a while: the first who needs it makes it, and all processes of a run have the same.
     """
-    with folder_for_all() as folder:
+    folder = pytestconfig.stash[SHARED]
+    made = folder / "made"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         installation = Installation(folder)
-        installation.make("install")
-        yield installation
+        if not made.exists():
+            installation.make("install")
+            made.touch()
+    return installation

@@ -41,14 +41,12 @@ def usual_provider(provider: GrantingProvider) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def servers(provider: GrantingProvider, machine_log: Syslog) -> Iterator[MailServers]:
+def servers(
+    installation: Installation, provider: GrantingProvider, machine_log: Syslog
+) -> Iterator[MailServers]:
     """Cyrus imapd, Dovecot and Postfix, with one message for Alice at each of the first two."""
     with folder_for_all() as folder:
-        for name in ("installation", "site"):
-            (folder / name).mkdir()
-        installation = Installation(folder / "installation")
-        installation.make("install")
-        with MailServers(installation, folder / "site", provider.key).running() as servers:
+        with MailServers(installation, folder, provider.key).running() as servers:
             servers.deliver("hello", "the body of hello")
             yield servers
 

@@ -16,7 +16,7 @@ import pytest
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ALICE, DOMAIN, ROOT
-from tests.support.services import AES128, PADDING, Site, run
+from tests.support.services import AES128, PADDING, Installation, Site, run
 
 OTHER_MECHANISMS = ("BROWSERID-AES256", "BROWSERID-A128S2", "BROWSERID-A256S2")
 
@@ -127,25 +127,32 @@ def test_memory_does_not_grow(both: Driver) -> None:
     assert int(match[1]) < 128
 
 
+def build_plugin(installation: Installation, folder: Path, **options: str | Path) -> None:
+    """Build a plugin that is not the installed one, into a folder."""
+    usual = {
+        "BUILD": folder,
+        "PYTHON": installation.environment / "bin" / "python3",
+        "AGENT": installation.agent,
+        "WERROR": "-Werror",
+    }
+    settings = (f"{name}={value}" for name, value in (usual | options).items())
+    done = run(("make", "-C", ROOT / "plugin", *settings), timeout=100)
+    assert done.returncode == 0, done.stdout
+
+
 def test_valgrind_has_nothing_to_say(both: Driver) -> None:
     both.under_valgrind("-t", "2", "-n", "2", "-i", "2")
 
 
 def test_the_sanitizers_have_nothing_to_say(both: Driver, tmp_path: Path) -> None:
     """The plugin as they build it, in a program that knows nothing of them."""
-    installation = both.site.installation
     flags = "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined"
-    options = {
-        "BUILD": tmp_path,
-        "PYTHON": installation.environment / "bin" / "python3",
-        "AGENT": installation.prefix / "bin" / "browserid-agent",
-        "CFLAGS": f"{flags} -fno-sanitize-recover=all",
-        "LDFLAGS": "-fsanitize=address,undefined",
-        "WERROR": "-Werror",
-    }
-    settings = (f"{name}={value}" for name, value in options.items())
-    done = run(("make", "-C", ROOT / "plugin", *settings), timeout=100)
-    assert done.returncode == 0, done.stdout
+    build_plugin(
+        both.site.installation,
+        tmp_path,
+        CFLAGS=f"{flags} -fno-sanitize-recover=all",
+        LDFLAGS="-fsanitize=address,undefined",
+    )
     libraries = [run(("cc", f"-print-file-name={name}")).stdout.strip() for name in SANITIZERS]
     variables = {
         "SASL_PATH": str(tmp_path),
@@ -284,17 +291,14 @@ class TestFailures:
         both.site.kill_agent()
         both.succeeds()
 
-    def test_the_agent_cannot_be_started(self, both: Driver) -> None:
-        agent = both.site.installation.prefix / "bin" / "browserid-agent"
-        hidden = agent.with_name("hidden")
-        agent.rename(hidden)
-        try:
-            said = both.fails("-n", "1")
-        finally:
-            hidden.rename(agent)
+    def test_the_agent_cannot_be_started(self, both: Driver, tmp_path: Path) -> None:
+        agent = tmp_path / "browserid-agent"
+        build_plugin(both.site.installation, tmp_path, AGENT=agent)
+        said = both.fails("-n", "1", SASL_PATH=str(tmp_path))
         assert "client -24 " in said
         assert f"the agent, which {agent} starts, at {both.site.agent_socket}: nobody" in said
-        both.succeeds()
+        agent.symlink_to(both.site.installation.agent)
+        both.succeeds(SASL_PATH=str(tmp_path))
 
     def test_an_agent_that_was_named_is_not_replaced(self, both: Driver, tmp_path: Path) -> None:
         began = time.monotonic()

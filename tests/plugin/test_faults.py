@@ -19,7 +19,7 @@ from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.sasl.client import ClientMechanism
 from tests.support.patience import wait_until
 from tests.support.ports import free_port
-from tests.support.services import AES128, HOST, Imapd, Installation, Site, Syslog, run
+from tests.support.services import AES128, HOST, Imapd, Site, Syslog, installed_site, run
 
 
 @pytest.fixture
@@ -169,15 +169,17 @@ def test_a_client_whose_clock_is_ten_minutes_slow(
         monkeypatch.undo()
 
 
-def test_the_release_is_deleted_under_running_services(
-    imapd: Imapd, installation: Installation
-) -> None:
-    log_in(imapd)
-    release = installation.environment.resolve()
-    away = release.with_name("away")
-    release.rename(away)
-    try:
+class TestItsOwnRelease:
+    """From the installation that other tests have, at this moment too, nothing may be taken."""
+
+    @pytest.fixture
+    def imapd(self, syslog: Syslog) -> Iterator[Imapd]:
+        with installed_site("cyrus") as site, Imapd(site).running() as imapd:
+            yield imapd
+
+    def test_it_is_deleted_under_running_services(self, imapd: Imapd) -> None:
+        log_in(imapd)
+        release = imapd.site.installation.environment.resolve()
+        release.rename(release.with_name("away"))
         imapd.end_processes()
         log_in(imapd)
-    finally:
-        away.rename(release)

@@ -135,7 +135,7 @@ def log_in(site: Site, away: Away, driver: Path) -> Callable[[], str]:
 @contextmanager
 def agent_at_home(site: Site) -> Iterator[None]:
     """The person's agent."""
-    agent = site.installation.prefix / "bin" / "browserid-agent"
+    agent = site.installation.agent
     started = site.run(agent, "--background")
     assert started.returncode == 0, started.stdout
     try:

@@ -99,6 +99,7 @@ class Installation:
         self.gss_module = self.prefix / "lib" / "browserid-sasl" / "mech_browserid.so"
         self.gss_mechanisms = folder / "gss" / "browserid.conf"
         self.environment = self.prefix / "lib" / "browserid-sasl" / "env"
+        self.agent = self.prefix / "bin" / "browserid-agent"
 
     def make(self, target: str) -> None:
         """Make a target with this installation's folders."""
