@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # The system's folders only: nothing here depends on what somebody has installed by hand.
 export PATH := /usr/sbin:/usr/bin:/sbin:/bin
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 PREFIX ?= /usr/local
 
@@ -29,8 +29,12 @@ demo: ## an identity provider, one sign-in, logins, a replay, a forgery, an unmo
 	@tools/environment.sh idp
 	@$(PYTHON) -m demo
 
+# Twice as many processes as the two processors that this is made for: the tests that start services
+# wait for them most of the time. tests/conftest.py says what stays together.
+IN_PARALLEL := -n 4 --dist loadgroup
+
 test: check ## everything that must hold: check, then all tests, with the coverage of the core layers
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --cov --cov-report=term; \
+	@$(PYTHON) -m pytest $(IN_PARALLEL) --cov --cov-report=term; \
 	status=$$?; rm -f .coverage .coverage.*; exit $$status
 
 check: test-environment ## format, lint and types, without changing anything
@@ -69,7 +73,7 @@ $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c pl
 PEER_TESTS := tests/browser tests/plugin tests/guides tests/idp/postgresql tests/acceptor/test_contrib.py \
 	tests/acceptor/test_prosody.py tests/acceptor/test_submission.py \
 	tests/test_npm_packages.py tests/verifier/test_mozilla.py
-WITHOUT_PEERS := -m pytest -n 2 --dist loadgroup -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
+WITHOUT_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
 # Of these, those that run there as well: of the pages in its Chromium, and of its Dovecot, for which our
 # module has code of its own. CI=true: what is missing fails, and is not skipped.
 DEBIAN13_PEERS := -m pytest -p no:cacheprovider tests/browser tests/plugin/test_dovecot.py \
