@@ -28,6 +28,7 @@ Revocations = Literal["ignore", "when-available", "required"]
 Keys = Literal["file", "keyring"]
 SignIn = Literal["auto", "browser", "device", "password"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
+LogFormat = Literal["text", "json"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
 _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
@@ -594,6 +595,25 @@ class IdpConfig(WebServerConfig):
         65_535,
         "TCP port to accept connections on; 0: one that is free. Browsers and servers look for"
         " it on 443, from where a proxy may forward to it.",
+    )
+    status_port: int = options.count(
+        0,
+        0,
+        65_535,
+        "TCP port for monitoring, without TLS: `/health`, `/ready`, and `/metrics` as Prometheus"
+        " reads them. 0: none.",
+    )
+    status_listen: str = options.text(
+        _HOST,
+        "Address of that port. Whoever reaches it can read the numbers, so it is none for"
+        " strangers.",
+        "127.0.0.1",
+    )
+    log_format: LogFormat = options.choice(
+        "text",
+        get_args(LogFormat),
+        "How the lines on standard error are written: as text, or as one object of JSON each. The"
+        " audit log is JSON in any case.",
     )
     public_url: str = options.text(
         _ORIGIN,

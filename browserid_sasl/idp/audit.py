@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum
 from io import FileIO
@@ -25,6 +26,8 @@ class Event(Enum):
     """What happened, by the word the log has for it."""
 
     PROVIDER_CREATED = "provider-created"
+    BACKED_UP = "backed-up"
+    RESTORED = "restored"
     KEY_CREATED = "key-created"
     SIGNED_IN = "signed-in"
     SIGN_IN_FAILED = "sign-in-failed"
@@ -61,6 +64,8 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.listener: Callable[[Event], object] = _nobody
+        """Told of each event whose line was written."""
 
     def write(self, event: Event, now: int, **details: str | int) -> None:
         """Append a line.
@@ -79,6 +84,7 @@ class AuditLog:
                 _append(file, line)
         except OSError as error:
             raise self._failed(error.strerror) from None
+        self.listener(event)
 
     def _failed(self, why: str | None) -> StoreError:
         return StoreError(
@@ -86,6 +92,10 @@ class AuditLog:
             f"the audit log {self._path} cannot be written ({why})",
             "nothing is certified that cannot be recorded",
         )
+
+
+def _nobody(_event: Event) -> None:
+    pass
 
 
 def _open_or_make(path: str, _flags: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +25,7 @@ from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import AppSettings, create_app
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
@@ -32,11 +34,12 @@ from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
+from browserid_sasl.idp.status import Metrics, create_status_app
 from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.door import Capacity
-from browserid_sasl.web.server import Listener, Terms, place_of
+from browserid_sasl.web.server import Aside, Listener, Terms, place_of
 from browserid_sasl.web.server import serve as run_server
 from browserid_sasl.web.server_certificate import ServerCertificate
 
@@ -408,6 +411,41 @@ def rotate_key(
 
 @command.command()
 @place_options
+@output_options
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(directory: Path | None, config_file: Path | None, file: Path, output: Output) -> None:
+    """Write accounts, what they sign in with, and signing keys to FILE, which is not there yet.
+
+    The provider may be serving. Who has the file can log in as everybody of the domain, unless the
+    keys in it are encrypted, which they are where the database has them.
+    """
+    folder = _folder(_configuration(directory, config_file))
+    content = back_up(folder, file, _OPERATOR, system_clock())
+    _tell(output, content, f"backed up {content.domain} to {file}")
+
+
+@command.command("restore")
+@place_options
+@output_options
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def restore_(directory: Path | None, config_file: Path | None, file: Path, output: Output) -> None:
+    """Make a provider of FILE, which `backup` has written, where there is none.
+
+    It may be on another host, or have its database and its keys elsewhere than before. What was
+    revoked after the backup was made has to be revoked again.
+    """
+    folder = _folder(_configuration(directory, config_file))
+    content = restore(folder, file, _OPERATOR, system_clock())
+    _tell(output, content, f"made an identity provider for {content.domain} of {file}")
+
+
+def _tell(output: Output, content: Content, done: str) -> None:
+    output.give({"domain": content.domain, "keys": content.keys, "rows": content.rows})
+    output.say(f"{done}: {content.keys} signing keys, {content.rows} rows")
+
+
+@command.command()
+@place_options
 @web_server_options
 @click.option(
     "--document-life",
@@ -442,11 +480,18 @@ def serve(
     if proxy:
         given["proxies"] = proxy
     options = replace(_configuration(directory, config_file), **given)
-    with Listener(options.listen, options.port).open() as listening:
-        _serve(options, listening, output)
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(Listener(options.listen, options.port).open())
+        status = None
+        if options.status_port:
+            place = Listener(options.status_listen, options.status_port)
+            status = sockets.enter_context(place.open())
+        _serve(options, listening, status, output)
 
 
-def _serve(options: IdpConfig, listening: socket.socket, output: Output) -> None:
+def _serve(
+    options: IdpConfig, listening: socket.socket, status: socket.socket | None, output: Output
+) -> None:
     # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
     configured = _configured_certificate(options)
     folder = _folder(options)
@@ -476,13 +521,18 @@ def _serve(options: IdpConfig, listening: socket.socket, output: Output) -> None
         proxies,
     )
     place = place_of(listening)
+    metrics = Metrics()
+    folder.audit.listener = metrics.count
+    telling = create_status_app(provider, metrics, system_clock)
     run_server(
-        create_app(provider, settings),
+        metrics.measuring(create_app(provider, settings)),
         listening,
         terms,
         lambda: output.announce(
             f"serving {provider.domain} at {place['url']}", {"domain": provider.domain, **place}
         ),
+        aside=Aside(telling, status) if status else None,
+        log=options.log_format,
     )
 
 

@@ -173,9 +173,17 @@ class ProviderFolder:
 
         :raises ConfigurationError: what they are sealed with cannot be read.
         """
-        if self._sharing.key_file is None:
+        if self.seal is None:
             return SigningKeys(KeyFolder(self.path / _KEYS))
-        return SigningKeys(SealedKeys(self.database, Seal.read(self._sharing.key_file)))
+        return SigningKeys(SealedKeys(self.database, self.seal))
+
+    @cached_property
+    def seal(self) -> Seal | None:
+        """What the keys in the database are sealed with, None if they are in the folder.
+
+        :raises ConfigurationError: it cannot be read.
+        """
+        return Seal.read(self._sharing.key_file) if self._sharing.key_file else None
 
     def create(self, domain: str, algorithm: Algorithm, now: int, *, local_tls: bool) -> Creation:
         """Make what is missing. What an interruption left can be completed by the next try.
@@ -190,14 +198,7 @@ class ProviderFolder:
         :raises StoreError: the database or the log cannot be written, what is there cannot be
             read, or others than the folder's owner can.
         """
-        self._make()
-        self._check_private()
-        present = self._domain()
-        if present not in ("", domain):
-            raise ConfigurationError(
-                f"{self.path} is the folder of an identity provider for {present}",
-                f"choose another folder for {domain}",
-            )
+        present = self.prepare(domain)
         if self._sharing.key_file is not None:
             bring_up_to_date(self.database)
         key = self.keys.create(algorithm, now)
@@ -206,6 +207,23 @@ class ProviderFolder:
         made = not present and self._begin(domain, now)
         self.database.close()
         return Creation(provider=made, key=key, authority=authority)
+
+    def prepare(self, domain: str) -> str:
+        """Make the folder, if it is not there.
+
+        :param domain: whose provider is to be in it.
+        :returns: the domain, or an empty text if no provider is in it yet.
+        :raises ConfigurationError: see `create`.
+        """
+        self._make()
+        self._check_private()
+        present = self._domain()
+        if present not in ("", domain):
+            raise ConfigurationError(
+                f"{self.path} is the folder of an identity provider for {present}",
+                f"choose another folder for {domain}",
+            )
+        return present
 
     def _begin(self, domain: str, now: int) -> bool:
         """Make it the domain's; False if another host has done so at the same time."""

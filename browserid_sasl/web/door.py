@@ -102,7 +102,7 @@ class Door:
     """Accepts connections on a socket.
 
     :param listening: the socket.
-    :param context: gives the TLS context for a new connection.
+    :param context: gives the TLS context for a new connection; None: it is without TLS.
     :param protocol: makes what handles a connection. It has to call `is_waiting`, `is_served` and
         `left` of the guest, and to set its `dismiss`.
     :param capacity: how many there may be.
@@ -112,7 +112,7 @@ class Door:
     def __init__(
         self,
         listening: socket.socket,
-        context: Callable[[], ssl.SSLContext],
+        context: Callable[[], ssl.SSLContext | None],
         protocol: Callable[[Guest], asyncio.Protocol],
         capacity: Capacity,
         proxies: Proxies,
@@ -218,13 +218,14 @@ class Door:
         task.add_done_callback(self._in_handshake.pop)
 
     async def _shake_hands(self, connection: socket.socket, guest: Guest) -> None:
+        context = self._context()
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: self._protocol(guest),
                 connection,
-                ssl=self._context(),
-                ssl_handshake_timeout=_HANDSHAKE_S,
-                ssl_shutdown_timeout=_GOODBYE_S,
+                ssl=context,
+                ssl_handshake_timeout=_HANDSHAKE_S if context else None,
+                ssl_shutdown_timeout=_GOODBYE_S if context else None,
             )
         except OSError as error:
             # What a client does in the handshake is its own business. The frames in the traceback

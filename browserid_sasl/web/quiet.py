@@ -7,10 +7,15 @@ there are nor how many causes are remembered.
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import threading
 import time
-from typing import Final, TextIO
+from datetime import UTC, datetime
+from typing import Final, Literal, TextIO
+
+Log = Literal["text", "json"]
+"""How the lines of a log are written."""
 
 _EVERY_S: Final = 1.0
 
@@ -21,11 +26,13 @@ class QuietHandler(logging.StreamHandler[TextIO]):
     """Writes the first record of a cause at once, and the last of those that came within a second.
 
     :param stream: where to; None for standard error.
+    :param log: how lines are written: as text, or each as an object of JSON.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, log: Log = "text") -> None:
         super().__init__(stream)
-        self.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+        plain = logging.Formatter("%(name)s: %(message)s")
+        self.setFormatter(_JsonFormatter() if log == "json" else plain)
         self._causes: dict[_Cause, _Recent] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -73,6 +80,21 @@ class QuietHandler(logging.StreamHandler[TextIO]):
             record.args = None
         recent.held, recent.count, recent.written = None, 0, time.monotonic()
         super().emit(record)
+
+
+class _JsonFormatter(logging.Formatter):
+    """An object on a line: `time` (UTC), `level`, `logger`, `message`, and `trace` of an error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        members = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        trace = {"trace": self.formatException(record.exc_info)} if record.exc_info else {}
+        return json.dumps(members | trace)
 
 
 class _Recent:

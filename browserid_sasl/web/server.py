@@ -18,7 +18,7 @@ from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.connection import HttpConnection
 from browserid_sasl.web.door import Capacity, Door
-from browserid_sasl.web.quiet import QuietHandler
+from browserid_sasl.web.quiet import Log, QuietHandler
 from browserid_sasl.web.server_certificate import ServerCertificate
 
 _SHUTDOWN_S: Final = 5
@@ -71,19 +71,44 @@ class Terms:
     proxies: Proxies = field(default_factory=Proxies)
 
 
-def serve(app: ASGIApp, listening: socket.socket, terms: Terms, ready: Callable[[], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Another application of the same process, on a socket of its own, without TLS.
+
+    :param app: the application.
+    :param listening: as `Listener.open` makes it.
+    """
+
+    app: ASGIApp
+    listening: socket.socket
+
+
+_CAPACITY_ASIDE: Final = Capacity(16, 16)
+
+
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    terms: Terms,
+    ready: Callable[[], None],
+    *,
+    aside: Aside | None = None,
+    log: Log = "text",
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
     :param listening: as `Listener.open` makes it.
     :param ready: called once it accepts connections.
+    :param aside: what else is served.
+    :param log: how the lines of the log on standard error are written.
     :raises ConfigurationError: there cannot be so many files.
     """
     terms.capacity.reserve()
     # asyncio has a buffer of 256 KiB for each connection, which a crowd of silent clients would
     # fill the memory with. A TLS record has no more than this (RFC 8446, section 5.1).
     SSLProtocol.max_size = _TLS_BUFFER
-    logging.basicConfig(handlers=[QuietHandler()])
-    server = make_server(app, terms, ready)
+    logging.basicConfig(handlers=[QuietHandler(log=log)])
+    server = make_server(app, terms, ready, aside)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn puts its own handlers over these and, when it has stopped, raises the signal
         # again: then it has nothing left to do.
@@ -91,12 +116,15 @@ def serve(app: ASGIApp, listening: socket.socket, terms: Terms, ready: Callable[
     server.run(sockets=[listening])
 
 
-def make_server(app: ASGIApp, terms: Terms, ready: Callable[[], None]) -> WebServer:
+def make_server(
+    app: ASGIApp, terms: Terms, ready: Callable[[], None], aside: Aside | None = None
+) -> WebServer:
     """A server that is not running yet.
 
     :param ready: called once it accepts connections.
+    :param aside: what else is served.
     """
-    return WebServer(_config(app), terms, ready)
+    return WebServer(_config(app), terms, ready, aside)
 
 
 def place_of(listening: socket.socket) -> dict[str, object]:
@@ -114,15 +142,24 @@ def url_of(listening: socket.socket) -> str:
 class WebServer(uvicorn.Server):
     """uvicorn's server with a door of its own, which says when it is ready and can be stopped."""
 
-    def __init__(self, config: uvicorn.Config, terms: Terms, ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        terms: Terms,
+        ready: Callable[[], None],
+        aside: Aside | None = None,
+    ) -> None:
         super().__init__(config)
         self._terms = terms
         self._ready = ready
+        self._aside = aside
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the door, in place of having asyncio accept what comes."""
         self.servers = []
         self._doors = [self._door(listening) for listening in sockets or ()]
+        if self._aside is not None:
+            self._doors.append(self._door_aside(self._aside))
         for door in self._doors:
             door.open()
         self.started = True
@@ -145,6 +182,17 @@ class WebServer(uvicorn.Server):
             partial(HttpConnection, config=self.config, server_state=self.server_state),
             self._terms.capacity,
             self._terms.proxies,
+        )
+
+    def _door_aside(self, aside: Aside) -> Door:
+        config = _config(aside.app)
+        config.load()
+        return Door(
+            aside.listening,
+            lambda: None,
+            partial(HttpConnection, config=config, server_state=self.server_state),
+            _CAPACITY_ASIDE,
+            Proxies(),
         )
 
 

@@ -27,6 +27,7 @@ from browserid_sasl import store
 from browserid_sasl.acceptor import cli as acceptor
 from browserid_sasl.cli import agent, bidtool, browserid
 from browserid_sasl.idp import cli as idp
+from browserid_sasl.idp.backup import back_up
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.wishes import Granted
 from browserid_sasl.jose.keys import PrivateKey
@@ -138,6 +139,8 @@ def with_provider(folder: Path) -> Path:
     wish = wish_of(PrivateKey.generate("ES256"), SOMEBODY)
     now = system_clock()
     provider.renewals.issue(Granted(wish, renewal=True), now + 3_600_000, now, lambda: None)
+    back_up(place, folder / "saved", "uid 0", now)
+    (folder / "restored.toml").write_text(f'[idp]\ndirectory = "{folder}/restored"\n')
     (folder / "idp.toml").write_text(f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\n')
     return folder
 

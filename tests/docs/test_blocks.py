@@ -65,7 +65,10 @@ SINGLY: Final = {
         "tests/guides/test_readme.py"
     ),
     ("README.md", "./sample_server.py -h localhost"): "tests/guides/test_readme.py",
-    ("docs/identity-provider.md", 'sqlite3 provider.sqlite ".backup copy.sqlite"'): (
+    ("docs/identity-provider.md", "browserid-idp backup browserid-idp.backup"): (
+        "tests/docs/test_identity_provider_page.py"
+    ),
+    ("docs/identity-provider.md", "browserid-idp restore browserid-idp.backup"): (
         "tests/docs/test_identity_provider_page.py"
     ),
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import pytest
 import requests
@@ -27,7 +27,7 @@ from browserid_sasl.jose.keys import PrivateKey
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
 from tests.support.grants import Program
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
 
@@ -103,10 +103,10 @@ class Site:
         accounts.add(ALICE, PASSWORD, 0)
 
     @contextmanager
-    def served(self) -> Iterator[Served]:
+    def served(self, *, stderr: IO[str] | None = None) -> Iterator[Served]:
         program = Path(sys.executable).with_name("browserid-idp")
         command = [str(program), "serve", "--config", str(self.file)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
             try:
                 assert process.stdout
                 line = process.stdout.readline()
@@ -348,6 +348,30 @@ def earlier(site: Site, table: str, column: str, seconds: int) -> None:
     """Move a time in all rows of a table of the provider's back."""
     with closing(sqlite3.connect(site.folder.path / "provider.sqlite")) as database, database:
         database.execute(f"UPDATE {table} SET {column} = {column} - {seconds * 1000}")
+
+
+@shows("status_port", "status_listen")
+def test_monitoring_asks_at_the_place_of_the_file(tmp_path: Path) -> None:
+    port = free_port()
+    site = Site(tmp_path, f"status_port = {port}", 'status_listen = "127.0.0.3"')
+    with site.served():
+        assert requests.get(f"http://127.0.0.3:{port}/ready", timeout=PATIENCE).ok
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"http://127.0.0.1:{port}/ready", timeout=PATIENCE)
+
+
+@shows("log_format")
+def test_the_log_is_written_as_it_says(tmp_path: Path) -> None:
+    for given, begins in (("json", '{"time": '), ("text", "browserid_sasl.")):
+        folder = tmp_path / given
+        folder.mkdir()
+        site = Site(folder, f'log_format = "{given}"')
+        with (tmp_path / f"{given}.log").open("w+") as log, site.served(stderr=log) as served:
+            (site.folder.path / "keys").rename(site.folder.path / "elsewhere")
+            assert served.document().status_code == 500
+            written = Path(log.name)
+            wait_until(lambda file=written: file.read_text().endswith("\n"), "a line")  # type: ignore[misc]
+            assert written.read_text().startswith(begins)
 
 
 WITH_POSTGRESQL = {"database"}

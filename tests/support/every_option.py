@@ -186,6 +186,11 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp revoke": with_place(["--all", SOMEBODY], ["--machine", "{machine}", SOMEBODY]),
     "browserid-idp invite": with_place(["--expires", "60", SOMEBODY]),
     "browserid-idp confirm-rp-id": with_place([]),
+    "browserid-idp backup": with_place(["{home}/backup"]),
+    "browserid-idp restore": (
+        ["--directory", "{home}/restored", "{home}/saved"],
+        ["--config", "{home}/restored.toml", "{home}/saved"],
+    ),
     "browserid-idp rotate-key": with_place(
         ["--key-type", "ES256", "--after", "60"], ["--withdraw-old"]
     ),
