@@ -43,18 +43,27 @@ class Worker:
             self.url + path, headers=headers, verify=str(self.anchor), timeout=PATIENCE
         )
 
-    def post(self, path: str, content: object) -> requests.Response:
-        """Send JSON to a path."""
+    def post(self, path: str, content: object, client: str = "192.0.2.1") -> requests.Response:
+        """Send JSON to a path, as a proxy does for a client."""
+        headers = {"X-Forwarded-For": client}
         return requests.post(
-            self.url + path, json=content, verify=str(self.anchor), timeout=PATIENCE
+            self.url + path,
+            json=content,
+            headers=headers,
+            verify=str(self.anchor),
+            timeout=PATIENCE,
         )
 
     def sign_in(
-        self, password: str = PASSWORD, email: str = ALICE, key: PublicKey = _KEY
+        self,
+        password: str = PASSWORD,
+        email: str = ALICE,
+        key: PublicKey = _KEY,
+        client: str = "192.0.2.1",
     ) -> requests.Response:
         """Ask for a certificate."""
         asked = {"email": email, "password": password, "public-key": key.to_json()}
-        return self.post("/certify", asked)
+        return self.post("/certify", asked, client)
 
     def keys(self) -> list[Any]:
         """What the support document has."""
@@ -94,6 +103,7 @@ class Hosts:
             f'key_encryption_file = "{self._key_file}"',
             f'tls_certificate = "{self._server}"',
             f'tls_key = "{self._server}"',
+            'proxies = ["127.0.0.0/8"]',
             *options,
         ]
         file.write_text("\n".join([*lines, ""]))

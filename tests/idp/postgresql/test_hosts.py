@@ -72,14 +72,18 @@ def test_one_truth_on_both_while_somebody_guesses(hosts: Hosts, tmp_path: Path) 
             refused = worker.sign_in(key=KEYS[0])
             assert refused.json()["error"] == "revoked-key"
 
-        assert [each.result() for each in guessing]
+        assert sum(each.result() for each in guessing) < 50
 
 
 def guess_until_refused(worker: Worker, name: str) -> int:
     """How many guesses a host takes before it wants a wait."""
     guesses = takewhile(
         lambda answer: answer.status_code == 401,
-        (worker.sign_in("wrong", email=f"{name}@example.test") for _ in range(50)),
+        # From elsewhere, or Alice would have to wait as well.
+        (
+            worker.sign_in("wrong", email=f"{name}@example.test", client="198.51.100.7")
+            for _ in range(50)
+        ),
     )
     return len(list(guesses))
 
@@ -97,11 +101,15 @@ def test_a_guesser_has_as_many_guesses_at_two_hosts_as_at_one(hosts: Hosts) -> N
     free = 6
     with hosts.two(f"failed_sign_ins = {free}") as workers, ThreadPoolExecutor(8) as pool:
         # Many at the same moment, at both: those that are let through are as many as at one.
-        turns = cycle(workers)
+        turns, began = cycle(workers), time.monotonic()
         tries = [pool.submit(next(turns).sign_in, f"guess {n}") for n in range(24)]
         answers = [each.result().json()["error"] for each in tries]
-        longest = Policy(free).wait(free + 4)
-        assert free <= answers.count("wrong-credentials") <= free + 3, longest
+        # On a busy machine some of the waits have passed meanwhile.
+        passed_ms, more, policy = (time.monotonic() - began) * 1000, 0, Policy(free)
+        while passed_ms >= policy.wait(free + more):
+            passed_ms -= policy.wait(free + more)
+            more += 1
+        assert free <= answers.count("wrong-credentials") <= free + more
         # And the right one is not taken either, by neither of them, as long as there is a wait.
         assert {worker.sign_in().json().get("error") for worker in workers} <= {
             "too-many-attempts",
