@@ -201,3 +201,10 @@ def serving(kind: Kind) -> Iterator[LoginServer]:
         yield server
     finally:
         server.close()
+
+
+def primary_password(profile: Path) -> None:
+    """Give a profile of Thunderbird's one."""
+    (profile / "new").write_text("a primary password\n")
+    command = ("certutil", "-N", "-d", f"sql:{profile}", "-f", profile / "new")
+    subprocess.run(command, check=True, capture_output=True)

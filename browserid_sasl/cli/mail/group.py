@@ -153,8 +153,8 @@ class Writing:
         """
         self.check(settings)
         if self._profile is not None:
-            self._profile.add(settings)
-            return Written(str(self._profile.path))
+            asks = self._profile.add(settings)
+            return Written(str(self._profile.path), asks=asks)
         if self._program is None:
             return Written()
         octets = FORMATS[self._program](settings)
@@ -177,10 +177,12 @@ class Written:
 
     :param path: where to; empty for nowhere.
     :param text: to print; empty for nothing.
+    :param asks: why the mail program asks for the password; empty if that was written or is in it.
     """
 
     path: str = ""
     text: str = ""
+    asks: str = ""
 
 
 def members_of(account: Account) -> dict[str, object]:
@@ -208,6 +210,7 @@ def tell(output: Output, account: Account, written: Written) -> None:
     """Say what to type into a mail program, or where it was written."""
     answer = answer_to(account, accounts_of_person().answer_port)
     members = {"written": written.path, "settings": written.text, "answer": answer}
+    members["asks"] = written.asks
     output.give(members_of(account) | members)
     if output.as_json:
         return
@@ -215,6 +218,8 @@ def tell(output: Output, account: Account, written: Written) -> None:
         click.echo(written.text, nl=False)
     elif written.path:
         output.say(f"written to {written.path}")
+        if written.asks:
+            output.note(f"browserid: {written.asks}")
     elif not output.quiet:
         _show(account, answer)
 

@@ -2,7 +2,8 @@
 
 Thunderbird keeps its accounts in ``prefs.js`` and writes that file when it ends. ``user.js`` would
 be read over it at each start, and take away whatever account is added later by hand; so the account
-goes where Thunderbird itself would put it. Its password does not: Thunderbird asks for it once.
+goes where Thunderbird itself would put it, and so does its password. Where that cannot be,
+Thunderbird asks for it once.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl.errors import Code, LocalProtocolError, StoreError
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError, StoreError
 from browserid_sasl.private_files import write_atomically
 from browserid_sasl.proxy.accounts import Kind
+from browserid_sasl.proxy.programs.logins import Logins
 from browserid_sasl.proxy.programs.settings import LOOPBACK, Settings
 
 _FILE: Final = "prefs.js"
@@ -50,6 +52,7 @@ class Profile:
     def __init__(self, folder: Path) -> None:
         self.path: Final = folder / _FILE
         self._folder = folder
+        self._logins = Logins(folder)
 
     @classmethod
     def find(cls, home: Path) -> Profile:
@@ -79,18 +82,27 @@ class Profile:
         with self._locked():
             self._added(settings)
 
-    def add(self, settings: Settings) -> None:
-        """Put the account into it.
+    def add(self, settings: Settings) -> str:
+        """Put the account into it, and its password; why Thunderbird asks for that, or nothing.
 
         :raises LocalProtocolError: see `check`.
         :raises StoreError: it cannot be written.
         """
         with self._locked():
             text = self._added(settings)
+            asks = self._keep_password(settings)
             try:
                 write_atomically(self.path, text.encode())
             except OSError as error:
                 raise _unusable(self.path, error) from None
+            return asks
+
+    def _keep_password(self, settings: Settings) -> str:
+        try:
+            self._logins.put(_places(settings), settings.user, settings.ask())
+        except BrowserIDError as error:
+            return f"Thunderbird will ask for the password once: {error}"
+        return ""
 
     def _added(self, settings: Settings) -> str:
         text = self._read()
@@ -243,6 +255,15 @@ def _prefs(settings: Settings, number: int) -> dict[str, Value]:
         f"{smtp}.authMethod": _PASSWORD_IN_THE_CLEAR,
         f"{smtp}.description": settings.user,
     }
+
+
+def _places(settings: Settings) -> tuple[str, ...]:
+    """What Thunderbird calls the servers that it has passwords for."""
+    imap = settings.account.service(Kind.IMAP) is not None
+    incoming = f"{'imap' if imap else 'mailbox'}://{LOOPBACK}"
+    if settings.account.service(Kind.SUBMISSION) is None:
+        return (incoming,)
+    return incoming, f"smtp://{LOOPBACK}"
 
 
 def _unusable(path: Path, error: OSError) -> StoreError:

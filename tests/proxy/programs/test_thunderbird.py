@@ -13,7 +13,7 @@ import pytest
 from browserid_sasl.errors import BrowserIDError, Code, StoreError
 from browserid_sasl.proxy.accounts import Account, Kind, Security, Service
 from browserid_sasl.proxy.programs import Profile, Settings, thunderbird
-from tests.support.logins import SECRET
+from tests.support.logins import SECRET, primary_password
 
 ODD = 'j\u00f6rg "the\\" o\'hara'
 BEFORE = """// Mozilla User Preferences
@@ -63,6 +63,32 @@ def test_a_new_profile_gets_an_account(tmp_path: Path) -> None:
     assert known["mail.identity.id1.useremail"] == "alice@example.org"
     assert (tmp_path / "prefs.js").stat().st_mode & 0o777 == 0o600
     assert SECRET not in (tmp_path / "prefs.js").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "places"),
+    [
+        ((Kind.IMAP, Kind.SUBMISSION), ["imap://127.0.0.1", "smtp://127.0.0.1"]),
+        ((Kind.POP,), ["mailbox://127.0.0.1"]),
+    ],
+    ids=["imap", "pop"],
+)
+def test_its_password_is_kept_for_each_server(
+    tmp_path: Path, kinds: tuple[Kind, ...], places: list[str]
+) -> None:
+    assert Profile(tmp_path).add(settings(ODD, *kinds)) == ""
+    kept = json.loads((tmp_path / "logins.json").read_text())["logins"]
+    assert [each["hostname"] for each in kept] == places
+
+
+def test_with_a_primary_password_it_is_told_that_thunderbird_asks(tmp_path: Path) -> None:
+    primary_password(tmp_path)
+    asks = Profile(tmp_path).add(settings())
+    assert "ask for the password once" in asks
+    assert "primary password" in asks
+    assert SECRET not in asks
+    assert prefs(tmp_path)["mail.accountmanager.accounts"] == "account1"
+    assert not (tmp_path / "logins.json").exists()
 
 
 def test_what_a_profile_has_stays(tmp_path: Path) -> None:
