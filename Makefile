@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 oldest bench soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -70,7 +70,8 @@ $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c pl
 	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
-PEER_TESTS := tests/browser tests/plugin tests/guides tests/idp/postgresql tests/acceptor/test_contrib.py \
+PEER_TESTS := tests/browser tests/plugin tests/guides tests/packages tests/idp/postgresql \
+	tests/acceptor/test_contrib.py \
 	tests/acceptor/test_prosody.py tests/acceptor/test_submission.py \
 	tests/test_npm_packages.py tests/verifier/test_mozilla.py
 WITHOUT_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
@@ -84,6 +85,18 @@ debian13: test-environment ## as root, the tests without other people's programs
 	@tools/debian13.sh tools/environment.sh $(TEST_EXTRAS)
 	@tools/debian13.sh $(PYTHON) $(WITHOUT_PEERS)
 	@CI=true tools/debian13.sh $(PYTHON) $(DEBIAN13_PEERS)
+
+DEB ?= build/deb
+
+deb: ## the packages for Debian 12, in build/deb, and what lintian says of them
+	@tools/debian-packages.sh tools/debian-base.txt tools/debian-deb.txt
+	@tools/environment.sh idp
+	@tools/deb.sh $(DEB)
+	@lintian --allow-root --fail-on error,warning $(DEB)/*.changes
+
+deb-trial: deb test-environment ## as root, docs/packages.md in a fresh Debian 12: installed, upgraded, removed
+	@tools/debian-packages.sh tools/debian-trial.txt
+	@DEB='$(abspath $(DEB))' $(PYTHON) -m pytest -p no:cacheprovider tests/packages/trial.py
 
 oldest: test-environment ## the same tests with the oldest dependencies that setup.cfg allows
 	@mkdir -p build

@@ -1,13 +1,14 @@
-"""Who the service runs as: it begins as root where it has to, and does not stay so."""
+"""Who the service runs as: it begins as root, or with some of root's rights, and gives them up."""
 
 from __future__ import annotations
 
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
+from browserid_sasl.acceptor import capabilities
 from browserid_sasl.config import Config
 
 
@@ -54,6 +55,8 @@ def become(account: Account) -> None:
     :raises OSError: if that is not possible.
     """
     if os.geteuid() == account.uid:
+        if account.uid != 0:
+            capabilities.give_up()
         return
     os.initgroups(account.name, account.gid)
     os.setresgid(account.gid, account.gid, account.gid)
@@ -68,7 +71,8 @@ def acting_as(account: Account) -> Iterator[None]:
     file than it means to.
     """
     if os.geteuid() == account.uid:
-        yield
+        with nullcontext() if account.uid == 0 else capabilities.do_without():
+            yield
         return
     uid, gid = os.geteuid(), os.getegid()
     os.setegid(account.gid)

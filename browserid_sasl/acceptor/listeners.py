@@ -10,6 +10,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 import socket
 import stat
 import time
@@ -19,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from browserid_sasl.acceptor import notify
 from browserid_sasl.acceptor.accounts import Account
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.errors import ConfigurationError
@@ -29,6 +31,9 @@ BACKLOG: Final = 4096
 
 _FIRST_DESCRIPTOR: Final = 3
 """See sd_listen_fds(3)."""
+
+_KEPT: Final = "kept-"
+"""How the names of descriptors begin that systemd keeps for us."""
 
 _NOBODY: Final = 0o777
 _PAUSE: Final = 0.05
@@ -56,19 +61,42 @@ def wanted(config: Config) -> Mapping[str, ListenerConfig]:
 
 
 def inherited(config: Config) -> list[Listener]:
-    """The sockets that systemd has made for us (sd_listen_fds(3)).
+    """The sockets that systemd has made, or kept, for us (sd_listen_fds(3)).
+
+    Those that it has kept since an acceptor before this one made them have their `file`.
 
     :raises ConfigurationError: if one is not a Unix socket that listens.
     """
     count = os.environ.get("LISTEN_FDS", "")
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
         return []
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
     for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    return [_inherit(config, _FIRST_DESCRIPTOR + each) for each in range(int(count))]
+    names += [""] * (int(count) - len(names))
+    return [_inherit(config, _FIRST_DESCRIPTOR + each, names[each]) for each in range(int(count))]
 
 
-def _inherit(config: Config, descriptor: int) -> Listener:
+def keep(listener: Listener) -> None:
+    """Have systemd keep a socket that we have made, so that programs that connect can wait.
+
+    While the service starts again, nobody accepts, and nobody is turned away.
+    """
+    if listener.file is not None:
+        notify.keep(listener.socket.fileno(), _kept_name(listener.file))
+
+
+def _kept_name(file: tuple[int, int]) -> str:
+    return _KEPT + "-".join(map(str, file))
+
+
+def _file_of(name: str) -> tuple[int, int] | None:
+    """Device and inode in the name of a socket that was kept; None for another name."""
+    found = re.fullmatch(_KEPT + r"([0-9]{1,20})-([0-9]{1,20})", name)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _inherit(config: Config, descriptor: int, name: str) -> Listener:
     try:
         os.set_inheritable(descriptor, False)
         listening = socket.socket(fileno=descriptor)
@@ -79,7 +107,8 @@ def _inherit(config: Config, descriptor: int) -> Listener:
         raise _not_a_listener(descriptor)
     listening.setblocking(False)
     path = listening.getsockname()
-    return Listener(path, listening, config.listeners.get(path, ListenerConfig()))
+    options = config.listeners.get(path, ListenerConfig())
+    return Listener(path, listening, options, _file_of(name))
 
 
 def _not_a_listener(descriptor: int) -> ConfigurationError:
@@ -153,6 +182,8 @@ def is_in_place(listener: Listener) -> bool:
 
 def remove(listener: Listener) -> None:
     """Close a socket, and remove its file if it is ours still and we may."""
+    if listener.file is not None:
+        notify.forget(_kept_name(listener.file))
     listener.socket.close()
     if is_in_place(listener):
         with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,13 +14,35 @@ _VARIABLE: Final = "NOTIFY_SOCKET"
 
 def notify(*lines: str) -> None:
     """Send assignments such as ``READY=1``. Nobody minds if systemd is not there."""
-    place = os.environ.get(_VARIABLE, "")
-    if place[:1] not in ("/", "@"):
+    _send(lines, [])
+
+
+def keep(descriptor: int, name: str) -> None:
+    """Have a descriptor kept until the service is started again, which inherits it by its name.
+
+    :param name: at most 255 printable characters of ASCII, and no colon.
+    """
+    _send(("FDSTORE=1", f"FDNAME={name}", "FDPOLL=0"), [descriptor])
+
+
+def forget(name: str) -> None:
+    """Have it kept no longer."""
+    _send(("FDSTOREREMOVE=1", f"FDNAME={name}"), [])
+
+
+def is_listened_to() -> bool:
+    """Whether systemd, or who is like it, has started us and listens."""
+    return os.environ.get(_VARIABLE, "")[:1] in ("/", "@")
+
+
+def _send(lines: Sequence[str], descriptors: Sequence[int]) -> None:
+    if not is_listened_to():
         return
+    place = os.environ[_VARIABLE]
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         sender.connect("\0" + place[1:] if place.startswith("@") else place)
-        sender.send("\n".join(lines).encode())
+        socket.send_fds(sender, ["\n".join(lines).encode()], descriptors)
 
 
 def reloading() -> None:

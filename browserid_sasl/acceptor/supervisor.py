@@ -116,10 +116,13 @@ class Supervisor:
         _check_backend(self._config)
         for listener in sockets.inherited(self._config):
             self._listeners[listener.path] = listener
-            self._inherited.add(listener.path)
+            if listener.file is None:
+                self._inherited.add(listener.path)
         if not self._inherited:
+            self._take_up_what_was_kept()
             for path in sockets.wanted(self._config):
-                self._bind(self._config, path, PATIENCE)
+                if path not in self._listeners:
+                    self._bind(self._config, path, PATIENCE)
         _allow_descriptors(self._config)
         become(self._account)
         if os.geteuid() == 0:
@@ -131,11 +134,24 @@ class Supervisor:
         for number in range(_workers(self._config)):
             self._start(number)
 
+    def _take_up_what_was_kept(self) -> None:
+        """Go on with the sockets of the acceptor before, as far as they are wanted still."""
+        named = sockets.wanted(self._config)
+        for path, listener in list(self._listeners.items()):
+            if path in named and sockets.is_in_place(listener):
+                self._claim(self._config, path, PATIENCE)
+                self._listeners[path] = sockets.change(
+                    self._config, listener, named[path], self._account
+                )
+            else:
+                sockets.remove(self._listeners.pop(path))
+
     def _bind(self, config: Config, path: str, patience: float) -> None:
         if path not in self._claims:
             self._claim(config, path, patience)
         options = sockets.wanted(config)[path]
         self._listeners[path] = sockets.bind(config, path, options, self._account, patience)
+        sockets.keep(self._listeners[path])
 
     def _claim(self, config: Config, path: str, patience: float) -> None:
         folder = config.store.server_directory
@@ -375,7 +391,7 @@ class Supervisor:
                 if old is None or not sockets.is_in_place(old):
                     self._bind(self._config, path, 0)
                     if old is not None:
-                        old.socket.close()
+                        sockets.remove(old)
                 elif named[path] != old.options:
                     self._listeners[path] = sockets.change(
                         self._config, old, named[path], self._account
@@ -408,8 +424,10 @@ class Supervisor:
             child.tell({"do": "drain"})
 
     def _end(self) -> None:
-        for listener in self._listeners.values():
-            sockets.remove(listener)
+        # Who is to be started again at once finds them as they are, with those who wait on them.
+        if not notify.is_listened_to():
+            for listener in self._listeners.values():
+                sockets.remove(listener)
         self._log(Priority.INFO, "stopped")
 
 

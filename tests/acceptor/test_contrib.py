@@ -16,7 +16,6 @@ from tests.support.services import AES128, run
 
 FILTER = ROOT / "contrib" / "fail2ban" / "browserid-acceptor.conf"
 UNITS = ROOT / "contrib" / "systemd"
-UNIT = UNITS / "browserid-acceptor.service"
 APPARMOR = ROOT / "contrib" / "apparmor"
 
 Start = Callable[..., Daemon]
@@ -61,15 +60,6 @@ def test_who_is_refused_counts_and_nobody_else_does(host: Host, start: Start) ->
         assert program.reply().verb == "FAIL"
     assert "login undecided: rip=192.0.2.1" in daemon.log
     assert sorted(banned(host)) == ["192.0.2.7", "192.0.2.8", "2001:db8::7"]
-
-
-def test_the_unit_is_one_and_leaves_the_service_little() -> None:
-    done = run(("systemd-analyze", "security", "--offline=true", "--threshold=23", UNIT))
-    assert done.returncode == 0, done.stdout[-300:]
-    text = UNIT.read_text()
-    [command] = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
-    assert command == "/usr/local/bin/browserid-acceptor"
-    assert "Type=notify\n" in text
 
 
 def test_the_agents_socket_is_where_programs_look_for_it(

@@ -6,6 +6,7 @@ import grp
 import hashlib
 import os
 import pwd
+import re
 import signal
 import socket
 import stat
@@ -667,28 +668,92 @@ def _told(notify: socket.socket, what: str) -> str:
     return text
 
 
+_INHERIT = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_FDNAMES=sys.argv[2], LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, "-m", "browserid_sasl.acceptor", *sys.argv[3:]])
+"""
+"""Starts the acceptor as systemd does, with a descriptor and its name."""
+
+
+def _start_with(host: Host, descriptor: int, name: str) -> subprocess.Popen[bytes]:
+    command = (sys.executable, "-c", _INHERIT, str(descriptor), name, "--config", host.config_file)
+    with host.output.open("ab") as file:
+        return subprocess.Popen(
+            command, stdout=file, stderr=file, pass_fds=(descriptor, 3), start_new_session=True
+        )
+
+
+def _stored(notify: socket.socket) -> tuple[int, str]:
+    """The descriptor that systemd is to keep, and by which name."""
+    descriptors: list[int] = []
+    while not descriptors:
+        message, descriptors, _, _ = socket.recv_fds(notify, 4096, 1)
+    [name] = re.findall(r"^FDNAME=(.*)$", message.decode(), re.MULTILINE)
+    assert message.startswith(b"FDSTORE=1\n")
+    return descriptors[0], name
+
+
+def _kept(host: Host, notify: socket.socket) -> tuple[int, str]:
+    """What is kept of an acceptor that has ended."""
+    place = host.folder / "notify"
+    notify.bind(str(place))
+    notify.settimeout(PATIENCE)
+    daemon = Daemon(host.config_file, host.output, environment={"NOTIFY_SOCKET": str(place)})
+    try:
+        stored = _stored(notify)
+        _told(notify, "READY=1")
+        daemon.signal(signal.SIGTERM)
+        daemon.wait()
+    finally:
+        daemon.kill()
+    return stored
+
+
+def test_who_comes_while_systemd_starts_it_again_waits_and_is_let_in(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        descriptor, name = _kept(host, notify)
+    try:
+        with socket.socket(socket.AF_UNIX) as early:
+            early.settimeout(PATIENCE)
+            early.connect(str(host.socket))
+            process = _start_with(host, descriptor, name)
+            try:
+                assert early.recv(7) == b"VERSION"
+                assert admits(host)
+            finally:
+                process.kill()
+                process.wait()
+    finally:
+        os.close(descriptor)
+
+
+def test_a_socket_that_was_kept_and_is_not_wanted_any_more_goes(host: Host) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        descriptor, name = _kept(host, notify)
+    before = host.socket
+    other = host.folder / "other"
+    text = host.config_file.read_text().replace(f'"{before}"', f'"{other}"')
+    host.config_file.write_text(text)
+    process = _start_with(host, descriptor, name)
+    os.close(descriptor)
+    try:
+        wait_until(other.exists, "the new socket")
+        assert not before.exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_systemd_may_have_made_the_sockets(host: Host) -> None:
     """As systemd-socket-activate does it: from descriptor 3 on, for a process by its number."""
     host.configure(f'[listeners."{host.socket}"]\nservices = ["imap"]\n')
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(host.socket))
         listening.listen()
-        script = (
-            "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ['LISTEN_FDS'] = '1';"
-            "os.environ['LISTEN_PID'] = str(os.getpid());"
-            "os.execv(sys.executable, [sys.executable, '-m', 'browserid_sasl.acceptor',"
-            " *sys.argv[2:]])"
-        )
-        command = (sys.executable, "-c", script, str(listening.fileno()))
         os.set_inheritable(listening.fileno(), True)
-        with host.output.open("ab") as file:
-            process = subprocess.Popen(
-                (*command, "--config", host.config_file),
-                stdout=file,
-                stderr=file,
-                pass_fds=(listening.fileno(), 3),
-                start_new_session=True,
-            )
+        process = _start_with(host, listening.fileno(), "browserid-acceptor.socket")
         try:
             assert admits(host)
             with Program(host.socket) as program:

@@ -46,6 +46,9 @@ KINDS: Final = {
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
     ("docs/acceptor.md", "sh"): "tests/guides/test_acceptor.py",
     ("docs/acceptor.md", "toml"): "tests/acceptor/test_prosody.py",
+    ("docs/packages.md", "sh"): "tests/packages/trial.py",
+    ("docs/packages.md", "toml"): "tests/packages/trial.py",
+    ("docs/packages.md", "conf"): "tests/packages/trial.py",
     ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
     **{
         ("docs/mail-program.md", kind): "tests/docs/test_mail_program_page.py"
@@ -82,6 +85,7 @@ SINGLY: Final = {
         "docs/signing-in.md",
         "browserid login alice@example.org",
     ): "tests/docs/test_signing_in_page.py",
+    ("docs/packages.md", "[Service]"): "an example of a drop-in for systemd",
     ("docs/login.md", ""): "a picture of the layers",
     ("docs/doctor.md", "    $ browserid doctor"): "tests/doctor/test_person.py",
     ("docs/verifier.md", "    browserid-verifier "): "tests/verifier/test_options.py",

@@ -177,13 +177,33 @@ def systemctl(machine: Machine, command: str) -> str:
     else:
         assert action in ("enable", "restart"), command
         unit_file = machine.path(f"/etc/systemd/system/{unit}.service").read_text()
-        [start] = re.findall(r"^ExecStart=(.*)$", unit_file, re.MULTILINE)
+        start = _as_the_unit_says(machine, unit_file)
         if action == "restart":
             machine.do(f"kill $(cat {pid})")
             machine.wait_for(f"! kill -0 $(cat {pid})")
         machine.do(f"setsid {start} >>{log} 2>&1 </dev/null & echo $! >{pid}")
     machine.wait_for(f"test $({ready}) -gt {before}")
     return ""
+
+
+def _as_the_unit_says(machine: Machine, unit: str) -> str:
+    """The command of a unit as its account, with its part of root's rights; makes its folders."""
+    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    start, user = settings["ExecStart"], settings.get("User")
+    if user is None:
+        return start
+    for place, mode in (
+        ("RuntimeDirectory", "/run/{} -m 755"),
+        ("StateDirectory", "/var/lib/{} -m 700"),
+    ):
+        if place in settings:
+            machine.do(f"install -d -o {user} -g {user} {mode.format(settings[place])}")
+    given = settings.get("AmbientCapabilities", "").lower().replace("cap_", "+").split()
+    rights = ",".join(("-all", *given))
+    own = f"--reuid={user} --regid={user} --init-groups --no-new-privs"
+    return (
+        f"setpriv {own} --inh-caps={rights} --ambient-caps={rights} --bounding-set={rights} {start}"
+    )
 
 
 def _commands(text: str) -> list[str]:
