@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,7 @@ def debian12(base: Path, packages: Path) -> Iterator[Machine]:
             process.kill()
             process.wait()
             for group in groups:
-                wait_until(lambda group=group: _is_removed(group), f"the end of {group}")
+                wait_until(partial(_is_removed, group), f"the end of {group}")
 
 
 def _own_groups(name: str) -> list[Path]:

@@ -188,7 +188,7 @@ def systemctl(machine: Machine, command: str) -> str:
 
 def _as_the_unit_says(machine: Machine, unit: str) -> str:
     """The command of a unit as its account, with its part of root's rights; makes its folders."""
-    settings = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
+    settings: dict[str, str] = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
     start, user = settings["ExecStart"], settings.get("User")
     if user is None:
         return start
