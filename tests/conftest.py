@@ -32,7 +32,9 @@ TOGETHER: Final = {
     "tests/guides/": "guides",
     # and so do three mail servers,
     "tests/mail/": "mail",
-    # and so does an installation; these take about half of the time.
+    # and so does a database server,
+    "tests/idp/postgresql/": "postgresql",
+    # and so do these services, in two halves.
     "tests/plugin/test_adapters.py": "services",
     "tests/plugin/test_dovecot.py": "services",
     "tests/plugin/test_faults.py": "services",
