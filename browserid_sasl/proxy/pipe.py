@@ -111,7 +111,9 @@ class Pipe:
 
     def _close(self, half: _Half) -> None:
         """Let what is to be written be written, for a while, and end."""
-        half.transport.close()
+        # A TLS transport that is closed twice cannot be aborted any more (Python 3.11).
+        if not half.transport.is_closing():
+            half.transport.close()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(_CLOSE_S, self._over.set)
