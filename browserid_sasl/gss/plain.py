@@ -75,6 +75,11 @@ class PlainAcceptor:
         return self._acceptor is not None and self._acceptor.state is AcceptorState.ESTABLISHED
 
     @property
+    def awaits_proof(self) -> bool:
+        """Whether the initiator has been verified, and only the extra round trip is to come."""
+        return self._acceptor is not None and self._acceptor.state is AcceptorState.AWAIT_PROOF
+
+    @property
     def failure(self) -> BrowserIDError | None:
         """Why the context failed, None while it has not; see `Acceptor.failure`."""
         return self._acceptor.failure if self._acceptor else None

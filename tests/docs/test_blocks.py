@@ -36,6 +36,7 @@ KINDS: Final = {
     ("README.md", "toml"): "tests/guides/test_readme.py",
     ("docs/library.md", "python"): "tests/docs/test_library_page.py",
     ("docs/library.md", "toml"): "tests/docs/test_library_page.py",
+    ("docs/http.md", "python"): "tests/docs/test_http_page.py",
     ("docs/login.md", "mermaid"): "tests/docs/test_pages.py",
     ("docs/identity-provider.md", "json"): "tests/docs/test_identity_provider_page.py",
     ("docs/identity-provider.md", "toml"): "tests/docs/test_identity_provider_page.py",
