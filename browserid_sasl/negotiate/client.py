@@ -171,10 +171,11 @@ def _step(initiator: PlainInitiator, response: requests.Response) -> bytes | Non
     """Take the server's token: the next one to send, None when the login is complete."""
     accepted = response.status_code != _UNAUTHORIZED
     # Before the last message of an extra round trip the server has proven itself already.
-    if initiator.complete and accepted:
+    proven = initiator.complete
+    if proven and accepted:
         return None
     answer = _offered(response)
-    if answer and not initiator.complete:
+    if answer and not proven:
         token = initiator.step(answer)
         if initiator.complete and accepted:
             return None

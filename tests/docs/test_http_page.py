@@ -25,6 +25,8 @@ def test_the_examples_print_what_they_say(
     realm = Realm(tmp_path, PrivateKey.generate("ES256"))
     realm.sign_in()
     monkeypatch.setenv("BROWSERID_CONFIG", str(realm.config_file))
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)  # which requests heeds before the session's own
     with ExitStack() as stack:
         web = Web(realm, tmp_path, stack)
         program: dict[str, Any] = {
