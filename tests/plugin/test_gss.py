@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -225,6 +226,38 @@ class TestThreadsAndForks:
         assert done.returncode == 1, done.stdout
 
 
+class TestMemory:
+    def test_an_allocation_that_fails_is_an_error_and_no_more(
+        self, driver: Driver, tmp_path: Path
+    ) -> None:
+        library = tmp_path / "failing_malloc.so"
+        source = ROOT / "tests" / "plugin" / "failing_malloc.c"
+        done = run(("cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-o", library))
+        assert done.returncode == 0, done.stdout
+        last = 0
+        # Not all of them, since each takes both sides of a context; but some of each kind.
+        for number in (9999, *range(1, 170, 6)):
+            fails = {"LD_PRELOAD": str(library), "FAIL_AT": str(number)}
+            done = driver("-x", "-p", "-b", "one", **fails)
+            assert done.returncode in (0, 1), (number, done.stdout)
+            last = last or int(re.findall(r"^asked: (\d+)$", done.stdout, re.MULTILINE)[0])
+        assert last > 100
+
+    def test_contexts_leave_nothing_behind(self, gss: GssSite, program: Path) -> None:
+        few, many = (used_by(gss, program, count) for count in (100, 1000))
+        assert many - few < 512, f"{few} KiB, then {many} KiB"
+
+
+def used_by(gss: GssSite, program: Path, count: int) -> int:
+    """The most memory that so many contexts in one process have taken, in KiB."""
+    command = (program, "-x", "-p", "-n", str(count), f"rcmd@{HOST}")
+    process = subprocess.Popen(command, env=gss.variables, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss
+
+
 class TestServicesThatDoNotAnswer:
     def test_no_acceptor(self, driver: Driver, tmp_path: Path) -> None:
         nowhere = str(tmp_path / "none")
@@ -394,6 +427,17 @@ def test_the_configuration_names_every_mechanism(installation: Installation) -> 
     lines = installation.gss_mechanisms.read_text().splitlines()
     module = installation.gss_module
     assert lines == [f"{row.name.lower()} {oid(row.name)} {module}" for row in MECHANISMS]
+
+
+def test_curl_negotiates_with_a_web_server(gss: GssSite) -> None:
+    port = free_port()
+    server = ("/usr/bin/python3", ROOT / "tests" / "plugin" / "gss_http.py", str(port))
+    with service(server, port, gss.variables, gss.folder / "http.log"):
+        url = f"http://{HOST}:{port}/"
+        assert gss.run("curl", "-s", "--negotiate", "-u", ":", url).stdout == f"{ALICE}\n"
+        # Without it nobody is let in.
+        done = gss.run("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url)
+        assert done.stdout == "401"
 
 
 class TestThePage:
