@@ -70,7 +70,7 @@ $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c pl
 	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
-PEER_TESTS := tests/browser tests/plugin tests/guides tests/packages tests/idp/postgresql \
+PEER_TESTS := tests/browser tests/plugin tests/guides tests/mail tests/packages tests/idp/postgresql \
 	tests/acceptor/test_contrib.py \
 	tests/acceptor/test_prosody.py tests/acceptor/test_submission.py \
 	tests/test_npm_packages.py tests/verifier/test_mozilla.py

@@ -53,6 +53,13 @@ export_settings_of_pip() {
 # The files and folders that pip's settings name, and how names of hosts are looked up. The pages of
 # an index in a folder point to files beside it.
 files_to_share() {
+    { env | grep '^PIP_' || true; echo /etc/resolv.conf /etc/hosts; } | tr " ='" '\n' |
+        sed -n -E -e 's,^file://(/.*)/[^/]+/?$,\1,p' -e '\,^/,p' | sort -u | while read -r path; do
+            [ ! -e "$path" ] || echo "$path"
+        done
+}
+
+share() {
     if [ -d "$1" ]; then mkdir -p "$root$1"; else mkdir -p "$(dirname "$root$1")" && touch "$root$1"; fi
     mount --rbind "$1" "$root$1"
 }

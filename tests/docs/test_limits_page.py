@@ -26,8 +26,8 @@ from tests.support.sample_programs import ROOT
 PAGE = (ROOT / "docs" / "limits.md").read_text()
 ALICE = "alice@example.org"
 SERVICE = ("imap", "mail.example.org")
-CLOSE = 6
-"""Coordinates of points lose leading zero octets; base64 comes in fours."""
+CLOSE = 12
+"""Coordinates of points lose leading zero octets, one in 256; base64 comes in fours, three times."""
 
 SHORTEST_LIMIT = 2048
 
