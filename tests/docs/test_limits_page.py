@@ -27,7 +27,7 @@ PAGE = (ROOT / "docs" / "limits.md").read_text()
 ALICE = "alice@example.org"
 SERVICE = ("imap", "mail.example.org")
 CLOSE = 12
-"""Coordinates of points lose leading zero octets, one in 256; base64 comes in fours, three times."""
+"""Coordinates of points lose leading zero octets, one in 256; base64 comes in fours, thrice."""
 
 SHORTEST_LIMIT = 2048
 
