@@ -13,7 +13,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,6 +34,7 @@ SIZE: Final = 200_000_000
 FETCHES: Final = 5
 LOGINS: Final = 40
 NOOPS: Final = 400
+IDLE: Final = 200
 
 THROUGHPUT_TARGET: Final = 0.5
 MEMORY_TARGET: Final = 60.0
@@ -46,7 +48,8 @@ def run() -> list[str]:
     with on_one_core(), TemporaryDirectory(prefix="mail-") as folder:
         person = MailPerson(Path(folder), PrivateKey.generate("ES256"))
         with in_a_process(person.server), person.serving():
-            return [*_throughput(Ways(person), SIZE), *_latency(Ways(person)), _memory(person)]
+            lines = [_memory_of_idle(person, IDLE), *_throughput(Ways(person), SIZE)]
+            return [*lines, *_latency(Ways(person)), _memory(person)]
 
 
 class Ways:
@@ -94,10 +97,24 @@ def _latency(ways: Ways) -> Iterator[str]:
     yield f"NOOP, to direct{proxied / direct:>39.2f}"
 
 
-def _memory(person: MailPerson) -> str:
+@contextmanager
+def idle(person: MailPerson, count: int) -> Iterator[None]:
+    """So many mail programs that have logged in, and say nothing in this block."""
+    with ExitStack() as stack, ThreadPoolExecutor(20) as pool:
+        for each in pool.map(lambda _: person.log_in(), range(count)):
+            stack.callback(each.shutdown)
+        yield
+
+
+def _memory_of_idle(person: MailPerson, count: int) -> str:
+    with idle(person, count):
+        return _memory(person, f" with {count} idle")
+
+
+def _memory(person: MailPerson, when: str = "") -> str:
     most = person.most_memory()
     met = most < MEMORY_TARGET
-    return verdict("memory of the agent, MB", f"{most:.0f}", f"< {MEMORY_TARGET:g}", met=met)
+    return verdict(f"memory of the agent{when}, MB", f"{most:.1f}", f"< {MEMORY_TARGET:g}", met=met)
 
 
 def fetch(connection: imaplib.IMAP4, size: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import binascii
-import imaplib
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from browserid_sasl.adapters.login import Login, logins
 from browserid_sasl.api import Client
 from browserid_sasl.sasl.result import Result
+
+if TYPE_CHECKING:
+    import imaplib
 
 _LISTED: Final = "AUTH="
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import smtplib
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,8 @@ from browserid_sasl.api import Client
 from browserid_sasl.sasl.result import Result
 
 if TYPE_CHECKING:
+    import smtplib
+
     import aiosmtplib
 
 _ACCEPTED: Final = 235

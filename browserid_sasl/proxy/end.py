@@ -6,8 +6,9 @@ import asyncio
 import asyncio.sslproto
 import socket
 import ssl
+import threading
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from browserid_sasl.errors import Code, RemoteProtocolError
 from browserid_sasl.proxy.failures import MailServerError
@@ -17,13 +18,31 @@ WINDOW: Final = 65_536
 """Octets that are held in a direction."""
 
 
-def hold_little() -> None:
-    """Have asyncio make room for a window in each TLS connection, and not for four.
+class _Room(threading.local):
+    """Where a thread's loop puts what has come under TLS, until that is handed on at once."""
 
-    It does so when the connection begins, and there may be hundreds that are idle. Less than that
-    costs more than half of the rate of large messages.
+    def __init__(self) -> None:
+        self.octets = bytearray(WINDOW)
+        self.view = memoryview(self.octets)
+
+
+_room: Final = _Room()
+
+
+def _shared_room(protocol: Any, _: int) -> memoryview:
+    # asyncio has it filled and emptied in one turn: never two connections need it at a time.
+    protocol._ssl_buffer, protocol._ssl_buffer_view = _room.octets, _room.view
+    return _room.view
+
+
+def hold_little() -> None:
+    """Have all TLS connections of a loop share a window for what comes, instead of four for each.
+
+    asyncio makes that room when a connection begins, and there may be hundreds that are idle. Less
+    than a window costs more than half of the rate of large messages.
     """
-    asyncio.sslproto.SSLProtocol.max_size = WINDOW
+    protocol: Any = asyncio.sslproto.SSLProtocol
+    protocol.max_size, protocol.get_buffer = WINDOW, _shared_room
 
 
 _KEEP_ALIVE: Final = (
@@ -57,9 +76,9 @@ class End(asyncio.Protocol):
         self._buffer = bytearray()
         self._ended = False
         self._gone = False
-        self._news = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        # No events: each of them has half a KiB for those who wait, and who waits here is one.
+        self._news: asyncio.Future[None] | None = None
+        self._full: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -84,27 +103,28 @@ class End(asyncio.Protocol):
         self._buffer += data
         if len(self._buffer) > WINDOW:
             self.transport.pause_reading()
-        self._news.set()
+        _wake(self._news)
 
     def eof_received(self) -> bool:
         """asyncio's: no more will come. What is asked already is still answered."""
         self._ended = True
-        self._news.set()
+        _wake(self._news)
         return self.channel is None
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio's: it is over."""
         self._ended = self._gone = True
-        self._news.set()
-        self._writable.set()
+        _wake(self._news)
+        self.resume_writing()
 
     def pause_writing(self) -> None:
         """asyncio's: the other side takes nothing."""
-        self._writable.clear()
+        self._full = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         """asyncio's: it does again."""
-        self._writable.set()
+        _wake(self._full)
+        self._full = None
 
     @property
     def channel(self) -> ssl.SSLObject | None:
@@ -161,19 +181,20 @@ class End(asyncio.Protocol):
         if self.transport.is_closing():
             raise EndedError
         self.transport.write(data)
-        await self._in_time(self._writable)
+        if self._full is not None:
+            await self._in_time(self._full)
 
     async def _more(self) -> None:
         if self._ended:
             raise EndedError
-        self._news.clear()
+        self._news = asyncio.get_running_loop().create_future()
         self.transport.resume_reading()
         await self._in_time(self._news)
 
-    async def _in_time(self, event: asyncio.Event) -> None:
+    async def _in_time(self, awaited: asyncio.Future[None]) -> None:
         try:
             async with asyncio.timeout_at(self.limit):
-                await event.wait()
+                await awaited
         except TimeoutError:
             raise TooSlowError from None
 
@@ -181,6 +202,11 @@ class End(asyncio.Protocol):
         cut = bytes(self._buffer[:count])
         del self._buffer[:count]
         return cut
+
+
+def _wake(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
 
 
 class ServerEnd(End):

@@ -57,7 +57,7 @@ class Pipe:
         self._server = _Half(self, server.transport)
         self._client.other, self._server.other = self._server, self._client
         self._gone: set[_Half] = set()
-        self._over = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._timer: asyncio.TimerHandle | None = None
         for end, half in ((client, self._client), (server, self._server)):
             end.transport.set_protocol(half)
@@ -78,7 +78,7 @@ class Pipe:
     async def run(self) -> None:
         """Until both sides are gone."""
         try:
-            await self._over.wait()
+            await self._over
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -97,7 +97,7 @@ class Pipe:
         """One side is gone."""
         self._gone.add(half)
         if half.other in self._gone:
-            self._over.set()
+            self._end()
         else:
             self._close(half.other)
 
@@ -116,4 +116,8 @@ class Pipe:
             half.transport.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_CLOSE_S, self._over.set)
+        self._timer = asyncio.get_running_loop().call_later(_CLOSE_S, self._end)
+
+    def _end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)

@@ -17,7 +17,7 @@ import pytest
 from bench import mail_proxy
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.proxy.accounts import Kind, Security
-from browserid_sasl.proxy.end import keep_alive
+from browserid_sasl.proxy.end import WINDOW, keep_alive
 from tests.support.agent import Line
 from tests.support.mail_person import MailPerson
 from tests.support.mailbox_server import HOST, MailboxServer, Talk, Talking, imap
@@ -141,6 +141,14 @@ class TestThrough:
             assert list(pool.map(lambda each: each.noop()[0], greeted)) == ["OK"] * 200
             list(pool.map(lambda each: each.logout(), greeted))
         wait_until(lambda: person.state()["connections"] == "0", "the end of all connections")
+
+    def test_200_that_say_nothing_cost_little(self, key: PrivateKey) -> None:
+        """Less than the window of each, which they have in common."""
+        with alice(key) as person, person.server.running():
+            person.log_in().logout()
+            before = person.most_memory()
+            with mail_proxy.idle(person, 200):
+                assert person.most_memory() - before < 200 * WINDOW / MB
 
     def test_what_a_server_says_last_reaches_who_is_slow_to_read(
         self, person: MailPerson, server: MailboxServer
@@ -387,10 +395,10 @@ def test_the_agent_of_a_person_with_mail_does_not_end(key: PrivateKey) -> None:
 
 def test_the_measurements_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they come to is for `make bench`: here nobody has the machine to themselves."""
-    small = {"SIZE": 10 * MB, "FETCHES": 1, "LOGINS": 1, "NOOPS": 5}
+    small = {"SIZE": 10 * MB, "FETCHES": 1, "LOGINS": 1, "NOOPS": 5, "IDLE": 5}
     for name, value in small.items():
         monkeypatch.setattr(mail_proxy, name, value)
-    fetch, login, noop, memory = mail_proxy.run()
+    idle, fetch, login, noop, memory = mail_proxy.run()
     assert [float(each.split()[-1]) > 0 for each in (login, noop)] == [True, True]
     assert "target" in fetch
-    assert memory.endswith(": met")
+    assert [each.endswith(": met") for each in (idle, memory)] == [True, True]
