@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from browserid_sasl.agent.service.caller import Caller
 from browserid_sasl.cli import browserid
@@ -21,7 +25,9 @@ from browserid_sasl.proxy.finding.candidates import Candidate, Source, read_opti
 from browserid_sasl.proxy.finding.records import Records
 from browserid_sasl.proxy.programs import Settings
 from tests.support.caches import prepare_home
+from tests.support.https import Respond, answer, scripted_server, write_ca
 from tests.support.mailing import KNOWN, mail_home
+from tests.support.network import PUBLIC, Network, fetcher
 from tests.support.site import DOMAIN, Site
 from tests.support.world import ALICE
 
@@ -287,6 +293,119 @@ def test_quotes_that_an_address_does_not_need_are_left_out(home: Path, imap: str
     assert browserid.main(["mail", "add", imap, f'"{ALICE.partition("@")[0]}"@{DOMAIN}']) == 0
     assert names(home) == [KNOWN, ALICE]
     assert browserid.main(["mail", "remove", ALICE]) == 0
+
+
+def drip(connection: ssl.SSLSocket) -> None:
+    """A document that never ends, octet by octet."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+    with suppress(OSError):
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+
+def flood(connection: ssl.SSLSocket) -> None:
+    """A document without an end, as fast as it is taken."""
+    with suppress(OSError):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            connection.sendall(b"1000\r\n" + b" " * 4096 + b"\r\n")
+
+
+class TestDocuments:
+    """What a domain tells mail programs, from a web server that may do anything."""
+
+    MAIL_DOMAIN = ALICE.rpartition("@")[2]
+    HOSTS = (f"autoconfig.{MAIL_DOMAIN}", MAIL_DOMAIN)
+
+    def document(self, home: Path, prologue: str = "", host: str = "localhost") -> bytes:
+        port = json.loads((home / "ports.json").read_text())["imap"]
+        return (
+            f'{prologue}<clientConfig version="1.1"><emailProvider id="x">'
+            f'<incomingServer type="imap"><hostname>{host}</hostname><port>{port}</port>'
+            "<socketType>SSL</socketType></incomingServer></emailProvider></clientConfig>"
+        ).encode()
+
+    @contextmanager
+    def web(
+        self,
+        patch: pytest.MonkeyPatch,
+        folder: Path,
+        respond: Respond,
+        addresses: Sequence[str] = (PUBLIC,),
+        *,
+        tls: bool = True,
+    ) -> Iterator[Network]:
+        """The domain's web server; the real way to it, but for the addresses."""
+        authority = trustme.CA()
+        certificate = authority.issue_cert(*self.HOSTS) if tls else None
+        with scripted_server(certificate, respond) as server:
+            network = Network(server.port, dict.fromkeys(self.HOSTS, addresses))
+            own = fetcher(write_ca(authority, folder), network, timeout_ms=700, max_size=8192)
+            patch.setattr(adding, "HttpsFetcher", lambda *_: own)
+            yield network
+
+    def test_a_good_one_is_followed(
+        self, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever type it is said to have."""
+        good = answer(self.document(home), content_type="text/html")
+        with self.web(monkeypatch, tmp_path, good):
+            assert browserid.main(["mail", "add", "--server", "localhost", ALICE]) == 0
+        assert names(home) == [KNOWN, ALICE]
+        assert browserid.main(["mail", "remove", ALICE]) == 0
+
+    @pytest.mark.parametrize(
+        "kind", ["redirect", "bomb", "file", "huge", "page", "drip", "flood", "plain", "error"]
+    )
+    def test_a_bad_one_is_none(
+        self,
+        home: Path,
+        tmp_path: Path,
+        kind: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        good = self.document(home)
+        laughs = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+        bomb = f'<!DOCTYPE d [<!ENTITY a0 "x">{laughs}]>'
+        file = '<!DOCTYPE d [<!ENTITY f SYSTEM "file:///etc/hostname">]>'
+        responses = {
+            "redirect": answer(
+                good, status="302 Found", headers={"Location": "https://elsewhere/"}
+            ),
+            "bomb": answer(self.document(home, bomb, "&a9;")),
+            "file": answer(self.document(home, file, "&f;")),
+            "huge": answer(good + b" " * 10_000),
+            "page": answer(b"<html><p>Sign in</html>", content_type="text/html"),
+            "drip": drip,
+            "flood": flood,
+            "plain": answer(good),
+            "error": answer(good, status="500 Oh"),
+        }
+        with self.web(monkeypatch, tmp_path, responses[kind], tls=kind != "plain") as network:
+            refused = Refused(capsys, os.EX_UNAVAILABLE, "add", ALICE)
+            assert set(network.asked) == set(self.HOSTS)
+        assert "no mail server" in refused.said
+        assert "Traceback" not in refused.said
+        assert names(home) == [KNOWN]
+
+    @pytest.mark.parametrize(
+        "addresses", [["127.0.0.1"], ["10.0.0.1"], [PUBLIC, "192.168.1.1"], ["::1"], ["fe80::1"]]
+    )
+    def test_a_name_that_leads_inside_is_not_followed(
+        self,
+        home: Path,
+        tmp_path: Path,
+        addresses: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        good = answer(self.document(home))
+        with self.web(monkeypatch, tmp_path, good, addresses) as network:
+            Refused(capsys, os.EX_UNAVAILABLE, "add", ALICE)
+            assert network.dialled == []
+        assert names(home) == [KNOWN]
 
 
 class TestOthers:

@@ -4,11 +4,14 @@ or are told in a sentence.
 
 from __future__ import annotations
 
+import base64
 import imaplib
 import os
+import poplib
 import re
 import signal
 import smtplib
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -284,6 +287,46 @@ def log_in_five_times(told: Loopback) -> None:
     with ThreadPoolExecutor(5) as pool, ExitStack() as stack:
         inboxes = [open_inbox(told) for _ in range(5)]
         assert all(map(is_alive, pool.map(stack.enter_context, inboxes)))
+
+
+class TestLoggingInAgain:
+    """The connection is a pipe by then: the server is who refuses it, by its state."""
+
+    @pytest.mark.parametrize("words", ["LOGIN {user} {password}", "AUTHENTICATE PLAIN"])
+    def test_imap(self, told: Loopback, words: str) -> None:
+        with open_inbox(told) as inbox:
+            said = words.format(user=told.user, password=told.password)
+            inbox.send(f"again {said}\r\n".encode())
+            assert re.match(rb"again (BAD|NO) ", wait_for_line(inbox, b"again "))
+            assert is_alive(inbox)
+
+    def test_pop(self, told: Loopback) -> None:
+        connection = poplib.POP3(LOOPBACK, told.pop, PATIENCE)
+        connection.user(told.user)
+        connection.pass_(told.password)
+        for words in (f"USER {told.user}", f"PASS {told.password}", "AUTH PLAIN"):
+            with pytest.raises(poplib.error_proto):
+                connection._shortcmd(words)
+        assert connection.stat()[0] >= 1
+        connection.quit()
+
+    @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+    def test_submission(self, desk: Desk, mechanism: str) -> None:
+        with smtplib.SMTP(LOOPBACK, desk.cyrus.submission, timeout=PATIENCE) as connection:
+            connection.login(desk.cyrus.user, desk.cyrus.password)
+            assert connection.docmd("AUTH", mechanism)[0] == 503  # RFC 4954 section 4
+            assert connection.noop()[0] == 250
+
+    def test_sieve(self, told: Loopback) -> None:
+        with socket.create_connection((LOOPBACK, told.sieve), PATIENCE) as connection:
+            lines = connection.makefile("rb")
+            list(iter(lambda: lines.readline()[:2], b"OK"))
+            plain = base64.b64encode(f"\0{told.user}\0{told.password}".encode()).decode()
+            login = f'AUTHENTICATE "PLAIN" "{plain}"\r\n'.encode()
+            connection.sendall(login)
+            assert lines.readline().startswith(b"OK")
+            connection.sendall(login)
+            assert lines.readline().startswith(b"NO")
 
 
 class TestWhoIsKeptOut:

@@ -59,6 +59,7 @@ def server(person: MailPerson) -> Iterator[MailboxServer]:
     """Her server, for one test."""
     person.server.commands.clear()
     person.server.given = 0
+    person.server.talk = imap
     with person.server.running() as server:
         yield server
 
@@ -330,6 +331,24 @@ class TestHostileServers:
                 with pytest.raises(imaplib.IMAP4.error, match=reason):
                     connection.login(ALICE, person.password)
             assert not {"LOGIN", "AUTHENTICATE"} & set(server.commands)
+
+    def test_a_server_that_offers_it_no_longer_is_sent_nothing(
+        self, person: MailPerson, server: MailboxServer
+    ) -> None:
+        """Neither a login of hers with the ticket of before, nor the program's."""
+        with person.log_in() as before:
+            assert before.noop()[0] == "OK"
+            server.talk = old
+            server.commands.clear()
+            connection = person.connect()
+            with pytest.raises(imaplib.IMAP4.error, match="no mechanism of this family"):
+                connection.login(ALICE, person.password)
+            assert set(server.commands) == {"CAPABILITY"}
+            assert "no mechanism of this family" in person.state()["last_error"]
+            assert before.noop()[0] == "OK"
+        server.talk = imap
+        with person.log_in() as after:
+            assert after.noop()[0] == "OK"
 
     def test_a_certificate_that_nobody_vouches_for(self, key: PrivateKey) -> None:
         with alice(key) as person:
