@@ -19,7 +19,7 @@ import browserid_sasl
 
 ROOT: Final = Path(browserid_sasl.__file__).parent
 
-TOOLS: Final = {"errors", "extras", "forks", "private_files", "trusted_files"}
+TOOLS: Final = {"database_url", "errors", "extras", "forks", "private_files", "trusted_files"}
 """Small modules that whoever is outside the core may use."""
 
 CORE: Final = {"errors", "forks", "jose", "identity", "krb5", "gss", "sasl"}
@@ -28,6 +28,7 @@ SERVICES: Final = OUTSIDE | {"agent", "api", "wire"}
 
 LAYERS: Final[dict[str, set[str]]] = {
     "errors": set(),
+    "database_url": set(),
     "extras": set(),
     "forks": set(),
     "private_files": {"errors"},
@@ -39,8 +40,8 @@ LAYERS: Final[dict[str, set[str]]] = {
     "sasl": {"errors", "gss", "identity"},
     "x509": {"errors", "gss", "jose", "trusted_files"},
     "attributes": {"errors", "gss"},
-    "store": {"errors", "gss", "identity", "private_files"},
-    "config": {"errors", "gss", "identity", "trusted_files"},
+    "store": {"database_url", "errors", "gss", "identity", "private_files"},
+    "config": {"database_url", "errors", "gss", "identity", "trusted_files"},
     "discovery": {"errors", "forks", "private_files", "trusted_files", "config", "identity"},
     "printer": {"errors", "attributes", "gss", "identity", "jose", "sasl", "x509"},
     "wire": {"errors", "jose"},
@@ -163,6 +164,8 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
         "alembic.util.CommandError",
         "browserid_sasl.idp.commands.command",  # the extra `idp`
         "browserid_sasl.idp.postgresql.PostgresqlEngine",  # the extra `postgresql`
+        "browserid_sasl.store.postgresql_engine.make_engine",  # the extra `postgresql`
+        "browserid_sasl.store.redis_engine.make_engine",  # the extra `redis`
         "browserid_sasl.verifier.commands.command",
         "keyring",  # the extra `keyring`
         "ldap3.core.exceptions.LDAPOperationResult",  # the extra `adapters`

@@ -23,6 +23,7 @@ from browserid_sasl.acceptor.greeting import BINDING_VERSION
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.login import Login
 from browserid_sasl.acceptor.programs import permitted
+from browserid_sasl.acceptor.repeatable import Repeatable
 from browserid_sasl.acceptor.requests import (
     Begin,
     Cancel,
@@ -37,7 +38,7 @@ from browserid_sasl.config import ListenerConfig
 from browserid_sasl.discovery.arrivals import DocumentName, DocumentNeeded
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
 from browserid_sasl.gss.ports import Outcome
-from browserid_sasl.gss.steps import Recording, Steps
+from browserid_sasl.gss.steps import Errand, Recording, Steps
 from browserid_sasl.wire.lines import LineBuffer
 from browserid_sasl.wire.peer import Peer
 
@@ -83,6 +84,9 @@ class Host(Protocol):
     def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
         """Have an assertion recorded along with others, then call `proceed` with the outcome."""
 
+    def ask(self, errand: Errand, proceed: Callable[[object], None]) -> None:
+        """Have something asked of the ticket store, then call `proceed` with the answer."""
+
     def send(self, data: bytes) -> None:
         """Send octets on the conversation's connection."""
 
@@ -101,7 +105,7 @@ class _Running:
         self.since = since
         self.login: Attempt | None = None
         self.waits_for_document = False
-        self.waits_for_record = False
+        self.waits_for_store = False
         self.logged = False
 
 
@@ -191,7 +195,7 @@ class Conversation:
         elif begin.problem is not None:
             self._refuse(running, begin.problem)
         else:
-            self._run(running, lambda: self._start(running))
+            self._run(running, Repeatable(lambda: self._start(running)))
 
     def _start(self, running: _Running) -> Steps[Answer]:
         # Before the login may need a document, and so begin again.
@@ -223,11 +227,11 @@ class Conversation:
             return
         login = running.login
         # A step that is under way is not disturbed by the next message: it would be made twice.
-        if running.waits_for_document or running.waits_for_record or login is None:
+        if running.waits_for_document or running.waits_for_store or login is None:
             self._refuse(running, _out_of_turn())
             return
         running.since = self._host.clock()
-        self._run(running, lambda: login.proceed(request))
+        self._run(running, Repeatable(lambda: login.proceed(request)))
 
     def _malformed(self, id: int, reason: BrowserIDError) -> None:
         if id in self._logins:
@@ -236,43 +240,53 @@ class Conversation:
             self._host.journal.misunderstood(self._peer, str(reason))
             self._host.send(line(id, _refusal_of(reason), extended=False))
 
-    def _run(self, running: _Running, step: Callable[[], Steps[Answer]]) -> None:
+    def _run(self, running: _Running, step: Repeatable[Answer]) -> None:
         """Make a step, or have it made when the document that it needs is there."""
         running.waits_for_document = False
         self._host.stepped(running.servers)
-        steps = step()
-        try:
-            self._advance(running, steps, partial(next, steps))
-        except DocumentNeeded as needed:
-            running.waits_for_document = True
-            asked = self._host.wait_for(
-                running.servers, needed.name, lambda: self._run_again(running, step)
-            )
-            if not asked:
-                self._refuse(running, _busy("there are too many documents to fetch"))
+        steps = step.steps()
+        self._advance(running, step, steps, partial(next, steps))
 
-    def _run_again(self, running: _Running, step: Callable[[], Steps[Answer]]) -> None:
+    def _run_again(self, running: _Running, step: Repeatable[Answer]) -> None:
         if self._is_under_way(running):
             self._run(running, step)
 
+    def _wait_for(self, running: _Running, name: DocumentName, step: Repeatable[Answer]) -> None:
+        running.waits_for_document = True
+        asked = self._host.wait_for(running.servers, name, lambda: self._run_again(running, step))
+        if not asked:
+            self._refuse(running, _busy("there are too many documents to fetch"))
+
     def _advance(
-        self, running: _Running, steps: Steps[Answer], advance: Callable[[], Recording]
+        self,
+        running: _Running,
+        step: Repeatable[Answer],
+        steps: Steps[Answer],
+        advance: Callable[[], Recording | Errand],
     ) -> None:
-        """Go on with a step, as far as what has to be recorded before the rest of it."""
+        """Go on with a step, as far as what the stores have to do before the rest of it."""
         try:
-            recording = advance()
+            needed = advance()
         except StopIteration as end:
             self._answer(running, end.value)
+        except DocumentNeeded as document:
+            self._wait_for(running, document.name, step)
         except BrowserIDError as error:
             self._refuse(running, error)
         else:
-            running.waits_for_record = True
-            self._host.record(recording, partial(self._recorded, running, steps))
+            running.waits_for_store = True
+            go_on = partial(self._go_on_with, running, step, steps)
+            if isinstance(needed, Recording):
+                self._host.record(needed, go_on)
+            else:
+                self._host.ask(needed, go_on)
 
-    def _recorded(self, running: _Running, steps: Steps[Answer], outcome: Outcome) -> None:
+    def _go_on_with(
+        self, running: _Running, step: Repeatable[Answer], steps: Steps[Answer], answer: object
+    ) -> None:
         if self._is_under_way(running):
-            running.waits_for_record = False
-            self._advance(running, steps, partial(steps.send, outcome))
+            running.waits_for_store = False
+            self._advance(running, step, steps, partial(steps.send, answer))
 
     def _is_under_way(self, running: _Running) -> bool:
         """Whether nobody has given it up meanwhile."""

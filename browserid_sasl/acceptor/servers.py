@@ -127,7 +127,8 @@ class Servers:
         :raises StoreError: it cannot be known to be there.
         """
         store = self.config.store
-        if store.durability == "power" and store.backend == "sqlite" and self._stores is not None:
+        on_disk = store.backend == "sqlite" and not store.url
+        if store.durability == "power" and on_disk and self._stores is not None:
             disk.wait_for(store.server_directory / SERVER_DATABASE)
 
     def _options(self, begin: Begin) -> Mapping[str, str]:
@@ -160,7 +161,9 @@ class Servers:
         if self._stores is None:
             # It is this worker that waits for the disk, see `disk`.
             store = replace(config.store, durability="process")
-            self._stores = acceptor_stores(replace(config, store=store))
+            self._stores = acceptor_stores(
+                replace(config, store=store), partial(self._log, Priority.WARNING)
+            )
         if self._authority is None:
             self._authority = resolver(
                 self.config, self._stores.authorities, fetcher=self.documents

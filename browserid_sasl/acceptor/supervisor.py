@@ -436,7 +436,8 @@ def _workers(config: Config) -> int:
 
 
 def _check_backend(config: Config) -> None:
-    if config.store.backend == "memory" and _workers(config) != 1:
+    in_memory = config.store.backend == "memory" and not config.store.url
+    if in_memory and _workers(config) != 1:
         raise config.error(
             "store.backend",
             "several workers cannot share stores in memory",

@@ -8,14 +8,15 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from browserid_sasl.acceptor.balance import Balance
-from browserid_sasl.acceptor.batch import Batch
+from browserid_sasl.acceptor.batch import Batch, answer_to
 from browserid_sasl.acceptor.conversation import Conversation
+from browserid_sasl.acceptor.errands import Errands
 from browserid_sasl.acceptor.greeting import greeting
 from browserid_sasl.acceptor.journal import Journal
 from browserid_sasl.acceptor.listeners import Listener
@@ -24,9 +25,9 @@ from browserid_sasl.acceptor.lookups import Lookups
 from browserid_sasl.acceptor.servers import Servers
 from browserid_sasl.config import Config, ListenerConfig
 from browserid_sasl.discovery.arrivals import DocumentName
-from browserid_sasl.errors import BrowserIDError, StoreError
+from browserid_sasl.errors import BrowserIDError, Code, StoreError
 from browserid_sasl.gss.ports import Outcome
-from browserid_sasl.gss.steps import Recording
+from browserid_sasl.gss.steps import Errand, Recording
 from browserid_sasl.sasl.results import describe_surprise
 from browserid_sasl.wire.peer import Peer, peer_of
 
@@ -113,6 +114,10 @@ class Link:
     def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
         """See `Host.record`."""
         self._worker.record(recording, lambda outcome: self.guarded(partial(proceed, outcome)))
+
+    def ask(self, errand: Errand, proceed: Callable[[object], None]) -> None:
+        """See `Host.ask`."""
+        self._worker.ask(errand, lambda answer: self.guarded(partial(proceed, answer)))
 
     def send(self, data: bytes) -> None:
         """Send octets with the end of this turn of the loop."""
@@ -205,7 +210,8 @@ class Worker:
         self.to_flush: list[Link] = []
         self.logins = 0
         self._stepped: set[Servers] = set()
-        self._batch = Batch()
+        self._batch = Batch(self._record_elsewhere)
+        self._errands = Errands()
         self._load = load
         self._machine = machine
         self._log = log
@@ -229,6 +235,7 @@ class Worker:
         self._register(self._control, self._hear_parent)
         for lookups in self._lookups.values():
             self._register(lookups.signal, partial(self._take_documents, lookups))
+        self._register(self._errands.signal, self._take_answers)
         for listener in self._listeners:
             self._listen(listener)
         self._tell_parent(READY)
@@ -269,6 +276,14 @@ class Worker:
     def record(self, recording: Recording, proceed: Callable[[Outcome], None]) -> None:
         """See `Host.record`."""
         self._batch.add(recording, proceed)
+
+    def ask(self, errand: Errand, proceed: Callable[[object], None]) -> None:
+        """See `Host.ask`."""
+        ask = partial(answer_to, errand)
+        if errand.waits:
+            self._errands.run(ask, _too_late, proceed, self._store_patience)
+        else:
+            proceed(ask())
 
     def complain(self, text: str) -> None:
         """Log what is for somebody to see to."""
@@ -406,6 +421,22 @@ class Worker:
                 with servers.documents.handing(name, arrival):
                     proceed()
 
+    @property
+    def _store_patience(self) -> float:
+        return self.servers.config.store.timeout_ms / 1000
+
+    def _record_elsewhere(
+        self,
+        record: Callable[[], Sequence[Outcome]],
+        size: int,
+        proceed: Callable[[Sequence[Outcome]], None],
+    ) -> None:
+        self._errands.run(record, lambda: [_too_late()] * size, proceed, self._store_patience)
+
+    def _take_answers(self, _: int) -> None:
+        for proceed in self._errands.take():
+            proceed()
+
     # The parent
 
     def _tell_parent(self, message: bytes) -> None:
@@ -476,6 +507,14 @@ class Worker:
         if self._drain_until is None:
             return False
         return not self._links or time.monotonic() > self._drain_until
+
+
+def _too_late() -> StoreError:
+    return StoreError(
+        Code.UNAVAILABLE,
+        "the shared store has not answered in time to those who came before",
+        "see whether it runs, and whether it is what all hosts together need: browserid doctor",
+    )
 
 
 def work(worker: Worker) -> None:

@@ -10,6 +10,7 @@ from typing import Final
 from browserid_sasl.api.allowed import Allowed, anybody
 from browserid_sasl.api.authorities import resolver, revocation_lists
 from browserid_sasl.api.environment import SYSTEM, configured_mechanisms, stores_in
+from browserid_sasl.api.shared import shared_stores
 from browserid_sasl.attributes.claims import NameAttribute, jwt_attributes
 from browserid_sasl.attributes.saml import SamlVerifier, saml_attributes
 from browserid_sasl.config import Config, ServerConfig, load
@@ -85,7 +86,10 @@ class Server:
         )
         _check_ticket_life(config)
         self._stores = ExchangeStores(
-            stores.replay, stores.tickets if options.tickets else None, stores.admission
+            stores.replay,
+            stores.tickets if options.tickets else None,
+            stores.admission,
+            stores.waits,
         )
         self._options = AcceptorOptions(
             names=(self._name, *map(ServiceName.parse, options.audiences)),
@@ -226,13 +230,21 @@ def _check_ticket_life(config: Config) -> None:
             )
 
 
-def acceptor_stores(config: Config) -> AcceptorStores:
+def _unheard(text: str) -> None:
+    del text
+
+
+def acceptor_stores(config: Config, tell: Callable[[str], None] = _unheard) -> AcceptorStores:
     """What a server remembers, where the configuration says.
+
+    :param tell: is told when a shared store may have lost something.
 
     :raises StoreError: when it cannot be opened.
     :raises ConfigurationError: the same, for want of a home folder.
     """
     grace = replay_grace(config)
+    if config.store.url:
+        return shared_stores(config, grace=grace, tell=tell)
     if config.store.backend == "memory":
         return memory_acceptor(grace=grace)
     path = config.store.server_directory / SERVER_DATABASE

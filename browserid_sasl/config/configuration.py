@@ -135,6 +135,12 @@ class Config:
                         f"{section}.{name} is given without {section}.{option.together}",
                         "give both or neither",
                     )
+        if self.store.url and self.store.key_file is None:
+            raise self.error(
+                "store.url",
+                "store.url is given without store.key_file",
+                "make a key with `browserid store-key new`, the same for all hosts, and name it",
+            )
         return self
 
 

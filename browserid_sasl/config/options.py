@@ -139,9 +139,11 @@ def unknown(
     )
 
 
-def _declared(kind: Kind, default: object, doc: str, together: str = "") -> Any:
+def _declared(
+    kind: Kind, default: object, doc: str, together: str = "", *, secret: bool = False
+) -> Any:
     option = Option(kind, doc, f"`{json.dumps(default)}`", together=together)
-    return field(default=kind.read(default, None), metadata={_OPTION: option})
+    return field(default=kind.read(default, None), metadata={_OPTION: option}, repr=not secret)
 
 
 def flag(default: bool, doc: str) -> bool:
@@ -172,9 +174,9 @@ def choice(default: _Word, words: tuple[_Word, ...], doc: str) -> _Word:
     return result
 
 
-def text(kind: kinds.Text, doc: str, default: str = "") -> str:
-    """A field with text of a kind."""
-    result: str = _declared(kind, default, doc)
+def text(kind: kinds.Text, doc: str, default: str = "", *, secret: bool = False) -> str:
+    """A field with text of a kind; a secret is not shown with the others."""
+    result: str = _declared(kind, default, doc, secret=secret)
     return result
 
 

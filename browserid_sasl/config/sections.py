@@ -69,6 +69,16 @@ _LOCAL_NAME: Final = Text(syntax.account, "the name of an account")
 _GROUP: Final = Text(syntax.account, "the name of a group", optional=True)
 _HOST_OR_NONE: Final = Text(syntax.host, "a host name", optional=True)
 _SOCKET_MODE: Final = Text(syntax.socket_mode, 'octal digits that end in 0, such as "0660"')
+_DATABASE_URL: Final = Text(
+    syntax.database_url,
+    "a URL of Redis or PostgreSQL such as rediss://redis.example.org:6379,"
+    " rediss+sentinel://HOST,HOST/SERVICE, rediss+cluster://HOST,HOST or"
+    " postgresql://browserid@db.example.org/browserid",
+    optional=True,
+)
+_REALM: Final = Text(
+    syntax.realm, "at most 32 letters of a to z, digits and _, with a letter at the front"
+)
 _SERVICE: Final = Text(syntax.service, "the SASL name of a service such as imap")
 
 _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
@@ -109,7 +119,52 @@ class StoreConfig:
         "process",
         get_args(Durability),
         "What a store entry survives once it is made: the death of the `process`, or a loss of"
-        " `power` too, which makes each login wait for the disk.",
+        " `power` too, which makes each login wait for the disk. A shared store has its own means"
+        " for that, see `replicas`.",
+    )
+    url: str = options.text(
+        _DATABASE_URL,
+        "Database that the servers of several hosts share, in place of a folder of each: see"
+        " [Several hosts](several-hosts.md). A password may stand in it before the host, or in"
+        " `password_file`. Over a network it is TLS, and certificate and name are verified. Where"
+        " a person's keys, certificates and tickets are kept does not change.",
+        secret=True,
+    )
+    password_file: Path | None = options.path(
+        "File with the password of the account at `url`, for this account alone (mode 600), in"
+        " place of one in the URL.",
+    )
+    key_file: Path | None = options.path(
+        "File with the key that a shared store is encrypted with, for this account alone"
+        " (mode 600), and the same on all hosts; `browserid store-key new` makes it. It has to be"
+        " given with `url`.",
+    )
+    realm: str = options.text(
+        _REALM,
+        "Name of the site in a shared store, for sites that have one database together. Each has"
+        " a key of its own.",
+        "browserid",
+    )
+    ca_file: Path | None = options.path(
+        "PEM file with the authorities that certify the servers at `url`, in place of the"
+        " system's.",
+    )
+    timeout_ms: int = options.seconds(
+        3,
+        1,
+        60,
+        "How long a server at `url` may take to connect, and to answer. A login fails after a few"
+        " times as much, as a failure that passes.",
+    )
+    replicas: int = options.count(
+        0,
+        0,
+        9,
+        "How many replicas have to confirm an assertion at `url` before it counts. With Redis it is"
+        " all that it has, or one that has not confirmed could take its place. With PostgreSQL,"
+        " which knows by itself how many there are (`synchronous_standby_names`), any number but 0"
+        " means that it has to wait for them.",
+        unit="replicas",
     )
 
 

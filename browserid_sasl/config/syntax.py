@@ -10,6 +10,7 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from browserid_sasl.database_url import BadDatabaseUrl, parse_database_url
 from browserid_sasl.errors import RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName, is_service
 from browserid_sasl.identity.addresses import is_domain, is_host_name
@@ -33,6 +34,7 @@ _NEVER_FIRST: Final = (".", "!", "-")
 _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
+_REALM: Final = r"[a-z][a-z0-9_]{0,31}"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
@@ -135,6 +137,25 @@ def postgresql_uri(text: str) -> str:
         raise Unfit("does not begin with postgresql://")
     if password:
         raise Unfit("has a password in it, which belongs into a file: ?passfile=/path/of/it")
+    return text
+
+
+def database_url(text: str) -> str:
+    """The URL of a database that several hosts share; see `database_url`.
+
+    There can be a password in it, so nothing of it is repeated.
+    """
+    try:
+        parse_database_url(text)
+    except BadDatabaseUrl as error:
+        raise Unfit(str(error)) from None
+    return text
+
+
+def realm(text: str) -> str:
+    """A site's name in a database that sites share."""
+    if not re.fullmatch(_REALM, text):
+        raise Unfit(f"is {shown(text)}, which is no such name")
     return text
 
 

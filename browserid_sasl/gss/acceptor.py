@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError, Code, RemoteProtocolError, StoreError
@@ -30,6 +31,7 @@ from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.gss.ports import (
     AcceptorTicketStore,
     Admission,
+    Doubt,
     Entry,
     Environment,
     ReplayStore,
@@ -43,7 +45,7 @@ from browserid_sasl.gss.states import (
     Send,
     not_to_be_sent,
 )
-from browserid_sasl.gss.steps import Recording, Steps, at_once
+from browserid_sasl.gss.steps import Recording, Steps, asked, at_once, recorded
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.gss.tokens import TokenId
 from browserid_sasl.identity.backed import BackedAssertion
@@ -82,15 +84,17 @@ class ExchangeStores:
     :param replay: the memory of assertions presented.
     :param tickets: the tickets issued; None issues none.
     :param admission: writes to both at once; None to write to one after the other.
+    :param waits: whether they are on another host, and take their time.
     """
 
     replay: ReplayStore
     tickets: AcceptorTicketStore | None
     admission: Admission | None = None
+    waits: bool = False
 
     def recording(self, entry: Entry) -> Recording:
         """An entry, and what records it."""
-        return Recording(entry, self.admission or OneByOne(self.replay, self.tickets))
+        return Recording(entry, self.admission or OneByOne(self.replay, self.tickets), self.waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class _Grant:
     :param ticket_id: the identifier a ticket for it gets.
     :param subject: the initiator's e-mail address.
     :param issuer: who vouched for it.
+    :param issued_at: ms, when the assertion was made at the earliest, by its own word.
     :param expires: ms, when a context from it ends.
     :param attributes: further claims of the certificate.
     :param used_ticket: the ticket that stood in for a certificate.
@@ -116,6 +121,7 @@ class _Grant:
     ticket_id: str
     subject: str
     issuer: str
+    issued_at: int
     expires: int
     attributes: Mapping[str, Any]
     used_ticket: AcceptorTicket | None
@@ -214,7 +220,7 @@ class Acceptor:
         """
         return established(self._context)
 
-    def check_running(self) -> None:
+    def check_running(self) -> Steps[None]:
         """Check that the established context has not ended before the program begins to use it.
 
         :raises RemoteProtocolError: cred-expired, or expired-cert or reauth-failed when its key
@@ -224,7 +230,7 @@ class Acceptor:
         """
         self._check_running(self.context.expires, self.context.identity)
         if self._granted is not None:
-            self._check_revoked(self._granted)
+            yield from self._check_revoked(self._granted)
 
     def step(self, token: bytes) -> bytes | None:
         """Take the initiator's token.
@@ -239,7 +245,7 @@ class Acceptor:
         self._machine.expect(AcceptorEvent.REFUSED)
         try:
             if self._machine.state is AcceptorState.AWAIT_PROOF:
-                return self._take_proof(token)
+                return (yield from self._take_proof(token))
             return (yield from self._take_assertion(token))
         except BrowserIDError as error:
             return self.refuse(error)
@@ -286,13 +292,13 @@ class Acceptor:
         claims = InitiatorClaims.parse(backed.assertion.claims)
         if claims.ticket_id is None:
             return (yield from self._admit(self._verify_certificate(backed, claims, now), now))
-        ticket = self._find_ticket(backed, claims, now)
+        ticket = yield from self._find_ticket(backed, claims, now)
         if ticket is None:
             return self._go(AcceptorEvent.TICKET_UNKNOWN)
         grant = self._verify_ticket(backed, claims, ticket, now)
         if self._is_revoked(grant):
             # The certificate that is asked for now tells its owner why.
-            self._forget(ticket)
+            yield from self._forget(ticket)
             return self._go(AcceptorEvent.TICKET_UNKNOWN)
         return (yield from self._admit(grant, now))
 
@@ -322,6 +328,7 @@ class Acceptor:
             ticket_id=backed.ticket_id,
             subject=certificate.email,
             issuer=certificate.issuer,
+            issued_at=_issued_at(claims, certificate.issued_at),
             expires=_whole_second(certificate.expires),
             attributes=certificate.attributes,
             used_ticket=None,
@@ -370,7 +377,7 @@ class Acceptor:
 
     def _find_ticket(
         self, backed: BackedAssertion, claims: InitiatorClaims, now: int
-    ) -> AcceptorTicket | None:
+    ) -> Steps[AcceptorTicket | None]:
         """The ticket that is presented, None if the initiator shall present a certificate."""
         if backed.certificates:
             raise RemoteProtocolError(
@@ -380,10 +387,14 @@ class Acceptor:
             raise RemoteProtocolError(
                 Code.INVALID_ASSERTION, "a certificate was asked for, another ticket came"
             )
-        return None if claims.ticket_id is None else self._ticket(claims.ticket_id, now)
+        tid = claims.ticket_id
+        return None if tid is None else (yield from self._ticket(tid, now))
 
-    def _ticket(self, tid: str, now: int) -> AcceptorTicket | None:
-        return None if self._stores.tickets is None else self._stores.tickets.get(tid, now)
+    def _ticket(self, tid: str, now: int) -> Steps[AcceptorTicket | None]:
+        tickets, waits = self._stores.tickets, self._stores.waits
+        if tickets is None:
+            return None
+        return (yield from asked(partial(tickets.get, tid, now), waits=waits))
 
     def _verify_ticket(
         self, backed: BackedAssertion, claims: InitiatorClaims, ticket: AcceptorTicket, now: int
@@ -415,6 +426,7 @@ class Acceptor:
             ticket_id=backed.ticket_id,
             subject=ticket.subject,
             issuer=ticket.issuer,
+            issued_at=_issued_at(claims, ticket.issued_at),
             expires=_whole_second(ticket.expires),
             attributes=ticket.attributes,
             used_ticket=ticket,
@@ -453,25 +465,31 @@ class Acceptor:
     def _admit(self, grant: _Grant, now: int) -> Steps[bytes | None]:
         """Store what has to be stored and answer."""
         # Before anything is stored: who may not log in leaves nothing behind.
-        self._check_permitted(grant)
+        yield from self._check_permitted(grant)
         ticket = self._new_ticket(grant, now)
-        asked = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
-        if asked and grant.master_key is not None:
+        wanted = Option.EXTRA_ROUND_TRIP in grant.claims.options or self._options.extra_round_trip
+        if wanted and grant.master_key is not None:
             return self._ask_for_proof(grant, grant.master_key, ticket)
         # Before the context is there: of the same assertion, presented twice at once, the store
         # admits one, and one that cannot be remembered is not taken.
-        ticket = yield from self._record(grant, ticket)
+        recording = self._stores.recording(
+            Entry(grant.digest, grant.claims.validity.expires, ticket, grant.issued_at)
+        )
+        outcome = yield from recorded(recording)
+        if isinstance(outcome, Doubt):
+            return self._ask_for_proof(grant, _needed_for_proof(grant), ticket)
+        ticket = _recorded_ticket(outcome, ticket)
         self._establish(grant, grant.master_key, extra_round_trip=False)
         return self._go(AcceptorEvent.ACCEPTED, grant=grant, ticket=ticket)
 
-    def _check_permitted(self, grant: _Grant) -> None:
+    def _check_permitted(self, grant: _Grant) -> Steps[None]:
         """Check that the context does not begin after its end, and that it may begin at all.
 
         By the clock of this moment: a provider that was slow to answer, or the extra round trip,
         can have taken longer than what was left.
         """
         self._check_running(grant.expires, grant.subject)
-        self._check_revoked(grant)
+        yield from self._check_revoked(grant)
         if self._authorize is not None:
             self._authorize(grant.subject)
 
@@ -479,18 +497,19 @@ class Acceptor:
         now = self._environment.clock()
         return self._verifier.is_revoked(grant.issuer, grant.subject, grant.key_thumbprint, now)
 
-    def _check_revoked(self, grant: _Grant) -> None:
+    def _check_revoked(self, grant: _Grant) -> Steps[None]:
         if not self._is_revoked(grant):
             return
         if grant.used_ticket is not None:
-            self._forget(grant.used_ticket)
+            yield from self._forget(grant.used_ticket)
             raise _ticket_unknown()
         raise key_revoked(grant.subject)
 
-    def _forget(self, ticket: AcceptorTicket) -> None:
+    def _forget(self, ticket: AcceptorTicket) -> Steps[None]:
         """A revoked key's ticket does not come back when the key has left the list."""
-        if self._stores.tickets is not None:
-            self._stores.tickets.delete(ticket.tid)
+        tickets, waits = self._stores.tickets, self._stores.waits
+        if tickets is not None:
+            yield from asked(partial(tickets.delete, ticket.tid), waits=waits)
 
     def _check_running(self, expires: int, subject: str) -> None:
         if expires <= self._environment.clock():
@@ -508,22 +527,7 @@ class Acceptor:
         self._pending = _Pending(grant, ticket, keys.extra_round_trip_key(master_key, jti))
         return self._go(AcceptorEvent.ACCEPTED_PENDING_PROOF, grant=grant, ticket=ticket, jti=jti)
 
-    def _record(self, grant: _Grant, ticket: AcceptorTicket | None) -> Steps[AcceptorTicket | None]:
-        """Remember the assertion and the ticket for it, which is returned if it was stored."""
-        entry = Entry(grant.digest, grant.claims.validity.expires, ticket)
-        outcome = yield self._stores.recording(entry)
-        if isinstance(outcome, StoreError):
-            raise outcome
-        new, stored = outcome
-        if not new:
-            raise RemoteProtocolError(
-                Code.REPLAYED_ASSERTION,
-                "the assertion was presented before",
-                "if you did not log in twice with it, somebody is replaying it",
-            )
-        return ticket if stored else None
-
-    def _take_proof(self, token: bytes) -> bytes | None:
+    def _take_proof(self, token: bytes) -> Steps[bytes | None]:
         """Finish the extra round trip (PROTOCOL.md section 5.1)."""
         pending = self._pending
         assert pending is not None  # noqa: S101 - the table leads here from one place
@@ -534,13 +538,14 @@ class Acceptor:
             )
         backed.assertion.verify(SecretKey(pending.master_key), "the proof")
         # Before the ticket is stored, which until now nobody could have used.
-        self._check_again(pending.grant)
-        if pending.ticket is not None and self._stores.tickets is not None:
-            self._stores.tickets.put(pending.ticket)
+        yield from self._check_again(pending.grant)
+        tickets, waits = self._stores.tickets, self._stores.waits
+        if pending.ticket is not None and tickets is not None:
+            yield from asked(partial(tickets.put, pending.ticket), waits=waits)
         self._establish(pending.grant, pending.master_key, extra_round_trip=True)
         return self._go(AcceptorEvent.PROVEN)
 
-    def _check_again(self, grant: _Grant) -> None:
+    def _check_again(self, grant: _Grant) -> Steps[None]:
         """Check once more what can have changed since the assertion was verified.
 
         The proof may come as late as the initiator likes.
@@ -548,10 +553,10 @@ class Acceptor:
         now = self._environment.clock()
         self._verifier.check_times(grant.claims.validity, now)
         used = grant.used_ticket
-        if used is not None and self._ticket(used.tid, now) is None:
+        if used is not None and (yield from self._ticket(used.tid, now)) is None:
             raise _ticket_unknown()
         self._allow(grant.subject)
-        self._check_permitted(grant)
+        yield from self._check_permitted(grant)
 
     def _new_ticket(self, grant: _Grant, now: int) -> AcceptorTicket | None:
         curve = self._mechanism.curve
@@ -659,6 +664,40 @@ class _Pending:
 
 
 _FLAGS_WITH_KEY: Final = ContextFlag.TRANSFERABLE | PROTECTION_FLAGS
+
+
+def _issued_at(claims: InitiatorClaims, behind: int) -> int:
+    """When an assertion was made at the earliest: after the certificate or ticket behind it."""
+    issued_at = claims.validity.issued_at
+    return behind if issued_at is None else issued_at
+
+
+def _needed_for_proof(grant: _Grant) -> bytes:
+    """The key of an extra round trip that nobody chose: the stores may have forgotten something."""
+    if grant.master_key is None:
+        raise StoreError(
+            Code.UNAVAILABLE,
+            "the stores may have lost what was presented before, and the mechanism has no key to"
+            " prove with that the assertion is fresh",
+            "try again in a quarter of an hour, or use a mechanism with key exchange",
+        )
+    return grant.master_key
+
+
+def _recorded_ticket(
+    outcome: tuple[bool, bool] | StoreError, ticket: AcceptorTicket | None
+) -> AcceptorTicket | None:
+    """The ticket if it was stored with the assertion, which has to be new."""
+    if isinstance(outcome, StoreError):
+        raise outcome
+    new, stored = outcome
+    if not new:
+        raise RemoteProtocolError(
+            Code.REPLAYED_ASSERTION,
+            "the assertion was presented before",
+            "if you did not log in twice with it, somebody is replaying it",
+        )
+    return ticket if stored else None
 
 
 def _ticket_unknown() -> RemoteProtocolError:

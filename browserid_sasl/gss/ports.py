@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Protocol
 
 from browserid_sasl.errors import StoreError
@@ -149,17 +150,26 @@ class Entry:
     :param digest: see `ReplayStore.insert`.
     :param not_after: likewise, ms.
     :param ticket: the one that is issued for it, None without.
+    :param issued_at: ms; the assertion cannot have been presented before, but for the clock skew
+        that the verifier permits.
     """
 
     digest: bytes = field(repr=False)
     not_after: int
     ticket: AcceptorTicket | None = None
+    issued_at: int = 0
 
 
-Outcome = tuple[bool, bool] | StoreError
+class Doubt(Enum):
+    """Why a store cannot tell whether an assertion is new."""
+
+    MAY_BE_FORGOTTEN = "what was recorded when the assertion may have been presented can be lost"
+
+
+Outcome = tuple[bool, bool] | Doubt | StoreError
 """What `ReplayStore.insert` and `AcceptorTicketStore.put` say of an entry, or why neither could.
 
-No ticket is stored for an assertion that was presented before.
+No ticket is stored for an assertion that was presented before, nor for one that is in doubt.
 """
 
 

@@ -113,7 +113,7 @@ class ServerMechanism:
         if acceptor is None:
             return self._finish((yield from self._begin(message)))
         if acceptor.state is AcceptorState.ESTABLISHED:
-            self._finish_after(acceptor, message)
+            yield from self._finish_after(acceptor, message)
             return None
         return self._finish((yield from acceptor.steps(message)))
 
@@ -180,14 +180,14 @@ class ServerMechanism:
         self._complete = established and (self._success_data or challenge is None)
         return challenge
 
-    def _finish_after(self, acceptor: Acceptor, message: bytes) -> None:
+    def _finish_after(self, acceptor: Acceptor, message: bytes) -> Steps[None]:
         """Succeed on the client's empty message, which may come as late as the client likes."""
         try:
             if message:
                 raise RemoteProtocolError(
                     Code.BAD_CONTEXT_TOKEN, "the client sent more after the exchange was over"
                 )
-            acceptor.check_running()
+            yield from acceptor.check_running()
         except BrowserIDError as error:
             self._failure = error
             raise

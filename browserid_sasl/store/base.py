@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.gss.ports import (
     AcceptorTicketStore,
     Admission,
@@ -23,6 +24,22 @@ from browserid_sasl.identity.ports import AuthorityCache, IdentityStore
 #: How long (ms) a replay store remembers an assertion after it expired, unless told otherwise:
 #: the largest clock skew that a verifier may permit, and some.
 REPLAY_GRACE: Final = 600_000
+
+
+#: Characters of JSON that a ticket's attributes may take.
+MAX_ATTRIBUTES_SIZE: Final = 65_536
+
+
+def attributes_too_long(size: int) -> StoreError:
+    """The error that a certificate has too many claims for a ticket.
+
+    :param size: of them, in characters of JSON.
+    """
+    return StoreError(
+        Code.BUFFER_TOO_LONG,
+        f"the certificate's claims take {size} characters, a ticket holds {MAX_ATTRIBUTES_SIZE}",
+        "have the identity provider put less into its certificates",
+    )
 
 
 def too_many_documents(domains: Sequence[str], most: int) -> list[str]:
@@ -44,6 +61,7 @@ class AcceptorStores:
 
     :param close: lets go of files and connections; the stores open them again when used again.
     :param admission: writes to `replay` and `tickets` at once; None if they cannot.
+    :param waits: whether they are on another host, and take their time.
     """
 
     replay: ReplayStore
@@ -51,6 +69,7 @@ class AcceptorStores:
     authorities: AuthorityCache
     close: Callable[[], None]
     admission: Admission | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,11 @@ from browserid_sasl.gss.ports import Entry, Outcome
 from browserid_sasl.gss.tickets import AcceptorTicket, InitiatorTicket
 from browserid_sasl.identity.ports import CachedDocument, IdentityRecord
 from browserid_sasl.store.base import (
+    MAX_ATTRIBUTES_SIZE,
     REPLAY_GRACE,
     AcceptorStores,
     InitiatorStores,
+    attributes_too_long,
     system_clock,
     too_many_documents,
 )
@@ -54,9 +56,6 @@ MAX_REPLAY_ENTRIES: Final = 10_000_000
 MAX_ACCEPTOR_TICKETS: Final = 2_000_000
 MAX_INITIATOR_TICKETS: Final = 10_000
 MAX_AUTHORITIES: Final = 1_000
-
-#: Characters of JSON that a ticket's attributes may take.
-MAX_ATTRIBUTES_SIZE: Final = 65_536
 
 #: An addition so long (ms) after the last removal of what has expired removes a batch more of it.
 _PURGE_PAUSE: Final = 1000
@@ -828,12 +827,7 @@ _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 def _acceptor_ticket_row(ticket: AcceptorTicket) -> Row:
     attributes = _encode_json(dict(ticket.attributes)) if ticket.attributes else "{}"
     if len(attributes) > MAX_ATTRIBUTES_SIZE:
-        raise StoreError(
-            Code.BUFFER_TOO_LONG,
-            f"the certificate's claims take {len(attributes)} characters, a ticket holds "
-            f"{MAX_ATTRIBUTES_SIZE}",
-            "have the identity provider put less into its certificates",
-        )
+        raise attributes_too_long(len(attributes))
     return _sealed(
         _tid_key(ticket.tid),
         ticket.subject,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from browserid_sasl.acceptor.batch import Batch
+from browserid_sasl.acceptor.batch import Batch, answer_to
 from browserid_sasl.acceptor.conversation import (
     LOGIN_PATIENCE,
     LOOKUP_PATIENCE,
@@ -26,7 +26,7 @@ from browserid_sasl.config import AuthorityOverride, ListenerConfig, ServerConfi
 from browserid_sasl.discovery.arrivals import DocumentName
 from browserid_sasl.errors import Code, DiscoveryError
 from browserid_sasl.gss.ports import Outcome
-from browserid_sasl.gss.steps import Recording
+from browserid_sasl.gss.steps import Errand, Recording
 from browserid_sasl.wire.peer import Peer
 from tests.support.sample_programs import Person
 from tests.support.services import AES128
@@ -77,6 +77,9 @@ class FakeHost:
         self.batch.add(recording, proceed)
         if self.records_at_once:
             self.batch.record()
+
+    def ask(self, errand: Errand, proceed: Callable[[object], None]) -> None:
+        proceed(answer_to(errand))
 
     def send(self, data: bytes) -> None:
         self.sent += data.decode().splitlines()

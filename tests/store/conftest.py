@@ -12,6 +12,10 @@ from browserid_sasl.gss.ports import AcceptorTicketStore, InitiatorTicketStore, 
 from browserid_sasl.identity.ports import AuthorityCache, IdentityStore
 from browserid_sasl.store import base, memory, sqlite
 from browserid_sasl.store.database import SqliteDatabase
+from browserid_sasl.store.shared import CLOCKS_AGREE
+from tests.support.postgresql import PostgresqlServer, postgresql_server
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.shared_site import SharedSite
 from tests.support.tickets import NOW
 
 
@@ -44,9 +48,47 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "redis", "postgresql"])
 def kind(request: pytest.FixtureRequest, folder: Path, clock: Clock) -> Iterator[Kind]:
+    if request.param in ("redis", "postgresql"):
+        yield from _shared(request.getfixturevalue(f"{request.param}_site"), clock)
+    else:
+        yield from {"memory": _memory, "sqlite": _sqlite}[request.param](folder, clock)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def bounded(request: pytest.FixtureRequest, folder: Path, clock: Clock) -> Iterator[Kind]:
+    """Kinds that have a bound of their own; a shared database has the administrator's."""
     yield from {"memory": _memory, "sqlite": _sqlite}[request.param](folder, clock)
+
+
+@pytest.fixture(scope="session")
+def redis_store() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_store() -> Iterator[PostgresqlServer]:
+    with postgresql_server("fsync=on") as server:
+        yield server
+
+
+@pytest.fixture
+def redis_site(redis_store: RedisServer, tmp_path: Path) -> SharedSite:
+    return SharedSite(redis_store.url, tmp_path / "key")
+
+
+@pytest.fixture
+def postgresql_site(postgresql_store: PostgresqlServer, tmp_path: Path) -> SharedSite:
+    return SharedSite(postgresql_store.uri(), tmp_path / "key")
+
+
+@pytest.fixture(params=["redis", "postgresql"])
+def site(request: pytest.FixtureRequest) -> SharedSite:
+    """A site of each kind of database, which has been there for long."""
+    site: SharedSite = request.getfixturevalue(f"{request.param}_site")
+    return site
 
 
 @pytest.fixture
@@ -61,6 +103,27 @@ def database(folder: Path) -> Iterator[SqliteDatabase]:
     database = SqliteDatabase(folder / "server.db", sqlite.ACCEPTOR_SCHEMA)
     yield database
     database.close()
+
+
+def _shared(site: SharedSite, clock: Clock) -> Iterator[Kind]:
+    site.has_been_there_for_ever()
+    stores = site.stores()
+
+    def replay(grace: int = base.REPLAY_GRACE) -> ReplayStore:
+        # What it adds for clocks that differ, it would need another clock for.
+        return site.stores(grace=grace - CLOCKS_AGREE).replay
+
+    yield Kind(
+        replay=replay,
+        acceptor_tickets=lambda: stores.tickets,
+        initiator_tickets=memory.MemoryInitiatorTicketStore,
+        identities=memory.MemoryIdentityStore,
+        authorities=memory.MemoryAuthorityCache,
+        acceptor=site.stores,
+        initiator=memory.memory_initiator,
+        clock=clock,
+    )
+    site.close()
 
 
 def _memory(folder: Path, clock: Clock) -> Iterator[Kind]:

@@ -59,25 +59,25 @@ class TestReplayStore:
         assert store.purge(NOW + GRACE + 1) == 0
         assert store.insert(b"a" * 32, NOW)
 
-    def test_a_full_store_refuses_and_forgets_nothing(self, kind: Kind) -> None:
-        store = kind.replay(max_entries=3)
+    def test_a_full_store_refuses_and_forgets_nothing(self, bounded: Kind) -> None:
+        store = bounded.replay(max_entries=3)
         digests = [bytes([number]) * 32 for number in range(3)]
         assert all(store.insert(digest, NOW) for digest in digests)
         with pytest.raises(StoreError, match=r"maximum of 3 assertions.*: logins work again"):
             store.insert(b"d" * 32, NOW)
         assert not any(store.insert(digest, NOW) for digest in digests)
 
-    def test_a_full_store_makes_room_of_what_has_expired(self, kind: Kind) -> None:
-        store = kind.replay(max_entries=3, grace=GRACE)
+    def test_a_full_store_makes_room_of_what_has_expired(self, bounded: Kind) -> None:
+        store = bounded.replay(max_entries=3, grace=GRACE)
         for number in range(3):
             store.insert(bytes([number]) * 32, NOW + number)
-        kind.clock.now = NOW + GRACE + 2
+        bounded.clock.now = NOW + GRACE + 2
         assert store.insert(b"d" * 32, NOW + HOUR)
         assert not store.insert(b"\2" * 32, NOW + 2)
         assert store.insert(b"\0" * 32, NOW)
 
-    def test_purge_leaves_room_for_as_many_as_it_removed(self, kind: Kind) -> None:
-        store = kind.replay(max_entries=2, grace=0)
+    def test_purge_leaves_room_for_as_many_as_it_removed(self, bounded: Kind) -> None:
+        store = bounded.replay(max_entries=2, grace=0)
         for round_number in range(3):
             for number in range(2):
                 assert store.insert(bytes([round_number, number]) * 16, NOW)
@@ -155,8 +155,8 @@ class TestAcceptorTicketStore:
         assert store.purge(NOW + 2001) == 1
         assert store.get(tickets[3].tid, NOW) == tickets[3]
 
-    def test_of_too_many_those_that_expire_soonest_go(self, kind: Kind) -> None:
-        store = kind.acceptor_tickets(max_entries=3)
+    def test_of_too_many_those_that_expire_soonest_go(self, bounded: Kind) -> None:
+        store = bounded.acceptor_tickets(max_entries=3)
         lives = [4, 1, 3, 5, 2]
         tickets = {life: acceptor_ticket(expires=NOW + life * HOUR) for life in lives}
         for ticket in tickets.values():
@@ -164,8 +164,8 @@ class TestAcceptorTicketStore:
         kept = [life for life in sorted(tickets) if store.get(tickets[life].tid, NOW)]
         assert kept == [3, 4, 5]
 
-    def test_stays_bounded_when_tickets_come_and_go(self, kind: Kind) -> None:
-        store = kind.acceptor_tickets(max_entries=10)
+    def test_stays_bounded_when_tickets_come_and_go(self, bounded: Kind) -> None:
+        store = bounded.acceptor_tickets(max_entries=10)
         for number in range(300):
             ticket = acceptor_ticket(expires=NOW + (number % 7 + 1) * HOUR)
             store.put(ticket)
@@ -173,8 +173,8 @@ class TestAcceptorTicketStore:
                 store.delete(ticket.tid)
         assert 0 < len(list(store.all(NOW))) <= 10
 
-    def test_a_ticket_that_comes_and_goes_leaves_nothing_behind(self, kind: Kind) -> None:
-        store = kind.acceptor_tickets(max_entries=10)
+    def test_a_ticket_that_comes_and_goes_leaves_nothing_behind(self, bounded: Kind) -> None:
+        store = bounded.acceptor_tickets(max_entries=10)
         restless, quiet = acceptor_ticket(), acceptor_ticket(expires=NOW + 1000)
         store.put(quiet)
         for hour in range(100):

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,8 +19,16 @@ from browserid_sasl.gss.ports import Entry
 from browserid_sasl.identity.ports import CachedDocument
 from browserid_sasl.store import open_acceptor, open_initiator
 from browserid_sasl.store.sqlite import ACCEPTOR_SCHEMA, INITIATOR_SCHEMA
+from tests.support import tickets
 from tests.support.forks import in_child
-from tests.support.tickets import HOUR, NOW, acceptor_ticket, identity_record, initiator_ticket, tid
+from tests.support.tickets import HOUR, tid
+
+#: When they were written.
+NOW = 1_800_000_000_000
+
+acceptor_ticket = partial(tickets.acceptor_ticket, NOW)
+initiator_ticket = partial(tickets.initiator_ticket, NOW)
+identity_record = partial(tickets.identity_record, NOW)
 
 FORMATS = Path(__file__).with_name("formats")
 DOCUMENT = CachedDocument(b'{"public-key": {}}', NOW + HOUR)

@@ -14,9 +14,9 @@ from browserid_sasl.gss.ports import Admission, Entry
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.store import AcceptorStores
 from browserid_sasl.store import database as database_module
+from browserid_sasl.store.base import MAX_ATTRIBUTES_SIZE
 from browserid_sasl.store.database import SqliteDatabase
 from browserid_sasl.store.sqlite import (
-    MAX_ATTRIBUTES_SIZE,
     SqliteAcceptorTicketStore,
     SqliteAdmission,
     SqliteReplayStore,
@@ -51,6 +51,7 @@ def admit_by(
     [outcome] = admission([Entry(digest, not_after, ticket)])
     if isinstance(outcome, StoreError):
         raise outcome
+    assert isinstance(outcome, tuple)
     return outcome
 
 

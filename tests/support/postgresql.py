@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,9 +24,11 @@ class PostgresqlServer:
 
     :param folder: which belongs to its user.
     :param port: on 127.0.0.1, where the user `postgres` needs no password.
+    :param settings: of its configuration, ``name=value``, in place of what makes it quick.
     """
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, settings: Sequence[str] = ()) -> None:
+        self._settings = settings
         self._data = folder / "data"
         self._log = folder / "log"
         self.port = port
@@ -47,7 +49,7 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = " ".join(f"-c {option}" for option in _QUICK)
+        options = " ".join(f"-c {option}" for option in (*_QUICK, *self._settings))
         options += f" -c port={self.port} -c listen_addresses=127.0.0.1"
         options += " -c unix_socket_directories="
         self._control("start", "-l", str(self._log), "-o", options)
@@ -105,11 +107,11 @@ def programs() -> Path:
 
 
 @contextmanager
-def postgresql_server() -> Iterator[PostgresqlServer]:
-    """Run a server until the block ends."""
+def postgresql_server(*settings: str) -> Iterator[PostgresqlServer]:
+    """Run a server until the block ends, see `PostgresqlServer`."""
     with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
         shutil.chown(name, _USER, _USER)
-        server = PostgresqlServer(Path(name), free_port())
+        server = PostgresqlServer(Path(name), free_port(), settings)
         server.make()
         server.start()
         try:

@@ -1,0 +1,104 @@
+"""Redis servers of the tests' own, as another account where this is root's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import redis
+
+from tests.support.patience import wait_until
+from tests.support.ports import free_port
+
+_ACCOUNT = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+
+
+class RedisServer:
+    """A process of redis-server, which can be killed and started again.
+
+    :param options: of its command line, beside those that every one of these has.
+    :param program: ``redis-server``, or ``redis-sentinel`` with a file as its first option.
+    """
+
+    def __init__(self, *options: str, port: int | None = None, sentinel: bool = False) -> None:
+        self.folder = Path(mkdtemp(prefix="rd"))
+        self.port = free_port() if port is None else port
+        self._options = options
+        self._sentinel = sentinel
+        self._process: subprocess.Popen[bytes] | None = None
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "nobody", "nogroup")
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def client(self) -> redis.Redis:
+        """A client of its own that looks at it."""
+        return redis.Redis(port=self.port, socket_timeout=10)
+
+    def start(self) -> None:
+        usual = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder))
+        self._process = subprocess.Popen(
+            [*_as_nobody(), "redis-server", *self._files(), *usual, *self._options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(self._answers, "redis-server")
+
+    def _files(self) -> Sequence[str]:
+        if not self._sentinel:
+            return ("--save", "", "--appendonly", "no")
+        file = self.folder / "sentinel.conf"
+        file.touch()
+        if os.geteuid() == 0:
+            shutil.chown(file, "nobody", "nogroup")
+        return (str(file), "--sentinel")
+
+    def _answers(self) -> bool:
+        try:
+            with redis.Redis(port=self.port, socket_timeout=1) as client:
+                return client.ping() is True
+        except redis.exceptions.AuthenticationError:
+            return True
+        except (redis.exceptions.RedisError, OSError):
+            return "--tls-port" in self._options
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, with whatever it has not written."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
+    def remove(self) -> None:
+        """End it, and leave nothing behind."""
+        self.kill()
+        shutil.rmtree(self.folder)
+
+
+def _as_nobody() -> Sequence[str]:
+    return _ACCOUNT if os.geteuid() == 0 else ()
+
+
+@contextmanager
+def redis_server(*options: str, port: int | None = None) -> Iterator[RedisServer]:
+    """A server, running, for the block."""
+    server = RedisServer(*options, port=port)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
