@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench hosts soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -106,6 +106,9 @@ oldest: test-environment ## the same tests with the oldest dependencies that set
 
 bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench
+
+hosts: test-environment ## 15,000 presentations (LOGINS) at three hosts, one of which dies, and then their store
+	@$(PYTHON) -m bench hosts
 
 soak: test-environment ## 100,000 logins (EXCHANGES): what the program and the services have grown by
 	@$(PYTHON) -m bench soak

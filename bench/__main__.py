@@ -9,7 +9,7 @@ import sys
 import bench
 
 _NOT_MEASUREMENTS = frozenset({"__main__", "measure"})
-_TAKES_LONG = frozenset({"soak"})
+_TAKES_LONG = frozenset({"hosts", "soak"})
 """What runs only if it is named."""
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 from browserid_sasl.api.environment import no_home
 from browserid_sasl.api.server import replay_grace
+from browserid_sasl.api.shared import shared_stores, shared_url
 from browserid_sasl.api.stores import person_file, server_file
 from browserid_sasl.config import Config
+from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.store.base import AcceptorStores, InitiatorStores
+from browserid_sasl.store.shared import SharedStores
 from browserid_sasl.store.sqlite import (
     ACCEPTOR_SCHEMA,
     INITIATOR_SCHEMA,
@@ -90,15 +93,47 @@ class PersonCache:
         return open_initiator(self.path, durability=self.config.store.durability)
 
 
-Cache = ServerCache | PersonCache
+@dataclass(frozen=True, slots=True)
+class SharedCache:
+    """What the servers of several hosts remember together.
+
+    :param config: of the servers.
+    """
+
+    config: Config
+
+    @property
+    def path(self) -> DatabaseUrl:
+        """Where it is."""
+        return shared_url(self.config)
+
+    def look(self) -> SharedStores:
+        """Its stores.
+
+        :raises StoreError: it cannot be read.
+        :raises ConfigurationError: the configuration of it cannot be put to use.
+        """
+        return shared_stores(self.config, grace=replay_grace(self.config))
+
+    open = look
+
+    def presented(self) -> Iterable[tuple[bytes, int]]:
+        """Name and expiry (ms) of the assertions that it remembers.
+
+        :raises StoreError: it cannot be read.
+        """
+        return self.look().memory.presented()
 
 
-def server_cache(config: Config) -> ServerCache:
+Cache = ServerCache | PersonCache | SharedCache
+
+
+def server_cache(config: Config) -> ServerCache | SharedCache:
     """The one that a configuration names.
 
     :raises ConfigurationError: it is in the servers' memory.
     """
-    return ServerCache(server_file(config), config)
+    return SharedCache(config) if config.store.url else ServerCache(server_file(config), config)
 
 
 def person_cache(config: Config) -> PersonCache:

@@ -29,6 +29,7 @@ from browserid_sasl.sasl import registry
 from browserid_sasl.sasl.server import Authorize, ServerMechanism, only_oneself
 from browserid_sasl.store.base import REPLAY_GRACE, AcceptorStores
 from browserid_sasl.store.memory import memory_acceptor
+from browserid_sasl.store.shared import unheard
 from browserid_sasl.store.sqlite import open_acceptor
 from browserid_sasl.x509.files import load_believed, load_server_credential
 
@@ -230,11 +231,7 @@ def _check_ticket_life(config: Config) -> None:
             )
 
 
-def _unheard(text: str) -> None:
-    del text
-
-
-def acceptor_stores(config: Config, tell: Callable[[str], None] = _unheard) -> AcceptorStores:
+def acceptor_stores(config: Config, tell: Callable[[str], None] = unheard) -> AcceptorStores:
     """What a server remembers, where the configuration says.
 
     :param tell: is told when a shared store may have lost something.

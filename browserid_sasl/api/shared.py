@@ -14,13 +14,15 @@ from browserid_sasl.extras import not_installed
 from browserid_sasl.private_files import read_private
 from browserid_sasl.store.engine import Engine
 from browserid_sasl.store.sealing import SiteKeyFile
-from browserid_sasl.store.shared import SharedStores, shared_acceptor
+from browserid_sasl.store.shared import SharedStores, shared_acceptor, unheard
 from browserid_sasl.trusted_files import read_anchors
 
 _MAX_PASSWORD: Final = 1000
 
 
-def shared_stores(config: Config, *, grace: int, tell: Callable[[str], None]) -> SharedStores:
+def shared_stores(
+    config: Config, *, grace: int, tell: Callable[[str], None] = unheard
+) -> SharedStores:
     """The stores at `url` of [store]. No connection is made yet.
 
     :param grace: ms, see `store.shared.Memory`.

@@ -7,6 +7,7 @@ from pathlib import Path
 from browserid_sasl.agent import presence
 from browserid_sasl.api.client import CLIENT_DATABASE, initiator_stores
 from browserid_sasl.api.server import SERVER_DATABASE, acceptor_stores
+from browserid_sasl.api.shared import shared_stores
 from browserid_sasl.config import Config
 from browserid_sasl.errors import DamagedStoreError
 from browserid_sasl.store.base import AcceptorStores, InitiatorStores, system_clock
@@ -19,7 +20,8 @@ def server_stores(config: Config) -> AcceptorStores:
     :raises ConfigurationError: they are in the servers' memory.
     :raises StoreError: they cannot be opened.
     """
-    _check_backend(config)
+    if not config.store.url:
+        _check_backend(config)
     return acceptor_stores(config)
 
 
@@ -78,7 +80,7 @@ def _begun_anew(config: Config, error: DamagedStoreError) -> tuple[InitiatorStor
 
 
 def reset(config: Config, *, server: bool) -> list[Path]:
-    """Move a store aside, damaged or not, and begin an empty one.
+    """Move a store aside, damaged or not, and begin an empty one; clear one that is shared.
 
     :param server: the servers', in place of that of the person who runs the program.
     :returns: where its files are now; none if there were none.
@@ -86,6 +88,9 @@ def reset(config: Config, *, server: bool) -> list[Path]:
     :raises StoreError: that cannot be done.
     """
     now = system_clock()
+    if server and config.store.url:
+        shared_stores(config, grace=0).engine.clear()
+        return []
     if server:
         return begin_anew(server_file(config), ACCEPTOR_SCHEMA, now)
     path = person_file(config)

@@ -41,6 +41,10 @@ _AFTER_SERVER: Final = (
     " expired: that is after the lifetime that clients give them (`assertion_lifetime`, 5 minutes)"
     " and `clock_skew` (5 minutes). Or start them now with `extra_round_trip` on."
 )
+_AFTER_SHARED: Final = (
+    "All hosts of the site have lost their tickets. For the next twenty minutes logins may take an"
+    " extra round trip, so that no assertion is accepted twice."
+)
 _AFTER_CLIENT: Final = "Nobody is signed in: `browserid login ADDRESS` does that."
 
 _STYLES: Final = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.BAD: "red"}
@@ -183,15 +187,17 @@ def reset_store(whose: Whose | None, config_file: Path | None, output: Output) -
     """Move a store aside, damaged or not, and begin an empty one.
 
     Stop what uses it first. A server's new store does not know which assertions were presented
-    before.
+    before. One that several hosts share is not kept, and they need not be stopped.
     """
     server = whose is not None
-    kept = reset(configuration_of(config_file, whose), server=server)
+    configuration = configuration_of(config_file, whose)
+    kept = reset(configuration, server=server)
     output.give({"kept": [str(moved) for moved in kept]})
     for moved in kept:
         output.say(f"kept as {moved}")
     output.say("the store is empty")
-    output.note(_AFTER_SERVER if server else _AFTER_CLIENT)
+    shared = _AFTER_SHARED if configuration.store.url else _AFTER_SERVER
+    output.note(shared if server else _AFTER_CLIENT)
 
 
 @command.group()

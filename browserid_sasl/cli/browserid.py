@@ -20,6 +20,7 @@ from browserid_sasl.cli.people import people_of
 from browserid_sasl.cli.program import run
 from browserid_sasl.cli.signing_in import sign_in
 from browserid_sasl.cli.status import status
+from browserid_sasl.cli.store_key import store_key
 from browserid_sasl.cli.tables import cell, empty_table, local_time, show
 from browserid_sasl.cli.use import use
 from browserid_sasl.identity.addresses import domain_of, without_needless_quotes
@@ -44,6 +45,7 @@ def command() -> None:
 command.add_command(doctor)
 command.add_command(mail)
 command.add_command(status)
+command.add_command(store_key)
 command.add_command(use)
 
 

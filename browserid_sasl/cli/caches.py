@@ -21,6 +21,7 @@ from browserid_sasl.api.caches import (
     Cache,
     PersonCache,
     ServerCache,
+    SharedCache,
     named_cache,
     person_cache,
     server_cache,
@@ -33,6 +34,7 @@ from browserid_sasl.cli.stores import (
     forget,
     store_options,
 )
+from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.gss.tickets import AcceptorTicket
 from browserid_sasl.identity.ports import CachedDocument
@@ -73,7 +75,7 @@ class Request:
             return named
         return self._server() if self.whose is not None else self._person()
 
-    def of_assertions(self) -> ServerCache:
+    def of_assertions(self) -> ServerCache | SharedCache:
         """The cache with the assertions that were presented, which only servers have.
 
         :raises LocalProtocolError: a person's is named.
@@ -99,7 +101,7 @@ class Request:
             return None
         return named_cache(self.cache_file, configuration_of(self.config_file, self.whose))
 
-    def _server(self) -> ServerCache:
+    def _server(self) -> ServerCache | SharedCache:
         return server_cache(configuration_of(self.config_file, self.whose))
 
     def _person(self) -> PersonCache:
@@ -291,8 +293,8 @@ def document_members(domain: str, document: CachedDocument) -> dict[str, object]
 
 def _remove_documents(
     which: dict[str, Any], unwanted: Callable[[CachedDocument], bool]
-) -> dict[Path, int]:
-    gone = {}
+) -> dict[Path | DatabaseUrl, int]:
+    gone: dict[Path | DatabaseUrl, int] = {}
     for cache in Request(**which).of_documents():
         stores = cache.open()
         domains = [name for name, document in stores.authorities.all(0) if unwanted(document)]
@@ -419,7 +421,7 @@ def _date(moment: int) -> str:
         return f"{moment} ms, which is no date"
 
 
-def _tell(output: Output, noun: str, gone: Mapping[Path, int]) -> None:
+def _tell(output: Output, noun: str, gone: Mapping[Path | DatabaseUrl, int]) -> None:
     removed = [{"cache": str(path), "number": number} for path, number in gone.items()]
     output.give({"removed": removed})
     for path, number in gone.items():

@@ -13,9 +13,9 @@ from browserid_sasl import __version__
 from browserid_sasl.acceptor.accounts import account_of
 from browserid_sasl.acceptor.listeners import wanted
 from browserid_sasl.api.allowed import Allowed
-from browserid_sasl.api.caches import server_cache
+from browserid_sasl.api.caches import SharedCache, server_cache
 from browserid_sasl.config import Config
-from browserid_sasl.doctor import configured, peers, places, sockets, starttls
+from browserid_sasl.doctor import configured, peers, places, shared_store, sockets, starttls
 from browserid_sasl.doctor.certificates import addresses, certificate, listens
 from browserid_sasl.doctor.findings import (
     Check,
@@ -182,9 +182,11 @@ def _domains(config: Config) -> set[str]:
 
 
 def _store(config: Config) -> Iterator[Finding]:
-    if config.store.backend == "memory":
+    if config.store.backend == "memory" and not config.store.url:
         return iter(())
     cache = server_cache(config)
+    if isinstance(cache, SharedCache):
+        return shared_store.shared("store", cache)
     return places.store("store", cache.path, account_of(config).name, cache.look)
 
 

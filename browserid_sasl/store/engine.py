@@ -99,6 +99,9 @@ class Engine(Protocol):
     def purge(self, table: Table, before: int) -> int:
         """Forget what need not be kept until `before` (ms); how many went."""
 
+    def drop_marks(self) -> None:
+        """Have nobody rely on what is recorded so far."""
+
     def clear(self) -> None:
         """Forget everything, the marks too."""
 

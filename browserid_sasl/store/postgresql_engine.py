@@ -176,6 +176,9 @@ class PostgresqlEngine:
             gone += batch
         return gone
 
+    def drop_marks(self) -> None:
+        self._run(lambda session: self._do(session, "DELETE FROM {m}", ()))
+
     def clear(self) -> None:
         # In one transaction; whoever is admitted behind it is in doubt, as there is no mark.
         self._run(lambda session: self._do(session, "TRUNCATE {m}, {a}, {t}", ()))
@@ -269,13 +272,15 @@ class PostgresqlEngine:
     @contextmanager
     def _watched(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
         """Cut the connection if there is no answer in time: the package waits for ever."""
-        cut = threading.Timer(self._timeout, _cut, (connection.fileno(),))
-        cut.daemon = True
-        cut.start()
-        try:
-            yield
-        finally:
-            cut.cancel()
+        # A descriptor of our own: the connection's may be another's by the time.
+        with socket.socket(fileno=socket.dup(connection.fileno())) as copy:
+            cut = threading.Timer(self._timeout, _cut, (copy,))
+            cut.daemon = True
+            cut.start()
+            try:
+                yield
+            finally:
+                cut.cancel()
 
     def _failure(self, error: psycopg.Error) -> StoreError:
         # In our own words, as those of the package may have parameters in them.
@@ -324,9 +329,9 @@ def _first_of_each(names: Sequence[bytes], added: Sequence[bytes]) -> list[bool]
     return new
 
 
-def _cut(descriptor: int) -> None:
-    with suppress(OSError), socket.socket(fileno=socket.dup(descriptor)) as copy:
-        copy.shutdown(socket.SHUT_RDWR)
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _parameters(

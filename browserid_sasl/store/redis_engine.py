@@ -119,10 +119,13 @@ class RedisEngine:
                 gone += item.until < before and self.delete(table, item.name)
         return gone
 
-    def clear(self) -> None:
-        # The marks first: whoever is admitted meanwhile is in doubt.
+    def drop_marks(self) -> None:
         for shard in range(self.shards):
             self._run(partial(_delete, key=self._mark(shard)))
+
+    def clear(self) -> None:
+        # The marks first: whoever is admitted meanwhile is in doubt.
+        self.drop_marks()
         for table in Table:
             for keys in self._batches(table):
                 for key in keys:

@@ -96,10 +96,9 @@ class SiteKeys:
         text = octets[_MAC_SIZE:]
         return text if hmac.compare_digest(self.sign(realm, text), octets) else None
 
-    def with_new_key(self, *, first: bool) -> SiteKeys:
-        """These and a new key for values, which seals if it is the first."""
-        new = (secrets.token_bytes(_KEY_SIZE),)
-        return SiteKeys(self.names, new + self.values if first else self.values + new)
+    def with_new_key(self) -> SiteKeys:
+        """These and a new key for values, behind the others."""
+        return SiteKeys(self.names, (*self.values, secrets.token_bytes(_KEY_SIZE)))
 
     def with_last_first(self) -> SiteKeys:
         """These with the last key for values as the first."""

@@ -60,7 +60,8 @@ _FORMAT: Final = 1
 Tell = Callable[[str], None]
 
 
-def _nobody(text: str) -> None:
+def unheard(text: str) -> None:
+    """For who has nobody to tell."""
     del text
 
 
@@ -84,7 +85,7 @@ class Memory:
         *,
         grace: int = REPLAY_GRACE,
         clock: Callable[[], int] = system_clock,
-        tell: Tell = _nobody,
+        tell: Tell = unheard,
     ) -> None:
         self.grace = grace + CLOCKS_AGREE
         self._engine = engine
@@ -115,6 +116,14 @@ class Memory:
         admitted = self._engine.look(shard)
         self._check_clock(admitted.now)
         return self._since(self._keys.keys(), admitted)
+
+    def presented(self) -> Iterator[tuple[bytes, int]]:
+        """Every assertion that is kept: its name in the database, and until when it was valid (ms).
+
+        :raises StoreError: they cannot be read.
+        """
+        for item in self._engine.all(Table.ASSERTION):
+            yield item.name, item.until - self.grace
 
     def _by_shard(self, items: Sequence[Item]) -> dict[int, list[int]]:
         places: dict[int, list[int]] = {}
@@ -214,14 +223,18 @@ class SharedReplayStore:
 
     :param memory: of assertions.
     :param engine: the database.
+    :param clock: the host's, ms.
     """
 
-    def __init__(self, memory: Memory, engine: Engine) -> None:
+    def __init__(
+        self, memory: Memory, engine: Engine, *, clock: Callable[[], int] = system_clock
+    ) -> None:
         self._memory = memory
         self._engine = engine
+        self._clock = clock
 
     def insert(self, digest: bytes, not_after: int) -> bool:
-        entry = Entry(digest, not_after, issued_at=system_clock() - _DAY)
+        entry = Entry(digest, not_after, issued_at=self._clock() - _DAY)
         [new] = self._memory.record([entry])
         if isinstance(new, StoreError):
             raise new
@@ -233,12 +246,10 @@ class SharedReplayStore:
             )
         return new
 
-    def all(self) -> Iterator[tuple[bytes, int]]:
-        """Every entry that is kept: its name in the database, and `not_after` (ms)."""
-        for item in self._engine.all(Table.ASSERTION):
-            yield item.name, item.until - self._memory.grace
-
     def purge(self, now: int) -> int:
+        if now > self._clock() + CLOCKS_AGREE:
+            # What could still be presented goes too: from here on it is in doubt.
+            self._engine.drop_marks()
         return self._engine.purge(Table.ASSERTION, now)
 
 
@@ -389,7 +400,7 @@ def shared_acceptor(
     *,
     grace: int = REPLAY_GRACE,
     clock: Callable[[], int] = system_clock,
-    tell: Tell = _nobody,
+    tell: Tell = unheard,
 ) -> SharedStores:
     """The stores of an acceptor in a shared database; see `Memory` for the parameters.
 
@@ -399,7 +410,7 @@ def shared_acceptor(
     memory = Memory(engine, keys, realm, grace=grace, clock=clock, tell=tell)
     tickets = SharedTicketStore(engine, keys, realm)
     return SharedStores(
-        replay=SharedReplayStore(memory, engine),
+        replay=SharedReplayStore(memory, engine, clock=clock),
         tickets=tickets,
         authorities=MemoryAuthorityCache(),
         close=engine.close,

@@ -32,6 +32,7 @@ from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.wishes import Granted
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import system_clock
+from browserid_sasl.store.sealing import SiteKeys, write_site_keys
 from browserid_sasl.verifier import cli as verifier
 from tests.support.caches import log_in_once, prepare_home
 from tests.support.every_option import ASSERTION, CASES, COMMANDS, SAMPLES
@@ -94,6 +95,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "used.toml").write_text(
         (tmp_path / "site.toml").read_text() + f'[client.identities]\n"imap/*" = "{ALICE}"\n'
     )
+    write_site_keys(tmp_path / "store-key", SiteKeys.generate())
     monkeypatch.setenv("BROWSERID_CONFIG", str(tmp_path / "site.toml"))
     return tmp_path
 

@@ -45,6 +45,10 @@ KINDS: Final = {
     ("docs/idp-several-hosts.md", "sh"): "tests/idp/postgresql/test_page.py",
     ("docs/idp-several-hosts.md", "toml"): "tests/idp/postgresql/test_page.py",
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
+    **{
+        ("docs/several-hosts.md", kind): "tests/guides/test_several_hosts.py"
+        for kind in ("sh", "conf", "toml", "sql")
+    },
     ("docs/acceptor.md", "sh"): "tests/guides/test_acceptor.py",
     ("docs/acceptor.md", "toml"): "tests/acceptor/test_prosody.py",
     ("docs/packages.md", "sh"): "tests/packages/trial.py",
@@ -76,6 +80,7 @@ SINGLY: Final = {
         "tests/docs/test_identity_provider_page.py"
     ),
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
+    ("docs/several-hosts.md", "    runuser -u browserid"): "tests/cli/test_store_key.py",
     ("docs/agent.md", "install"): "tests/guides/test_agent.py",
     ("docs/agent.md", "    systemctl --user "): "it takes somebody's systemd",
     ("docs/agent.md", "    ssh -R "): "it takes another host",

@@ -132,6 +132,10 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ["--browser", SOMEBODY],
         ["--device", SOMEBODY],
     ),
+    "browserid store-key new": (["{home}/new-store-key"],),
+    "browserid store-key add": (["{home}/store-key"],),
+    "browserid store-key use": (["{home}/store-key"],),
+    "browserid store-key drop": (["{home}/store-key"],),
     "browserid use": (
         [ALICE],
         ["--for", "imap/*", ALICE],

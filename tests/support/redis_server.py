@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 import redis
 
 from tests.support.patience import wait_until
-from tests.support.ports import free_port
+from tests.support.ports import free_port, listens
 
 _ACCOUNT = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 
@@ -31,9 +31,14 @@ class RedisServer:
         self.port = free_port() if port is None else port
         self._options = options
         self._sentinel = sentinel
+        self._file: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             shutil.chown(self.folder, "nobody", "nogroup")
+
+    def use(self, file: Path) -> None:
+        """Have it start with a configuration file and nothing else."""
+        self._file = file
 
     @property
     def url(self) -> str:
@@ -45,9 +50,19 @@ class RedisServer:
         return redis.Redis(port=self.port, socket_timeout=10)
 
     def start(self) -> None:
-        usual = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder))
+        plain = "0" if "--tls-port" in self._options else str(self.port)
+        usual = ("--port", plain, "--bind", "127.0.0.1", "--dir", str(self.folder))
+        told = (
+            (str(self._file), "--dir", str(self.folder))
+            if self._file
+            else (
+                *self._files(),
+                *usual,
+                *self._options,
+            )
+        )
         self._process = subprocess.Popen(
-            [*_as_nobody(), "redis-server", *self._files(), *usual, *self._options],
+            [*_as_nobody(), "redis-server", *told],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -70,7 +85,8 @@ class RedisServer:
         except redis.exceptions.AuthenticationError:
             return True
         except (redis.exceptions.RedisError, OSError):
-            return "--tls-port" in self._options
+            # With TLS, by who has the authority.
+            return "--tls-port" in self._options and listens(self.port)
 
     def signal(self, number: int) -> None:
         assert self._process is not None

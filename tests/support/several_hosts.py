@@ -85,22 +85,24 @@ class SeveralHosts:
         first = (client.start_with(AES128).step(None) for _ in range(count))
         return [message for message in first if message is not None]
 
-    def present_everywhere(self, messages: Sequence[bytes]) -> list[list[str]]:
-        """Present each message at all hosts at the same time.
+    def present_everywhere(
+        self, messages: Sequence[bytes], hosts: Sequence[int] = (0, 1, 2)
+    ) -> list[list[str]]:
+        """Present each message at all these hosts at the same time.
 
         :returns: of each message, what it came to at each host: ``OK``, ``CONT`` for a proof that
             it is fresh, or the code of the refusal.
         """
         with ExitStack() as stack:
-            programs = [stack.enter_context(Program(host.socket)) for host in self.hosts]
+            programs = [stack.enter_context(Program(self.hosts[at].socket)) for at in hosts]
             answers: list[list[str]] = []
             for start in range(0, len(messages), IN_FLIGHT):
                 batch = messages[start : start + IN_FLIGHT]
-                for id, message in enumerate(batch, start=1):
+                for id, message in enumerate(batch, start=start + 1):
                     for program in programs:
                         program.begin(id, AES128, message, bid="1")
                 replies = [_replies(program, len(batch)) for program in programs]
-                answers += [[each[id] for each in replies] for id in range(1, len(batch) + 1)]
+                answers += [[each[id] for each in replies] for id in sorted(replies[0])]
             return answers
 
 
@@ -109,6 +111,8 @@ def _replies(program: Program, count: int) -> dict[int, str]:
     while len(found) < count:
         reply = program.reply()
         failed = reply.verb == "FAIL"
+        if reply.verb == "CONT":
+            program.send(f"CANCEL\t{reply.id}")
         found[reply.id] = reply.parameters["bid_code"] if failed else reply.verb
     return found
 

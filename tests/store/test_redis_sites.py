@@ -1,0 +1,117 @@
+"""Redis with sentinels, and as a cluster: real ones, whose primary is killed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl.errors import StoreError
+from browserid_sasl.gss.ports import Doubt, Entry
+from browserid_sasl.store.base import system_clock
+from browserid_sasl.store.shared import SharedStores
+from tests.support.patience import wait_until
+from tests.support.redis_server import RedisServer, redis_server
+from tests.support.shared_site import SharedSite
+from tests.support.tickets import NOW, acceptor_ticket
+
+
+def admit(stores: SharedStores, digest: bytes, issued_at: int) -> object:
+    assert stores.admission is not None
+    [outcome] = stores.admission([Entry(digest, issued_at + 300_000, None, issued_at)])
+    return outcome
+
+
+def is_back(stores: SharedStores) -> bool:
+    return not isinstance(admit(stores, b"z" * 32, system_clock()), StoreError)
+
+
+class TestSentinels:
+    @pytest.fixture
+    def stack(self) -> Iterator[ExitStack]:
+        with ExitStack() as stack:
+            yield stack
+
+    def test_a_replica_that_took_over_admits_nothing_again(
+        self, stack: ExitStack, tmp_path: Path
+    ) -> None:
+        primary = stack.enter_context(redis_server())
+        of_primary = ("--replicaof", "127.0.0.1", str(primary.port))
+        replica = stack.enter_context(redis_server(*of_primary, "--replica-read-only", "no"))
+        sentinel = RedisServer(sentinel=True)
+        stack.callback(sentinel.remove)
+        sentinel.start()
+        watch = sentinel.client
+        watch.sentinel_monitor("site", "127.0.0.1", primary.port, 1)
+        watch.sentinel_set("site", "down-after-milliseconds", "500")
+        watch.sentinel_set("site", "failover-timeout", "3000")
+        wait_until(lambda: len(watch.sentinel_slaves("site")) == 1, "the sentinel sees the replica")
+
+        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/site"
+        site = SharedSite(url, tmp_path / "key")
+        site.has_been_there_for_ever()
+        stores = site.stores(engine=site.engine(timeout=5))
+        issued = system_clock()
+        assert admit(stores, b"a" * 32, issued) == (True, False)
+        ticket = acceptor_ticket()
+        stores.tickets.put(ticket)
+        wait_until(lambda: replica.client.dbsize() == primary.client.dbsize(), "the replica has it")
+        # As if this one had been confirmed, and not yet been passed on.
+        [key] = replica.client.scan_iter(match="{*}a*")
+        assert replica.client.delete(key) == 1
+        primary.kill()
+        wait_until(lambda: is_back(stores), "the replica takes over")
+        assert admit(stores, b"a" * 32, issued) is Doubt.MAY_BE_FORGOTTEN
+        assert stores.tickets.get(ticket.tid, NOW) == ticket
+        assert site.losses
+
+
+class TestCluster:
+    @pytest.fixture(scope="class")
+    def nodes(self) -> Iterator[list[RedisServer]]:
+        with ExitStack() as stack:
+            options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+            nodes = [stack.enter_context(redis_server(*options)) for _ in range(3)]
+            addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+            subprocess.run(
+                ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
+                check=True,
+                stdout=subprocess.DEVNULL,
+                timeout=60,
+            )
+            wait_until(
+                lambda: all("cluster_state:ok" in _info(node) for node in nodes), "the cluster"
+            )
+            yield nodes
+
+    def test_what_one_host_admits_no_other_does(
+        self, nodes: list[RedisServer], tmp_path: Path
+    ) -> None:
+        site = SharedSite(f"redis+cluster://127.0.0.1:{nodes[1].port}", tmp_path / "key")
+        site.has_been_there_for_ever()
+        one, other = site.stores(), site.stores()
+        now = system_clock()
+        digests = [bytes([number]) * 32 for number in range(40)]
+        tickets = [acceptor_ticket() for _ in digests]
+        entries = [
+            Entry(digest, now + 300_000, ticket, now)
+            for digest, ticket in zip(digests, tickets, strict=True)
+        ]
+        assert one.admission is not None
+        assert list(one.admission(entries)) == [(True, True)] * 40
+        assert other.admission is not None
+        assert list(other.admission(entries)) == [(False, False)] * 40
+        assert all(other.tickets.get(ticket.tid, NOW) == ticket for ticket in tickets)
+        # Each part by itself is in doubt when it is lost.
+        nodes[0].client.flushall()
+        again = [admit(other, digest, now) for digest in digests]
+        assert set(again) == {Doubt.MAY_BE_FORGOTTEN, (False, False)}
+        site.engine().clear()
+        assert not list(one.tickets.all(NOW))
+
+
+def _info(node: RedisServer) -> str:
+    return str(node.client.execute_command("CLUSTER", "INFO"))  # type: ignore[no-untyped-call]
