@@ -41,6 +41,13 @@ VALID: list[tuple[str, str, object]] = [
     ("store.server_directory", '"../state"', FILE.parent / "../state"),
     ("store.backend", '"memory"', "memory"),
     ("store.durability", '"power"', "power"),
+    ("store.url", '"rediss://me@r.example.org"', "rediss://me@r.example.org"),
+    ("store.password_file", '"password"', FILE.parent / "password"),
+    ("store.key_file", '"store-key"', FILE.parent / "store-key"),
+    ("store.realm", '"site_1"', "site_1"),
+    ("store.ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("store.timeout", "5", 5000),
+    ("store.replicas", "2", 2),
     ("server.mechanisms", '["BROWSERID"]', ("BROWSERID",)),
     ("server.allow", "[]", ()),
     (
