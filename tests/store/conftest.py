@@ -31,7 +31,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of store is made; each factory takes the class's own options."""
+    """How one kind of store is made; each factory takes the class's own options.
+
+    :param doubts: whether it takes nothing more where what it had was purged ahead of its time.
+    """
 
     replay: Callable[..., ReplayStore]
     acceptor_tickets: Callable[..., AcceptorTicketStore]
@@ -41,6 +44,7 @@ class Kind:
     acceptor: Callable[[], base.AcceptorStores]
     initiator: Callable[[], base.InitiatorStores]
     clock: Clock
+    doubts: bool = False
 
 
 @pytest.fixture
@@ -122,6 +126,7 @@ def _shared(site: SharedSite, clock: Clock) -> Iterator[Kind]:
         acceptor=site.stores,
         initiator=memory.memory_initiator,
         clock=clock,
+        doubts=True,
     )
     site.close()
 

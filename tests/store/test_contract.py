@@ -57,7 +57,11 @@ class TestReplayStore:
         assert not store.insert(b"a" * 32, NOW)
         assert store.purge(NOW + GRACE + 1) == 1
         assert store.purge(NOW + GRACE + 1) == 0
-        assert store.insert(b"a" * 32, NOW)
+        if kind.doubts:
+            with pytest.raises(StoreError, match="can be lost"):
+                store.insert(b"a" * 32, NOW)
+        else:
+            assert store.insert(b"a" * 32, NOW)
 
     def test_a_full_store_refuses_and_forgets_nothing(self, bounded: Kind) -> None:
         store = bounded.replay(max_entries=3)
