@@ -201,8 +201,10 @@ def _as_the_unit_says(machine: Machine, unit: str) -> str:
     given = settings.get("AmbientCapabilities", "").lower().replace("cap_", "+").split()
     rights = ",".join(("-all", *given))
     own = f"--reuid={user} --regid={user} --init-groups --no-new-privs"
+    home = machine.do(f"getent passwd {user} | cut -d: -f6").strip()
     return (
-        f"setpriv {own} --inh-caps={rights} --ambient-caps={rights} --bounding-set={rights} {start}"
+        f"setpriv {own} --inh-caps={rights} --ambient-caps={rights} --bounding-set={rights}"
+        f" env HOME={home} {start}"
     )
 
 
