@@ -77,8 +77,8 @@ PEER_TESTS := tests/browser tests/plugin tests/guides tests/mail tests/packages 
 WITHOUT_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider $(addprefix --ignore=,$(PEER_TESTS))
 # Of these, those that run there as well: of the pages in its Chromium, and of its Dovecot, for which our
 # module has code of its own. CI=true: what is missing fails, and is not skipped.
-DEBIAN13_PEERS := -m pytest -p no:cacheprovider tests/browser tests/plugin/test_dovecot.py \
-	tests/plugin/test_dovecot_2_4.py
+DEBIAN13_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider --ignore=tests/browser/test_end_to_end.py \
+	tests/browser tests/plugin/test_dovecot.py tests/plugin/test_dovecot_2_4.py
 
 debian13: test-environment ## as root, the tests without other people's programs, and with Chromium and Dovecot, in Debian 13
 	@tools/debian-packages.sh tools/debian13-host.txt
