@@ -65,7 +65,7 @@ $(FUZZ_BUILD)/wire: fuzz/wire.c plugin/wire.c plugin/wire.h
 	@$(FUZZED_C)
 
 $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c plugin/message_iov.c \
-		plugin/message.h plugin/message_state.h
+		plugin/message.h plugin/message_state.h plugin/reason.h
 	@mkdir -p $(FUZZ_BUILD)
 	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
 

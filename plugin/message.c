@@ -31,31 +31,31 @@ static const struct reason {
     OM_uint32 number, major;
     const char *words;
 } reasons[] = {
-    {NO_MEMORY, GSS_S_FAILURE, "out of memory"},
-    {INVALID_PARAMETER, GSS_S_FAILURE, "the buffers or sizes given are not such as this call takes"},
-    {UNAVAILABLE, GSS_S_UNAVAILABLE,
+    {REASON_NO_MEMORY, GSS_S_FAILURE, "out of memory"},
+    {REASON_INVALID_PARAMETER, GSS_S_FAILURE, "the buffers or sizes given are not such as this call takes"},
+    {REASON_UNAVAILABLE, GSS_S_UNAVAILABLE,
      "this context has used up its sequence numbers: authenticate again"},
-    {INVALID_SIGNATURE, GSS_S_BAD_SIG,
+    {REASON_INVALID_SIGNATURE, GSS_S_BAD_SIG,
      "the message's checksum does not verify: it was altered on the way, or the two sides do not "
      "have the same key"},
-    {CRYPTO_ERROR, GSS_S_FAILURE, "the cryptographic library failed"},
-    {BUFFER_TOO_SMALL, GSS_S_FAILURE,
+    {REASON_CRYPTO_ERROR, GSS_S_FAILURE, "the cryptographic library failed"},
+    {REASON_BUFFER_TOO_SMALL, GSS_S_FAILURE,
      "a buffer is smaller than gss_wrap_iov_length said it has to be"},
-    {BUFFER_TOO_LONG, GSS_S_DEFECTIVE_TOKEN, "the token is longer than any that can be read"},
-    {NO_SESSION_KEY, GSS_S_FAILURE,
+    {REASON_BUFFER_TOO_LONG, GSS_S_DEFECTIVE_TOKEN, "the token is longer than any that can be read"},
+    {REASON_NO_SESSION_KEY, GSS_S_FAILURE,
      "the mechanism agrees on no key, it authenticates and no more: use one with key exchange, such "
      "as BROWSERID-AES128"},
-    {WRONG_SIZE, GSS_S_FAILURE, "the token's parts are not of the sizes that its header announces"},
-    {BAD_TOKEN_HEADER, GSS_S_DEFECTIVE_TOKEN,
+    {REASON_WRONG_SIZE, GSS_S_FAILURE, "the token's parts are not of the sizes that its header announces"},
+    {REASON_BAD_TOKEN_HEADER, GSS_S_DEFECTIVE_TOKEN,
      "the token's header has fields it should not have, or the two sides do not agree on whether "
      "there was an extra round trip"},
-    {TOKEN_TRUNCATED, GSS_S_DEFECTIVE_TOKEN, "the token is not all there"},
-    {BAD_DIRECTION, GSS_S_DEFECTIVE_TOKEN,
+    {REASON_TOKEN_TRUNCATED, GSS_S_DEFECTIVE_TOKEN, "the token is not all there"},
+    {REASON_BAD_DIRECTION, GSS_S_DEFECTIVE_TOKEN,
      "the token was sent by this side: it was reflected, or both programs were started in the same "
      "role"},
-    {WRONG_TOKEN_ID, GSS_S_DEFECTIVE_TOKEN, "the token is of another kind than this call reads"},
-    {KEY_TOO_SHORT, GSS_S_FAILURE, "the context's key is too short for its encryption type"},
-    {BAD_CONTEXT_TOKEN, GSS_S_DEFECTIVE_TOKEN,
+    {REASON_WRONG_TOKEN_ID, GSS_S_DEFECTIVE_TOKEN, "the token is of another kind than this call reads"},
+    {REASON_KEY_TOO_SHORT, GSS_S_FAILURE, "the context's key is too short for its encryption type"},
+    {REASON_BAD_CONTEXT_TOKEN, GSS_S_DEFECTIVE_TOKEN,
      "the exported context cannot be used: it is something else, or was altered"},
 };
 
@@ -109,12 +109,12 @@ static OM_uint32 create(const struct message_start *start, const void *root, siz
     bool begun;
 
     if (!enctype)
-        return NO_SESSION_KEY;
+        return REASON_NO_SESSION_KEY;
     if (size < enctype->key_size)
-        return KEY_TOO_SHORT;
+        return REASON_KEY_TOO_SHORT;
     message = calloc(1, sizeof *message);
     if (!message)
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     message->enctype = enctype;
     message->initiator = start->initiator;
     message->acceptor_subkey = start->acceptor_subkey;
@@ -127,7 +127,7 @@ static OM_uint32 create(const struct message_start *start, const void *root, siz
     begun = begin_direction(&message->receiving, message) && begun;
     if (!begun) {
         message_free(message);
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     }
     *created = message;
     return 0;
@@ -206,7 +206,7 @@ static OM_uint32 checksum_export(struct message *message, unsigned char *octets,
     piece_set(&pieces[1], KRB5_CRYPTO_TYPE_CHECKSUM, octets + size, message->enctype->mac_size);
     if (same ? krb5_k_verify_checksum_iov(NULL, type, message->sending.key, EXPORT_USAGE, pieces, 2, same)
              : krb5_k_make_checksum_iov(NULL, type, message->sending.key, EXPORT_USAGE, pieces, 2))
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     return 0;
 }
 
@@ -226,7 +226,7 @@ static OM_uint32 write_down(struct message *message, unsigned char *octets) {
 OM_uint32 message_export(OM_uint32 *minor, struct message *message, gss_buffer_t octets) {
     size_t size = AT_KEY + message->enctype->key_size + message->enctype->mac_size;
     unsigned char *value = malloc(size);
-    OM_uint32 reason = NO_MEMORY;
+    OM_uint32 reason = REASON_NO_MEMORY;
 
     octets->value = NULL;
     octets->length = 0;
@@ -262,7 +262,7 @@ static OM_uint32 read_back(struct message *message, unsigned char *octets) {
     message->send_ended = octets[AT_FLAGS] >> 3 & 1;
     message->receive_ended = octets[AT_FLAGS] >> 4 & 1;
     message->received = get_number(octets + AT_RECEIVED);
-    return same && is_sound(message) ? 0 : BAD_CONTEXT_TOKEN;
+    return same && is_sound(message) ? 0 : REASON_BAD_CONTEXT_TOKEN;
 }
 
 static OM_uint32 import(const unsigned char *octets, size_t size, struct message **message) {
@@ -272,10 +272,10 @@ static OM_uint32 import(const unsigned char *octets, size_t size, struct message
     OM_uint32 reason;
 
     if (size < AT_KEY || memcmp(octets, magic, sizeof magic) != 0 || octets[AT_FLAGS] > KNOWN_FLAGS)
-        return BAD_CONTEXT_TOKEN;
+        return REASON_BAD_CONTEXT_TOKEN;
     enctype = find_enctype(octets[AT_ENCTYPE]);
     if (!enctype || size != AT_KEY + enctype->key_size + enctype->mac_size)
-        return BAD_CONTEXT_TOKEN;
+        return REASON_BAD_CONTEXT_TOKEN;
     start = (struct message_start){.enctype = enctype->number,
                                    .initiator = octets[AT_FLAGS] & 1,
                                    .acceptor_subkey = octets[AT_FLAGS] >> 1 & 1,
@@ -315,7 +315,7 @@ static OM_uint32 fill_random(struct message *message, krb5_data *input, unsigned
 
         for (int i = 0; i < COUNTER_SIZE; i++)
             input->data[i] = (char)(counter >> (24 - 8 * i));
-        reason = krb5_k_prf(NULL, message->sending.key, input, &made) ? NO_MEMORY : 0;
+        reason = krb5_k_prf(NULL, message->sending.key, input, &made) ? REASON_NO_MEMORY : 0;
         if (!reason)
             memcpy(output, block, taken);
         output += taken;
@@ -329,7 +329,7 @@ static OM_uint32 pseudo_random(struct message *message, const gss_buffer_desc *i
                                gss_buffer_t output) {
     krb5_data counted = {.length = (unsigned)(COUNTER_SIZE + input->length)};
     unsigned char *value = malloc(size);
-    OM_uint32 reason = NO_MEMORY;
+    OM_uint32 reason = REASON_NO_MEMORY;
 
     counted.data = malloc(counted.length);
     if (value && counted.data) {
@@ -357,7 +357,7 @@ OM_uint32 message_pseudo_random(OM_uint32 *minor, struct message *message, int p
     output->length = 0;
     if ((prf_key != GSS_C_PRF_KEY_FULL && prf_key != GSS_C_PRF_KEY_PARTIAL) || size < 0 ||
         size > MOST_RANDOM || input->length > LONGEST_MESSAGE)
-        reason = INVALID_PARAMETER;
+        reason = REASON_INVALID_PARAMETER;
     else if (size > 0)
         reason = pseudo_random(message, input, (size_t)size, output);
     return message_outcome(minor, reason, GSS_S_COMPLETE);
@@ -386,7 +386,7 @@ static OM_uint32 give_two(struct message *message, const void *second, size_t si
     OM_uint32 ignored;
 
     if (!set)
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     set->elements = calloc(2, sizeof *set->elements);
     if (set->elements) {
         set->count = 2;
@@ -397,7 +397,7 @@ static OM_uint32 give_two(struct message *message, const void *second, size_t si
         }
     }
     gss_release_buffer_set(&ignored, &set);
-    return NO_MEMORY;
+    return REASON_NO_MEMORY;
 }
 
 OM_uint32 message_inquire_by_oid(OM_uint32 *minor, struct message *message, gss_const_OID what,
@@ -415,6 +415,6 @@ OM_uint32 message_inquire_by_oid(OM_uint32 *minor, struct message *message, gss_
     if (is_same(what, GSS_C_INQ_NEGOEX_KEY) || is_same(what, GSS_C_INQ_NEGOEX_VERIFY_KEY))
         return message_outcome(minor, give_two(message, number, sizeof number, values),
                                GSS_S_COMPLETE);
-    *minor = UNAVAILABLE;
+    *minor = REASON_UNAVAILABLE;
     return GSS_S_UNAVAILABLE;
 }

@@ -79,15 +79,15 @@ static OM_uint32 layout_begin(struct layout *layout, gss_iov_buffer_desc *iov, i
     memset(layout, 0, sizeof *layout);
     layout->pieces = layout->few;
     if (count < 1)
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     if (count > FEW) {
         layout->pieces = calloc((size_t)count + AROUND, sizeof *layout->pieces);
         if (!layout->pieces)
-            return NO_MEMORY;
+            return REASON_NO_MEMORY;
     }
     for (int i = 0; i < count; i++)
         if (!layout_add(layout, &iov[i]))
-            return INVALID_PARAMETER;
+            return REASON_INVALID_PARAMETER;
     return 0;
 }
 
@@ -116,10 +116,10 @@ static OM_uint32 provide(gss_iov_buffer_t buffer, size_t size) {
         buffer->buffer.length = 0;
         buffer->buffer.value = malloc(size);
         if (!buffer->buffer.value)
-            return NO_MEMORY;
+            return REASON_NO_MEMORY;
         buffer->type |= GSS_IOV_BUFFER_FLAG_ALLOCATED;
     } else if (buffer->buffer.length < size || !buffer->buffer.value) {
-        return BUFFER_TOO_SMALL;
+        return REASON_BUFFER_TOO_SMALL;
     }
     buffer->buffer.length = size;
     return 0;
@@ -163,11 +163,8 @@ static OM_uint32 wrap_pieces(struct message *message, struct layout *layout, boo
 
 static OM_uint32 wrap_iov(struct message *message, struct layout *layout, bool sealed) {
     struct sizes sizes = sizes_of(message, layout, sealed);
-    OM_uint32 reason;
+    OM_uint32 reason = provide(layout->header, sizes.header);
 
-    if (!layout->header || layout->stream || layout->mic || is_too_long(layout))
-        return INVALID_PARAMETER;
-    reason = provide(layout->header, sizes.header);
     if (!reason)
         reason = provide(layout->trailer, sizes.trailer);
     if (!reason)
@@ -179,28 +176,10 @@ static OM_uint32 wrap_iov(struct message *message, struct layout *layout, bool s
     return reason;
 }
 
-OM_uint32 message_wrap_iov(OM_uint32 *minor, struct message *message, int conf_req, gss_qop_t qop,
-                           int *conf_state, gss_iov_buffer_desc *iov, int count) {
-    struct layout layout;
-    OM_uint32 reason;
-
-    if (qop != GSS_C_QOP_DEFAULT)
-        return message_outcome(minor, 0, GSS_S_BAD_QOP);
-    if (conf_state)
-        *conf_state = conf_req != 0;
-    reason = layout_begin(&layout, iov, count);
-    if (!reason)
-        reason = wrap_iov(message, &layout, conf_req != 0);
-    layout_end(&layout);
-    return message_outcome(minor, reason, GSS_S_COMPLETE);
-}
-
 /* Lengths alone: there may be no memory behind the buffers. */
 static OM_uint32 set_lengths(struct message *message, struct layout *layout, bool sealed) {
     struct sizes sizes = sizes_of(message, layout, sealed);
 
-    if (!layout->header || layout->stream || layout->mic || is_too_long(layout))
-        return INVALID_PARAMETER;
     layout->header->buffer.length = sizes.header;
     empty_padding(layout);
     if (layout->trailer)
@@ -208,9 +187,11 @@ static OM_uint32 set_lengths(struct message *message, struct layout *layout, boo
     return 0;
 }
 
-OM_uint32 message_wrap_iov_length(OM_uint32 *minor, struct message *message, int conf_req,
-                                  gss_qop_t qop, int *conf_state, gss_iov_buffer_desc *iov,
-                                  int count) {
+/* What wraps, or says how much room that takes: both take the same buffers. */
+typedef OM_uint32 wrap_step(struct message *message, struct layout *layout, bool sealed);
+
+static OM_uint32 with_layout(wrap_step *step, OM_uint32 *minor, struct message *message, int conf_req,
+                             gss_qop_t qop, int *conf_state, gss_iov_buffer_desc *iov, int count) {
     struct layout layout;
     OM_uint32 reason;
 
@@ -219,10 +200,23 @@ OM_uint32 message_wrap_iov_length(OM_uint32 *minor, struct message *message, int
     if (conf_state)
         *conf_state = conf_req != 0;
     reason = layout_begin(&layout, iov, count);
+    if (!reason && (!layout.header || layout.stream || layout.mic || is_too_long(&layout)))
+        reason = REASON_INVALID_PARAMETER;
     if (!reason)
-        reason = set_lengths(message, &layout, conf_req != 0);
+        reason = step(message, &layout, conf_req != 0);
     layout_end(&layout);
     return message_outcome(minor, reason, GSS_S_COMPLETE);
+}
+
+OM_uint32 message_wrap_iov(OM_uint32 *minor, struct message *message, int conf_req, gss_qop_t qop,
+                           int *conf_state, gss_iov_buffer_desc *iov, int count) {
+    return with_layout(wrap_iov, minor, message, conf_req, qop, conf_state, iov, count);
+}
+
+OM_uint32 message_wrap_iov_length(OM_uint32 *minor, struct message *message, int conf_req,
+                                  gss_qop_t qop, int *conf_state, gss_iov_buffer_desc *iov,
+                                  int count) {
+    return with_layout(set_lengths, minor, message, conf_req, qop, conf_state, iov, count);
 }
 
 /* Receiving in place */
@@ -268,7 +262,7 @@ static OM_uint32 rearrange(struct token *token, const struct layout *layout, siz
     }
     free(body);
     free(unrotated);
-    return body && unrotated ? 0 : NO_MEMORY;
+    return body && unrotated ? 0 : REASON_NO_MEMORY;
 }
 
 /* Whether the body lies as the buffers are laid out. */
@@ -293,10 +287,10 @@ static OM_uint32 open_in_place(struct message *message, const struct token_heade
     OM_uint32 reason = 0;
 
     if (!sealed && header->extra_count != message->enctype->mac_size)
-        return WRONG_SIZE;
+        return REASON_WRONG_SIZE;
     if (layout->header->buffer.length != HEADER_SIZE + confounder + (layout->trailer ? 0 : tail) ||
         (layout->trailer && layout->trailer->buffer.length != tail))
-        return WRONG_SIZE;
+        return REASON_WRONG_SIZE;
     token.confounder = end - confounder;
     token.tail = layout->trailer ? layout->trailer->buffer.value : octets + HEADER_SIZE;
     token.filler = sealed ? header->extra_count : 0;
@@ -313,7 +307,7 @@ static OM_uint32 unwrap_parts(struct message *message, struct layout *layout, in
 
     if (!layout->header || layout->mic || is_too_long(layout) ||
         (layout->padding && layout->padding->buffer.length > 0))
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     reason = token_parse(message, false, layout->header->buffer.value, layout->header->buffer.length,
                          &header);
     if (reason)
@@ -385,9 +379,9 @@ static OM_uint32 unwrap_stream(struct message *message, struct layout *layout, i
 
     if (layout->data_count != 1 || layout->header || layout->trailer || layout->padding || layout->mic ||
         layout->associated_size > LONGEST_MESSAGE)
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     if (size > LONGEST_MESSAGE)
-        return BUFFER_TOO_LONG;
+        return REASON_BUFFER_TOO_LONG;
     reason = token_parse(message, false, octets, size, &header);
     if (reason)
         return reason;
@@ -431,7 +425,7 @@ static OM_uint32 get_mic_iov(struct message *message, struct layout *layout) {
     OM_uint32 reason;
 
     if (!layout->mic || layout->stream || is_too_long(layout))
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     reason = provide(layout->mic, HEADER_SIZE + message->enctype->mac_size);
     if (reason)
         return reason;
@@ -466,7 +460,7 @@ OM_uint32 message_get_mic_iov_length(OM_uint32 *minor, struct message *message, 
         return message_outcome(minor, 0, GSS_S_BAD_QOP);
     reason = layout_begin(&layout, iov, count);
     if (!reason && (!layout.mic || layout.stream))
-        reason = INVALID_PARAMETER;
+        reason = REASON_INVALID_PARAMETER;
     if (!reason)
         layout.mic->buffer.length = HEADER_SIZE + message->enctype->mac_size;
     layout_end(&layout);
@@ -479,13 +473,13 @@ static OM_uint32 verify_mic_iov(struct message *message, struct layout *layout, 
     OM_uint32 reason;
 
     if (!layout->mic || layout->stream || is_too_long(layout))
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     token.header = layout->mic->buffer.value;
     reason = token_parse(message, true, token.header, layout->mic->buffer.length, &header);
     if (reason)
         return reason;
     if (layout->mic->buffer.length != HEADER_SIZE + message->enctype->mac_size)
-        return WRONG_SIZE;
+        return REASON_WRONG_SIZE;
     token.tail = token.header + HEADER_SIZE;
     return token_check(message, &header, &token, status);
 }

@@ -4,6 +4,7 @@
 #define BROWSERID_MESSAGE_STATE_H
 
 #include "message.h"
+#include "reason.h"
 
 #include <krb5/krb5.h>
 #include <limits.h>
@@ -16,24 +17,6 @@ enum {
     LONGEST_MAC = 24,
     LONGEST_MESSAGE = INT_MAX - (1 << 17), /* what libk5crypto counts in an unsigned int */
 };
-
-/* Reasons that come up here (PROTOCOL.md section 4.4). */
-#define TABLE_B(number) (0x80000000u | (number))
-#define NO_MEMORY 2u
-#define INVALID_PARAMETER 4u
-#define UNAVAILABLE 6u
-#define INVALID_SIGNATURE 23u
-#define CRYPTO_ERROR 29u
-#define BUFFER_TOO_SMALL 31u
-#define BUFFER_TOO_LONG 32u
-#define NO_SESSION_KEY 40u
-#define WRONG_SIZE TABLE_B(1u)
-#define BAD_TOKEN_HEADER TABLE_B(3u)
-#define TOKEN_TRUNCATED TABLE_B(4u)
-#define BAD_DIRECTION TABLE_B(5u)
-#define WRONG_TOKEN_ID TABLE_B(6u)
-#define KEY_TOO_SHORT TABLE_B(8u)
-#define BAD_CONTEXT_TOKEN TABLE_B(11u)
 
 /* A row of the table of encryption types (RFC 3962, RFC 8009). */
 struct enctype {

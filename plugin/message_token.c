@@ -68,9 +68,9 @@ void token_unrotate(unsigned char *to, const unsigned char *from, size_t size, s
 static OM_uint32 reason_of(krb5_error_code code) {
     switch (code) {
     case 0: return 0;
-    case KRB5KRB_AP_ERR_BAD_INTEGRITY: return INVALID_SIGNATURE;
-    case ENOMEM: return NO_MEMORY;
-    default: return CRYPTO_ERROR;
+    case KRB5KRB_AP_ERR_BAD_INTEGRITY: return REASON_INVALID_SIGNATURE;
+    case ENOMEM: return REASON_NO_MEMORY;
+    default: return REASON_CRYPTO_ERROR;
     }
 }
 
@@ -132,7 +132,7 @@ static OM_uint32 make(struct message *message, enum token_kind kind, struct toke
     OM_uint32 reason;
 
     if (message->send_ended)
-        return UNAVAILABLE;
+        return REASON_UNAVAILABLE;
     /* What is protected has RRC as 0, and EC too in a clear token. */
     write_header(message, kind, kind == SEALED_TOKEN ? token->filler : 0, token->header);
     reason = kind == SEALED_TOKEN ? seal(message, token) : sign(message, token, kind == MIC_TOKEN);
@@ -163,15 +163,15 @@ OM_uint32 token_parse(const struct message *message, bool mic, const void *octet
     const unsigned char *from = octets;
 
     if (size < HEADER_SIZE)
-        return TOKEN_TRUNCATED;
+        return REASON_TOKEN_TRUNCATED;
     if (from[0] != (mic ? 4 : 5) || from[1] != 4)
-        return WRONG_TOKEN_ID;
+        return REASON_WRONG_TOKEN_ID;
     if (from[AT_FILLER] != FILLER)
-        return BAD_TOKEN_HEADER;
+        return REASON_BAD_TOKEN_HEADER;
     if (!(from[AT_FLAGS] & SENT_BY_ACCEPTOR) == message->initiator)
-        return BAD_DIRECTION;
+        return REASON_BAD_DIRECTION;
     if (!(from[AT_FLAGS] & ACCEPTOR_SUBKEY) == message->acceptor_subkey)
-        return BAD_TOKEN_HEADER;
+        return REASON_BAD_TOKEN_HEADER;
     header->kind = mic ? MIC_TOKEN : from[AT_FLAGS] & SEALED ? SEALED_TOKEN : CLEAR_TOKEN;
     header->extra_count = get_16(from + AT_EXTRA_COUNT);
     header->rotation = get_16(from + AT_ROTATION);
@@ -180,7 +180,7 @@ OM_uint32 token_parse(const struct message *message, bool mic, const void *octet
         header->sequence = header->sequence << 8 | from[i];
     if (mic && (from[AT_FLAGS] & SEALED || header->extra_count != MIC_COUNT ||
                 header->rotation != MIC_COUNT))
-        return BAD_TOKEN_HEADER;
+        return REASON_BAD_TOKEN_HEADER;
     return 0;
 }
 
@@ -190,16 +190,16 @@ OM_uint32 token_divide(const struct message *message, const struct token_header 
 
     if (header->kind == CLEAR_TOKEN) {
         if (header->extra_count != mac)
-            return WRONG_SIZE;
+            return REASON_WRONG_SIZE;
         if (body < mac)
-            return TOKEN_TRUNCATED;
+            return REASON_TOKEN_TRUNCATED;
         *division = (struct token_division){0, body - mac, mac};
         return 0;
     }
     if (body < BLOCK_SIZE + mac)
-        return TOKEN_TRUNCATED;
+        return REASON_TOKEN_TRUNCATED;
     if (body < BLOCK_SIZE + HEADER_SIZE + mac)
-        return INVALID_SIGNATURE; /* nobody with the key has made it: it has no header inside */
+        return REASON_INVALID_SIGNATURE; /* nobody with the key has made it: it has no header inside */
     /* EC is not believed yet. Where the message ends makes no difference to what is decrypted. */
     room = body - BLOCK_SIZE - HEADER_SIZE - mac;
     if (room > header->extra_count)
@@ -228,8 +228,8 @@ static OM_uint32 unseal(struct message *message, const struct token_header *head
     unrotated_header(token->header, protected);
     /* EC among the rest, or whoever changes it in transit cuts octets off the message. */
     if (memcmp(token->tail + token->filler, protected, HEADER_SIZE) != 0)
-        return INVALID_SIGNATURE;
-    return header->extra_count == token->filler ? 0 : WRONG_SIZE;
+        return REASON_INVALID_SIGNATURE;
+    return header->extra_count == token->filler ? 0 : REASON_WRONG_SIZE;
 }
 
 static OM_uint32 verify(struct message *message, const struct token_header *header,
@@ -249,7 +249,7 @@ static OM_uint32 verify(struct message *message, const struct token_header *head
                                       token->pieces, token->count + 3, &valid);
     if (code)
         return reason_of(code);
-    return valid ? 0 : INVALID_SIGNATURE;
+    return valid ? 0 : REASON_INVALID_SIGNATURE;
 }
 
 /* What was not confirmed, or came before, is not left for anybody to use. */
@@ -286,7 +286,7 @@ OM_uint32 token_open(struct message *message, const struct token_header *header,
         return reason;
     memory = malloc(size); /* of what was received, whatever the header says */
     if (!memory)
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     /* The confounder goes to the end, so that what is given out begins with the message. */
     token_unrotate(memory, body, size, (size_t)header->rotation % size + division.confounder);
     token->tail = memory + division.message;
@@ -316,10 +316,10 @@ static OM_uint32 wrap(struct message *message, bool sealed, const gss_buffer_des
     OM_uint32 reason;
 
     if (input->length > LONGEST_MESSAGE)
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     memory = malloc(size);
     if (!memory)
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     data = memory + HEADER_SIZE + confounder;
     if (input->length > 0)
         memcpy(data, input->value, input->length);
@@ -360,7 +360,7 @@ static OM_uint32 unwrap(struct message *message, const gss_buffer_desc *input, g
     OM_uint32 reason;
 
     if (input->length > LONGEST_MESSAGE)
-        return BUFFER_TOO_LONG;
+        return REASON_BUFFER_TOO_LONG;
     reason = token_parse(message, false, octets, input->length, &header);
     if (reason)
         return reason;
@@ -391,10 +391,10 @@ static OM_uint32 get_mic(struct message *message, const gss_buffer_desc *input, 
     OM_uint32 reason;
 
     if (input->length > LONGEST_MESSAGE)
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     memory = malloc(size);
     if (!memory)
-        return NO_MEMORY;
+        return REASON_NO_MEMORY;
     token = (struct token){memory, NULL, memory + HEADER_SIZE, 0, pieces, 1};
     piece_set(&pieces[1], KRB5_CRYPTO_TYPE_DATA, input->value, input->length);
     reason = token_make(message, MIC_TOKEN, &token, 0);
@@ -426,9 +426,9 @@ static OM_uint32 verify_mic(struct message *message, const gss_buffer_desc *inpu
     if (reason)
         return reason;
     if (received->length != HEADER_SIZE + message->enctype->mac_size)
-        return WRONG_SIZE;
+        return REASON_WRONG_SIZE;
     if (input->length > LONGEST_MESSAGE)
-        return INVALID_PARAMETER;
+        return REASON_INVALID_PARAMETER;
     piece_set(&pieces[1], KRB5_CRYPTO_TYPE_DATA, input->value, input->length);
     return token_check(message, &header, &token, status);
 }
