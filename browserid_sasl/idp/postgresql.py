@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.engines import Fault, is_reading
+from browserid_sasl.store.bounded_connection import BoundedConnection
 
 _CONNECT_S: Final = 3
 _LOCK_MS: Final = 3_000
@@ -50,10 +51,7 @@ _READ_ONLY: Final = "25006"
 _ANSWER_S: Final = 5.0
 """The server ends what takes less long by itself, if it lives."""
 
-_LOOK_EVERY_S: Final = 0.1
 _VERIFIED: Final = "verify-full"
-
-_T = TypeVar("_T")
 
 
 class PostgresqlEngine:
@@ -69,7 +67,7 @@ class PostgresqlEngine:
         parts = _parts_of(uri)
         self.name = f"the database {_place_of(parts)}"
         conninfo = make_conninfo(uri, connect_timeout=_CONNECT_S, **_protection(parts))
-        self._connect = partial(BoundedConnection.connect, conninfo)
+        self._connect = partial(BoundedConnection.within, _ANSWER_S, conninfo)
         self._away_until = float("-inf")
 
     def open(self) -> tuple[Engine, Engine]:
@@ -123,41 +121,6 @@ class _AwayError(SQLAlchemyError):
 
 def _is_of_connection(error: BaseException | None) -> bool:
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-
-
-class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that ends when its server, or the way to it, has fallen silent.
-
-    The server's own limits are of no use then, and those of TCP neither, as long as its kernel
-    takes what is sent.
-    """
-
-    def wait(
-        self,
-        gen: Generator[Any, Any, _T],
-        interval: float = _LOOK_EVERY_S,
-        timeout: float | None = None,
-    ) -> _T:
-        """Wait for what a generator of psycopg's waits for."""
-        # Its older releases do not know a timeout, and ask for none.
-        if timeout is None:
-            return super().wait(self._within(gen), interval)
-        return super().wait(self._within(gen), interval, timeout)
-
-    def _within(self, steps: Generator[Any, Any, _T]) -> Generator[Any, Any, _T]:
-        end = time.monotonic() + _ANSWER_S
-        try:
-            state = next(steps)
-            while True:
-                # Resumed with nothing at each interval.
-                ready = yield state
-                if not ready and time.monotonic() >= end:
-                    # What it says later on is the answer to no question.
-                    self.pgconn.finish()
-                    raise psycopg.OperationalError(f"no answer for {_ANSWER_S:.0f} s")
-                state = steps.send(ready) or state
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
 
 
 def _parts_of(uri: str) -> Mapping[str, Any]:

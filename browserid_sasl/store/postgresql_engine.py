@@ -10,11 +10,10 @@ restored or replaced is asked once on each.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -23,6 +22,7 @@ from psycopg import sql
 
 from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.store.bounded_connection import BoundedConnection
 from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table
 
 _T = TypeVar("_T")
@@ -79,7 +79,7 @@ class _Session:
     :param run: see `Admitted.run`.
     """
 
-    def __init__(self, connection: psycopg.Connection[Any], run: str) -> None:
+    def __init__(self, connection: BoundedConnection, run: str) -> None:
         self.connection = connection
         self.run = run
 
@@ -216,9 +216,7 @@ class PostgresqlEngine:
 
     def _run(self, action: Callable[[_Session], _T]) -> _T:
         try:
-            session = self._session()
-            with self._watched(session.connection):
-                return action(session)
+            return action(self._session())
         except psycopg.errors.UndefinedTable:
             self._make_tables()
             return self._run(action)
@@ -230,10 +228,9 @@ class PostgresqlEngine:
         if kept is not None and kept[0] == self._generation and not kept[1].connection.closed:
             return kept[1]
         self._drop()
-        connection = psycopg.connect(**self._parameters)
+        connection = BoundedConnection.within(self._timeout, **self._parameters)
         try:
-            with self._watched(connection):
-                run, standbys, synced = connection.execute(_RUN).fetchone() or ("", "", "")
+            run, standbys, synced = connection.execute(_RUN).fetchone() or ("", "", "")
             self._check(standbys, synced)
         except BaseException:
             connection.close()
@@ -269,23 +266,10 @@ class PostgresqlEngine:
             with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
                 self._session().connection.execute(statement)
 
-    @contextmanager
-    def _watched(self, connection: psycopg.Connection[Any]) -> Iterator[None]:
-        """Cut the connection if there is no answer in time: the package waits for ever."""
-        # A descriptor of our own: the connection's may be another's by the time.
-        with socket.socket(fileno=socket.dup(connection.fileno())) as copy:
-            cut = threading.Timer(self._timeout, _cut, (copy,))
-            cut.daemon = True
-            cut.start()
-            try:
-                yield
-            finally:
-                cut.cancel()
-
     def _failure(self, error: psycopg.Error) -> StoreError:
         # In our own words, as those of the package may have parameters in them.
-        broken = isinstance(error, psycopg.OperationalError)
-        self._drop_if_broken(broken)
+        if isinstance(error, psycopg.OperationalError):
+            self._drop()
         match error:
             case psycopg.errors.QueryCanceled():
                 return StoreError(
@@ -314,10 +298,6 @@ class PostgresqlEngine:
                     "see its log",
                 )
 
-    def _drop_if_broken(self, broken: bool) -> None:
-        if broken:
-            self._drop()
-
 
 def _first_of_each(names: Sequence[bytes], added: Sequence[bytes]) -> list[bool]:
     """Of each name, whether it was added; of those that are there twice the first."""
@@ -329,11 +309,6 @@ def _first_of_each(names: Sequence[bytes], added: Sequence[bytes]) -> list[bool]
     return new
 
 
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-
-
 def _parameters(
     url: DatabaseUrl, timeout: float, replicas: int, ca_file: str | None
 ) -> dict[str, Any]:
@@ -342,8 +317,6 @@ def _parameters(
     milliseconds = int(timeout * 1000)
     parameters: dict[str, Any] = {
         "dbname": url.database,
-        "user": url.user or None,
-        "password": url.password or None,
         "connect_timeout": max(_CONNECT_SECONDS, int(timeout)),
         "tcp_user_timeout": milliseconds,
         "target_session_attrs": "read-write",
@@ -353,16 +326,16 @@ def _parameters(
         # What is prepared is lost where a pooler stands between.
         "prepare_threshold": None,
     }
+    if url.user:
+        parameters["user"] = url.user
+    if url.password:
+        parameters["password"] = url.password
     if url.hosts:
         parameters["host"] = ",".join(host for host, _ in url.hosts)
         parameters["port"] = ",".join(str(port) for _, port in url.hosts)
     if url.tls or ca_file:
         parameters |= {"sslmode": "verify-full", "sslrootcert": ca_file or "system"}
-    return {name: value for name, value in parameters.items() if value is not None or _keeps(name)}
-
-
-def _keeps(name: str) -> bool:
-    return name == "prepare_threshold"
+    return parameters
 
 
 def make_engine(
