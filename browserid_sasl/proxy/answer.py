@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import h11
 
+from browserid_sasl.agent.flows.loopback import hosts_at
 from browserid_sasl.errors import RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of, in_lower_case
 from browserid_sasl.proxy.accounts import Account, is_same_name
@@ -130,12 +131,11 @@ class Answer:
     def _judge(self, request: h11.Request) -> Reply:
         if request.method not in (b"GET", b"HEAD"):
             return _refusal(405, "documents are asked for here, by GET")
-        # Before anything is told: a name of a stranger's that leads here is not ours.
+        # Before anything is told.
         hosts = [
             value.decode("latin-1").lower() for name, value in request.headers if name == b"host"
         ]
-        names = (LOOPBACK, "localhost", "[::1]")
-        if hosts not in [[f"{name}:{self.port}"] for name in names]:
+        if self.port is None or len(hosts) != 1 or hosts[0] not in hosts_at(self.port):
             return _refusal(421, "this is another host")
         found = self._found(request.target.decode("latin-1"))
         if found is None:

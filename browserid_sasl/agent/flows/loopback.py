@@ -145,9 +145,7 @@ class Loopback:
             self._servers.append(server)
         addresses = [each.getsockname()[0] for each in sockets]
         host = "[::1]" if addresses == ["::1"] else "127.0.0.1"
-        # The port of the scheme is left out by browsers.
-        ending = "" if port == _HTTP_PORT else f":{port}"
-        self._hosts = frozenset(f"{name}{ending}" for name in ("127.0.0.1", "[::1]", "localhost"))
+        self._hosts = hosts_at(port)
         self.uri = f"http://{host}:{port}{PATH}"
         return self
 
@@ -216,7 +214,6 @@ class Loopback:
             raise _Refusal("400 Bad Request", "This is no request.")
         if method != "GET":
             raise _Refusal("405 Method Not Allowed", "Pages are asked for here, once.")
-        # A name of a stranger's that leads here is not ours (DNS rebinding).
         hosts = _values(fields, "host")
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             raise _Refusal("421 Misdirected Request", "This is another host.")
@@ -228,6 +225,16 @@ class Loopback:
         if self._result.done():
             raise _Refusal("410 Gone", "This sign-in has been taken already.")
         return result
+
+
+def hosts_at(port: int) -> frozenset[str]:
+    """What the field `Host` of a request may be, in lower case, at a port of loopback.
+
+    Any other name that leads here is a stranger's (DNS rebinding).
+    """
+    # The port of the scheme is left out by browsers.
+    ending = "" if port == _HTTP_PORT else f":{port}"
+    return frozenset(f"{name}{ending}" for name in ("127.0.0.1", "[::1]", "localhost"))
 
 
 def _values(fields: Sequence[str], name: str) -> list[str]:
