@@ -181,9 +181,6 @@ def _refuse(start_response: StartResponse, challenge: str, exchange: str = "") -
         ("Cache-Control", "no-store"),
     ]
     if exchange:
-        cookie = (
-            f"{_COOKIE}={exchange}; Max-Age={_PENDING_S:.0f}; Secure; HttpOnly; SameSite=Strict"
-        )
-        headers.append(("Set-Cookie", cookie))
+        headers.append(("Set-Cookie", _set_cookie(exchange, _PENDING_S)))
     start_response("401 Unauthorized", headers)
     return [body]

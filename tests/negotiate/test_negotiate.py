@@ -244,6 +244,17 @@ def test_an_exchange_waits_a_minute_and_is_taken_once(web: Web, waited: int, goe
     assert ask(middleware, dict(second))[0] == "401 Unauthorized"
 
 
+def test_a_client_is_left_without_the_cookie_of_an_exchange(web: Web) -> None:
+    """The one that is taken back is the one that was given, wherever the request leads to."""
+    certificate = web.certificate()
+    port = web.serve(web.protected(certificate, extra_round_trip="yes"), certificate)
+    session = web.session()
+    answer = session.get(f"https://{HOST}:{port}/some/where", timeout=PATIENCE)
+    assert answer.status_code == 200
+    assert any("Set-Cookie" in each.headers for each in answer.history)
+    assert not session.cookies
+
+
 # Whom a client tells nothing, and believes nothing
 
 
