@@ -101,25 +101,24 @@ def _write(folder: ProviderFolder, file: Path, about: dict[str, Any]) -> Content
     descriptor, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.absolute().parent)
     try:
         with open(descriptor, "wb") as output, folder.database.reading() as session:
-            lines = 0
-            for line in _lines(folder, session, about):
+            lines, keys = 0, folder.keys.all()
+            for line in _lines(folder, session, keys, about):
                 output.write(strict_json.dumps(line) + b"\n")
                 lines += 1
             output.write(strict_json.dumps({"end": lines}) + b"\n")
             output.flush()
             os.fsync(descriptor)
-            keys = len(folder.keys.all())
         os.link(temporary, file)
-        return Content(about["domain"], keys, lines - keys - 1)
+        return Content(about["domain"], len(keys), lines - len(keys) - 1)
     finally:
         Path(temporary).unlink(missing_ok=True)
 
 
 def _lines(
-    folder: ProviderFolder, session: Session, about: dict[str, Any]
+    folder: ProviderFolder, session: Session, keys: Sequence[SigningKey], about: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     yield {"browserid-idp-backup": FORMAT, "schema": NUMBER} | about
-    for key in folder.keys.all():
+    for key in keys:
         yield {"key": _key_to_json(folder, key)}
     for table in KEPT:
         rows = session.execute(
