@@ -245,11 +245,15 @@ class Site:
 
     def agent_pid(self) -> int:
         """The agent that a program has started."""
+        return self._agent()[0]
+
+    def _agent(self) -> tuple[int, int]:
+        """Its process and its account."""
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(str(self.agent_socket))
             option = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid: int = struct.unpack("iII", option)[0]
-        return pid
+        pid, account, _ = struct.unpack("iII", option)
+        return pid, account
 
     def kill_agent(self) -> None:
         """End the agent without a word."""
@@ -273,6 +277,13 @@ class Site:
 
     def stop_agent(self) -> None:
         """End the agent that a program has started, if one has."""
+        with contextlib.suppress(OSError):
+            pid, account = self._agent()
+            if account != os.geteuid():
+                # Started by a service, it takes nothing from us.
+                os.kill(pid, signal.SIGTERM)
+                wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the agent")
+                return
         with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
             caller.connect(str(self.agent_socket))
             caller.sendall(b"STOP\t1\n")
