@@ -640,9 +640,10 @@ class IdpConfig(WebServerConfig):
         " verified, by the authorities that `sslrootcert` names.",
     )
     key_encryption_file: Path | None = options.path(
-        "File with the key, 32 octets in base64, under which the database has the signing keys, in"
-        " place of a folder in `directory`. It is the same on all hosts, for the account of the"
-        " provider alone (mode 600). Of several lines the first encrypts, and all decrypt.",
+        "File with the key, 32 octets in base64, under which the database has the secrets of second"
+        " factors, the provider's own, and the signing keys, in place of a folder in `directory`."
+        " It is the same on all hosts, for the account of the provider alone (mode 600). Of several"
+        " lines the first encrypts, and all decrypt.",
     )
     port: int = options.count(
         8443,

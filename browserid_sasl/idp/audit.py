@@ -29,6 +29,7 @@ class Event(Enum):
     BACKED_UP = "backed-up"
     RESTORED = "restored"
     KEY_CREATED = "key-created"
+    RESEALED = "resealed"
     SIGNED_IN = "signed-in"
     SIGN_IN_FAILED = "sign-in-failed"
     REFUSED = "refused"

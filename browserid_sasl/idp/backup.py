@@ -2,7 +2,7 @@
 
 A file has lines of JSON: a head, one for each signing key and each row, and an end, by which it is
 seen that it is whole. It is the same whatever engine the database has, so it is also the way from
-one to the other. Keys that the database has encrypted are so in the file.
+one to the other. Keys and secrets that the database has encrypted are so in the file.
 
 What is good for minutes or once is not in it: who is signed in on the pages, codes, invitations,
 failed sign-ins, and the secret that cookies are made with. So nothing comes back with a backup that
@@ -29,7 +29,7 @@ from browserid_sasl.errors import (
     StoreError,
 )
 from browserid_sasl.idp.audit import Event
-from browserid_sasl.idp.database import Account, Base, Domain
+from browserid_sasl.idp.database import Account, Base, Domain, name_of_secret, secret_of
 from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.schema import NUMBER, bring_up_to_date
 from browserid_sasl.idp.sealed_keys import SealedKey
@@ -166,12 +166,23 @@ def _put(
         table, row = tables.get(str(entry.get("table"))), entry.get("row")
         if table is None or not isinstance(row, dict) or set(row) != set(table.columns.keys()):
             raise _unfit("a row is of no table that there is")
+        _keep_secret(folder, table, row)
         # The database numbers rows by itself, and goes on from there.
         row.pop("id", None)
         session.execute(insert(table).values(**row))
         rows += 1
     folder.keys.replace(keys)
     return Content(domain, len(keys), rows)
+
+
+def _keep_secret(folder: ProviderFolder, table: Table, row: dict[str, Any]) -> None:
+    """Have the secret of a row as this provider has it."""
+    secret = secret_of(table)
+    if secret is None:
+        return
+    (key,) = table.primary_key
+    name = name_of_secret(table.name, row[key.name])
+    row[secret.name] = folder.database.secrets.keep_again(name, str(row[secret.name]))
 
 
 def _check_empty(folder: ProviderFolder, session: Session) -> None:

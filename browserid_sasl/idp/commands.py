@@ -412,6 +412,20 @@ def rotate_key(
 @command.command()
 @place_options
 @output_options
+def reseal(directory: Path | None, config_file: Path | None, output: Output) -> None:
+    """Encrypt what is secret in the database with the first key of `key_encryption_file`.
+
+    That is for after another key was put there: then the others are of no use any more. The
+    provider may be serving.
+    """
+    sealed = _folder(_configuration(directory, config_file)).reseal(_OPERATOR, system_clock())
+    output.give({"secrets": sealed})
+    output.say(f"encrypted {sealed} secrets and keys")
+
+
+@command.command()
+@place_options
+@output_options
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(directory: Path | None, config_file: Path | None, file: Path, output: Output) -> None:
     """Write accounts, what they sign in with, and signing keys to FILE, which is not there yet.

@@ -11,14 +11,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ForeignKey,
     Index,
     Integer,
     String,
+    Table,
     TypeDecorator,
     select,
 )
@@ -27,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 
 from browserid_sasl.errors import Code, DamagedStoreError, StoreError, UnavailableStoreError
 from browserid_sasl.idp.engines import Fault, engine_for
+from browserid_sasl.idp.seal import Seal, Secrets
 
 _T = TypeVar("_T")
 
@@ -110,6 +113,28 @@ def account_email(*, primary_key: bool = False) -> Mapped[str]:
     return mapped_column(_Text(254), account, primary_key=primary_key, index=not primary_key)
 
 
+_SECRET: Final = "secret"  # noqa: S105 - what a column is
+
+
+def secret_text() -> Mapped[str]:
+    """The column of a table that nobody but the provider is to read: see `Database.secrets`."""
+    return mapped_column(info={_SECRET: True})
+
+
+def name_of_secret(table: str, key: object) -> str:
+    """What the secret of a row is sealed under.
+
+    :param table: its name; it has one secret.
+    :param key: the row's primary key.
+    """
+    return f"{table} {key}"
+
+
+def secret_of(table: Table) -> Column[str] | None:
+    """The column of a table that is secret, None if there is none."""
+    return next((column for column in table.columns if column.info.get(_SECRET)), None)
+
+
 class Failure(Base):
     """A sign-in that failed, or has not succeeded yet.
 
@@ -134,10 +159,13 @@ class Database:
 
     :param where: path of an SQLite file, which is made if it is not there, or the URI of a
         database of PostgreSQL, as libpq takes it.
+    :param seal: what secrets in it are sealed with; None: nothing.
     :raises StoreError: cache-error: it cannot be opened.
     """
 
-    def __init__(self, where: Path | str) -> None:
+    def __init__(self, where: Path | str, seal: Seal | None = None) -> None:
+        self.secrets = Secrets(seal)
+        """How columns of `secret_text` have what is in them."""
         self._engine = engine_for(where)
         self.name = self._engine.name
         """What messages call it."""

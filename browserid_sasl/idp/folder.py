@@ -39,9 +39,11 @@ from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.refusals import Refusals
 from browserid_sasl.idp.relying_party import RelyingParty
 from browserid_sasl.idp.renewals import RENEWAL_LIFE_MS, Renewals
+from browserid_sasl.idp.resealing import reseal
 from browserid_sasl.idp.revocations import Revocations
 from browserid_sasl.idp.schema import bring_up_to_date
-from browserid_sasl.idp.sealed_keys import Seal, SealedKeys
+from browserid_sasl.idp.seal import Seal
+from browserid_sasl.idp.sealed_keys import SealedKeys
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.idp.sessions import SessionPolicy, Sessions
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
@@ -165,7 +167,7 @@ class ProviderFolder:
 
         :raises StoreError: it cannot be opened.
         """
-        return Database(self._sharing.database or self.path / _DATABASE)
+        return Database(self._sharing.database or self.path / _DATABASE, self.seal)
 
     @cached_property
     def keys(self) -> SigningKeys:
@@ -179,7 +181,9 @@ class ProviderFolder:
 
     @cached_property
     def seal(self) -> Seal | None:
-        """What the keys in the database are sealed with, None if they are in the folder.
+        """What secrets in the database are sealed with, None if they are not.
+
+        Signing keys are in the database where they can be sealed, and else in the folder.
 
         :raises ConfigurationError: it cannot be read.
         """
@@ -236,6 +240,30 @@ class ProviderFolder:
             session.flush()
             self.audit.write(Event.PROVIDER_CREATED, now, domain=domain)
         return True
+
+    def reseal(self, by: str, now: int) -> int:
+        """Seal all secrets, and the signing keys, with the key that seals today.
+
+        :param by: who wants that.
+        :param now: ms.
+        :returns: how many there are.
+        :raises ConfigurationError: there is no provider, or nothing to seal with.
+        :raises StoreError: one is sealed with a key that is not here. Nothing was changed.
+        """
+        self._check_private()
+        if not self._domain():
+            raise self._no_provider()
+        if self.seal is None:
+            raise ConfigurationError(
+                "there is nothing to seal secrets with",
+                "name a file with a key for that, `key_encryption_file` in [idp]",
+            )
+        with self.database.transaction():
+            keys = self.keys.all()
+            self.keys.replace(keys)
+            sealed = len(keys) + reseal(self.database)
+            self.audit.write(Event.RESEALED, now, secrets=sealed, by=by)
+        return sealed
 
     def open(
         self,

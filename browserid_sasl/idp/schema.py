@@ -36,7 +36,7 @@ from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0002"
+NUMBER: Final = "0003"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"
@@ -53,6 +53,8 @@ _VERSION: Final = Table(
 def bring_up_to_date(database: Database) -> None:
     """Make the tables that are not there, and change those of an older release.
 
+    Secrets that are there are sealed with that, if there is a key to seal them with.
+
     :raises StoreError: cache-error: it cannot be done, or a later release has made them.
     """
     with database.reading() as session:
@@ -65,7 +67,7 @@ def bring_up_to_date(database: Database) -> None:
         if number is None and not inspect(connection).has_table(Domain.__tablename__):
             _make(connection)
         elif number != NUMBER:
-            _migrate(connection, database.name)
+            _migrate(connection, database)
 
 
 def _number(connection: Connection) -> str | None:
@@ -80,19 +82,19 @@ def _make(connection: Connection) -> None:
     connection.execute(_VERSION.insert().values(version_num=NUMBER))
 
 
-def _migrate(connection: Connection, name: str) -> None:
+def _migrate(connection: Connection, database: Database) -> None:
     # It takes longer to load than all the rest, and is needed once in a release.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 
-    config = Config(attributes={"connection": connection})
+    config = Config(attributes={"connection": connection, "secrets": database.secrets})
     config.set_main_option("script_location", str(STEPS).replace("%", "%%"))
     try:
         command.upgrade(config, "head")
     except CommandError:
         raise StoreError(
             Code.CACHE_ERROR,
-            f"{name} has the tables of a later release",
+            f"{database.name} has the tables of a later release",
             "run that release, or restore a backup that this one has made",
         ) from None

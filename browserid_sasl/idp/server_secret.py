@@ -1,7 +1,7 @@
 """A secret of the provider's own, from which keys are derived for what others carry for it.
 
 What a browser is given to bring back (a cookie, a challenge) need not be kept here when it is
-authenticated with such a key. Whoever has the database has the secret.
+authenticated with such a key. Whoever has the database has the secret, unless it is sealed there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, mapped_column
 
-from browserid_sasl.idp.database import Base, Database
+from browserid_sasl.idp.database import Base, Database, name_of_secret, secret_text
 from browserid_sasl.jose import b64
 
 _OCTETS: Final = 32
@@ -27,9 +27,10 @@ class StoredSecret(Base):
     __tablename__ = "server_secret"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    value: Mapped[str]
+    value: Mapped[str] = secret_text()
 
 
+_NAME: Final = name_of_secret(StoredSecret.__tablename__, 1)
 _VALUE: Final = select(StoredSecret.value).where(StoredSecret.id == 1)
 
 
@@ -53,13 +54,15 @@ class ServerSecret:
     def _secret(self) -> bytes:
         with self._database.reading() as session:
             value = session.scalar(_VALUE)
-        return b64.decode(value or self._made(), "the server's secret")
+        secret = self._database.secrets.read(_NAME, value or self._made())
+        return b64.decode(secret, "the server's secret")
 
     def _made(self) -> str:
         with self._database.transaction() as session:
             # Again: another process may have made it meanwhile.
             value = session.scalar(_VALUE)
             if value is None:
-                value = b64.encode(secrets.token_bytes(_OCTETS))
+                secret = b64.encode(secrets.token_bytes(_OCTETS))
+                value = self._database.secrets.keep(_NAME, secret)
                 session.add(StoredSecret(id=1, value=value))
         return value

@@ -15,7 +15,14 @@ from sqlalchemy.orm import Mapped
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
-from browserid_sasl.idp.database import Account, Base, Database, account_email
+from browserid_sasl.idp.database import (
+    Account,
+    Base,
+    Database,
+    account_email,
+    name_of_secret,
+    secret_text,
+)
 from browserid_sasl.web.refusal import RefusedError
 
 STEP_MS: Final = 30_000
@@ -35,7 +42,7 @@ class SecondFactor(Base):
     __tablename__ = "second_factors"
 
     email: Mapped[str] = account_email(primary_key=True)
-    secret: Mapped[str]
+    secret: Mapped[str] = secret_text()
     step: Mapped[int]
     created: Mapped[int]
 
@@ -46,7 +53,7 @@ class NewSecondFactor(Base):
     __tablename__ = "new_second_factors"
 
     email: Mapped[str] = account_email(primary_key=True)
-    secret: Mapped[str]
+    secret: Mapped[str] = secret_text()
     expires: Mapped[int]
 
 
@@ -79,14 +86,15 @@ class SecondFactors:
         with self._database.transaction() as session:
             if session.get(Account, email) is None:
                 raise _refused(404, "no-account", "there is no such account (any more)")
-            session.merge(NewSecondFactor(email=email, secret=secret, expires=now + SETUP_MS))
+            kept = self._database.secrets.keep(_name(NewSecondFactor, email), secret)
+            session.merge(NewSecondFactor(email=email, secret=kept, expires=now + SETUP_MS))
         return secret
 
     def pending(self, email: str, now: int) -> str | None:
         """The secret that the account's owner has not confirmed yet, if there is one."""
         with self._database.reading() as session:
             row = session.get(NewSecondFactor, email)
-            return row.secret if row is not None and row.expires > now else None
+            return self._secret(row) if row is not None and row.expires > now else None
 
     def uri(self, email: str, secret: str) -> str:
         """What an app is told, as `otpauth://`."""
@@ -111,7 +119,8 @@ class SecondFactors:
             step = _step_of(secret, code, now) if secret else None
             if secret is None or step is None:
                 return False
-            session.merge(SecondFactor(email=email, secret=secret, step=step, created=now))
+            kept = self._database.secrets.keep(_name(SecondFactor, email), secret)
+            session.merge(SecondFactor(email=email, secret=kept, step=step, created=now))
             session.execute(delete(NewSecondFactor).where(NewSecondFactor.email == email))
             session.flush()
             self._audit.write(Event.SECOND_FACTOR_ADDED, now, email=email, client=client)
@@ -126,7 +135,7 @@ class SecondFactors:
         """
         with self._database.transaction() as session:
             row = session.get(SecondFactor, email)
-            step = _step_of(row.secret, code, now) if row is not None else None
+            step = _step_of(self._secret(row), code, now) if row is not None else None
             # Nor one older than the last: somebody may have looked on while it was typed.
             if row is None or step is None or step <= row.step:
                 return False
@@ -155,6 +164,13 @@ class SecondFactors:
             session.flush()
             self._audit.write(Event.SECOND_FACTOR_REMOVED, now, email=email, client=client)
             return True
+
+    def _secret(self, row: SecondFactor | NewSecondFactor) -> str:
+        return self._database.secrets.read(_name(type(row), row.email), row.secret)
+
+
+def _name(row: type[SecondFactor | NewSecondFactor], email: str) -> str:
+    return name_of_secret(row.__tablename__, email)
 
 
 def _totp(secret: str) -> TOTP:

@@ -28,7 +28,7 @@ from browserid_sasl.acceptor import cli as acceptor
 from browserid_sasl.cli import agent, bidtool, browserid
 from browserid_sasl.idp import cli as idp
 from browserid_sasl.idp.backup import back_up
-from browserid_sasl.idp.folder import ProviderFolder
+from browserid_sasl.idp.folder import ProviderFolder, Sharing
 from browserid_sasl.idp.wishes import Granted
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import system_clock
@@ -44,6 +44,7 @@ from tests.support.ports import free_port
 from tests.support.provider import ALICE as SOMEBODY
 from tests.support.provider import DOMAIN, PASSWORD
 from tests.support.sample_programs import ROOT, Lines, Realm, RunningServer, run_program
+from tests.support.sealing import write_keys
 from tests.support.site import Site
 from tests.support.verifier import write_certificate
 from tests.support.world import ALICE
@@ -143,6 +144,12 @@ def with_provider(folder: Path) -> Path:
     provider.renewals.issue(Granted(wish, renewal=True), now + 3_600_000, now, lambda: None)
     back_up(place, folder / "saved", "uid 0", now)
     (folder / "restored.toml").write_text(f'[idp]\ndirectory = "{folder}/restored"\n')
+    key_file = write_keys(folder / "encryption", bytes(32))
+    sealed = ProviderFolder(folder / "sealed", Sharing(key_file=key_file))
+    sealed.create(DOMAIN, "ES256", now, local_tls=False)
+    (folder / "sealed.toml").write_text(
+        f'[idp]\ndirectory = "{sealed.path}"\nkey_encryption_file = "{key_file}"\n'
+    )
     (folder / "idp.toml").write_text(f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\n')
     return folder
 

@@ -17,9 +17,11 @@ from browserid_sasl.idp.backup import KEPT, TRANSIENT, Content, back_up, restore
 from browserid_sasl.idp.database import Base
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.limits import Policy
+from browserid_sasl.idp.schema import NUMBER
 from browserid_sasl.idp.wishes import Granted, Wish
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
+from tests.support.sealing import write_keys
 
 NOW = 1_764_000_000_000
 KEY = PrivateKey.generate("ES256").public_key
@@ -158,7 +160,7 @@ DAMAGE: list[Callable[[str], str]] = [
     lambda text: text.replace('"table":"accounts"', '"table":"page_sessions"'),
     lambda text: text.replace('"created"', '"creation"'),
     lambda text: text.replace("PRIVATE KEY", "PUBLIC KEY"),
-    lambda text: text.replace('"schema":"0002"', '"schema":"0001"'),
+    lambda text: text.replace(f'"schema":"{NUMBER}"', '"schema":"0001"'),
     lambda text: text.replace('"key":{', '"key":[{').replace('"}}\n', '"}]}\n', 1),
 ]
 
@@ -178,10 +180,7 @@ def test_one_that_is_damaged_makes_nothing(
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    file = tmp_path / "encryption"
-    file.touch(0o600)
-    file.write_text(base64.b64encode(bytes(range(32))).decode())
-    return file
+    return write_keys(tmp_path / "encryption", bytes(range(32)))
 
 
 class TestEncryptedKeys:

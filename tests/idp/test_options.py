@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import sqlite3
 import subprocess
@@ -30,6 +29,7 @@ from tests.support.grants import Program
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
+from tests.support.sealing import write_keys
 
 KEY = PrivateKey.generate("ES256").public_key
 REQUEST = {"email": ALICE, "password": PASSWORD, "public-key": KEY.to_json()}
@@ -380,16 +380,14 @@ WITH_POSTGRESQL = {"database"}
 
 @shows("key_encryption_file")
 def test_signing_keys_are_in_the_database_encrypted_with_what_the_file_has(tmp_path: Path) -> None:
-    key = tmp_path / "encryption"
-    key.touch(0o600)
-    key.write_text(base64.b64encode(bytes(range(32))).decode())
+    key = write_keys(tmp_path / "encryption", bytes(range(32)))
     site = Site(tmp_path, 'key_encryption_file = "encryption"')
     assert not (tmp_path / "idp" / "keys").exists()
     with site.served() as served:
         before = served.document().json()["public-key"]
         assert main(["rotate-key", "--config", str(site.file)]) == 0
         assert served.document().json()["keys"][1] == before
-    key.write_text(base64.b64encode(bytes(32)).decode())
+    write_keys(key, bytes(32))
     assert main(["rotate-key", "--config", str(site.file)]) == 74
 
 

@@ -60,6 +60,9 @@ def value(table: str, column: str, kind: str) -> object:
         return 1 if column == "id" else 1_764_000_000_000
     if table == "domain":
         return DOMAIN
+    if table == "alembic_version":
+        # The only release whose schema had a number in it.
+        return "0002"
     if table == "server_secret":
         return "c2VjcmV0"
     if (table, column) == ("accounts", "password"):
@@ -101,6 +104,7 @@ class TestForward:
         bring_up_to_date(database)
         after = rows(file)
         before.pop("challenge_key", None)
+        before.pop("alembic_version", None)
         assert {table: after[table] for table in before} == before
 
     def test_it_has_the_tables_of_a_new_one(

@@ -195,6 +195,10 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
         ["--directory", "{home}/restored", "{home}/saved"],
         ["--config", "{home}/restored.toml", "{home}/saved"],
     ),
+    "browserid-idp reseal": (
+        ["--config", "{home}/sealed.toml"],
+        ["--config", "{home}/sealed.toml", "--directory", "{home}/sealed"],
+    ),
     "browserid-idp rotate-key": with_place(
         ["--key-type", "ES256", "--after", "60"], ["--withdraw-old"]
     ),

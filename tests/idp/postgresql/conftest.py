@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.schema import bring_up_to_date
 from tests.support.postgresql import PostgresqlServer, postgresql_server
 from tests.support.provider_hosts import Hosts
+from tests.support.sealing import write_keys
 
 _NUMBERS = count(1)
 
@@ -47,11 +47,8 @@ def database(uri: str) -> Iterator[Database]:
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    """What signing keys are encrypted with."""
-    file = tmp_path / "key-encryption"
-    file.touch(0o600)
-    file.write_text(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-    return file
+    """What secrets are encrypted with."""
+    return write_keys(tmp_path / "key-encryption", secrets.token_bytes(32))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.sample_programs import ROOT
 
 PAGE = (ROOT / "docs" / "idp-several-hosts.md").read_text(encoding="utf-8")
 SCRIPTS = pages.blocks(PAGE, "sh")
-MADE, KEY, RUN, BACKUP, RESTORE, DRILL = SCRIPTS
+MADE, KEY, RESEAL, RUN, BACKUP, RESTORE, DRILL = SCRIPTS
 CONFIGURATION, MONITORING = pages.blocks(PAGE, "toml")
 
 
@@ -71,6 +71,7 @@ def test_the_provider_moves_to_two_hosts_and_a_drill_restores_it(
     assert second.open().accounts.verify("alice@example.org", "secret", 3)
     assert second.keys.active(3).name == alone.keys.active(3).name
     assert not (tmp_path / "two" / "keys").exists()
+    assert "encrypted 1 secrets" in run(f"{RESEAL.strip()} --config {two}", place)
 
     # The drill, from a backup of these.
     run(f"rm {tmp_path}/browserid-idp.backup; {backup.strip()} --config {two}", place)
