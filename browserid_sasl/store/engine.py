@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import Code, StoreError
 
 
@@ -60,6 +61,16 @@ class Gone(StoreError):
             what,
             "logins work again when it runs and can be reached: see `browserid doctor`",
         )
+
+
+def untrusted(url: DatabaseUrl) -> StoreError:
+    """The error that a database's certificate is not what it has to be."""
+    return StoreError(
+        Code.UNAVAILABLE,
+        f"the certificate of {url} is not one for its name, or not of an authority that is trusted"
+        " here",
+        "see its certificate, and `ca_file` in [store]",
+    )
 
 
 class Engine(Protocol):

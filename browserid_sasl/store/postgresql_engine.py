@@ -5,12 +5,13 @@ expired goes a batch at a time, by whoever comes once a while, and whoever else 
 is passed by: no login waits for that.
 
 A connection lasts no longer than the server's run: what may have changed when it was started again,
-restored or replaced is asked once on each.
+restored or replaced is asked once on each. The threads of a process take turns with a few of them.
+When one has broken, the others are not used again either, or each would fail somebody.
 """
 
 from __future__ import annotations
 
-import threading
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -23,7 +24,8 @@ from psycopg import sql
 from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.store.bounded_connection import BoundedConnection
-from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table
+from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table, untrusted
+from browserid_sasl.store.pool import Pool, PoolBusyError
 
 _T = TypeVar("_T")
 
@@ -32,6 +34,17 @@ _PURGE_PAUSE: Final = 5.0
 _PURGE_BATCH: Final = 2000
 _READ_AT_ONCE: Final = 1000
 _CONNECT_SECONDS: Final = 2
+
+CONNECTIONS: Final = 8
+"""How many a process has at most; see `acceptor.errands.THREADS`."""
+
+_KNOWS_THE_SYSTEMS: Final = 160_000
+"""The first release of libpq that has a word for the system's authorities."""
+
+_UNTRUSTED: Final = ("certificate verify failed", "server certificate for")
+"""What libpq says of a certificate that is not trusted, or for another name."""
+
+_DEBIANS_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
 
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS {a} (name bytea PRIMARY KEY, until bigint NOT NULL);
@@ -73,7 +86,7 @@ _NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 
 
 class _Session:
-    """A thread's connection, and what its server said of its run.
+    """A connection, and what its server said of its run.
 
     :param connection: it.
     :param run: see `Admitted.run`.
@@ -82,6 +95,18 @@ class _Session:
     def __init__(self, connection: BoundedConnection, run: str) -> None:
         self.connection = connection
         self.run = run
+        self.warned = False
+        connection.add_notice_handler(self._hear)
+
+    @property
+    def closed(self) -> bool:
+        return self.connection.closed
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        self.warned |= notice.severity_nonlocalized == "WARNING"
 
 
 class PostgresqlEngine:
@@ -113,15 +138,17 @@ class PostgresqlEngine:
             table: sql.Identifier(f"{realm}_{name}")
             for table, name in (("a", "assertion"), ("t", "ticket"), ("m", "mark"))
         } | {f"{table}_until": sql.Identifier(f"{realm}_{table}_until") for table in ("a", "t")}
-        self._sessions = threading.local()
-        self._generation = 0
+        self._sessions = Pool(self._session, size=CONNECTIONS, patience=timeout)
         self._next_purge = 0.0
 
     def admit(self, shard: int, items: Sequence[Item]) -> Admitted:
         names, untils = [item.name for item in items], [item.until for item in items]
 
         def admit(session: _Session) -> Admitted:
+            session.warned = False
             [row] = self._rows(session, _ADMIT, (names, untils))
+            if session.warned and self._replicas:
+                raise self._unconfirmed()
             now, mark, added = row
             return Admitted(now, session.run, mark, _first_of_each(names, added))
 
@@ -184,9 +211,7 @@ class PostgresqlEngine:
         self._run(lambda session: self._do(session, "TRUNCATE {m}, {a}, {t}", ()))
 
     def close(self) -> None:
-        # Connections of other threads are closed by these when they come here next.
-        self._generation += 1
-        self._drop()
+        self._sessions.renew()
 
     def _tidy(self) -> None:
         if time.monotonic() >= self._next_purge:
@@ -216,18 +241,17 @@ class PostgresqlEngine:
 
     def _run(self, action: Callable[[_Session], _T]) -> _T:
         try:
-            return action(self._session())
+            with self._sessions.connection() as session:
+                return action(session)
         except psycopg.errors.UndefinedTable:
             self._make_tables()
             return self._run(action)
+        except PoolBusyError:
+            raise self._late() from None
         except psycopg.Error as error:
             raise self._failure(error) from None
 
     def _session(self) -> _Session:
-        kept: tuple[int, _Session] | None = getattr(self._sessions, "kept", None)
-        if kept is not None and kept[0] == self._generation and not kept[1].connection.closed:
-            return kept[1]
-        self._drop()
         connection = BoundedConnection.within(self._timeout, **self._parameters)
         try:
             run, standbys, synced = connection.execute(_RUN).fetchone() or ("", "", "")
@@ -235,9 +259,7 @@ class PostgresqlEngine:
         except BaseException:
             connection.close()
             raise
-        session = _Session(connection, run)
-        self._sessions.kept = self._generation, session
-        return session
+        return _Session(connection, run)
 
     def _check(self, standbys: str, synced: str) -> None:
         if synced != "on":
@@ -253,30 +275,21 @@ class PostgresqlEngine:
                 "set its `synchronous_standby_names`",
             )
 
-    def _drop(self) -> None:
-        kept = getattr(self._sessions, "kept", None)
-        self._sessions.kept = None
-        if kept is not None:
-            kept[1].connection.close()
-
     def _make_tables(self) -> None:
         for text in _TABLES.split(";"):
-            statement = self._statement(text)
             # Of several who make it at the same time, one may be told that it is there.
             with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-                self._session().connection.execute(statement)
+                self._make_table(self._statement(text))
+
+    def _make_table(self, statement: sql.Composed) -> None:
+        with self._sessions.connection() as session:
+            session.connection.execute(statement)
 
     def _failure(self, error: psycopg.Error) -> StoreError:
         # In our own words, as those of the package may have parameters in them.
-        if isinstance(error, psycopg.OperationalError):
-            self._drop()
         match error:
             case psycopg.errors.QueryCanceled():
-                return StoreError(
-                    Code.UNAVAILABLE,
-                    f"{self._url} has not answered within {self._timeout:g} s",
-                    "see whether it runs, and what keeps it busy",
-                )
+                return self._late()
             case psycopg.errors.InsufficientPrivilege() | psycopg.errors.InvalidPassword():
                 return StoreError(
                     Code.CACHE_ERROR,
@@ -290,6 +303,9 @@ class PostgresqlEngine:
                     "make room there",
                 )
             case psycopg.OperationalError():
+                self._sessions.renew()
+                if any(text in str(error) for text in _UNTRUSTED):
+                    return untrusted(self._url)
                 return Gone(f"{self._url} cannot be reached, refuses us, or cut the connection")
             case _:
                 return StoreError(
@@ -297,6 +313,21 @@ class PostgresqlEngine:
                     f"{self._url} does not do what it is asked (SQLSTATE {error.sqlstate})",
                     "see its log",
                 )
+
+    def _late(self) -> StoreError:
+        return StoreError(
+            Code.UNAVAILABLE,
+            f"{self._url} has not answered within {self._timeout:g} s",
+            "see whether it runs, and what keeps it busy",
+        )
+
+    def _unconfirmed(self) -> StoreError:
+        # Somebody has ended the wait for the standbys, who may never have it.
+        return StoreError(
+            Code.UNAVAILABLE,
+            f"no standby of {self._url} has confirmed an assertion",
+            "see whether they run, and its log",
+        )
 
 
 def _first_of_each(names: Sequence[bytes], added: Sequence[bytes]) -> list[bool]:
@@ -334,8 +365,15 @@ def _parameters(
         parameters["host"] = ",".join(host for host, _ in url.hosts)
         parameters["port"] = ",".join(str(port) for _, port in url.hosts)
     if url.tls or ca_file:
-        parameters |= {"sslmode": "verify-full", "sslrootcert": ca_file or "system"}
+        parameters |= {"sslmode": "verify-full", "sslrootcert": ca_file or _systems()}
     return parameters
+
+
+def _systems() -> str:
+    """What libpq takes for the system's authorities."""
+    if psycopg.pq.version() >= _KNOWS_THE_SYSTEMS:
+        return "system"
+    return ssl.get_default_verify_paths().cafile or _DEBIANS_AUTHORITIES
 
 
 def make_engine(

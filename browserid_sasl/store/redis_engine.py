@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from browserid_sasl.database_url import DatabaseUrl
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table
+from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table, untrusted
 
 _T = TypeVar("_T")
 
@@ -234,6 +234,8 @@ class RedisEngine:
                     f"{self._url} does not do what it is asked ({str(error).split(' ')[0][:20]})",
                     "it has to be Redis 7.0 or Valkey, and the primary: see its log",
                 )
+            case _ if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                return untrusted(self._url)
             case _:
                 return Gone(f"{self._url} cannot be reached, or has closed the connection")
 

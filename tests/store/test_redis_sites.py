@@ -14,7 +14,13 @@ from browserid_sasl.gss.ports import Doubt, Entry
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.store.shared import SharedStores
 from tests.support.patience import wait_until
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.redis_server import (
+    CLI,
+    RedisServer,
+    WatchedRedis,
+    redis_server,
+    watched_redis,
+)
 from tests.support.shared_site import SharedSite
 from tests.support.tickets import NOW, acceptor_ticket
 
@@ -31,34 +37,22 @@ def is_back(stores: SharedStores) -> bool:
 
 class TestSentinels:
     @pytest.fixture
-    def stack(self) -> Iterator[ExitStack]:
-        with ExitStack() as stack:
-            yield stack
+    def watched(self) -> Iterator[WatchedRedis]:
+        with watched_redis() as watched:
+            yield watched
 
     def test_a_replica_that_took_over_admits_nothing_again(
-        self, stack: ExitStack, tmp_path: Path
+        self, tmp_path: Path, watched: WatchedRedis
     ) -> None:
-        primary = stack.enter_context(redis_server())
-        of_primary = ("--replicaof", "127.0.0.1", str(primary.port))
-        replica = stack.enter_context(redis_server(*of_primary, "--replica-read-only", "no"))
-        sentinel = RedisServer(sentinel=True)
-        stack.callback(sentinel.remove)
-        sentinel.start()
-        watch = sentinel.client
-        watch.sentinel_monitor("site", "127.0.0.1", primary.port, 1)
-        watch.sentinel_set("site", "down-after-milliseconds", "500")
-        watch.sentinel_set("site", "failover-timeout", "3000")
-        wait_until(lambda: len(watch.sentinel_slaves("site")) == 1, "the sentinel sees the replica")
-
-        url = f"redis+sentinel://127.0.0.1:{sentinel.port}/site"
-        site = SharedSite(url, tmp_path / "key")
+        primary, replica = watched.primary, watched.replica
+        site = SharedSite(watched.url, tmp_path / "key")
         site.has_been_there_for_ever()
         stores = site.stores(engine=site.engine(timeout=5))
         issued = system_clock()
         assert admit(stores, b"a" * 32, issued) == (True, False)
         ticket = acceptor_ticket()
         stores.tickets.put(ticket)
-        wait_until(lambda: replica.client.dbsize() == primary.client.dbsize(), "the replica has it")
+        wait_until(watched.caught_up, "the replica has it")
         # As if this one had been confirmed, and not yet been passed on.
         [key] = replica.client.scan_iter(match="{*}a*")
         assert replica.client.delete(key) == 1
@@ -77,7 +71,7 @@ class TestCluster:
             nodes = [stack.enter_context(redis_server(*options)) for _ in range(3)]
             addresses = [f"127.0.0.1:{node.port}" for node in nodes]
             subprocess.run(
-                ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
+                [CLI, "--cluster", "create", *addresses, "--cluster-yes"],
                 check=True,
                 stdout=subprocess.DEVNULL,
                 timeout=60,

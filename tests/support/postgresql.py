@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
+
+import trustme
 
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
@@ -47,6 +49,19 @@ class PostgresqlServer:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), name, data=False)
         return self.uri(name)
 
+    def make_standby_of(self, primary: PostgresqlServer) -> None:
+        """Make a copy of a server that runs, which follows it once it is started."""
+        where = f"host=127.0.0.1 port={primary.port} user={_USER}"
+        self._run("pg_basebackup", "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", where)
+
+    def admit_by(self, *lines: str) -> None:
+        """Say in ``pg_hba.conf`` who may connect, before it starts."""
+        (self._data / "pg_hba.conf").write_text("".join(f"{line}\n" for line in lines))
+
+    def promote(self) -> None:
+        """Have a standby take over, and wait until it takes writes."""
+        assert self.sql(_USER, "SELECT pg_promote()").strip() == "t"
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = " ".join(f"-c {option}" for option in (*_QUICK, *self._settings))
@@ -57,6 +72,11 @@ class PostgresqlServer:
     def stop(self) -> None:
         """Stop it, as if its host had died."""
         self._control("stop", "-m", "immediate")
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has been started, and not been stopped."""
+        return (self._data / "postmaster.pid").exists()
 
     def pause(self) -> None:
         """Have it say nothing to anybody any more, while its system takes what is sent to it."""
@@ -106,16 +126,41 @@ def programs() -> Path:
     return found[-1]
 
 
+def tls_files(folder: Path, certificate: trustme.LeafCert) -> Sequence[str]:
+    """Settings for TLS with a certificate, which is put into a folder for a server's user."""
+    file = folder / "server.pem"
+    certificate.private_key_and_cert_chain_pem.write_to_path(file)
+    file.chmod(0o600)
+    shutil.chown(file, _USER, _USER)
+    return "ssl=on", f"ssl_cert_file={file}", f"ssl_key_file={file}"
+
+
 @contextmanager
 def postgresql_server(*settings: str) -> Iterator[PostgresqlServer]:
     """Run a server until the block ends, see `PostgresqlServer`."""
+    with _running(PostgresqlServer.make, settings) as server:
+        yield server
+
+
+@contextmanager
+def postgresql_standby(primary: PostgresqlServer, *settings: str) -> Iterator[PostgresqlServer]:
+    """Run a server that follows another one, until the block ends."""
+    with _running(lambda server: server.make_standby_of(primary), settings) as server:
+        yield server
+
+
+@contextmanager
+def _running(
+    make: Callable[[PostgresqlServer], None], settings: Sequence[str]
+) -> Iterator[PostgresqlServer]:
     with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
         shutil.chown(name, _USER, _USER)
         server = PostgresqlServer(Path(name), free_port(), settings)
-        server.make()
+        make(server)
         server.start()
         try:
             yield server
         finally:
-            server.resume()
-            server.stop()
+            if server.runs:
+                server.resume()
+                server.stop()

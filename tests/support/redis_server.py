@@ -7,23 +7,29 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Final
 
 import redis
 
 from tests.support.patience import wait_until
 from tests.support.ports import free_port, listens
 
-_ACCOUNT = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
+PROGRAM: Final = os.environ.get("REDIS_SERVER", "redis-server")
+"""What runs: Redis, or Valkey where `make debian13` asks for it."""
+
+CLI: Final = PROGRAM.replace("-server", "-cli")
+
+_ACCOUNT: Final = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 
 
 class RedisServer:
     """A process of redis-server, which can be killed and started again.
 
     :param options: of its command line, beside those that every one of these has.
-    :param program: ``redis-server``, or ``redis-sentinel`` with a file as its first option.
+    :param sentinel: whether it is a sentinel.
     """
 
     def __init__(self, *options: str, port: int | None = None, sentinel: bool = False) -> None:
@@ -62,12 +68,12 @@ class RedisServer:
             )
         )
         self._process = subprocess.Popen(
-            [*_as_nobody(), "redis-server", *told],
+            [*_as_nobody(), PROGRAM, *told],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(self._answers, "redis-server")
+        wait_until(self._answers, PROGRAM)
 
     def _files(self) -> Sequence[str]:
         if not self._sentinel:
@@ -118,3 +124,46 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[RedisServer
         yield server
     finally:
         server.remove()
+
+
+class WatchedRedis:
+    """A primary, its replica, and a sentinel that has the replica take over when it dies.
+
+    :param primary: it.
+    :param replica: the other.
+    :param sentinel: watches them.
+    """
+
+    def __init__(self, primary: RedisServer, replica: RedisServer, sentinel: RedisServer) -> None:
+        self.primary = primary
+        self.replica = replica
+        self._watch = sentinel.client
+        self.url = f"redis+sentinel://127.0.0.1:{sentinel.port}/site"
+
+    def begin(self) -> None:
+        """Have the sentinel watch, and wait until it knows both."""
+        self._watch.sentinel_monitor("site", "127.0.0.1", self.primary.port, 1)
+        self._watch.sentinel_set("site", "down-after-milliseconds", "500")
+        self._watch.sentinel_set("site", "failover-timeout", "3000")
+        wait_until(
+            lambda: len(self._watch.sentinel_slaves("site")) == 1, "the sentinel sees the replica"
+        )
+
+    def caught_up(self) -> bool:
+        """Whether the replica has as many entries as the primary."""
+        return self.replica.client.dbsize() == self.primary.client.dbsize()
+
+
+@contextmanager
+def watched_redis() -> Iterator[WatchedRedis]:
+    """Redis with a replica and a sentinel, running, for the block."""
+    with ExitStack() as stack:
+        primary = stack.enter_context(redis_server())
+        of_primary = ("--replicaof", "127.0.0.1", str(primary.port))
+        replica = stack.enter_context(redis_server(*of_primary, "--replica-read-only", "no"))
+        sentinel = RedisServer(sentinel=True)
+        stack.callback(sentinel.remove)
+        sentinel.start()
+        watched = WatchedRedis(primary, replica, sentinel)
+        watched.begin()
+        yield watched

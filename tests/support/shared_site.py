@@ -34,14 +34,24 @@ class SharedSite:
         self._engines: list[Engine] = []
         write_site_keys(key_file, SiteKeys.generate())
 
-    def engine(self, timeout: float = 10, replicas: int = 0, password: str = "") -> Engine:
-        """The database as another host sees it."""
-        url = parse_database_url(self.url)
+    def engine(
+        self,
+        timeout: float = 10,
+        replicas: int = 0,
+        password: str = "",
+        ca_file: str | None = None,
+        **url_parts: object,
+    ) -> Engine:
+        """The database as another host sees it.
+
+        :param url_parts: fields of the URL that are something else for that host.
+        """
+        url = replace(parse_database_url(self.url), **url_parts)  # type: ignore[arg-type]
         if password:
             url = replace(url, password=password)
         of_postgresql = url.kind == "postgresql"
         make = postgresql_engine.make_engine if of_postgresql else redis_engine.make_engine
-        engine = make(url, self.realm, timeout=timeout, replicas=replicas, ca_file=None)
+        engine = make(url, self.realm, timeout=timeout, replicas=replicas, ca_file=ca_file)
         self._engines.append(engine)
         return engine
 
