@@ -79,12 +79,17 @@ WITHOUT_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider $(addprefix --igno
 # module has code of its own. CI=true: what is missing fails, and is not skipped.
 DEBIAN13_PEERS := -m pytest $(IN_PARALLEL) -p no:cacheprovider --ignore=tests/browser/test_end_to_end.py \
 	tests/browser tests/plugin/test_dovecot.py tests/plugin/test_dovecot_2_4.py
+# And those of Redis with Valkey in its place, which Debian 12 has not.
+VALKEY_TESTS := env REDIS_SERVER=valkey-server $(PYTHON) -m pytest -p no:cacheprovider \
+	-k 'not memory and not sqlite and not postgresql' tests/store/test_contract.py tests/store/test_shared.py \
+	tests/store/test_redis_sites.py tests/api/test_shared_store.py tests/acceptor/test_several_hosts.py
 
-debian13: test-environment ## as root, the tests without other people's programs, and with Chromium and Dovecot, in Debian 13
+debian13: test-environment ## as root, the tests without other people's programs, and with Chromium, Dovecot and Valkey, in Debian 13
 	@tools/debian-packages.sh tools/debian13-host.txt
 	@tools/debian13.sh tools/environment.sh $(TEST_EXTRAS)
 	@tools/debian13.sh $(PYTHON) $(WITHOUT_PEERS)
 	@CI=true tools/debian13.sh $(PYTHON) $(DEBIAN13_PEERS)
+	@CI=true tools/debian13.sh $(VALKEY_TESTS)
 
 DEB ?= build/deb
 
@@ -107,7 +112,7 @@ oldest: test-environment ## the same tests with the oldest dependencies that set
 bench: test-environment ## what logins and message protection cost on this machine, as ratios
 	@$(PYTHON) -m bench
 
-hosts: test-environment ## 15,000 presentations (LOGINS) at three hosts, one of which dies, and then their store
+hosts: test-environment ## 10,000 logins (LOGINS) at three hosts, one of which dies, and then the primary of their store
 	@$(PYTHON) -m bench hosts
 
 soak: test-environment ## 100,000 logins (EXCHANGES): what the program and the services have grown by

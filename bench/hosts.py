@@ -1,7 +1,12 @@
-"""Three hosts in front of one store: every assertion presented to all of them at the same time.
+"""Three hosts in front of one store, of which one dies on the way, and then the store's primary.
 
-One host is killed on the way, and then the store, which comes back with nothing (Redis) or all
-(PostgreSQL). That no replay is admitted is asserted. LOGINS says how many presentations.
+Half of the logins are presented to one host, the others to all of them at the same time, as by
+somebody who has recorded them. The replica takes over: Redis's by its sentinel, PostgreSQL's by
+`pg_promote`, which is told to it a second after the primary died. Nothing but the primary is
+started or stopped for that. Afterwards all assertions of that time are presented again, and there
+are hosts whose clocks are wrong. That no assertion is admitted twice is seen to, or this fails.
+
+LOGINS says how many there are.
 """
 
 from __future__ import annotations
@@ -11,83 +16,196 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from statistics import median
 from typing import Final
 
 from browserid_sasl.jose.keys import PrivateKey
-from tests.support.postgresql import postgresql_server
-from tests.support.redis_server import redis_server
-from tests.support.several_hosts import SeveralHosts, several_hosts
+from tests.support.patience import wait_until
+from tests.support.postgresql import postgresql_server, postgresql_standby
+from tests.support.redis_server import watched_redis
+from tests.support.several_hosts import GONE, Presented, SeveralHosts, several_hosts
 
-_PRESENTATIONS: Final = 15_000
+LOGINS: Final = 10_000
+TIMEOUT: Final = 3
+"""The store's, s: the one it has by default."""
+
+_PROMOTED_AFTER: Final = 1.0
+_WITHOUT_PRIMARY: Final = 20.0
+"""s that logins are spread over while the primary dies: they come during the whole of it."""
+
 _REPLAYED: Final = "replayed-assertion"
-_TEMPORARY: Final = {"unavailable", "cache-error"}
+_TEMPORARY: Final = frozenset({"unavailable", "cache-error"})
+_ALL: Final = (0, 1, 2)
+_LEFT: Final = (1, 2)
+
+
+@dataclass(frozen=True)
+class _Database:
+    """What the hosts share.
+
+    :param name: to show.
+    :param url: of primary and replica.
+    :param kill: kills the primary, and returns when the replica has been told, if one has to.
+    :param caught_up: whether the replica has all of it.
+    """
+
+    name: str
+    url: str
+    kill: Callable[[], None]
+    caught_up: Callable[[], bool]
 
 
 def run() -> list[str]:
     """Tell the story with each database, and give what came of it as lines of text."""
-    count = int(os.environ.get("LOGINS", _PRESENTATIONS)) // 3
-    with redis_server() as redis:
-        lines = [*_story("Redis", redis.url, count, redis.kill, redis.start)]
-    with postgresql_server("fsync=on") as postgresql:
-        end, begin = postgresql.stop, postgresql.start
-        return [*lines, *_story("PostgreSQL", postgresql.uri(), count, end, begin)]
+    count = int(os.environ.get("LOGINS", LOGINS))
+    return [line for make in (_redis, _postgresql) for line in _with(make, count)]
 
 
-def _story(
-    name: str, url: str, count: int, end: Callable[[], None], begin: Callable[[], None]
-) -> Iterator[str]:
-    with several_hosts(url, PrivateKey.generate("ES256")) as hosts:
-        messages = hosts.messages(count)
-        quiet, alone, hard = (
-            messages[: count // 2],
-            messages[count // 2 : count * 3 // 4],
-            messages[count * 3 // 4 :],
-        )
-        started = time.perf_counter()
-        for answers in hosts.present_everywhere(quiet):
-            _see(sorted(answers) == ["OK", _REPLAYED, _REPLAYED], answers)
-        rate = 3 * len(quiet) / (time.perf_counter() - started)
-        yield f"{name}: {3 * len(quiet):,} presentations at 3 hosts, {rate:,.0f} a second:"
-        yield f"  {len(quiet):,} admitted, {2 * len(quiet):,} refused as replays"
-        hosts.daemons[0].kill()
-        for answers in hosts.present_everywhere(alone, (1, 2)):
-            _see(sorted(answers) == ["OK", _REPLAYED], answers)
-        yield f"  one host killed: {len(alone):,} admitted by the others, each once"
-        yield from _without_store(hosts, quiet + alone, hard, end, begin)
+def _with(make: Callable[[ExitStack], _Database], count: int) -> Iterator[str]:
+    with ExitStack() as stack:
+        database = make(stack)
+        key = PrivateKey.generate("ES256")
+        yield f"{database.name}: {count:,} logins"
+        with several_hosts(database.url, key, timeout=TIMEOUT) as hosts:
+            yield from _quiet(hosts, count // 2)
+            yield from _without_a_host(hosts, count // 5)
+            wait_until(database.caught_up, "the replica has all of it")
+            yield from _without_the_primary(hosts, count - count // 2 - count // 5, database)
+        yield from _clocks(database, key, count // 50)
 
 
-def _without_store(
-    hosts: SeveralHosts,
-    before: Sequence[bytes],
-    hard: Sequence[bytes],
-    end: Callable[[], None],
-    begin: Callable[[], None],
-) -> Iterator[str]:
-    def die() -> None:
-        time.sleep(0.5)
-        end()
-        time.sleep(1)
-        begin()
+def _redis(stack: ExitStack) -> _Database:
+    watched = stack.enter_context(watched_redis())
+    return _Database("Redis", watched.url, watched.primary.kill, watched.caught_up)
 
-    killer = threading.Thread(target=die)
-    killer.start()
-    kinds: Counter[str] = Counter()
-    for answers in hosts.present_everywhere(hard, (1, 2)):
-        _see(answers.count("OK") <= 1, answers)
-        kinds.update(answers)
-    killer.join()
+
+def _postgresql(stack: ExitStack) -> _Database:
+    primary = stack.enter_context(postgresql_server("fsync=on"))
+    standby = stack.enter_context(postgresql_standby(primary, "fsync=on"))
+
+    def kill() -> None:
+        primary.stop()
+        time.sleep(_PROMOTED_AFTER)
+        standby.promote()
+
+    places = ",".join(f"127.0.0.1:{each.port}" for each in (primary, standby))
+    url = f"postgresql://postgres@{places}/postgres"
+    return _Database("PostgreSQL", url, kill, partial(standby.has_caught_up_with, primary))
+
+
+def _quiet(hosts: SeveralHosts, count: int) -> Iterator[str]:
+    seen = [*hosts.present_all(_plan(hosts, count, _ALL))]
+    _each_once(seen)
+    took = seen[-1].since + seen[-1].took - seen[0].since
+    asked = sum(len(each.hosts) for each in seen)
+    apart = sorted(each.apart * 1000 for each in seen if len(each.hosts) > 1)
+    yield f"  three hosts: {asked:,} presentations, {asked / took:,.0f} a second: {_counted(seen)}"
+    yield (
+        f"  between the first host and the last: {median(apart):.2f} ms,"
+        f" {apart[len(apart) * 99 // 100]:.2f} ms for 99 of 100"
+    )
+
+
+def _without_a_host(hosts: SeveralHosts, count: int) -> Iterator[str]:
+    plan = _plan(hosts, count, _ALL)
+    first, *_ = hosts.daemons
+    seen = [*_with_half(hosts, plan, first.kill)]
+    _each_once(seen)
+    yield f"  one host killed in the middle of {count:,}: {_counted(seen)}"
+
+
+def _without_the_primary(hosts: SeveralHosts, count: int, database: _Database) -> Iterator[str]:
+    died: list[float] = []
+
+    def kill() -> None:
+        died.append(time.monotonic())
+        database.kill()
+
+    plan = _plan(hosts, count, _LEFT)
+    seen = [*_with_half(hosts, plan, kill, lasting=_WITHOUT_PRIMARY)]
+    for each in seen:
+        _see([*each.answers.values()].count("OK") <= 1, each.answers)
+    kinds = Counter(chain.from_iterable(each.answers.values() for each in seen))
     _see(set(kinds) <= {"OK", "CONT", _REPLAYED} | _TEMPORARY, kinds)
-    failed = sum(kinds[each] for each in _TEMPORARY)
-    yield f"  the store killed meanwhile: {kinds['OK']:,} admitted, {failed:,} failed for a while,"
-    yield f"  {kinds['CONT']:,} asked to prove that they are fresh, {kinds[_REPLAYED]:,} refused"
-    started = time.perf_counter()
+    yield f"  the primary killed in the middle of {count:,}: {_counted(seen)}"
+    began = time.monotonic()
     while hosts.log_in(1, hosts.mechanism()).verb != "OK":
-        time.sleep(0.05)
-    yield f"  logins work again {time.perf_counter() - started:.2f} s later, with no restart"
-    later = hosts.present_everywhere(before, (1, 2))
-    again = Counter(each for all_of_one in later for each in all_of_one)
-    _see(not again["OK"], again)
-    yield f"  presented again afterwards: {len(before):,}, admitted: {again['OK']}"
+        _see(time.monotonic() - began < 60, "no login any more")
+    failed = [each for each in seen if _TEMPORARY & {*each.answers.values()}]
+    _see(bool(failed), "nobody noticed that the primary was killed")
+    back = max(each.since + each.took for each in failed) - died[0]
+    yield (
+        f"  no answer took more than {max(each.took for each in seen):.1f} s;"
+        f" the last failure was {back:.1f} s after the kill; nothing was restarted"
+    )
+    again = [*hosts.present_all([(each.message, _LEFT) for each in seen])]
+    kinds = Counter(chain.from_iterable(each.answers.values() for each in again))
+    _see(not kinds["OK"], kinds)
+    yield f"  all of these presented again: {_counted(again)}"
+
+
+def _clocks(database: _Database, key: PrivateKey, count: int) -> Iterator[str]:
+    with several_hosts(database.url, key, clocks=["+4m", "-4m", ""], timeout=TIMEOUT) as hosts:
+        seen = [*hosts.present_all([(each, _ALL) for each in hosts.messages(count)])]
+        _each_once(seen)
+        yield f"  clocks four minutes fast, four slow, right: {_counted(seen)}"
+    with several_hosts(database.url, key, clocks=["+10m", "-10m", ""], timeout=TIMEOUT) as hosts:
+        seen = [*hosts.present_all([(each, _ALL) for each in hosts.messages(count)])]
+        _see(all(each.answers[2] == "OK" for each in seen), "the host whose clock is right")
+        wrong = {each.answers[at] for each in seen for at in (0, 1)}
+        _see(not wrong & {"OK", "CONT"}, wrong)
+        yield f"  ten minutes fast, ten slow, right: {_counted(seen)}"
+
+
+def _plan(
+    hosts: SeveralHosts, count: int, at: Sequence[int]
+) -> Sequence[tuple[bytes, Sequence[int]]]:
+    """Every second one at all hosts, the others at one after the other of them."""
+    messages = hosts.messages(count)
+    alone = [(at[number // 2 % len(at)],) for number in range(count)]
+    return [
+        (message, at if number % 2 else alone[number]) for number, message in enumerate(messages)
+    ]
+
+
+def _with_half(
+    hosts: SeveralHosts,
+    plan: Sequence[tuple[bytes, Sequence[int]]],
+    event: Callable[[], None],
+    lasting: float = 0,
+) -> Iterator[Presented]:
+    """Present messages, and let something happen when half of them have been answered."""
+    happening = threading.Thread(target=event)
+    for number, each in enumerate(hosts.present_all(plan, lasting=lasting)):
+        if number == len(plan) // 2:
+            happening.start()
+        yield each
+    happening.join()
+
+
+def _each_once(seen: Sequence[Presented]) -> None:
+    for each in seen:
+        answers = [*each.answers.values()]
+        _see(set(answers) <= {"OK", _REPLAYED, GONE}, each.answers)
+        # Whether a host that died has admitted it, nobody can say any more.
+        _see(answers.count("OK") == 1 or (GONE in answers and "OK" not in answers), each.answers)
+
+
+def _counted(seen: Sequence[Presented]) -> str:
+    kinds = Counter(chain.from_iterable(each.answers.values() for each in seen))
+    failed = sum(kinds[each] for each in _TEMPORARY)
+    words = (
+        (kinds["OK"], "admitted"),
+        (kinds[_REPLAYED], "refused as replays"),
+        (kinds["CONT"], "asked for a proof"),
+        (failed, "failed for a while"),
+        (kinds[GONE], "at the dead host"),
+    )
+    return ", ".join(f"{number:,} {what}" for number, what in words if number)
 
 
 def _see(true: bool, otherwise: object) -> None:

@@ -159,10 +159,8 @@ class Servers:
 
     def _make(self, config: Config, service: str, host: str) -> Served:
         if self._stores is None:
-            # It is this worker that waits for the disk, see `disk`.
-            store = replace(config.store, durability="process")
             self._stores = acceptor_stores(
-                replace(config, store=store), partial(self._log, Priority.WARNING)
+                _waiting_for_no_disk(config), partial(self._log, Priority.WARNING)
             )
         if self._authority is None:
             self._authority = resolver(
@@ -227,3 +225,10 @@ def _check_audiences(audiences: tuple[str, ...], listener: ListenerConfig) -> No
                 f"the socket is not for the service of the audience {audience}",
                 "`services` in its [listeners] section says for which it is",
             )
+
+
+def _waiting_for_no_disk(config: Config) -> Config:
+    """It is the worker that waits for the disk, see `disk`; for replicas the store does."""
+    if config.store.durability != "power":
+        return config
+    return replace(config, store=replace(config.store, durability="process"))

@@ -58,7 +58,7 @@ class ServerCache:
         """
         if not os.path.exists(self.path):
             return self.look()
-        durability = self.config.store.durability
+        durability = self.config.store.durability_of_files
         return open_acceptor(self.path, durability=durability, grace=replay_grace(self.config))
 
     def presented(self) -> Iterable[tuple[bytes, int]]:
@@ -90,7 +90,7 @@ class PersonCache:
         """See `ServerCache.open`."""
         if not os.path.exists(self.path):
             return self.look()
-        return open_initiator(self.path, durability=self.config.store.durability)
+        return open_initiator(self.path, durability=self.config.store.durability_of_files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ def initiator_stores(config: Config) -> InitiatorStores:
         return memory_initiator()
     path = config.store.directory / CLIENT_DATABASE
     with stores_in(config, "store.directory"):
-        stores = open_initiator(path, durability=config.store.durability)
+        stores = open_initiator(path, durability=config.store.durability_of_files)
     return replace(stores, identities=with_keyring(stores.identities, path, config.client.keys))
 
 

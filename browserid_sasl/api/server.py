@@ -246,7 +246,7 @@ def acceptor_stores(config: Config, tell: Callable[[str], None] = unheard) -> Ac
         return memory_acceptor(grace=grace)
     path = config.store.server_directory / SERVER_DATABASE
     with stores_in(config, "store.server_directory"):
-        return open_acceptor(path, durability=config.store.durability, grace=grace)
+        return open_acceptor(path, durability=config.store.durability_of_files, grace=grace)
 
 
 def replay_grace(config: Config) -> int:

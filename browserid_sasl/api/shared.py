@@ -60,7 +60,7 @@ def _engine(config: Config) -> Engine:
         url,
         store.realm,
         timeout=store.timeout_ms / 1000,
-        replicas=store.replicas,
+        replicas=store.replicas if store.durability == "replicas" else 0,
         ca_file=None if store.ca_file is None else str(store.ca_file),
     )
 

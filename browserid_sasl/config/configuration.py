@@ -141,7 +141,23 @@ class Config:
                 "store.url is given without store.key_file",
                 "make a key with `browserid store-key new`, the same for all hosts, and name it",
             )
+        self._check_replicas()
         return self
+
+    def _check_replicas(self) -> None:
+        asked = self.store.durability == "replicas"
+        if asked and not self.store.url:
+            raise self.error(
+                "store.durability",
+                'store.durability is "replicas" without store.url: files have none',
+                'name the database that hosts share, or write "power"',
+            )
+        if "store.replicas" in self.origins and not asked:
+            raise self.error(
+                "store.replicas",
+                'store.replicas is given without store.durability = "replicas"',
+                "give both or neither",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from browserid_sasl.identity.allow_list import EVERYONE
 APPLICATION: Final = "browserid"
 
 Backend = Literal["sqlite", "memory"]
-Durability = Literal["process", "power"]
+Durability = Literal["process", "power", "replicas"]
 Dialect = Literal["draft-04", "draft-07"]
 Mutual = Literal["off", "preferred", "required"]
 Log = Literal["stderr", "syslog"]
@@ -119,8 +119,9 @@ class StoreConfig:
         "process",
         get_args(Durability),
         "What a store entry survives once it is made: the death of the `process`, or a loss of"
-        " `power` too, which makes each login wait for the disk. A shared store has its own means"
-        " for that, see `replicas`.",
+        " `power` too, which makes each login wait for the disk. With a database at `url`,"
+        " `replicas` has its replicas confirm an assertion before it counts, so that one of them"
+        " can take over; otherwise it is as durable as the database is set up to be.",
     )
     url: str = options.text(
         _DATABASE_URL,
@@ -157,15 +158,19 @@ class StoreConfig:
         " times as much, as a failure that passes.",
     )
     replicas: int = options.count(
-        0,
-        0,
+        1,
+        1,
         9,
-        "How many replicas have to confirm an assertion at `url` before it counts. With Redis it is"
-        " all that it has, or one that has not confirmed could take its place. With PostgreSQL,"
-        " which knows by itself how many there are (`synchronous_standby_names`), any number but 0"
-        " means that it has to wait for them.",
+        'How many replicas have to confirm, with `durability = "replicas"`. With Redis it is all'
+        " that it has, or one that has not confirmed could take its place. PostgreSQL knows by"
+        " itself which they are (`synchronous_standby_names`).",
         unit="replicas",
     )
+
+    @property
+    def durability_of_files(self) -> str:
+        """What an entry in a file survives: a person's are in one, whatever hosts share."""
+        return "power" if self.durability == "power" else "process"
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,7 +271,7 @@ class PostgresqlEngine:
         if self._replicas and not standbys:
             raise StoreError(
                 Code.CACHE_ERROR,
-                f"{self._url} waits for no standby, which `replicas` in [store] asks for",
+                f"{self._url} waits for no standby, which `durability` in [store] asks for",
                 "set its `synchronous_standby_names`",
             )
 

@@ -150,7 +150,7 @@ class RedisEngine:
                 Code.UNAVAILABLE,
                 f"{confirmed} of {self._replicas} replicas of {self._url} have confirmed an"
                 " assertion in time",
-                "see whether they run; `replicas` in [store] says how many there have to be",
+                "see whether they run; `replicas` in [store] says how many have to confirm",
             )
         return told
 

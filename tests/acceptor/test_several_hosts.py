@@ -115,6 +115,17 @@ def test_a_database_that_says_nothing_fails_logins_in_time_and_holds_up_nobody_e
         assert hosts.log_in(0, hosts.mechanism()).verb == "OK"
 
 
+def test_nobody_is_admitted_whom_no_replica_has_heard_of(
+    volatile: RedisServer, provider_key: PrivateKey
+) -> None:
+    further = 'durability = "replicas"\n'
+    with several_hosts(volatile.url, provider_key, timeout=1, count=1, further=further) as hosts:
+        fail = hosts.log_in(0, hosts.mechanism())
+        assert (fail.verb, fail.parameters["bid_code"]) == ("FAIL", "unavailable")
+        with redis_server("--replicaof", "127.0.0.1", str(volatile.port)):
+            wait_until(lambda: hosts.log_in(0, hosts.mechanism()).verb == "OK", "a login")
+
+
 def test_clocks_that_are_four_minutes_wrong_let_nobody_in_twice(
     url: str, provider_key: PrivateKey
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from browserid_sasl import config
-from browserid_sasl.api import acceptor_stores
+from browserid_sasl.api import acceptor_stores, initiator_stores
 from browserid_sasl.api.stores import reset
 from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError, StoreError
@@ -132,7 +132,7 @@ def test_the_authority_that_certifies_the_server(folder: Path) -> None:
                 if good:
                     assert stores.tickets.get("x", NOW) is None
                 else:
-                    with pytest.raises(StoreError, match="cannot be reached"):
+                    with pytest.raises(StoreError, match="the certificate of rediss"):
                         stores.tickets.get("x", NOW)
 
 
@@ -149,9 +149,37 @@ def test_how_long_it_may_take(folder: Path) -> None:
 
 @pytest.mark.option("store.replicas")
 def test_so_many_replicas_have_to_confirm(server: RedisServer, folder: Path) -> None:
-    stores = acceptor_stores(load(folder, url=server.url, timeout=1, replicas=2))
-    with pytest.raises(StoreError, match="0 of 2 replicas"):
+    options: dict[str, object] = {"url": server.url, "timeout": 1, "durability": "replicas"}
+    for given, count in (({}, 1), ({"replicas": 2}, 2)):
+        stores = acceptor_stores(load(folder, **options, **given))
+        with pytest.raises(StoreError, match=f"0 of {count} replicas"):
+            stores.replay.insert(b"a" * 32, NOW)
+    # Nobody confirms a person's own files.
+    own = initiator_stores(load(folder, **options, directory="mine"))
+    assert list(own.tickets.all(NOW)) == []
+
+
+@pytest.mark.option("store.durability")
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_else_nobody_waits_for_them(server: RedisServer, folder: Path, durability: str) -> None:
+    loaded = load(folder, url=server.url, durability=durability, realm=durability)
+    stores = acceptor_stores(loaded)
+    with pytest.raises(StoreError, match="an assertion is not taken"):
         stores.replay.insert(b"a" * 32, NOW)
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"durability": "replicas"}, "without store.url"),
+        ({"url": "redis://localhost", "replicas": 2}, "without store.durability"),
+    ],
+)
+def test_what_would_mean_nothing_is_refused(
+    folder: Path, options: dict[str, object], what: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=what):
+        load(folder, **options)
 
 
 def test_without_the_package_it_is_said_which_is_missing(

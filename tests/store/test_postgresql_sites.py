@@ -137,7 +137,7 @@ class TestStandby:
         assert admit(stores, b"a" * 32, issued) == (True, False)
         ticket = acceptor_ticket()
         assert stores.tickets.put(ticket)
-        wait_until(lambda: _has_caught_up(primary, standby), "the standby has it")
+        wait_until(lambda: standby.has_caught_up_with(primary), "the standby has it")
         # This one was confirmed, and is not passed on any more.
         standby.stop()
         assert admit(stores, b"b" * 32, issued) == (True, False)
@@ -191,12 +191,6 @@ class TestStandby:
             assert "no standby" in words(waiting.result())
         standby.start()
         wait_until(lambda: admit(hasty, os.urandom(32)) == (True, False), "logins work again")
-
-
-def _has_caught_up(primary: PostgresqlServer, standby: PostgresqlServer) -> bool:
-    written = primary.sql("postgres", "SELECT pg_current_wal_lsn()").strip()
-    reached = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
-    return standby.sql("postgres", reached).strip() == "t"
 
 
 def _wait_for_standbys(primary: PostgresqlServer) -> None:

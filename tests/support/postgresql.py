@@ -62,6 +62,12 @@ class PostgresqlServer:
         """Have a standby take over, and wait until it takes writes."""
         assert self.sql(_USER, "SELECT pg_promote()").strip() == "t"
 
+    def has_caught_up_with(self, primary: PostgresqlServer) -> bool:
+        """Whether a standby has all that its primary has written by now."""
+        written = primary.sql(_USER, "SELECT pg_current_wal_lsn()").strip()
+        reached = f"SELECT pg_last_wal_replay_lsn() >= '{written}'"
+        return self.sql(_USER, reached).strip() == "t"
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = " ".join(f"-c {option}" for option in (*_QUICK, *self._settings))
