@@ -676,6 +676,19 @@ class IdpConfig(WebServerConfig):
         "How the lines on standard error are written: as text, or as one object of JSON each. The"
         " audit log is JSON in any case.",
     )
+    audit_life_ms: int = options.seconds(
+        34_560_000,
+        86_400,
+        315_360_000,
+        "How long the database keeps an entry of the audit log, for `browserid-idp audit`. The file"
+        " `audit.log` in `directory` is not shortened.",
+    )
+    audit_entries: int = options.count(
+        1_000_000,
+        1_000,
+        100_000_000,
+        "How many entries of it the database keeps at the most; the oldest go first.",
+    )
     public_url: str = options.text(
         _ORIGIN,
         "Where people find the provider's pages, if that is not `https://DOMAIN`, where programs"

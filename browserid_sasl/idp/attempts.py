@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
@@ -62,5 +63,5 @@ class Attempts:
         :param now: ms.
         :raises StoreError: it cannot be recorded, and they must not be.
         """
-        self._limits.succeeded(email, known)
-        self._audit.write(Event.SIGNED_IN, now, email=email, client=client)
+        record = partial(self._audit.write, Event.SIGNED_IN, now, email=email, client=client)
+        self._limits.succeeded(email, known, record)

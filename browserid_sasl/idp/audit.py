@@ -1,25 +1,36 @@
 """The audit log: who signed in, who failed to, what was certified, which accounts changed.
 
-One JSON object on a line, with `time` (UTC), `event`, and what the event is about. Passwords and
-private keys are never in it. The file is opened for each line: after a log rotation the next line
-goes to the new file. A line is there whole or not at all, on a full disk too, and begins where
-another has ended: writers wait for each other, and take back what they cannot complete.
+It is in the database, where it can be searched and where all hosts write to it, for as long as the
+administrator wants and in as many entries; and in a file of this host, as one JSON object on a
+line, whatever becomes of the database. An entry has its `time`, its `event`, and what the event is
+about. Passwords and private keys are never in it.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from io import FileIO
-from pathlib import Path
+from typing import Any, Final
 
-from browserid_sasl.errors import Code, StoreError
+from sqlalchemy import ColumnElement, Index, delete, or_, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from browserid_sasl.idp.audit_file import AuditFile
+from browserid_sasl.idp.database import Base, Database
 from browserid_sasl.jose import json as strict_json
-from browserid_sasl.private_files import PRIVATE_FILE
+
+LIFE_MS: Final = 34_560_000_000
+"""How long an entry is kept, unless somebody says otherwise: 400 days."""
+
+MOST_ENTRIES: Final = 1_000_000
+"""How many there are at the most, unless somebody says otherwise."""
+
+_PURGED_EACH: Final = 64
+_PURGED_AT_ONCE: Final = 1_000
+"""More than are written meanwhile, and no more than others can wait for."""
 
 
 class Event(Enum):
@@ -57,63 +68,190 @@ class Event(Enum):
     INVITATION_ACCEPTED = "invitation-accepted"
 
 
-class AuditLog:
-    """Appends to the log. Safe for threads and processes.
+class AuditRow(Base):
+    """An entry. What it is about, besides the columns, is in `details`, an object of JSON.
 
-    :param path: of the file, which is made readable for its owner only if it is not there.
+    `time` is in ms; `email` and `client` are empty where the event has none; `host` has written it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("audit_email", "email", "id"),
+        Index("audit_event", "event", "id"),
+        Index("audit_client", "client", "id"),
+        # No number twice: whoever reads on from one misses nothing.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    time: Mapped[int] = mapped_column(index=True)
+    event: Mapped[str]
+    email: Mapped[str]
+    client: Mapped[str]
+    host: Mapped[str]
+    details: Mapped[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the log.
+
+    :param id: its number; a later entry has a greater one.
+    :param time: ms.
+    :param event: a word of `Event`, or of another release.
+    :param email: whose account it is about, empty if none's.
+    :param client: IP address of who caused it, empty if that was no client.
+    :param host: that has written it.
+    :param details: what else it is about.
+    """
+
+    id: int
+    time: int
+    event: str
+    email: str
+    client: str
+    host: str
+    details: dict[str, Any]
+
+    def members(self) -> dict[str, Any]:
+        """It, as an object of JSON; the time is UTC."""
+        named = {"email": self.email, "client": self.client}
+        about = {name: value for name, value in named.items() if value} | self.details
+        head = {"id": self.id, "time": _in_utc(self.time), "event": self.event}
+        return head | about | {"host": self.host}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What entries somebody looks for: those for which all of it is true that is given.
+
+    :param event: a word of `Event`.
+    :param email: of the account, in lower case.
+    :param client: IP address.
+    :param since: ms, the first that counts.
+    :param until: ms, the first that does not.
+    :param text: which is in the address or in the details, in upper or lower case.
+    """
+
+    event: str = ""
+    email: str = ""
+    client: str = ""
+    since: int | None = None
+    until: int | None = None
+    text: str = ""
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What is true of a row that is looked for."""
+        for column, wanted in (
+            (AuditRow.event, self.event),
+            (AuditRow.email, self.email),
+            (AuditRow.client, self.client),
+        ):
+            if wanted:
+                yield column == wanted
+        if self.since is not None:
+            yield AuditRow.time >= self.since
+        if self.until is not None:
+            yield AuditRow.time < self.until
+        if self.text:
+            columns = (AuditRow.email, AuditRow.details)
+            yield or_(*(column.icontains(self.text, autoescape=True) for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What the database keeps of the log. The files are the administrator's to keep.
+
+    :param life: ms for which an entry is kept.
+    :param entries: how many are.
+    """
+
+    life: int = LIFE_MS
+    entries: int = MOST_ENTRIES
+
+
+class AuditLog:
+    """Writes and finds entries. Safe for threads and processes.
+
+    :param database: where they can be found.
+    :param file: of this host, which they are written to as well.
+    :param retention: what the database keeps.
+    """
+
+    def __init__(
+        self, database: Database, file: AuditFile, retention: Retention | None = None
+    ) -> None:
+        self._database = database
+        self._file = file
+        self._retention = retention or Retention()
+        self._host = socket.gethostname()
         self.listener: Callable[[Event], object] = _nobody
-        """Told of each event whose line was written."""
+        """Told of each event that was written."""
 
     def write(self, event: Event, now: int, **details: str | int) -> None:
-        """Append a line.
+        """Write an entry, in the transaction that the thread is in, or in one of its own.
 
         :param now: ms.
         :param details: what the event is about.
-        :raises StoreError: cache-error: the line was not written. What it was to record must
-            not take place then.
+        :raises StoreError: cache-error: it was not written. What it was to record must not take
+            place then.
         """
-        moment = datetime.fromtimestamp(now / 1000, UTC)
-        time = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = strict_json.dumps({"time": time, "event": event.value} | details) + b"\n"
-        try:
-            with open(self._path, "r+b", buffering=0, opener=_open_or_make) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                _append(file, line)
-        except OSError as error:
-            raise self._failed(error.strerror) from None
+        members = {"time": _in_utc(now), "event": event.value} | details
+        with self._database.transaction() as session:
+            row = self._row(event, now, details)
+            session.add(row)
+            session.flush()
+            if row.id % _PURGED_EACH == 0:
+                self._purge(session, row.id, now)
+            # Last: what was written to it cannot be taken back.
+            self._file.append(strict_json.dumps(members))
         self.listener(event)
 
-    def _failed(self, why: str | None) -> StoreError:
-        return StoreError(
-            Code.CACHE_ERROR,
-            f"the audit log {self._path} cannot be written ({why})",
-            "nothing is certified that cannot be recorded",
+    def _row(self, event: Event, now: int, details: dict[str, str | int]) -> AuditRow:
+        rest = dict(details)
+        email, client = str(rest.pop("email", "")), str(rest.pop("client", ""))
+        return AuditRow(
+            time=now,
+            event=event.value,
+            email=email,
+            client=client,
+            host=self._host,
+            details=strict_json.dumps(rest).decode(),
         )
+
+    def _purge(self, session: Session, newest: int, now: int) -> None:
+        for too_old in (
+            AuditRow.id <= newest - self._retention.entries,
+            AuditRow.time <= now - self._retention.life,
+        ):
+            oldest = select(AuditRow.id).where(too_old).order_by(AuditRow.id)
+            gone = oldest.limit(_PURGED_AT_ONCE)
+            session.execute(delete(AuditRow).where(AuditRow.id.in_(gone)))
+
+    def search(self, question: Question, most: int, *, before: int | None = None) -> list[Entry]:
+        """The newest entries that somebody looks for, the newest first.
+
+        :param most: how many.
+        :param before: only those with a smaller number: those after the last of a page before.
+        :raises StoreError: cache-error.
+        """
+        wanted = select(AuditRow).where(*question.conditions())
+        if before is not None:
+            wanted = wanted.where(AuditRow.id < before)
+        with self._database.reading() as session:
+            rows = session.scalars(wanted.order_by(AuditRow.id.desc()).limit(most))
+            return [_entry(row) for row in rows]
+
+
+def _entry(row: AuditRow) -> Entry:
+    details = strict_json.parse_object(row.details.encode(), "an entry of the audit log")
+    return Entry(row.id, row.time, row.event, row.email, row.client, row.host, details)
+
+
+def _in_utc(time: int) -> str:
+    moment = datetime.fromtimestamp(time / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _nobody(_event: Event) -> None:
     pass
-
-
-def _open_or_make(path: str, _flags: int) -> int:
-    # Not through a link: somebody else's file is not added to.
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags, PRIVATE_FILE)
-
-
-def _append(file: FileIO, line: bytes) -> None:
-    end = file.seek(0, os.SEEK_END)
-    # The start of a line whose writer was killed is nobody's line, and does not become part of one.
-    if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
-        line = b"\n" + line
-    try:
-        written = file.write(line)
-        if written != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError:
-        file.truncate(end)
-        raise

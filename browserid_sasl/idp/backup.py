@@ -6,7 +6,7 @@ one to the other. Keys and secrets that the database has encrypted are so in the
 
 What is good for minutes or once is not in it: who is signed in on the pages, codes, invitations,
 failed sign-ins, and the secret that cookies are made with. So nothing comes back with a backup that
-was used up after it was made.
+was used up after it was made. The audit log is not in it either: each host has that in a file.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FORMAT: Final = 1
 
 TRANSIENT: Final = frozenset(
     {
-        *("answered_challenges", "codes", "devices", "failures", "invitations"),
+        *("answered_challenges", "audit", "codes", "devices", "failures", "invitations"),
         *("new_second_factors", "page_sessions", "server_secret", "wrong_codes"),
     }
 )

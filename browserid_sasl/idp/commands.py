@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import AppSettings, create_app
-from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.audit import Entry, Event, Question, Retention
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
@@ -46,6 +47,8 @@ from browserid_sasl.web.server_certificate import ServerCertificate
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DAY_S: Final = 86_400
+_TIMES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
+_MOST_SHOWN: Final = 100_000
 _OPERATOR: Final = f"uid {os.getuid()}"
 """Who runs the command, before it may go on as the owner of the provider's folder."""
 
@@ -409,6 +412,73 @@ def rotate_key(
     output.say(f"made the signing key {key.name} ({algorithm})")
 
 
+def _moment(_: object, __: object, given: datetime | None) -> int | None:
+    """Ms of what somebody has given in UTC."""
+    return None if given is None else int(given.replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def _moment_option(name: str, help_: str) -> Callable[[F], F]:
+    return click.option(
+        name, metavar="TIME", type=click.DateTime(_TIMES), callback=_moment, help=help_
+    )
+
+
+@command.command()
+@place_options
+@click.option(
+    "--event",
+    type=click.Choice([event.value for event in Event]),
+    metavar="WORD",
+    help="Only events with this word, such as `sign-in-failed`.",
+)
+@click.option("--email", metavar="ADDRESS", default="", help="Only those about this account.")
+@click.option("--client", metavar="ADDR", default="", help="Only those from this IP address.")
+@_moment_option("--since", "Only those from this time on, UTC: 2026-11-28, or 2026-11-28T17:00:00.")
+@_moment_option("--until", "Only those before this time.")
+@click.option(
+    "--text", metavar="TEXT", default="", help="Only those with this in address or details."
+)
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, _MOST_SHOWN),
+    default=100,
+    show_default=True,
+    help="How many, of the newest.",
+)
+@output_options
+def audit(
+    *,
+    directory: Path | None,
+    config_file: Path | None,
+    event: str | None,
+    email: str,
+    client: str,
+    since: int | None,
+    until: int | None,
+    text: str,
+    limit: int,
+    output: Output,
+) -> None:
+    """Search what happened, on all hosts: the audit log, the oldest of what is shown first."""
+    provider = _open(directory, config_file)
+    question = Question(event or "", in_lower_case(email), client, since, until, text)
+    entries = provider.audit.search(question, limit)[::-1]
+    output.give({"entries": [each.members() for each in entries]})
+    for each in entries if output.is_text else ():
+        click.echo(_entry(each))
+
+
+def _entry(entry: Entry) -> str:
+    """An entry for people; what strangers have named is quoted."""
+    members = entry.members()
+    time, event = members.pop("time"), members.pop("event")
+    del members["id"]
+    return " ".join(
+        [time, event, *(f"{name}={json.dumps(each)}" for name, each in members.items())]
+    )
+
+
 @command.command()
 @place_options
 @output_options
@@ -602,7 +672,9 @@ def _cost(options: IdpConfig) -> Cost:
 
 def _folder(options: IdpConfig) -> ProviderFolder:
     become_owner_of(options.directory)
-    return ProviderFolder(options.directory, Sharing(options.database, options.key_encryption_file))
+    sharing = Sharing(options.database, options.key_encryption_file)
+    retention = Retention(options.audit_life_ms, options.audit_entries)
+    return ProviderFolder(options.directory, sharing, retention)
 
 
 def _record(provider: Provider, event: Event, email: str) -> None:

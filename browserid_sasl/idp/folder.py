@@ -5,7 +5,7 @@
 | `provider.sqlite` | accounts, what they sign in with, who is signed in, where certificates went |
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
-| `audit.log` | what happened |
+| `audit.log` | what happened at this host; the database has it, too |
 
 Where several hosts serve one domain, the database is elsewhere, and the signing keys may be in it;
 the rest is each host's own.
@@ -24,7 +24,8 @@ from sqlalchemy import select
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.audit import AuditLog, Event, Retention
+from browserid_sasl.idp.audit_file import AuditFile
 from browserid_sasl.idp.codes import Codes
 from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.devices import Devices
@@ -68,6 +69,7 @@ _PRIVATE: Final = (
 """What nobody but the folder's owner may have access to. Each key is looked at when it is read."""
 
 _USUAL_COST: Final = Cost()
+_USUAL_RETENTION: Final = Retention()
 
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT})
 
@@ -153,13 +155,16 @@ class ProviderFolder:
 
     :param path: of the folder.
     :param sharing: what of a provider is elsewhere.
+    :param retention: what the database keeps of the audit log.
     """
 
-    def __init__(self, path: Path, sharing: Sharing = _ALONE) -> None:
+    def __init__(
+        self, path: Path, sharing: Sharing = _ALONE, retention: Retention = _USUAL_RETENTION
+    ) -> None:
         self.path = path
         self._sharing = sharing
+        self._retention = retention
         self.tls = LocalTls(path / _TLS)
-        self.audit = AuditLog(path / _AUDIT)
 
     @cached_property
     def database(self) -> Database:
@@ -168,6 +173,11 @@ class ProviderFolder:
         :raises StoreError: it cannot be opened.
         """
         return Database(self._sharing.database or self.path / _DATABASE, self.seal)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        """The provider's audit log."""
+        return AuditLog(self.database, AuditFile(self.path / _AUDIT), self._retention)
 
     @cached_property
     def keys(self) -> SigningKeys:

@@ -10,6 +10,7 @@ in which somebody has signed in before is counted apart: who guesses locks nobod
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -19,6 +20,10 @@ from browserid_sasl.idp.database import Database, Failure
 from browserid_sasl.web.clients import network_of
 
 _FIRST_WAIT_MS = 1_000
+
+
+def _no_record() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +89,16 @@ class SignInLimits:
             session.add(Failure(email=email, network=network, time=now))
             return Attempt(penalty=max(self._policy.wait(count + 1) for count, _ in failures))
 
-    def succeeded(self, email: str, known: str = "") -> None:
-        """Forget the account's failures, or those in one browser."""
+    def succeeded(
+        self, email: str, known: str = "", record: Callable[[], object] = _no_record
+    ) -> None:
+        """Forget the account's failures, or those in one browser.
+
+        :param record: writes down that somebody is signed in; if it raises, nothing is forgotten.
+        """
         with self._database.transaction() as session:
             session.execute(delete(Failure).where(Failure.email == _counted(email, known)))
+            record()
 
     def _failures(
         self, session: Session, column: InstrumentedAttribute[str], value: str

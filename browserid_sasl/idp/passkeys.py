@@ -273,9 +273,21 @@ class Passkeys:
                 )
             # Before the counter: an answer that somebody sends again is no sign of a second key.
             self._challenges.spend(answer.challenge, _authentication_of(email), now)
-            self._check_counter(row, verified.new_sign_count, client, now)
-            self._update(row, verified, client, now)
-            return row.email
+            cloned = _is_cloned(row, verified.new_sign_count)
+            if cloned:
+                counted = {"counter": verified.new_sign_count, "last_counter": row.counter}
+                self._write(Event.PASSKEY_CLONED, row, client, now, **counted)
+            else:
+                self._update(row, verified, client, now)
+        # Not before: what was written down would be undone.
+        if cloned:
+            raise refused(
+                403,
+                "cloned-passkey",
+                "this passkey has counted backwards, so somebody may have a copy of it: sign in in"
+                " another way, remove it, and tell your administrator",
+            )
+        return row.email
 
     def all(self, email: str) -> list[Passkey]:
         """The passkeys of an account, the oldest first."""
@@ -387,20 +399,6 @@ class Passkeys:
             session.add(row)
         return row.handle
 
-    def _check_counter(self, row: PasskeyRow, counter: int, client: str, now: int) -> None:
-        """Refuse a key of which there are two (WebAuthn Level 3, section 6.1.1)."""
-        if not row.counter or not counter or counter > row.counter:
-            return
-        self._write(
-            Event.PASSKEY_CLONED, row, client, now, counter=counter, last_counter=row.counter
-        )
-        raise refused(
-            403,
-            "cloned-passkey",
-            "this passkey has counted backwards, so somebody may have a copy of it: sign in in"
-            " another way, remove it, and tell your administrator",
-        )
-
     def _update(
         self, row: PasskeyRow, verified: VerifiedAuthentication, client: str, now: int
     ) -> None:
@@ -459,3 +457,8 @@ def _registration_of(email: str) -> str:
 
 def _authentication_of(email: str | None) -> str:
     return f"authenticate {email or ''}"
+
+
+def _is_cloned(row: PasskeyRow, counter: int) -> bool:
+    """Whether there are two of a key (WebAuthn Level 3, section 6.1.1)."""
+    return bool(row.counter and counter) and counter <= row.counter

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.idp import challenges as _challenges  # noqa: F401 - declares a table
+from browserid_sasl.idp import audit as _audit  # noqa: F401 - declares a table
+from browserid_sasl.idp import challenges as _challenges  # noqa: F401
 from browserid_sasl.idp import codes as _codes  # noqa: F401
 from browserid_sasl.idp import devices as _devices  # noqa: F401
 from browserid_sasl.idp import invitations as _invitations  # noqa: F401
@@ -36,7 +37,7 @@ from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0003"
+NUMBER: Final = "0004"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

@@ -137,6 +137,8 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.status_port", "9443", 9443),
     ("idp.status_listen", '"192.0.2.1"', "192.0.2.1"),
     ("idp.log_format", '"json"', "json"),
+    ("idp.audit_life", "86_400", 86_400_000),
+    ("idp.audit_entries", "1000", 1_000),
     ("idp.public_url", '"https://ID.example.org/"', "https://id.example.org"),
     ("idp.public_url", '"https://id.example.org:443"', "https://id.example.org"),
     ("idp.rp_id", '"Example.org"', "example.org"),

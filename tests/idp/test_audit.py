@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-import stat
-import subprocess
-import sys
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from browserid_sasl.errors import StoreError
-from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.accounts import Accounts
+from browserid_sasl.idp.audit import AuditLog, Entry, Event, Question, Retention
+from browserid_sasl.idp.database import Database
 from browserid_sasl.jose import b64
 from browserid_sasl.jose.keys import PrivateKey
+from tests.support.auditing import audit_log
 from tests.support.provider import (
     ALICE,
+    CHEAP_HASHER,
     DOMAIN,
     PASSWORD,
     RunningProvider,
@@ -24,6 +27,7 @@ from tests.support.provider import (
 )
 
 NOW = 1_795_282_504_224
+BOB = f"bob@{DOMAIN}"
 
 
 @pytest.fixture
@@ -35,109 +39,130 @@ def events(running: RunningProvider) -> list[dict[str, Any]]:
     return [json.loads(line) for line in running.audit_log().splitlines()]
 
 
-def test_a_line_is_a_json_object(path: Path) -> None:
-    AuditLog(path).write(Event.SIGNED_IN, NOW, email=ALICE, client="198.51.100.7")
+@pytest.fixture
+def log(database: Database, tmp_path: Path) -> AuditLog:
+    return audit_log(database, tmp_path)
+
+
+def everything(log: AuditLog, most: int = 1_000, **question: Any) -> list[Entry]:
+    return log.search(Question(**question), most)
+
+
+def test_a_line_of_the_file_is_a_json_object(log: AuditLog, path: Path) -> None:
+    log.write(Event.SIGNED_IN, NOW, email=ALICE, client="198.51.100.7")
     assert path.read_text() == (
         '{"time":"2026-11-21T17:35:04.224Z","event":"signed-in",'
         '"email":"alice@example.test","client":"198.51.100.7"}\n'
     )
 
 
-def test_only_its_owner_can_read_it(path: Path) -> None:
-    AuditLog(path).write(Event.SIGNED_IN, NOW)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+def test_an_entry_says_what_the_line_says_and_which_host_has_written_it(log: AuditLog) -> None:
+    log.write(Event.CERTIFIED, NOW, email=ALICE, client="198.51.100.7", machine="dé\0sk", expires=7)
+    (entry,) = everything(log)
+    assert entry.members() == {
+        "id": 1,
+        "time": "2026-11-21T17:35:04.224Z",
+        "event": "certified",
+        "email": ALICE,
+        "client": "198.51.100.7",
+        "machine": "dé\0sk",
+        "expires": 7,
+        "host": socket.gethostname(),
+    }
 
 
-def test_lines_are_added_at_the_end(path: Path) -> None:
-    path.write_text("a line\n")
-    AuditLog(path).write(Event.SIGNED_IN, NOW)
-    AuditLog(path).write(Event.SIGNED_IN, NOW)
-    assert path.read_text().startswith("a line\n{")
-    assert len(path.read_text().splitlines()) == 3
-
-
-def test_a_name_cannot_make_up_a_line(path: Path) -> None:
-    AuditLog(path).write(Event.SIGNED_IN, NOW, email='x"}\n{"event":"certified"')
+def test_a_name_cannot_make_up_a_line(log: AuditLog, path: Path) -> None:
+    log.write(Event.SIGNED_IN, NOW, email='x"}\n{"event":"certified"')
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_it_survives_a_rotation(path: Path) -> None:
-    log = AuditLog(path)
-    log.write(Event.SIGNED_IN, NOW, email="before")
-    path.rename(path.with_suffix(".1"))
-    log.write(Event.SIGNED_IN, NOW, email="after")
-    assert "after" in path.read_text()
-    assert "after" not in path.with_suffix(".1").read_text()
+class TestSearch:
+    @pytest.fixture(autouse=True)
+    def filled(self, log: AuditLog) -> None:
+        log.write(Event.SIGNED_IN, NOW, email=ALICE, client="198.51.100.7")
+        log.write(Event.SIGN_IN_FAILED, NOW + 1, email=BOB, client="198.51.100.7", wait=0)
+        log.write(Event.CERTIFIED, NOW + 2, email=ALICE, client="198.51.100.8", machine="100%_Desk")
+        log.write(Event.KEY_CREATED, NOW + 3, key="0123", by="uid 0")
 
-
-FILLED = """
-import resource, sys
-from pathlib import Path
-from browserid_sasl.errors import StoreError
-from browserid_sasl.idp.audit import AuditLog, Event
-path, room = Path(sys.argv[1]), int(sys.argv[2])
-log = AuditLog(path)
-log.write(Event.SIGNED_IN, 0, email="before")
-limit = path.stat().st_size + room
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-try:
-    log.write(Event.SIGNED_IN, 1, email="x" * 200)
-except StoreError as error:
-    print(error)
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-log.write(Event.SIGNED_IN, 2, email="after")
-"""
-
-
-@pytest.mark.parametrize("room", [0, 1, 100, 250])
-def test_what_there_is_no_room_for_is_not_there_in_part(path: Path, room: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FILLED, str(path), str(room)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
+    @pytest.mark.parametrize(
+        ("question", "found"),
+        [
+            ({}, [4, 3, 2, 1]),
+            ({"email": ALICE}, [3, 1]),
+            ({"event": "certified"}, [3]),
+            ({"client": "198.51.100.7"}, [2, 1]),
+            ({"client": "198.51.100.7", "email": ALICE}, [1]),
+            ({"since": NOW + 1}, [4, 3, 2]),
+            ({"until": NOW + 1}, [1]),
+            ({"since": NOW + 1, "until": NOW + 3}, [3, 2]),
+            ({"text": "BOB@"}, [2]),
+            ({"text": "%_d"}, [3]),
+            ({"text": "_"}, [3]),
+            ({"text": "uid 0"}, [4]),
+            ({"text": "'; DROP TABLE audit; --"}, []),
+            ({"email": "nobody@example.test"}, []),
+        ],
     )
-    assert "cannot be written" in done.stdout
-    assert [json.loads(line)["email"] for line in path.read_text().splitlines()] == [
-        "before",
-        "after",
-    ]
+    def test_what_somebody_looks_for(
+        self, log: AuditLog, question: dict[str, Any], found: list[int]
+    ) -> None:
+        assert [entry.id for entry in everything(log, **question)] == found
+
+    def test_page_by_page(self, log: AuditLog) -> None:
+        first = everything(log, 3)
+        assert [entry.id for entry in first] == [4, 3, 2]
+        rest = log.search(Question(), 3, before=first[-1].id)
+        assert [entry.id for entry in rest] == [1]
 
 
-def test_a_line_that_was_broken_off_is_not_gone_on_with(path: Path) -> None:
-    path.write_text('{"event":"signed-in"}\n{"event":"cert')
-    AuditLog(path).write(Event.SIGNED_IN, NOW, email="after")
-    first, broken, last = path.read_text().splitlines()
-    assert (first, broken) == ('{"event":"signed-in"}', '{"event":"cert')
-    assert json.loads(last)["email"] == "after"
+class TestWithWhatItRecords:
+    """An entry is there together with the change that it records, or neither is."""
+
+    def test_what_is_undone_has_no_entry(self, log: AuditLog, database: Database) -> None:
+        with pytest.raises(ZeroDivisionError), database.transaction():
+            log.write(Event.SIGNED_IN, NOW)
+            raise ZeroDivisionError
+        assert everything(log) == []
+
+    def test_where_the_file_cannot_be_written_nothing_takes_place(
+        self, log: AuditLog, database: Database, path: Path
+    ) -> None:
+        path.mkdir()
+        accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
+        with pytest.raises(StoreError, match="audit log .* cannot be written"):
+            accounts.add_without_password(ALICE, NOW, lambda: log.write(Event.ACCOUNT_ADDED, NOW))
+        assert not accounts.exists(ALICE)
+        assert everything(log) == []
+
+    def test_where_the_database_cannot_be_written_neither_does(
+        self, log: AuditLog, database: Database, path: Path
+    ) -> None:
+        with database.transaction() as session:
+            session.execute(text("DROP TABLE audit"))
+        accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
+        with pytest.raises(StoreError):
+            accounts.add_without_password(ALICE, NOW, lambda: log.write(Event.ACCOUNT_ADDED, NOW))
+        assert not accounts.exists(ALICE)
+        assert not path.exists()
 
 
-def test_several_processes_write_whole_lines(path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from browserid_sasl.idp.audit import *\n"
-        "for number in range(200):\n"
-        "    AuditLog(Path(sys.argv[1])).write(Event.SIGNED_IN, number, email='x' * 254)"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    writers = [subprocess.Popen(command) for _ in range(4)]
-    assert [writer.wait(60) for writer in writers] == [0] * 4
-    assert len([json.loads(line) for line in path.read_text().splitlines()]) == 800
+class TestRetention:
+    """The database keeps so many entries, for so long; purged now and then, a bit at a time."""
 
+    def test_the_oldest_go_first(self, database: Database, tmp_path: Path) -> None:
+        log = audit_log(database, tmp_path, Retention(entries=100))
+        for number in range(300):
+            log.write(Event.SIGNED_IN, NOW, number=number)
+        kept = [entry.id for entry in everything(log)]
+        assert 100 <= len(kept) < 200
+        assert kept == list(range(300, 300 - len(kept), -1))
+        assert len((tmp_path / "audit.log").read_text().splitlines()) == 300
 
-def test_it_is_not_written_through_a_link(path: Path, tmp_path: Path) -> None:
-    target = tmp_path / "somebody's"
-    target.write_text("theirs\n")
-    path.symlink_to(target)
-    with pytest.raises(StoreError, match="cannot be written"):
-        AuditLog(path).write(Event.SIGNED_IN, NOW)
-    assert target.read_text() == "theirs\n"
-
-
-def test_what_cannot_be_written_is_an_error(path: Path) -> None:
-    path.mkdir()
-    with pytest.raises(StoreError, match="audit log .* cannot be written"):
-        AuditLog(path).write(Event.SIGNED_IN, NOW)
+    def test_what_is_too_old_goes(self, database: Database, tmp_path: Path) -> None:
+        log = audit_log(database, tmp_path, Retention(life=1_000))
+        for number in range(64):
+            log.write(Event.SIGNED_IN, NOW + number // 32 * 1_000)
+        assert [entry.id for entry in everything(log)] == list(range(64, 32, -1))
 
 
 def test_a_sign_in_and_what_was_certified_are_recorded(running: RunningProvider) -> None:

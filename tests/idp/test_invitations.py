@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.invitations import LIFE_MS, Invitations
 from browserid_sasl.web.refusal import RefusedError
+from tests.support.auditing import audit_log
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"
@@ -30,7 +30,7 @@ def accounts(database: Database) -> Accounts:
 
 @pytest.fixture
 def invitations(database: Database, accounts: Accounts, tmp_path: Path) -> Invitations:
-    return Invitations(database, AuditLog(tmp_path / "audit.log"))
+    return Invitations(database, audit_log(database, tmp_path))
 
 
 def accept(invitations: Invitations, token: str, now: int = NOW) -> str:

@@ -20,9 +20,12 @@ from browserid_sasl.config import load
 from browserid_sasl.config.options import options_of
 from browserid_sasl.config.sections import IdpConfig
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.idp.audit import AuditLog, Event, Question
+from browserid_sasl.idp.audit_file import AuditFile
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder, Sharing
 from browserid_sasl.jose.keys import PrivateKey
+from browserid_sasl.store.base import system_clock
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
 from tests.support.grants import Program
@@ -389,6 +392,27 @@ def test_signing_keys_are_in_the_database_encrypted_with_what_the_file_has(tmp_p
         assert served.document().json()["keys"][1] == before
     write_keys(key, bytes(32))
     assert main(["rotate-key", "--config", str(site.file)]) == 74
+
+
+@shows("audit_entries", "audit_life")
+def test_the_database_keeps_so_much_of_the_audit_log(tmp_path: Path) -> None:
+    site = Site(tmp_path, "audit_entries = 1000", "audit_life = 86_400")
+    log = AuditLog(site.folder.database, AuditFile(tmp_path / "others.log"))
+    day = 86_400_000
+    now = system_clock()
+    with site.folder.database.transaction():
+        for _ in range(1_100):
+            log.write(Event.BACKED_UP, now - 2 * day)
+        for _ in range(1_100):
+            log.write(Event.BACKED_UP, now)
+
+    def oldest() -> int:
+        # Some of what happens purges what there is.
+        assert main(["invite", "--config", str(site.file), ALICE]) == 0
+        return min(entry.time for entry in log.search(Question(), 10_000))
+
+    wait_until(lambda: oldest() > now - day, "the end of what is too old")
+    wait_until(lambda: oldest() and len(log.search(Question(), 10_000)) < 1_100, "so few")
 
 
 def test_there_is_a_test_of_every_option_above() -> None:

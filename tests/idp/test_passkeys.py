@@ -16,7 +16,7 @@ from webauthn.helpers import encode_cbor
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.audit import AuditLog
+from browserid_sasl.idp.audit import Question
 from browserid_sasl.idp.challenges import LIFE_MS, AnsweredChallenge
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.passkey_answers import MAX_RESPONSE
@@ -26,6 +26,7 @@ from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.jose import b64
 from browserid_sasl.web.refusal import RefusedError
+from tests.support.auditing import audit_log
 from tests.support.authenticator import (
     BACKED_UP,
     ELIGIBLE,
@@ -52,7 +53,7 @@ class Site:
         self.accounts = Accounts(self.database, DOMAIN, hasher=CHEAP_HASHER)
         for address in (ALICE, BOB):
             self.accounts.add_without_password(address, NOW)
-        self.audit = AuditLog(path / "audit.log")
+        self.audit = audit_log(self.database, path)
         self.passkeys = Passkeys(
             self.database,
             ServerSecret(self.database),
@@ -371,6 +372,9 @@ class TestCounters:
         assert refusal(caught) == (403, "cloned-passkey")
         event = site.events()[-1]
         assert (event["event"], event["last_counter"]) == ("passkey-cloned", 9)
+        # In the database, too, although nothing else was changed.
+        (entry,) = site.audit.search(Question("passkey-cloned"), 10)
+        assert (entry.email, entry.details["last_counter"]) == (ALICE, 9)
         device.counter = 10
         assert site.sign_in(device) == ALICE
 

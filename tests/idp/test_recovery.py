@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.schema import bring_up_to_date
+from tests.support.auditing import audit_log
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"
@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Database:
 
 @pytest.fixture
 def codes(database: Database, tmp_path: Path) -> RecoveryCodes:
-    return RecoveryCodes(database, AuditLog(tmp_path / "audit.log"))
+    return RecoveryCodes(database, audit_log(database, tmp_path))
 
 
 def test_there_are_ten_and_each_is_good_once(codes: RecoveryCodes) -> None:

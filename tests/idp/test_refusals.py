@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from browserid_sasl.idp.audit import AuditLog
+from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.refusals import MOST, MOST_OF_NETWORK, Refusals
 from browserid_sasl.idp.web import paths
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.web.refusal import RefusedError
 from tests.idp.web.test_second_steps import registered, use, with_second_step
+from tests.support.auditing import audit_log
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
 from tests.support.provider import ALICE, PASSWORD, RunningProvider
@@ -113,8 +114,8 @@ class TestAMinute:
         return tmp_path / "audit.log"
 
     @pytest.fixture
-    def written(self, log: Path) -> Refusals:
-        return Refusals(AuditLog(log))
+    def written(self, log: Path, database: Database) -> Refusals:
+        return Refusals(audit_log(database, log.parent))
 
     def lines(self, log: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in log.read_text().splitlines()]

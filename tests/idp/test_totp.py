@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from browserid_sasl.idp.accounts import Accounts
-from browserid_sasl.idp.audit import AuditLog
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.totp import SETUP_MS, STEP_MS, SecondFactors
 from browserid_sasl.web.refusal import RefusedError
+from tests.support.auditing import audit_log
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 
 BOB = f"bob@{DOMAIN}"
@@ -40,7 +40,7 @@ def factors(tmp_path: Path) -> SecondFactors:
     accounts = Accounts(database, DOMAIN, hasher=CHEAP_HASHER)
     for address in (ALICE, BOB):
         accounts.add_without_password(address, NOW)
-    return SecondFactors(database, AuditLog(tmp_path / "audit.log"), DOMAIN)
+    return SecondFactors(database, audit_log(database, tmp_path), DOMAIN)
 
 
 @pytest.fixture

@@ -190,6 +190,13 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp revoke": with_place(["--all", SOMEBODY], ["--machine", "{machine}", SOMEBODY]),
     "browserid-idp invite": with_place(["--expires", "60", SOMEBODY]),
     "browserid-idp confirm-rp-id": with_place([]),
+    "browserid-idp audit": with_place(
+        [
+            *("--event", "backed-up", "--since", "2026-01-01", "--until", "2199-01-01T00:00:00Z"),
+            *("--text", "uid", "--limit", "3"),
+        ],
+        ["--email", SOMEBODY, "--client", "192.0.2.1"],
+    ),
     "browserid-idp backup": with_place(["{home}/backup"]),
     "browserid-idp restore": (
         ["--directory", "{home}/restored", "{home}/saved"],

@@ -9,6 +9,7 @@ from itertools import cycle, takewhile
 from pathlib import Path
 
 from browserid_sasl.identity.certificate import Certificate
+from browserid_sasl.idp.audit import Question
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.revocations import MEDIA_TYPE
@@ -152,6 +153,20 @@ def test_a_rotation_at_the_same_moment_on_both_loses_no_key(hosts: Hosts) -> Non
         made = {each.result().name for each in rotating}
     names = {key.name for key in hosts.open().keys.all()}
     assert names == made | {before}
+
+
+def test_what_happened_at_each_of_them_is_found_in_one_place(hosts: Hosts) -> None:
+    with hosts.two() as (first, second):
+        first.sign_in(client="192.0.2.1")
+        second.sign_in(password="wrong", client="192.0.2.2")
+    log = hosts.open().open().audit
+    found = [(entry.event, entry.client) for entry in log.search(Question(email=ALICE), 10)]
+    assert found[::-1] == [
+        ("signed-in", "192.0.2.1"),
+        ("certified", "192.0.2.1"),
+        ("sign-in-failed", "192.0.2.2"),
+    ]
+    assert log.search(Question(client="192.0.2.2"), 10) == log.search(Question(text=ALICE), 1)
 
 
 def test_a_host_that_is_killed_keeps_nobody_out(hosts: Hosts) -> None:
