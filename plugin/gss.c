@@ -895,7 +895,8 @@ static OM_uint32 add_attributes(OM_uint32 *minor, const gss_const_OID *const att
 }
 
 /* RFC 5587. Where there is no key, a context says who the initiator is and no more. */
-static OM_uint32 make_attributes(OM_uint32 *minor, bool has_key, gss_OID_set *set) {
+static OM_uint32 make_attributes(OM_uint32 *minor, bool has_key, bool has_scheme,
+                                 gss_OID_set *set) {
     const gss_const_OID *const always[] = {
         &GSS_C_MA_MECH_CONCRETE, &GSS_C_MA_ITOK_FRAMED, &GSS_C_MA_AUTH_INIT,
         &GSS_C_MA_AUTH_INIT_INIT, &GSS_C_MA_CBINDINGS, &GSS_C_MA_CTX_TRANS,
@@ -904,12 +905,16 @@ static OM_uint32 make_attributes(OM_uint32 *minor, bool has_key, gss_OID_set *se
         &GSS_C_MA_AUTH_TARG, &GSS_C_MA_INTEG_PROT, &GSS_C_MA_CONF_PROT, &GSS_C_MA_MIC,
         &GSS_C_MA_WRAP, &GSS_C_MA_REPLAY_DET, &GSS_C_MA_OOS_DET, &GSS_C_MA_PFS,
     };
+    /* Without it what has a scheme would be negotiated by NegoEx alone. */
+    const gss_const_OID *const with_scheme[] = {&GSS_C_MA_NEGOEX_AND_SPNEGO};
     OM_uint32 major = gss_create_empty_oid_set(minor, set), ignored;
 
     if (major == GSS_S_COMPLETE)
         major = add_attributes(minor, always, COUNT(always), set);
     if (major == GSS_S_COMPLETE && has_key)
         major = add_attributes(minor, with_key, COUNT(with_key), set);
+    if (major == GSS_S_COMPLETE && has_scheme)
+        major = add_attributes(minor, with_scheme, COUNT(with_scheme), set);
     if (major != GSS_S_COMPLETE)
         gss_release_oid_set(&ignored, set);
     return major;
@@ -924,9 +929,9 @@ EXPORT OM_uint32 gss_inquire_attrs_for_mech(OM_uint32 *minor, gss_const_OID mech
     if (row == NO_MECHANISM)
         return gss_status_fail(minor, GSS_S_BAD_MECH, REASON_WRONG_MECH, "there is no such mechanism");
     if (attributes)
-        major = make_attributes(minor, mechanism_has_key(row), attributes);
+        major = make_attributes(minor, mechanism_has_key(row), mechanism_negoex_scheme(row), attributes);
     if (major == GSS_S_COMPLETE && known)
-        major = make_attributes(minor, true, known);
+        major = make_attributes(minor, true, true, known);
     if (major != GSS_S_COMPLETE && attributes)
         gss_release_oid_set(&ignored, attributes);
     return major;

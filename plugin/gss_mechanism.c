@@ -31,6 +31,18 @@ bool mechanism_has_key(int row) { return mechanisms[row].key_exchange; }
 
 int mechanism_enctype(int row) { return mechanisms[row].enctype; }
 
+/*
+ * MIT's SPNEGO offers NegoEx before the first mechanism that has a scheme, and it takes a round trip
+ * more and the context's key on both sides. So those whose encryption is older go before it and are
+ * negotiated as they are; NegoEx protects its messages by the encryption types of the others.
+ */
+const unsigned char *mechanism_negoex_scheme(int row) {
+    enum { AES128_CTS_HMAC_SHA256_128 = 19 };
+
+    return mechanisms[row].enctype >= AES128_CTS_HMAC_SHA256_128 ? mechanisms[row].negoex_scheme
+                                                                 : NULL;
+}
+
 int mechanism_named(const char *name, size_t length) {
     for (int row = 0; row < ROWS; row++)
         if (strlen(mechanisms[row].name) == length &&

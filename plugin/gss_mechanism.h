@@ -14,6 +14,8 @@ gss_OID mechanism_oid(int row);
 const char *mechanism_name(int row);
 bool mechanism_has_key(int row);
 int mechanism_enctype(int row);
+/* What NegoEx calls it, 16 octets; NULL if it is not negotiated by that. */
+const unsigned char *mechanism_negoex_scheme(int row);
 int mechanism_named(const char *name, size_t length);
 
 /* The mechanism that a first token names (RFC 2743 section 3.1). */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import NAMESPACE_OID, uuid5
 
 from pyasn1.codec.der import encoder
 from pyasn1.type.univ import ObjectIdentifier
@@ -10,10 +11,21 @@ from pyasn1.type.univ import ObjectIdentifier
 from browserid_sasl import __version__
 from browserid_sasl.config import ServerConfig, options_of
 from browserid_sasl.errors import Code
-from browserid_sasl.gss.mechanisms import MECHANISMS
+from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism
 
 _HEADER: Final = 2
 """Octets of an identifier's tag and length."""
+
+
+def _octets(octets: bytes) -> str:
+    return "{" + ", ".join(f"{each:#04x}" for each in octets) + "}"
+
+
+def negoex_scheme(row: Mechanism) -> bytes:
+    """What NegoEx calls a mechanism: the UUID of its object identifier (RFC 4122 section 4.3), as
+    Windows writes one.
+    """
+    return uuid5(NAMESPACE_OID, ".".join(map(str, row.oid))).bytes_le
 
 
 def main() -> None:
@@ -26,13 +38,13 @@ def main() -> None:
     print("    int enctype;")
     print("    unsigned char oid[16]; /* without tag and length */")
     print("    unsigned oid_length;")
+    print("    unsigned char negoex_scheme[16];")
     print("} mechanisms[] = {")
     for row in MECHANISMS:
         key_exchange = "false" if row.curve is None else "true"
         oid = encoder.encode(ObjectIdentifier(row.oid))[_HEADER:]
-        octets = ", ".join(f"{each:#04x}" for each in oid)
         print(f'    {{"{row.name}", "{row.plus_name}", {key_exchange}, {row.enctype},')
-        print(f"     {{{octets}}}, {len(oid)}}},")
+        print(f"     {_octets(oid)}, {len(oid)}, {_octets(negoex_scheme(row))}}},")
     print("};")
     print("static const struct {")
     print("    unsigned number;")

@@ -128,6 +128,8 @@ static bool establish(struct pair *pair, gss_cred_id_t ours, gss_cred_id_t their
         good = ok("init_sec_context", initiates, &minor);
         if (!good || to.length == 0)
             break;
+        if (memmem(to.value, to.length, "NEGOEXTS", 8))
+            printf("token: by NegoEx\n");
         if (forks && !pair->forked)
             go_on_in_child(pair, theirs, &to);
         accepts = gss_accept_sec_context(&minor, &pair->acceptor, theirs, &to,

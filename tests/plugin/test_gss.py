@@ -16,7 +16,7 @@ import pytest
 
 from browserid_sasl.gss.context import ContextFlag
 from browserid_sasl.gss.exported_names import export_name
-from browserid_sasl.gss.mechanisms import MECHANISMS, mechanism_by_name
+from browserid_sasl.gss.mechanisms import MECHANISMS, Mechanism, mechanism_by_name
 from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.gss import Gs2, GssSite, MitSamples, gss_site
@@ -143,6 +143,53 @@ class TestContexts:
         assert "BROWSERID is not offered here" in said
 
 
+class TestNegoEx:
+    """SPNEGO's way to have a negotiation proven, where it is offered: it protects that by a key."""
+
+    BY_NEGOEX = "token: by NegoEx\n"
+    NEWER = tuple(row for row in WITH_KEY if row.binds_transcript)
+    OLDER = tuple(row for row in WITH_KEY if not row.binds_transcript)
+
+    @pytest.mark.parametrize("row", NEWER, ids=lambda row: row.name)
+    @pytest.mark.parametrize("optimistic", [True, False])
+    def test_the_newer_mechanisms(self, driver: Driver, row: Mechanism, optimistic: bool) -> None:
+        # The library's own way to have the metadata exchanged before the first token.
+        variables = {} if optimistic else {"NEGOEX_NO_OPTIMISTIC_TOKEN": "1"}
+        done = driver("-s", "-p", "-m", oid(row.name), **variables)
+        assert self.BY_NEGOEX in done.stdout
+        assert f"acceptor: {ALICE} at rcmd/{HOST}" in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    @pytest.mark.parametrize("row", OLDER, ids=lambda row: row.name)
+    def test_the_others_are_negotiated_as_they_are(self, driver: Driver, row: Mechanism) -> None:
+        done = driver("-s", "-p", "-m", oid(row.name))
+        assert self.BY_NEGOEX not in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_they_go_first_so_that_a_login_needs_no_second_round_trip(self, driver: Driver) -> None:
+        done = driver("-s", "-D")
+        assert self.BY_NEGOEX not in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_exported_dce_style_and_mutual(self, driver: Driver) -> None:
+        done = driver("-s", "-x", "-p", "-f", "0x1002", "-m", oid("BROWSERID-A128S2"))
+        assert self.BY_NEGOEX in done.stdout
+        assert done.returncode == 0, done.stdout
+
+    def test_the_channel_is_bound_as_without(self, driver: Driver) -> None:
+        newer = ("-s", "-m", oid("BROWSERID-A128S2"))
+        said = driver(*newer, "-b", "one").stdout
+        assert flags(PROTECTION, PROTECTION | TestChannelBinding.BOUND) in said
+        said = driver(*newer, "-b", "one", "-B", "two").stdout
+        assert "failed: " in said
+        assert "Incorrect channel bindings" in said
+
+    def test_nobody_is_signed_in(self, driver: Driver, tmp_path: Path) -> None:
+        newer = ("-s", "-D", "-m", oid("BROWSERID-A128S2"))
+        said = driver(*newer, HOME=str(tmp_path), BROWSERID_CONFIG="/dev/null").stdout
+        assert "failed: init_sec_context" in said
+
+
 class TestChannelBinding:
     BOUND = 0x800
 
@@ -221,6 +268,8 @@ class TestThreadsAndForks:
         valgrind = ("valgrind", "-q", "--leak-check=full", "--error-exitcode=9")
         launcher = (*valgrind, f"--suppressions={suppressions}")
         done = driver("-x", "-p", "-f", "0x1002", "-b", "one", launcher=launcher)
+        assert done.returncode == 0, done.stdout
+        done = driver("-s", "-p", "-m", oid("BROWSERID-A128S2"), launcher=launcher)
         assert done.returncode == 0, done.stdout
         done = driver("-b", "one", "-B", "two", launcher=launcher)
         assert done.returncode == 1, done.stdout

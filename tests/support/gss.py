@@ -24,10 +24,15 @@ SERVICES: Final = ("rcmd", "host", "HTTP", "imap")
 
 
 class GssSite(Site):
-    """A site whose services have a certificate, and where root's programs may accept contexts."""
+    """A site whose services have a certificate, and where an account's programs accept contexts.
 
-    def __init__(self, installation: Installation, folder: Path, key: PrivateKey) -> None:
-        super().__init__(installation, folder, "root", key)
+    :param user: that account.
+    """
+
+    def __init__(
+        self, installation: Installation, folder: Path, key: PrivateKey, user: str = "root"
+    ) -> None:
+        super().__init__(installation, folder, user, key)
         ours = authority("ours")
         server = issue(HOST, ours, names([HOST]))
         (folder / "ours.pem").write_bytes(ours.pem)
@@ -36,6 +41,11 @@ class GssSite(Site):
         key_file.touch(0o600)
         key_file.write_bytes(server.key_pem)
         os.chown(key_file, pwd.getpwnam(self.ACCEPTOR_ACCOUNT).pw_uid, 0)
+        # The services' own copy, for TLS.
+        tls_key = folder / "tls.key"
+        tls_key.touch(0o600)
+        tls_key.write_bytes(server.key_pem)
+        os.chown(tls_key, pwd.getpwnam(user).pw_uid, 0)
         services = ", ".join(f'"{each}"' for each in SERVICES)
         self.add(
             f'''
@@ -45,7 +55,7 @@ class GssSite(Site):
             x509_key = "{folder}/server.key"
             [client]
             trust_anchors = "{folder}/ours.pem"
-            [programs."root"]
+            [programs."{user}"]
             services = [{services}]
             keys = true
             '''
@@ -57,11 +67,21 @@ class GssSite(Site):
             config.write(sections)
 
     @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """Files of the certificate and its key, for a service that has TLS."""
+        return self.folder / "server.pem", self.folder / "tls.key"
+
+    def forget_tickets(self) -> None:
+        """Have the next login of everybody be one by certificate."""
+        done = self.run(self.installation.prefix / "bin" / "bidtool", "tdestroy")
+        assert done.returncode == 0, done.stdout
+
+    @property
     def stock_plugins(self) -> Path:
-        """libsasl2's own plugins and Debian's GS2, and none of ours."""
+        """libsasl2's own plugins, Debian's GS2 and what comes with it, and none of ours."""
         folder = self.folder / "stock-plugins"
         folder.mkdir(exist_ok=True)
-        for library in (*Path(SYSTEM_PLUGINS).glob("*.so"), GS2_PLUGINS / "libgs2.so"):
+        for library in (*Path(SYSTEM_PLUGINS).glob("*.so"), *GS2_PLUGINS.glob("*.so")):
             link = folder / library.name
             if library.name != self.installation.library.name and not link.is_symlink():
                 link.symlink_to(library)
@@ -74,9 +94,11 @@ class GssSite(Site):
 
 
 @contextmanager
-def gss_site(installation: Installation, folder: Path, key: PrivateKey) -> Iterator[GssSite]:
+def gss_site(
+    installation: Installation, folder: Path, key: PrivateKey, user: str = "root"
+) -> Iterator[GssSite]:
     """A site until the end of the block."""
-    with GssSite(installation, folder, key).accepting() as site:
+    with GssSite(installation, folder, key, user).accepting() as site:
         yield site  # type: ignore[misc]
 
 

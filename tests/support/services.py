@@ -527,6 +527,7 @@ class Imapd:
     :param tls: files of a certificate and its key; imapd and pop3d have ports for TLS then.
     :param options: lines of imapd.conf, on top of the usual.
     :param launcher: a command that runs imapd.
+    :param plugins: SASL_PATH, the site's `all_plugins` if it is empty.
     """
 
     PROGRAMS: Final = Path("/usr/lib/cyrus/bin")
@@ -538,8 +539,10 @@ class Imapd:
         tls: tuple[Path, Path] | None = None,
         options: Mapping[str, str] | None = None,
         launcher: str = "",
+        plugins: str = "",
     ) -> None:
         self.site = site
+        self.plugins = plugins or site.all_plugins
         self.port = free_port()
         self.pop3_port = free_port()
         self.tls_port, self.pop3s_port = free_port(), free_port()
@@ -614,7 +617,7 @@ class Imapd:
             *("-p", self.folder / "master.pid"),
         )
         variables = self.site.variables
-        variables["SASL_PATH"] = self.site.all_plugins
+        variables["SASL_PATH"] = self.plugins
         with service(command, self.port, variables, self.folder / "output") as process:
             self._master = process.pid
             yield self
