@@ -60,6 +60,7 @@ KINDS: Final = {
         for kind in ("sh", "conf", "muttrc", "python")
     },
     **{("docs/gss-api.md", kind): "tests/plugin/test_gss.py" for kind in ("sh", "toml", "python")},
+    ("docs/gss-api.md", "apache"): "tests/plugin/test_apache.py",
     ("docs/gss-api.md", "text"): "tests/plugin/test_gs2_services.py",
     ("plugin/README.md", "sh"): "tests/plugin/conftest.py",
 }

@@ -132,7 +132,7 @@ class TestContexts:
         self, driver: Driver
     ) -> None:
         for options in ((), ("-d",)):
-            said = driver(*options, service=f"ldap@{HOST}").stdout
+            said = driver(*options, service=f"smtp@{HOST}").stdout
             assert "programs of the account root may not accept" in said
             assert '[programs."root"]' in said
 

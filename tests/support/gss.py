@@ -20,7 +20,7 @@ from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
 from tests.support.services import AES128, SYSTEM_PLUGINS, Installation, Site, service
 
 GS2_PLUGINS: Final = ROOT / ".unpacked" / "gs2" / "usr" / "lib" / "x86_64-linux-gnu" / "sasl2"
-SERVICES: Final = ("rcmd", "host", "HTTP", "imap")
+SERVICES: Final = ("rcmd", "host", "HTTP", "http", "imap", "ldap")
 
 
 class GssSite(Site):
