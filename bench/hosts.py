@@ -16,24 +16,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from contextlib import AbstractContextManager
 from itertools import chain
 from statistics import median
 from typing import Final
 
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.patience import wait_until
-from tests.support.postgresql import postgresql_server, postgresql_standby
-from tests.support.redis_server import watched_redis
+from tests.support.replicated import Replicated, replicated_postgresql, replicated_redis
+from tests.support.services import AES128
 from tests.support.several_hosts import GONE, Presented, SeveralHosts, several_hosts
 
 LOGINS: Final = 10_000
 TIMEOUT: Final = 3
 """The store's, s: the one it has by default."""
 
-_PROMOTED_AFTER: Final = 1.0
 _WITHOUT_PRIMARY: Final = 20.0
 """s that logins are spread over while the primary dies: they come during the whole of it."""
 
@@ -43,58 +40,25 @@ _ALL: Final = (0, 1, 2)
 _LEFT: Final = (1, 2)
 
 
-@dataclass(frozen=True)
-class _Database:
-    """What the hosts share.
-
-    :param name: to show.
-    :param url: of primary and replica.
-    :param kill: kills the primary, and returns when the replica has been told, if one has to.
-    :param caught_up: whether the replica has all of it.
-    """
-
-    name: str
-    url: str
-    kill: Callable[[], None]
-    caught_up: Callable[[], bool]
-
-
 def run() -> list[str]:
     """Tell the story with each database, and give what came of it as lines of text."""
     count = int(os.environ.get("LOGINS", LOGINS))
-    return [line for make in (_redis, _postgresql) for line in _with(make, count)]
+    databases = {"Redis": replicated_redis, "PostgreSQL": replicated_postgresql}
+    return [
+        line
+        for name, make in databases.items()
+        for line in (f"{name}: {count:,} logins", *_with(make, count))
+    ]
 
 
-def _with(make: Callable[[ExitStack], _Database], count: int) -> Iterator[str]:
-    with ExitStack() as stack:
-        database = make(stack)
-        key = PrivateKey.generate("ES256")
-        yield f"{database.name}: {count:,} logins"
+def _with(make: Callable[[], AbstractContextManager[Replicated]], count: int) -> Iterator[str]:
+    key = PrivateKey.generate("ES256")
+    with make() as database:
         with several_hosts(database.url, key, timeout=TIMEOUT) as hosts:
             yield from _quiet(hosts, count // 2)
             yield from _without_a_host(hosts, count // 5)
-            wait_until(database.caught_up, "the replica has all of it")
             yield from _without_the_primary(hosts, count - count // 2 - count // 5, database)
         yield from _clocks(database, key, count // 50)
-
-
-def _redis(stack: ExitStack) -> _Database:
-    watched = stack.enter_context(watched_redis())
-    return _Database("Redis", watched.url, watched.primary.kill, watched.caught_up)
-
-
-def _postgresql(stack: ExitStack) -> _Database:
-    primary = stack.enter_context(postgresql_server("fsync=on"))
-    standby = stack.enter_context(postgresql_standby(primary, "fsync=on"))
-
-    def kill() -> None:
-        primary.stop()
-        time.sleep(_PROMOTED_AFTER)
-        standby.promote()
-
-    places = ",".join(f"127.0.0.1:{each.port}" for each in (primary, standby))
-    url = f"postgresql://postgres@{places}/postgres"
-    return _Database("PostgreSQL", url, kill, partial(standby.has_caught_up_with, primary))
 
 
 def _quiet(hosts: SeveralHosts, count: int) -> Iterator[str]:
@@ -118,8 +82,10 @@ def _without_a_host(hosts: SeveralHosts, count: int) -> Iterator[str]:
     yield f"  one host killed in the middle of {count:,}: {_counted(seen)}"
 
 
-def _without_the_primary(hosts: SeveralHosts, count: int, database: _Database) -> Iterator[str]:
-    died: list[float] = []
+def _without_the_primary(hosts: SeveralHosts, count: int, database: Replicated) -> Iterator[str]:
+    client, died = hosts.client(), list[float]()
+    _see(hosts.log_in(1, client.start_with(AES128)).verb == "OK", "somebody who gets a ticket")
+    wait_until(database.caught_up, "the replica has all of it")
 
     def kill() -> None:
         died.append(time.monotonic())
@@ -142,13 +108,16 @@ def _without_the_primary(hosts: SeveralHosts, count: int, database: _Database) -
         f"  no answer took more than {max(each.took for each in seen):.1f} s;"
         f" the last failure was {back:.1f} s after the kill; nothing was restarted"
     )
+    for at in _LEFT:
+        by_ticket = client.start_with(AES128)
+        _see(hosts.log_in(at, by_ticket).verb == "OK" and by_ticket.result.ticket_used, "ticket")
     again = [*hosts.present_all([(each.message, _LEFT) for each in seen])]
     kinds = Counter(chain.from_iterable(each.answers.values() for each in again))
     _see(not kinds["OK"], kinds)
-    yield f"  all of these presented again: {_counted(again)}"
+    yield f"  all of these presented again: {_counted(again)}; a ticket from before works at both"
 
 
-def _clocks(database: _Database, key: PrivateKey, count: int) -> Iterator[str]:
+def _clocks(database: Replicated, key: PrivateKey, count: int) -> Iterator[str]:
     with several_hosts(database.url, key, clocks=["+4m", "-4m", ""], timeout=TIMEOUT) as hosts:
         seen = [*hosts.present_all([(each, _ALL) for each in hosts.messages(count)])]
         _each_once(seen)

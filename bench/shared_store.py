@@ -1,7 +1,9 @@
 """What a login costs on each store, as ratios to memory, and how large an entry is.
 
 Time on the clock, of one login after the other and of batches of 64, with the databases of Debian
-on this machine: their own work is in it, and that of the network is not.
+on this machine: their own work is in it, and that of the network is not. A login by ticket is
+measured as a whole as well, on the clock and by the acceptor's CPU, and how much of it is to look
+the ticket up: no more than that could be saved by remembering tickets that were looked up before.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final, TypeVar
 
+from bench.login import Service
 from browserid_sasl.gss.admission import OneByOne
 from browserid_sasl.gss.ports import Entry
 from browserid_sasl.store import AcceptorStores, memory_acceptor, open_acceptor
@@ -55,6 +58,7 @@ def run() -> list[str]:
         }
         times = {name: _times(each) for name, each in stores.items()}
         lines = [*_table(times)]
+        lines += [_by_ticket(name, each) for name, each in stores.items()]
         before = int(redis.client.info("memory")["used_memory"])
         _fill(stores["Redis"])
         grown = int(redis.client.info("memory")["used_memory"]) - before
@@ -89,6 +93,27 @@ def _times(stores: AcceptorStores) -> dict[str, float]:
         get = partial(stores.tickets.get, now=system_clock())
         found["ticket"].append(_time(get, tids, SINGLE))
     return {name: median(values) for name, values in found.items()}
+
+
+def _by_ticket(name: str, stores: AcceptorStores) -> str:
+    """What a whole login by ticket takes, and how much of it is to look the ticket up."""
+    accept = Service(stores).reauthentications()
+    kept = next(iter(stores.tickets.all(system_clock())))
+    whole = _clock_and_cpu(accept)
+    lookup = _clock_and_cpu(lambda: stores.tickets.get(kept.tid, system_clock()))
+    shares = [100 * part / all for part, all in zip(lookup, whole, strict=True)]
+    return (
+        f"{name}: a login by ticket {whole[0]:,.0f} us, {whole[1]:,.0f} of them CPU;"
+        f" looking it up is {shares[0]:.0f} % and {shares[1]:.0f} % of that"
+    )
+
+
+def _clock_and_cpu(action: Callable[[], object]) -> tuple[float, float]:
+    clock, cpu = time.perf_counter(), time.process_time()
+    for _ in range(SINGLE):
+        action()
+    clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
+    return clock / SINGLE * 1e6, cpu / SINGLE * 1e6
 
 
 def _time(action: Callable[[_T], object], values: Sequence[_T], count: int) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.support.acceptor import Program
 from tests.support.patience import wait_until
 from tests.support.postgresql import PostgresqlServer, postgresql_server
 from tests.support.redis_server import RedisServer, redis_server
+from tests.support.replicated import Replicated, replicated_postgresql, replicated_redis
 from tests.support.services import AES128
 from tests.support.several_hosts import SeveralHosts, several_hosts
 
@@ -88,6 +90,33 @@ def test_an_empty_redis_in_place_of_the_old_one_lets_no_assertion_in_again(
         for at in range(3):
             assert hosts.log_in(at, hosts.mechanism()).verb == "OK"
         wait_until(lambda: any("may have lost" in each.log for each in hosts.daemons), "the word")
+
+
+@pytest.mark.parametrize("replicated", [replicated_redis, replicated_postgresql])
+def test_a_replica_that_takes_over_lets_no_assertion_in_again(
+    replicated: Callable[[], AbstractContextManager[Replicated]], provider_key: PrivateKey
+) -> None:
+    with (
+        replicated() as database,
+        several_hosts(database.url, provider_key, timeout=3, count=2) as hosts,
+    ):
+        client, messages = hosts.client(), hosts.messages(8)
+        assert hosts.log_in(0, client.start_with(AES128)).verb == "OK"
+        assert all("OK" in each for each in hosts.present_everywhere(messages[:4], (0, 1)))
+        wait_until(database.caught_up, "the replica has it")
+        # Of these some may be lost: nobody waits until the replica has them.
+        hosts.present_everywhere(messages[4:], (0, 1))
+        database.kill()
+        wait_until(
+            lambda: all(hosts.log_in(at, hosts.mechanism()).verb == "OK" for at in (0, 1)),
+            "the recovery, with no restart of a host",
+        )
+        for answers in hosts.present_everywhere(messages, (0, 1)):
+            assert "OK" not in answers
+        for at in (0, 1):
+            by_ticket = client.start_with(AES128)
+            assert hosts.log_in(at, by_ticket).verb == "OK"
+            assert by_ticket.result.ticket_used
 
 
 def recovered(hosts: SeveralHosts) -> bool:
