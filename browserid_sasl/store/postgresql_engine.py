@@ -11,6 +11,7 @@ When one has broken, the others are not used again either, or each would fail so
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +38,6 @@ _CONNECT_SECONDS: Final = 2
 
 CONNECTIONS: Final = 8
 """How many a process has at most; see `acceptor.errands.THREADS`."""
-
-_KNOWS_THE_SYSTEMS: Final = 160_000
-"""The first release of libpq that has a word for the system's authorities."""
 
 _UNTRUSTED: Final = ("certificate verify failed", "server certificate for")
 """What libpq says of a certificate that is not trusted, or for another name."""
@@ -277,13 +275,7 @@ class PostgresqlEngine:
 
     def _make_tables(self) -> None:
         for text in _TABLES.split(";"):
-            # Of several who make it at the same time, one may be told that it is there.
-            with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-                self._make_table(self._statement(text))
-
-    def _make_table(self, statement: sql.Composed) -> None:
-        with self._sessions.connection() as session:
-            session.connection.execute(statement)
+            self._run(partial(_make_table, statement=self._statement(text)))
 
     def _failure(self, error: psycopg.Error) -> StoreError:
         # In our own words, as those of the package may have parameters in them.
@@ -330,6 +322,12 @@ class PostgresqlEngine:
         )
 
 
+def _make_table(session: _Session, statement: sql.Composed) -> None:
+    # Of several who make it at the same time, one may be told that it is there.
+    with suppress(psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+        session.connection.execute(statement)
+
+
 def _first_of_each(names: Sequence[bytes], added: Sequence[bytes]) -> list[bool]:
     """Of each name, whether it was added; of those that are there twice the first."""
     left = set(added)
@@ -371,9 +369,9 @@ def _parameters(
 
 def _systems() -> str:
     """What libpq takes for the system's authorities."""
-    if psycopg.pq.version() >= _KNOWS_THE_SYSTEMS:
-        return "system"
-    return ssl.get_default_verify_paths().cafile or _DEBIANS_AUTHORITIES
+    file = ssl.get_default_verify_paths().cafile or _DEBIANS_AUTHORITIES
+    # The word is understood from its release 16 on, where it means what OpenSSL has been built for.
+    return file if os.path.exists(file) else "system"
 
 
 def make_engine(

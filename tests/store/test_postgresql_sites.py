@@ -108,6 +108,18 @@ class TestTls:
         assert "certificate" in words(admit(site.stores(engine=engine), b"a" * 32))
 
 
+class TestAccount:
+    def test_one_that_may_make_no_tables_is_told_so(
+        self, postgresql_store: PostgresqlServer, postgresql_site: SharedSite
+    ) -> None:
+        postgresql_store.sql("postgres", "CREATE ROLE guest LOGIN")
+        stores = postgresql_site.stores(engine=postgresql_site.engine(user="guest"))
+        outcome = admit(stores, b"a" * 32)
+        assert isinstance(outcome, StoreError)
+        assert outcome.code is Code.CACHE_ERROR
+        assert "may make tables" in str(outcome)
+
+
 class TestStandby:
     @pytest.fixture
     def primary(self) -> Iterator[PostgresqlServer]:
