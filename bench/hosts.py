@@ -2,9 +2,9 @@
 
 Half of the logins are presented to one host, the others to all of them at the same time, as by
 somebody who has recorded them. The replica takes over: Redis's by its sentinel, PostgreSQL's by
-`pg_promote`, which is told to it a second after the primary died. Nothing but the primary is
-started or stopped for that. Afterwards all assertions of that time are presented again, and there
-are hosts whose clocks are wrong. That no assertion is admitted twice is seen to, or this fails.
+`pg_promote`, a second after the primary died, or fell silent. Nothing else is started or stopped
+for that. Afterwards all assertions of that time are presented again, and there are hosts whose
+clocks are wrong. That no assertion is admitted twice is seen to, or this fails.
 
 LOGINS says how many there are.
 """
@@ -57,8 +57,12 @@ def _with(make: Callable[[], AbstractContextManager[Replicated]], count: int) ->
         with several_hosts(database.url, key, timeout=TIMEOUT) as hosts:
             yield from _quiet(hosts, count // 2)
             yield from _without_a_host(hosts, count // 5)
-            yield from _without_the_primary(hosts, count - count // 2 - count // 5, database)
+            yield f"  the primary killed in the middle of {count // 5:,}:"
+            yield from _without_the_primary(hosts, count // 5, database, database.kill)
         yield from _clocks(database, key, count // 50)
+    with make() as database, several_hosts(database.url, key, timeout=TIMEOUT) as hosts:
+        yield f"  another primary falls silent in the middle of {count // 10:,}:"
+        yield from _without_the_primary(hosts, count // 10, database, database.silence)
 
 
 def _quiet(hosts: SeveralHosts, count: int) -> Iterator[str]:
@@ -82,22 +86,24 @@ def _without_a_host(hosts: SeveralHosts, count: int) -> Iterator[str]:
     yield f"  one host killed in the middle of {count:,}: {_counted(seen)}"
 
 
-def _without_the_primary(hosts: SeveralHosts, count: int, database: Replicated) -> Iterator[str]:
+def _without_the_primary(
+    hosts: SeveralHosts, count: int, database: Replicated, end: Callable[[], None]
+) -> Iterator[str]:
     client, died = hosts.client(), list[float]()
     _see(hosts.log_in(1, client.start_with(AES128)).verb == "OK", "somebody who gets a ticket")
     wait_until(database.caught_up, "the replica has all of it")
 
-    def kill() -> None:
+    def die() -> None:
         died.append(time.monotonic())
-        database.kill()
+        end()
 
     plan = _plan(hosts, count, _LEFT)
-    seen = [*_with_half(hosts, plan, kill, lasting=_WITHOUT_PRIMARY)]
+    seen = [*_with_half(hosts, plan, die, lasting=_WITHOUT_PRIMARY)]
     for each in seen:
         _see([*each.answers.values()].count("OK") <= 1, each.answers)
     kinds = Counter(chain.from_iterable(each.answers.values() for each in seen))
     _see(set(kinds) <= {"OK", "CONT", _REPLAYED} | _TEMPORARY, kinds)
-    yield f"  the primary killed in the middle of {count:,}: {_counted(seen)}"
+    yield f"    {_counted(seen)}"
     began = time.monotonic()
     while hosts.log_in(1, hosts.mechanism()).verb != "OK":
         _see(time.monotonic() - began < 60, "no login any more")
@@ -105,8 +111,8 @@ def _without_the_primary(hosts: SeveralHosts, count: int, database: Replicated) 
     _see(bool(failed), "nobody noticed that the primary was killed")
     back = max(each.since + each.took for each in failed) - died[0]
     yield (
-        f"  no answer took more than {max(each.took for each in seen):.1f} s;"
-        f" the last failure was {back:.1f} s after the kill; nothing was restarted"
+        f"    no answer took more than {max(each.took for each in seen):.1f} s,"
+        f" the last failure was told {back:.1f} s after that; no host was restarted"
     )
     for at in _LEFT:
         by_ticket = client.start_with(AES128)
@@ -114,7 +120,7 @@ def _without_the_primary(hosts: SeveralHosts, count: int, database: Replicated) 
     again = [*hosts.present_all([(each.message, _LEFT) for each in seen])]
     kinds = Counter(chain.from_iterable(each.answers.values() for each in again))
     _see(not kinds["OK"], kinds)
-    yield f"  all of these presented again: {_counted(again)}; a ticket from before works at both"
+    yield f"    all of these presented again: {_counted(again)}; a ticket from before works at both"
 
 
 def _clocks(database: Replicated, key: PrivateKey, count: int) -> Iterator[str]:

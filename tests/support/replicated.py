@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +23,14 @@ class Replicated:
 
     :param url: of both.
     :param kill: kills the primary, and returns when the replica has been told, if one has to.
+    :param silence: the same, but that the primary takes connections and never answers any more, as
+        one does that is cut off.
     :param caught_up: whether the replica has all of it.
     """
 
     url: str
     kill: Callable[[], None]
+    silence: Callable[[], None]
     caught_up: Callable[[], bool]
 
 
@@ -34,7 +38,12 @@ class Replicated:
 def replicated_redis() -> Iterator[Replicated]:
     """Redis, whose sentinel sees to it."""
     with watched_redis() as watched:
-        yield Replicated(watched.url, watched.primary.kill, watched.caught_up)
+        yield Replicated(
+            watched.url,
+            watched.primary.kill,
+            partial(watched.primary.signal, signal.SIGSTOP),
+            watched.caught_up,
+        )
 
 
 @contextmanager
@@ -45,11 +54,16 @@ def replicated_postgresql() -> Iterator[Replicated]:
         postgresql_standby(primary, "fsync=on") as standby,
     ):
 
-        def kill() -> None:
-            primary.stop()
+        def promote_after(end: Callable[[], None]) -> None:
+            end()
             time.sleep(PROMOTED_AFTER)
             standby.promote()
 
         places = ",".join(f"127.0.0.1:{each.port}" for each in (primary, standby))
         url = f"postgresql://postgres@{places}/postgres"
-        yield Replicated(url, kill, partial(standby.has_caught_up_with, primary))
+        yield Replicated(
+            url,
+            partial(promote_after, primary.stop),
+            partial(promote_after, primary.pause),
+            partial(standby.has_caught_up_with, primary),
+        )
