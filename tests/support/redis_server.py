@@ -14,7 +14,7 @@ from typing import Final
 
 import redis
 
-from tests.support.patience import wait_until
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port, listens
 
 PROGRAM: Final = os.environ.get("REDIS_SERVER", "redis-server")
@@ -124,6 +124,46 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[RedisServer
         yield server
     finally:
         server.remove()
+
+
+@contextmanager
+def redis_cluster(count: int, *options: str) -> Iterator[list[RedisServer]]:
+    """A cluster of so many primaries, three at least, for the block."""
+    with ExitStack() as stack:
+        usual = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+        nodes = [stack.enter_context(redis_server(*usual, *options)) for _ in range(count)]
+        _cluster("create", *map(_address, nodes), "--cluster-yes")
+        wait_until(lambda: all(map(_sees_all, nodes)), "the cluster")
+        yield nodes
+
+
+@contextmanager
+def cluster_replica(primary: RedisServer) -> Iterator[RedisServer]:
+    """A further node of a cluster, which follows one that is there."""
+    with redis_server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000") as replica:
+        its_id = primary.client.execute_command("CLUSTER", "MYID")  # type: ignore[no-untyped-call]
+        follows = ("--cluster-slave", "--cluster-master-id", its_id.decode())
+        _cluster("add-node", _address(replica), _address(primary), *follows)
+        wait_until(
+            lambda: replica.client.info("replication").get("master_link_status") == "up",
+            "the replica",
+        )
+        yield replica
+
+
+def _cluster(*words: str) -> None:
+    subprocess.run(
+        [CLI, "--cluster", *words], check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE
+    )
+
+
+def _address(node: RedisServer) -> str:
+    return f"127.0.0.1:{node.port}"
+
+
+def _sees_all(node: RedisServer) -> bool:
+    told = node.client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]
+    return "cluster_state:ok" in str(told)
 
 
 class WatchedRedis:
