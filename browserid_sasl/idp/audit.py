@@ -197,7 +197,7 @@ class AuditLog:
             place then.
         """
         members = {"time": _in_utc(now), "event": event.value} | details
-        with self._database.transaction() as session:
+        with self._database.joining() as session:
             row = self._row(event, now, details)
             session.add(row)
             session.flush()

@@ -195,6 +195,21 @@ class Database:
             yield outer
 
     @contextmanager
+    def joining(self) -> Iterator[Session]:
+        """As `transaction`, but inside of another it is undone with that only.
+
+        So it costs that one nothing more. It is for blocks after whose errors nobody goes on.
+
+        :raises StoreError: cache-error.
+        """
+        outer = self._of_thread.session
+        if outer is None or self._of_thread.reads:
+            with self.transaction() as session:
+                yield session
+            return
+        yield outer
+
+    @contextmanager
     def reading(self) -> Iterator[Session]:
         """The state of one moment, for a block that changes nothing and waits for nobody.
 

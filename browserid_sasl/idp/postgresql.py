@@ -21,8 +21,10 @@ from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, TimeoutError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.engines import Fault, is_reading
@@ -38,6 +40,11 @@ _POOL: Final = 8
 _POOL_WAIT_S: Final = 2
 _AWAY_S: Final = 1.0
 """For so long nobody else tries a server that was away: each page would wait for it by itself."""
+
+_FRESH_S: Final = 1.0
+"""For so long after it was used a connection is taken for good."""
+
+_USED: Final = "browserid used"
 
 _WRITERS: Final = 0x42_49_44_70
 """The advisory lock of whoever changes something."""
@@ -77,10 +84,10 @@ class PostgresqlEngine:
             pool_size=_POOL,
             max_overflow=_POOL,
             pool_timeout=_POOL_WAIT_S,
-            # A server that was started anew is noticed before anybody's request is sent to it.
-            pool_pre_ping=True,
         )
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_check_alive, engine.dialect))
         event.listen(engine, "begin", _begin_postgresql)
         reading = engine.execution_options(
             reads=True, isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -171,6 +178,28 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
         f" SET idle_in_transaction_session_timeout = {_IDLE_MS}"
     )
     connection.commit()
+
+
+def _note_use(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED] = time.monotonic()
+
+
+def _check_alive(
+    dialect: Dialect, connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """See that a connection is good that was not used for a while.
+
+    So a server that was started anew is noticed before anybody's request is sent to it. Each time
+    it would be one more answer to wait for.
+    """
+    used = record.info.get(_USED)
+    if used is None or time.monotonic() - used < _FRESH_S:
+        return
+    try:
+        dialect.do_ping(connection)
+    except psycopg.Error:
+        # The others are as old, or older.
+        raise InvalidatePoolError from None
 
 
 def _begin_postgresql(connection: Connection) -> None:

@@ -104,6 +104,10 @@ class PostgresqlServer:
         tasks = Path(f"/proc/{main}/task/{main}/children").read_text()
         return [main, *map(int, tasks.split())]
 
+    def processor_time(self) -> float:
+        """Seconds that its processes have had of processors, those that there are now."""
+        return sum(map(processor_time, self._processes()))
+
     def _control(self, *command: str) -> None:
         self._run("pg_ctl", "-w", "-t", str(int(PATIENCE)), *command)
 
@@ -123,6 +127,12 @@ class PostgresqlServer:
         )
         assert completed.returncode == 0, (name, completed.stdout)
         return completed.stdout
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process has had of processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def programs() -> Path:
