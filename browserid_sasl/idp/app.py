@@ -48,6 +48,8 @@ from browserid_sasl.web.refusal import RefusedError
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
 _TRY_AGAIN_S: Final = 5
+_LEAST_COPY_MS: Final = 300_000
+"""For so long others keep a copy, whatever they are told."""
 
 _SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
@@ -123,7 +125,8 @@ class _Endpoints:
         self._provider = provider
         self._certifier = certifier
         self._clock = clock
-        self._cache_control = f"max-age={settings.document_life // 1000}"
+        self._document_life = settings.document_life
+        self._remembered = longest_in_memory(settings.document_life)
         self._proxies = settings.proxies
         self._spelling = settings.key_spelling
         self._limiter = CapacityLimiter(_THREADS)
@@ -132,11 +135,16 @@ class _Endpoints:
 
     async def support_document(self, _request: Request) -> Response:
         # Whose database has the keys may have to wait for it.
-        keys = await to_thread.run_sync(
-            self._provider.keys.published, self._clock(), limiter=self._document_limiter
+        published = await to_thread.run_sync(
+            self._provider.keys.published_or_remembered,
+            self._clock(),
+            self._remembered,
+            limiter=self._document_limiter,
         )
-        document = support_document([key.to_json(self._spelling) for key in keys])
-        return JSONResponse(document, headers={"Cache-Control": self._cache_control})
+        document = support_document([key.to_json(self._spelling) for key in published.keys])
+        # As old as it is here: no copy of it becomes older than any other.
+        life = max(0, self._document_life - published.age)
+        return JSONResponse(document, headers={"Cache-Control": f"max-age={life // 1000}"})
 
     async def certify(self, request: Request) -> Response:
         return await self._decide(request, self._certifier.certify)
@@ -175,6 +183,17 @@ class _Endpoints:
         # A connection of this server always has another end.
         peer = plain_address(request.client.host) if request.client else ""
         return self._proxies.client(peer, request.headers.getlist("X-Forwarded-For"))
+
+
+def longest_in_memory(document_life: int) -> int:
+    """Ms for which a host publishes its keys from memory, where its database is away.
+
+    For as long as others may keep their copies anyway (PROTOCOL.md section 2), so that a key that
+    was withdrawn meanwhile is taken for good by nobody for longer than it may be in any case.
+
+    :param document_life: what they are told, in ms.
+    """
+    return max(document_life, _LEAST_COPY_MS)
 
 
 def support_document(keys: Sequence[dict[str, str]]) -> dict[str, Any]:

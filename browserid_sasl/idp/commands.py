@@ -24,7 +24,7 @@ from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
-from browserid_sasl.idp.app import AppSettings, create_app
+from browserid_sasl.idp.app import AppSettings, create_app, longest_in_memory
 from browserid_sasl.idp.audit import Entry, Event, Question, Retention
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
@@ -607,7 +607,8 @@ def _serve(
     place = place_of(listening)
     metrics = Metrics()
     folder.audit.listener = metrics.count
-    telling = create_status_app(provider, metrics, system_clock)
+    in_memory = longest_in_memory(options.document_life_ms)
+    telling = create_status_app(provider, metrics, system_clock, in_memory)
     run_server(
         metrics.measuring(create_app(provider, settings)),
         listening,

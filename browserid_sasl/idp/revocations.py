@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.errors import Code, StoreError, UnavailableStoreError
 from browserid_sasl.identity.revocations import MAX_REVOKED
 from browserid_sasl.idp.database import Base, Database
 from browserid_sasl.idp.signing_keys import SigningKeys
@@ -49,10 +49,12 @@ class RevocationList:
 
     :param text: the signed token.
     :param version: another one for each list that says something else, and for each minute.
+    :param expires: ms until which it may be believed.
     """
 
     text: str
     version: str
+    expires: int
 
 
 class Revocations:
@@ -81,14 +83,27 @@ class Revocations:
     def published(self, now: int) -> RevocationList:
         """The list and its version, made when what it says has changed, and once a minute.
 
+        Where the database is away it is the last one, until that may not be believed any more.
+
         :param now: ms.
-        :raises StoreError: cache-error: there is more on it than anybody would read.
+        :raises StoreError: cache-error: there is more on it than anybody would read, or the
+            database is away for longer.
         """
+        try:
+            return self._current(now)
+        except UnavailableStoreError:
+            last = self._made
+            if last is None or not last.expires - DOCUMENT_LIFE_MS <= now < last.expires:
+                raise
+            return last
+
+    def _current(self, now: int) -> RevocationList:
         key = self._keys.active(now)
         with self._lock:
             version = f"{key.name}-{now // _REMADE_MS}-{self._newest()}"
             if self._made is None or self._made.version != version:
-                self._made = RevocationList(self._make(key.private_key, now), version)
+                text = self._make(key.private_key, now)
+                self._made = RevocationList(text, version, now + DOCUMENT_LIFE_MS)
             return self._made
 
     def _newest(self) -> int:

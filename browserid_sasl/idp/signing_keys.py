@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol, TypeVar
 
-from browserid_sasl.errors import Code, LocalProtocolError, StoreError
+from browserid_sasl.errors import Code, LocalProtocolError, StoreError, UnavailableStoreError
 from browserid_sasl.identity.support import MAX_KEYS
 from browserid_sasl.jose.keys import PrivateKey, PublicKey
 
@@ -99,14 +99,28 @@ class KeyPlace(Protocol):
         """Have these keys, and no others."""
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedKeys:
+    """What the support document has.
+
+    :param keys: the one that signs first.
+    :param age: ms since they were read from where they are kept.
+    """
+
+    keys: tuple[PublicKey, ...]
+    age: int
+
+
 class SigningKeys:
-    """The keys of a provider.
+    """The keys of a provider. Safe for threads.
 
     :param place: where they are kept.
     """
 
     def __init__(self, place: KeyPlace) -> None:
         self._place = place
+        # What was read last, and when (ms): set together for threads' sake.
+        self._seen: tuple[int, tuple[SigningKey, ...]] | None = None
 
     def create(self, algorithm: Algorithm, now: int) -> SigningKey | None:
         """Make a key, unless there is one that signs. Keys that are missing are given up.
@@ -174,17 +188,51 @@ class SigningKeys:
 
         :raises StoreError: bad keys, or none.
         """
-        return _active(self._place.load(), now)
+        return _active(self._load(now), now)
 
     def published(self, now: int) -> tuple[PublicKey, ...]:
         """The keys for the support document at `now` (ms), the one that signs first.
 
         :raises StoreError: bad keys, or none.
         """
+        return _published(self._load(now), now)
+
+    def published_or_remembered(self, now: int, longest: int) -> PublishedKeys:
+        """The same, from memory where the place cannot be reached.
+
+        :param longest: ms for which what was read may be taken from memory.
+        :raises StoreError: bad keys, or none; or it cannot be reached, for longer than that.
+        """
+        try:
+            return PublishedKeys(self.published(now), 0)
+        except UnavailableStoreError:
+            seen = self._seen
+            if seen is None or not self.remembered_for(now, longest):
+                raise
+            read, keys = seen
+            return PublishedKeys(_published(keys, now), now - read)
+
+    def remembered_for(self, now: int, longest: int) -> int:
+        """Ms for which the keys can be taken from memory yet.
+
+        :param longest: see `published_or_remembered`.
+        """
+        if self._seen is None:
+            return 0
+        age = now - self._seen[0]
+        # Of the future if the clock was set back: nobody knows how old that is.
+        return max(0, longest - age) if age >= 0 else 0
+
+    def _load(self, now: int) -> tuple[SigningKey, ...]:
         keys = self._place.load()
-        active = _active(keys, now)
-        others = [key for key in keys if key is not active and key.is_published(now)]
-        return tuple(key.private_key.public_key for key in (active, *others))
+        self._seen = (now, keys)
+        return keys
+
+
+def _published(keys: Sequence[SigningKey], now: int) -> tuple[PublicKey, ...]:
+    active = _active(keys, now)
+    others = [key for key in keys if key is not active and key.is_published(now)]
+    return tuple(key.private_key.public_key for key in (active, *others))
 
 
 def _generate(algorithm: Algorithm, signs_from: int) -> SigningKey:

@@ -3,7 +3,7 @@
 | path | answer |
 | --- | --- |
 | `GET /health` | 200 as long as the process answers at all |
-| `GET /ready` | 200 if its database answers and it has a key to sign with, else 503 |
+| `GET /ready` | 200 if its database answers and it has a key to sign with, else 503 and why |
 | `GET /metrics` | numbers, as Prometheus reads them |
 
 Names in the numbers are of events and paths that there are in the program, so nobody who asks for
@@ -90,16 +90,23 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def create_status_app(provider: Provider, metrics: Metrics, clock: Callable[[], int]) -> ASGIApp:
+def create_status_app(
+    provider: Provider, metrics: Metrics, clock: Callable[[], int], in_memory: int
+) -> ASGIApp:
     """The application that tells.
 
     :param clock: ms.
+    :param in_memory: ms for which keys are published from memory.
     """
     limiter = CapacityLimiter(1)
 
     def check() -> None:
         provider.database.check()
         provider.keys.active(clock())
+
+    def remembered() -> str:
+        left = provider.keys.remembered_for(clock(), in_memory) // 1000
+        return f"its keys are published from memory for {left} s\n" if left else ""
 
     async def health(_request: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -108,7 +115,7 @@ def create_status_app(provider: Provider, metrics: Metrics, clock: Callable[[], 
         try:
             await to_thread.run_sync(check, limiter=limiter)
         except BrowserIDError as error:
-            return PlainTextResponse(f"{error}\n", 503)
+            return PlainTextResponse(f"{error}\n{remembered()}", 503)
         return PlainTextResponse("ready\n")
 
     async def numbers(_request: Request) -> Response:

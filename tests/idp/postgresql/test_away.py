@@ -14,7 +14,9 @@ import requests
 from browserid_sasl.errors import ConfigurationError, StoreError, UnavailableStoreError
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.revocations import DOCUMENT_LIFE_MS
 from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port
 from tests.support.postgresql import PostgresqlServer
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
 from tests.support.provider_hosts import Hosts, Worker
@@ -41,8 +43,14 @@ def ailing(server: PostgresqlServer, ailment: str) -> Iterator[None]:
 
 
 @pytest.fixture
-def worker(hosts: Hosts) -> Iterator[Worker]:
-    hosts.set_up(1)
+def status() -> str:
+    """Where the host tells how it is."""
+    return f"http://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def worker(hosts: Hosts, status: str) -> Iterator[Worker]:
+    hosts.set_up(1, f"status_port = {status.rpartition(':')[2]}", "document_life = 600")
     hosts.add_alice()
     with hosts.serving(1) as worker:
         assert worker.sign_in().status_code == 200
@@ -51,7 +59,7 @@ def worker(hosts: Hosts) -> Iterator[Worker]:
 
 @pytest.mark.parametrize("ailment", AILMENTS)
 def test_each_request_is_refused_in_time_and_the_next_is_not(
-    server: PostgresqlServer, worker: Worker, ailment: str
+    server: PostgresqlServer, worker: Worker, status: str, ailment: str
 ) -> None:
     asked: list[Callable[[], requests.Response]] = [
         worker.sign_in,
@@ -59,13 +67,23 @@ def test_each_request_is_refused_in_time_and_the_next_is_not(
         lambda: worker.get("/revocations"),
         lambda: worker.get("/browserid/account", Cookie="__Host-session=x", Accept="text/html"),
     ]
+    document, listed = worker.get("/.well-known/browserid"), worker.get("/revocations")
     with ailing(server, ailment), ThreadPoolExecutor(16) as pool:
         began = time.monotonic()
         answers = [each.result() for each in [pool.submit(each) for each in asked * 4]]
         assert time.monotonic() - began < BOUND
         page = worker.get("/browserid/sign-in", Accept="text/html")
+        ready = requests.get(f"{status}/ready", timeout=PATIENCE)
+        assert requests.get(f"{status}/health", timeout=PATIENCE).status_code == 200
     for answer in answers:
         assert answer.status_code in (200, 503), answer.text
+    # Who wants to verify a certificate goes on to learn what that takes, and for how long it holds.
+    for answer in answers[1::4]:
+        assert (answer.status_code, answer.json()) == (200, document.json())
+        assert 0 < life(answer) < life(document) == 600
+    assert {(answer.status_code, answer.text) for answer in answers[2::4]} == {(200, listed.text)}
+    assert ready.status_code == 503
+    assert "its keys are published from memory for" in ready.text
     first = answers[0]
     assert first.status_code == 503
     assert first.headers["Retry-After"] == "5"
@@ -76,6 +94,60 @@ def test_each_request_is_refused_in_time_and_the_next_is_not(
     }
     assert page.status_code in (200, 503)
     wait_until(lambda: worker.sign_in().status_code == 200, "a sign-in after that")
+
+
+def life(answer: requests.Response) -> int:
+    """Seconds for which a copy may be kept."""
+    return int(answer.headers["Cache-Control"].removeprefix("max-age="))
+
+
+def test_keys_are_published_from_memory_for_so_long_and_sign_nothing(
+    server: PostgresqlServer, hosts: Hosts
+) -> None:
+    hosts.set_up(1)
+    provider, now, longest = hosts.open().open(), 1_800_000_000_000, 600_000
+    keys = provider.keys.published(now)
+    listed = provider.revocations.published(now)
+    with ailing(server, "stopped"):
+        for age in (0, 1, longest - 1):
+            found = provider.keys.published_or_remembered(now + age, longest)
+            assert (found.keys, found.age) == (keys, age)
+            assert provider.keys.remembered_for(now + age, longest) == longest - age
+        # Nor of a time before they were read.
+        for when in (now + longest, now - 1):
+            assert provider.keys.remembered_for(when, longest) == 0
+            with pytest.raises(UnavailableStoreError):
+                provider.keys.published_or_remembered(when, longest)
+        with pytest.raises(UnavailableStoreError):
+            provider.keys.active(now)
+        # The list says itself until when it may be believed.
+        assert provider.revocations.published(now + DOCUMENT_LIFE_MS - 1) is listed
+        for when in (now + DOCUMENT_LIFE_MS, now - 1):
+            with pytest.raises(UnavailableStoreError):
+                provider.revocations.published(when)
+    new = hosts.open().keys.rotate(None, now, withdraw=True)
+    wait_until(lambda: readable(provider.database), "an answer")
+    assert provider.keys.published_or_remembered(now + 1, longest).keys == (
+        new.private_key.public_key,
+    )
+
+
+def test_a_host_that_has_read_no_keys_publishes_none(
+    server: PostgresqlServer, hosts: Hosts
+) -> None:
+    hosts.set_up(1)
+    keys = hosts.open().keys
+    with ailing(server, "stopped"), pytest.raises(UnavailableStoreError):
+        keys.published_or_remembered(1, 600_000)
+    assert keys.remembered_for(1, 600_000) == 0
+
+
+def readable(database: Database) -> bool:
+    try:
+        database.check()
+    except UnavailableStoreError:
+        return False
+    return True
 
 
 @pytest.fixture
