@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import imaplib
 import re
+import shutil
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from browserid_sasl.errors import PeerRefusedError
 from browserid_sasl.jose.keys import PrivateKey
@@ -19,7 +22,15 @@ from tests.support.gss import GssSite, gss_site
 from tests.support.guide import blocks_of
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.sample_programs import ALICE, HOST, ROOT
-from tests.support.services import AES128, Imapd, Installation, Syslog, folder_for_all
+from tests.support.services import (
+    AES128,
+    Imapd,
+    Installation,
+    Slapd,
+    Syslog,
+    folder_for_all,
+    run,
+)
 
 ACCOUNT = "cyrus"
 PAGE = ROOT / "docs" / "gss-api.md"
@@ -49,9 +60,9 @@ def imapd(installation: Installation, provider_key: PrivateKey, syslog: Syslog) 
         yield imapd
 
 
-def site_of(imapd: Imapd) -> GssSite:
-    assert isinstance(imapd.site, GssSite)
-    return imapd.site
+def site_of(service: Imapd | Slapd) -> GssSite:
+    assert isinstance(service.site, GssSite)
+    return service.site
 
 
 def imtest(imapd: Imapd, *arguments: str, plugins: str | Path = "") -> str:
@@ -197,3 +208,61 @@ class TestImapd:
         assert said
         assert {f"AUTH={AES128}", f"AUTH={AES128}-PLUS"} <= set(offered)
         assert re.findall(r"Invalid (?:read|write|free)|listmech", "".join(said)) == [], said
+
+
+@pytest.fixture(scope="module")
+def ldap_site(installation: Installation, provider_key: PrivateKey) -> Iterator[GssSite]:
+    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
+        site.realm.sign_in()
+        # GnuTLS, which OpenLDAP has, is particular about certificates.
+        authority = trustme.CA()
+        issued = authority.issue_cert(
+            HOST, socket.gethostname(), socket.getfqdn(), common_name=HOST
+        )
+        authority.cert_pem.write_to_path(str(folder / "ldap-authority.pem"))
+        issued.cert_chain_pems[0].write_to_path(str(folder / "ldap.pem"))
+        issued.private_key_pem.write_to_path(str(folder / "ldap.key"))
+        yield site
+
+
+@contextmanager
+def slapd_by_gs2(site: GssSite, binding: str) -> Iterator[Slapd]:
+    files = site.folder / "ldap.pem", site.folder / "ldap.key"
+    further = f"sasl-cbinding {binding}"
+    with Slapd(site, files, plugins=str(site.stock_plugins), further=further).running() as slapd:
+        yield slapd
+    shutil.rmtree(slapd.folder)
+
+
+class TestSlapd:
+    """With OpenLDAP's clients, whose own setting says to what they bind."""
+
+    WHO = f"dn:uid=alice,ou=people,{Slapd.BASE}"
+
+    def whoami(self, slapd: Slapd, *options: str, binding: str = "none") -> str:
+        variables = {
+            "SASL_PATH": str(site_of(slapd).stock_plugins),
+            "LDAPTLS_CACERT": str(slapd.site.folder / "ldap-authority.pem"),
+            "LDAPSASL_CBINDING": binding,
+        }
+        command = ("ldapwhoami", "-N", "-Q", "-H", slapd.url, "-U", ALICE, *options)
+        return run(command, env=slapd.site.variables | variables).stdout
+
+    def test_ldapwhoami_logs_in_afresh_and_by_ticket(self, ldap_site: GssSite) -> None:
+        with slapd_by_gs2(ldap_site, "none") as slapd:
+            for _ in ("afresh", "by ticket"):
+                assert self.WHO in self.whoami(slapd, "-Y", AES128)
+
+    # With a list to choose from libldap binds; to a name that it is given it does not.
+    BINDING = ("-ZZ", "-Y", f"{AES128} {AES128}-PLUS")
+
+    def test_binds_to_the_servers_certificate_where_both_are_told_to(
+        self, ldap_site: GssSite
+    ) -> None:
+        with slapd_by_gs2(ldap_site, "tls-endpoint") as slapd:
+            assert self.WHO in self.whoami(slapd, *self.BINDING, binding="tls-endpoint")
+
+    def test_a_binding_that_the_server_has_not_is_refused(self, ldap_site: GssSite) -> None:
+        with slapd_by_gs2(ldap_site, "tls-unique") as slapd:
+            said = self.whoami(slapd, *self.BINDING, binding="tls-endpoint")
+        assert "channel binding failure" in said

@@ -653,13 +653,22 @@ class Slapd:
     PAGE: Final = ROOT / "docs" / "openldap.md"
 
     def __init__(
-        self, site: Site, tls: tuple[Path, Path] | None = None, domain: str = DOMAIN
+        self,
+        site: Site,
+        tls: tuple[Path, Path] | None = None,
+        domain: str = DOMAIN,
+        *,
+        plugins: str = "",
+        further: str = "",
     ) -> None:
         """Write its configuration.
 
         :param domain: whose people are entries of the directory.
+        :param plugins: SASL_PATH, that of our installation if it is empty.
+        :param further: lines of the configuration, on top of the usual.
         """
         self.site = site
+        self._variables = site.variables | ({"SASL_PATH": plugins} if plugins else {})
         self.port = free_port()
         self.url = f"ldap://{HOST}:{self.port}"
         self.folder = site.folder / "slapd"
@@ -672,6 +681,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/pid
 sasl-host {HOST}
+{further}
 {self._tls(tls)}
 {self._mapping(domain)}
 database mdb
@@ -709,7 +719,7 @@ maxsize 10485760
         own_view = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh")
         slapd = ("/usr/sbin/slapd", "-d", "none", "-f", self.folder / "slapd.conf")
         command = (*own_view, *slapd, "-h", f"ldap://127.0.0.1:{self.port}")
-        with service(command, self.port, self.site.variables, self.folder / "output"):
+        with service(command, self.port, self._variables, self.folder / "output"):
             yield self
 
 
