@@ -21,8 +21,8 @@ from browserid_sasl.gss.names import UserName
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.gss import Gs2, GssSite, MitSamples, gss_site
 from tests.support.guide import blocks_of
-from tests.support.patience import wait_until
-from tests.support.ports import free_port
+from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port, listens
 from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
 from tests.support.services import AES128, Installation, folder_for_all, run, service
 
@@ -418,51 +418,138 @@ def server(gss: GssSite) -> Iterator[tuple[MitSamples, int]]:
         yield samples, port
 
 
+MECH = ("-mech", "{ " + oid(AES128).replace(".", " ") + " }")
+SPNEGO = ("-mech", "{ 1 3 6 1 5 5 2 }")
+USER = ("-user", ALICE)
+VERIFIED = "Signature verified."
+NO_KERBEROS = "No Kerberos credentials available"
+
+CLIENT_FLAGS_THAT_SUCCEED = (
+    MECH,
+    (*MECH, "-seq"),
+    (*MECH, "-noreplay"),
+    (*MECH, "-nomutual"),
+    (*MECH, "-dce"),
+    (*MECH, "-d"),
+    (*MECH, "-ccount", "3"),
+    (*MECH, "-mcount", "3"),
+    (*MECH, "-f"),
+    (*MECH, "-na"),
+    (*MECH, "-nw"),
+    (*MECH, "-nx"),
+    (*MECH, "-nm"),
+    (*MECH, *USER),
+    SPNEGO,
+    ("-spnego",),
+    ("-spnego", *USER),
+    (*MECH, "-spnego", *USER),
+    (*MECH, "-spnego", *USER, "-dce"),
+)
+
+CLIENT_FLAGS_THAT_FAIL = {
+    # There are no passwords here.
+    (*MECH, *USER, "-pass", "secret"): "not available or unsupported",
+    # They are for another mechanism.
+    (*MECH, "-krb5"): NO_KERBEROS,
+    (*MECH, "-iakerb"): NO_KERBEROS,
+    # Whatever the mechanism is: without -user there is no credential that -mech could be set on.
+    (*MECH, "-spnego"): "No credentials were supplied",
+    # Whatever the mechanism is: this gss-server waits for what such a client does not send.
+    (*MECH, "-v1"): "reading token flags: 0 bytes read",
+}
+
+
+def flags_of(program: str) -> set[str]:
+    """All that a program of krb5-gss-samples compares its arguments with."""
+    found = re.findall(rb"(?<=\0)-[a-z0-9]+(?=\0)", Path("/usr/bin", program).read_bytes())
+    return {each.decode() for each in found}
+
+
 class TestMitSamplePrograms:
-    """gss-client and gss-server of krb5-gss-samples, with every flag that they have.
+    """gss-client and gss-server of krb5-gss-samples, with every flag that they have."""
 
-    Two come to nothing whatever the mechanism is: this gss-server does not understand what its
-    client says with `-v1`, and without `-user` the client has no credential to set the mechanisms
-    of `-spnego` on.
-    """
+    def test_every_flag_of_the_client_is_tried(self) -> None:
+        runs = (*CLIENT_FLAGS_THAT_SUCCEED, *CLIENT_FLAGS_THAT_FAIL, ("-q", "-port"))
+        assert flags_of("gss-client") == {each for run in runs for each in run if each[0] == "-"}
 
-    MECHANISM = "{ " + oid(AES128).replace(".", " ") + " }"
-
-    @pytest.mark.parametrize(
-        "options",
-        [
-            (),
-            ("-seq",),
-            ("-noreplay",),
-            ("-nomutual",),
-            ("-d",),
-            ("-q",),
-            ("-ccount", "3"),
-            ("-mcount", "3"),
-            ("-na",),
-            ("-nw",),
-            ("-nx",),
-            ("-nm",),
-            ("-user", ALICE),
-            ("-spnego", "-user", ALICE),
-        ],
-        ids=" ".join,
-    )
-    def test_each_flag(self, server: tuple[MitSamples, int], options: tuple[str, ...]) -> None:
+    @pytest.mark.parametrize("options", CLIENT_FLAGS_THAT_SUCCEED, ids=" ".join)
+    def test_a_flag_with_which_the_client_succeeds(
+        self, server: tuple[MitSamples, int], options: tuple[str, ...]
+    ) -> None:
         samples, port = server
-        done = samples.client(port, *options, mechanism=self.MECHANISM)
+        message = str(ROOT / "LICENSE") if "-f" in options else "a message"
+        done = samples.client(port, *options, message=message)
         assert done.returncode == 0, done.stdout
-        if "-q" not in options:
-            assert "error" not in done.stdout.lower(), done.stdout
-        if options == ():
-            assert "Signature verified." in done.stdout
+        assert "error" not in done.stdout.lower(), done.stdout
+        # Nothing is signed for a message that nobody protects.
+        assert VERIFIED in done.stdout or {"-nm", "-nx", "-na", "-nw"} & set(options)
 
-    def test_the_server_exports_its_context(self, gss: GssSite) -> None:
-        samples = MitSamples(gss, "-export")
+    @pytest.mark.parametrize(("options", "said"), CLIENT_FLAGS_THAT_FAIL.items(), ids=str)
+    def test_a_flag_with_which_it_fails(
+        self, server: tuple[MitSamples, int], options: tuple[str, ...], said: str
+    ) -> None:
+        samples, port = server
+        assert said in samples.client(port, *options).stdout
+
+    def test_quiet(self, server: tuple[MitSamples, int]) -> None:
+        samples, port = server
+        done = samples.client(port, *MECH, "-q")
+        assert done.returncode == 0, done.stdout
+        assert VERIFIED not in done.stdout
+
+    def test_a_server_of_the_default_credential_is_sent_a_name_that_it_shows(
+        self, server: tuple[MitSamples, int]
+    ) -> None:
+        samples, port = server
+        assert VERIFIED in samples.client(port, *MECH).stdout
+        said = f'Accepted connection: "{ALICE}"'
+        wait_until(lambda: said in samples.log.read_text(errors="replace"), said)
+
+
+class TestMitSampleServer:
+    """Its flags: -port and -verbose are those of every run here."""
+
+    KINDS = (("-export",), ("-once",), ("-logfile",), ("-keytab", "/nowhere"))
+
+    def test_every_flag_of_the_server_is_tried(self) -> None:
+        others = {"-port", "-verbose", "-inetd", "-iakerb"}
+        assert flags_of("gss-server") == {run[0] for run in self.KINDS} | others
+
+    @pytest.mark.parametrize("flags", KINDS, ids=" ".join)
+    def test_a_flag(self, gss: GssSite, flags: tuple[str, ...], tmp_path: Path) -> None:
+        log = tmp_path / "log"
+        samples = MitSamples(gss, *flags, *((str(log),) if flags == ("-logfile",) else ()))
         with samples.server() as port:
-            done = samples.client(port, mechanism=self.MECHANISM)
-            wait_until(lambda: "Received message" in samples.log.read_text(), "the message")
-        assert "Signature verified." in done.stdout
+            assert VERIFIED in samples.client(port, *MECH).stdout
+            seen = log if flags == ("-logfile",) else samples.log
+            wait_until(lambda: "Received message" in seen.read_text(errors="replace"), "it")
+            if flags == ("-once",):
+                wait_until(lambda: not listens(port), "the end of the server")
+
+    def test_inetd(self, gss: GssSite) -> None:
+        with socket.create_server((HOST, 0)) as listener:
+            port = listener.getsockname()[1]
+            server = (*("gss-server", "-inetd", "-logfile"), str(gss.folder / "inetd.log"))
+            command = (*server, f"host@{HOST}")
+            starter = threading.Thread(target=_serve, args=(listener, command, gss.variables))
+            starter.start()
+            said = MitSamples(gss).client(port, *MECH).stdout
+            starter.join()
+        assert VERIFIED in said
+
+    def test_iakerb_is_for_another_mechanism(self, gss: GssSite) -> None:
+        command = ("gss-server", "-iakerb", "-port", str(free_port()), f"host@{HOST}")
+        assert "Key table file" in gss.run(*command).stdout
+
+
+def _serve(listener: socket.socket, command: tuple[str, ...], variables: dict[str, str]) -> None:
+    """What inetd does with the first who comes."""
+    connection, _ = listener.accept()
+    with connection:
+        number = connection.fileno()
+        subprocess.Popen(command, env=variables, stdin=number, stdout=number, stderr=number).wait(
+            PATIENCE
+        )
 
 
 def test_no_symbol_but_gss_is_exported(installation: Installation) -> None:

@@ -20,7 +20,7 @@ from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
 from tests.support.services import AES128, SYSTEM_PLUGINS, Installation, Site, service
 
 GS2_PLUGINS: Final = ROOT / ".unpacked" / "gs2" / "usr" / "lib" / "x86_64-linux-gnu" / "sasl2"
-SERVICES: Final = ("rcmd", "host", "HTTP", "http", "imap", "ldap")
+SERVICES: Final = ("rcmd", "host", "HTTP", "http", "imap", "ldap", "postgres")
 
 
 class GssSite(Site):
@@ -214,7 +214,9 @@ class MitSamples:
         with service((*command, f"host@{HOST}"), port, self._site.variables, self.log):
             yield port
 
-    def client(self, port: int, *flags: str, mechanism: str) -> subprocess.CompletedProcess[str]:
+    def client(
+        self, port: int, *flags: str, message: str = "a message"
+    ) -> subprocess.CompletedProcess[str]:
         """Run the client to its end."""
-        command = ("gss-client", "-port", str(port), "-mech", mechanism, *flags)
-        return self._site.run(*command, HOST, f"host@{HOST}", "a message")
+        command = ("gss-client", "-port", str(port), *flags)
+        return self._site.run(*command, HOST, f"host@{HOST}", message)

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,10 +27,18 @@ class PostgresqlServer:
     :param folder: which belongs to its user.
     :param port: on 127.0.0.1, where the user `postgres` needs no password.
     :param settings: of its configuration, ``name=value``, in place of what makes it quick.
+    :param variables: of its environment, which has little else.
     """
 
-    def __init__(self, folder: Path, port: int, settings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        settings: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._settings = settings
+        self._variables = variables or {}
         self._data = folder / "data"
         self._log = folder / "log"
         self.port = port
@@ -114,8 +122,9 @@ class PostgresqlServer:
     def _run(self, name: str, *arguments: str, data: bool = True) -> str:
         where = ("-D", str(self._data)) if data else ("-U", _USER)
         command = ("setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups", "--reset-env")
+        variables = ("env", *(f"{name}={value}" for name, value in self._variables.items()))
         completed = subprocess.run(
-            (*command, str(programs() / name), *where, *arguments),
+            (*command, *variables, str(programs() / name), *where, *arguments),
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -152,9 +161,11 @@ def tls_files(folder: Path, certificate: trustme.LeafCert) -> Sequence[str]:
 
 
 @contextmanager
-def postgresql_server(*settings: str) -> Iterator[PostgresqlServer]:
+def postgresql_server(
+    *settings: str, variables: Mapping[str, str] | None = None
+) -> Iterator[PostgresqlServer]:
     """Run a server until the block ends, see `PostgresqlServer`."""
-    with _running(PostgresqlServer.make, settings) as server:
+    with _running(PostgresqlServer.make, settings, variables) as server:
         yield server
 
 
@@ -167,11 +178,13 @@ def postgresql_standby(primary: PostgresqlServer, *settings: str) -> Iterator[Po
 
 @contextmanager
 def _running(
-    make: Callable[[PostgresqlServer], None], settings: Sequence[str]
+    make: Callable[[PostgresqlServer], None],
+    settings: Sequence[str],
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[PostgresqlServer]:
     with TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
         shutil.chown(name, _USER, _USER)
-        server = PostgresqlServer(Path(name), free_port(), settings)
+        server = PostgresqlServer(Path(name), free_port(), settings, variables)
         make(server)
         server.start()
         try:
