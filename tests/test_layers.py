@@ -162,6 +162,7 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
         "alembic.command",  # a quarter of what a provider loads, which it needs once in a release
         "alembic.config.Config",
         "alembic.util.CommandError",
+        "browserid_sasl.idp.backends.ldap_configuration.ldap_backend",  # the extra `ldap`
         "browserid_sasl.idp.commands.command",  # the extra `idp`
         "browserid_sasl.idp.postgresql.PostgresqlEngine",  # the extra `postgresql`
         "browserid_sasl.store.postgresql_engine.make_engine",  # the extra `postgresql`

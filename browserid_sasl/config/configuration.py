@@ -14,6 +14,7 @@ from browserid_sasl.config.sections import (
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    LdapConfig,
     ListenerConfig,
     ProgramsConfig,
     SamlAuthority,
@@ -33,6 +34,7 @@ class Config:
     :param saml: by entity identifier.
     :param listeners: by path.
     :param programs: by account.
+    :param ldap: directories of the identity provider, by name.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -47,6 +49,7 @@ class Config:
     acceptor: AcceptorConfig = field(default_factory=AcceptorConfig)
     listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
     programs: Mapping[str, ProgramsConfig] = field(default_factory=dict)
+    ldap: Mapping[str, LdapConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -188,6 +191,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
         ListenerConfig, "path", syntax.socket_path, "/run/browserid/acceptor"
     ),
     "programs": NamedSections(ProgramsConfig, "account", syntax.account, "www-data"),
+    "ldap": NamedSections(LdapConfig, "name", syntax.own_backend, "staff"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

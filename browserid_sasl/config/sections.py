@@ -79,6 +79,27 @@ _DATABASE_URL: Final = Text(
 _REALM: Final = Text(
     syntax.realm, "at most 32 letters of a to z, digits and _, with a letter at the front"
 )
+_BACKEND: Final = Text(syntax.backend, '"accounts" or the name of a section such as [ldap."staff"]')
+_LDAP_URL: Final = Text(
+    syntax.ldap_url,
+    "a URL such as ldaps://ldap.example.org, ldap://ldap.example.org or ldapi://%2Frun%2Fldapi",
+)
+_DN: Final = Text(
+    syntax.distinguished_name, "a distinguished name such as ou=people,dc=example,dc=org"
+)
+_DN_OR_NONE: Final = Text(
+    syntax.distinguished_name,
+    "a distinguished name such as cn=browserid,dc=example,dc=org",
+    optional=True,
+)
+_DN_TEMPLATE: Final = Text(
+    syntax.dn_template,
+    "a distinguished name such as uid={user},ou=people,dc=example,dc=org",
+    optional=True,
+)
+_FILTER: Final = Text(syntax.ldap_filter, "a filter such as (mail={address})")
+_ATTRIBUTE: Final = Text(syntax.ldap_attribute, "the name of an attribute such as mail")
+_CLAIM: Final = Text(syntax.claim, "the name of a claim such as groups")
 _SERVICE: Final = Text(syntax.service, "the SASL name of a service such as imap")
 
 _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
@@ -745,6 +766,14 @@ class IdpConfig(WebServerConfig):
         "How long after each use a program may renew a certificate without its person, where the"
         " person has allowed it. After that they are asked to sign in.",
     )
+    backends: tuple[str, ...] = options.listing(
+        ["accounts"],
+        _BACKEND,
+        "What says who somebody is who signs in, in the order in which it is asked about an address"
+        " that the provider does not know yet. `accounts` is its own accounts. Others are sections"
+        " by their names: see [connect what you have](backends.md).",
+        least=1,
+    )
     password_memory: int = options.count(
         19,
         19,
@@ -771,6 +800,79 @@ class IdpConfig(WebServerConfig):
         1,
         86_400,
         "How long a wrong password counts.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LdapConfig:
+    """An LDAP directory, such as OpenLDAP or Active Directory, that knows who people are.
+
+    `backends` in [idp] has its name: `[ldap."staff"]`. There may be any number of these sections.
+    They need the extra `ldap`: in a checkout, `pip install ".[ldap]"`. What it takes to set one up
+    is in [connect what you have](backends.md).
+    """
+
+    servers: tuple[str, ...] = options.listing(
+        [],
+        _LDAP_URL,
+        "Its servers, at most 4. The next one is asked when one does not answer. With `ldap://` the"
+        " connection is upgraded by StartTLS before anything is said on it.",
+    )
+    ca_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are believed of the servers, in place of"
+        " those that the system has.",
+    )
+    plaintext: bool = options.flag(
+        False,
+        "Whether `ldap://` is used without TLS, which is possible with servers at a loopback"
+        " address only.",
+    )
+    bind_dn: str = options.text(
+        _DN_OR_NONE,
+        "Who the provider is when it looks for people, at sign-ins and before each renewal of a"
+        " certificate. Without one, it looks anonymously.",
+    )
+    bind_password_file: Path | None = options.path(
+        "File with the password of `bind_dn`, for the account of the provider alone (mode 600).",
+    )
+    base: str = options.text(
+        _DN_OR_NONE,
+        "Below which entry people are looked for.",
+    )
+    filter: str = options.text(
+        _FILTER,
+        "How they are found there: `{address}` stands for the whole address, `{user}` for what is"
+        " before its @. Who is found twice is not let in.",
+        "(mail={address})",
+    )
+    dn_template: str = options.text(
+        _DN_TEMPLATE,
+        "What a person's entry is called, in place of looking for it below `base`.",
+    )
+    address_attribute: str = options.text(
+        _ATTRIBUTE,
+        "Attribute that has to have the address among its values. One without an @ is the part"
+        " before it.",
+        "mail",
+    )
+    groups: tuple[str, ...] = options.listing(
+        [],
+        _DN,
+        "Groups in one of which somebody has to be, as a `member`, a `uniqueMember` or a"
+        " `memberUid` of it. Empty: nobody has to be in one.",
+    )
+    claims: tuple[tuple[str, str], ...] = options.table(
+        _CLAIM,
+        _ATTRIBUTE,
+        "What certificates say of people besides the address: a table such as"
+        ' `[ldap."staff".claims]` with a line `"name" = "displayName"`. Services read it as an'
+        " attribute of the name. Every service that somebody logs in to can.",
+    )
+    timeout_ms: int = options.seconds(
+        5,
+        1,
+        30,
+        "How long a server has for all that it is asked about one sign-in or one renewal.",
     )
 
 

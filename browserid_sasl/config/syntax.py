@@ -35,6 +35,14 @@ _ACCOUNT: Final = r"[A-Za-z_][A-Za-z0-9_.-]{0,31}"
 _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
 _REALM: Final = r"[a-z][a-z0-9_]{0,31}"
+_BACKEND: Final = r"[a-z][a-z0-9_-]{0,31}"
+_MAX_DN: Final = 1024
+_DN_BEGINS: Final = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)="
+_ATTRIBUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,63}"
+_CLAIM: Final = r"[a-z][a-z0-9_-]{0,31}"
+_RESERVED_CLAIMS: Final = frozenset(
+    {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "public-key", "email", "saml"}
+)
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
@@ -278,6 +286,75 @@ def https_origin(text: str) -> str:
         raise Unfit(f"is {shown(text)}, which has no IPv6 address between its brackets")
     bracketed = f"[{name}]" if ":" in name else name
     return f"https://{bracketed}" + (f":{parts.port}" if parts.port not in (None, 443) else "")
+
+
+def backend(text: str) -> str:
+    """The name of something that knows people."""
+    if not re.fullmatch(_BACKEND, text):
+        raise Unfit(f"is {shown(text)}, which is no such name")
+    return text
+
+
+def own_backend(text: str) -> str:
+    """Such a name that is not that of the provider's own accounts."""
+    if text == "accounts":
+        raise Unfit(f"is {shown(text)}, which the provider's own accounts are called")
+    return backend(text)
+
+
+def ldap_url(text: str) -> str:
+    """``ldaps://HOST[:PORT]``, ``ldap://`` likewise, or ``ldapi://%2FPATH``."""
+    if "@" in text:
+        raise Unfit("has a user name or password in it")
+    parts = _split_url(text)
+    if parts.scheme not in ("ldap", "ldaps", "ldapi"):
+        raise Unfit(f"is {shown(text)}, which begins with none of ldaps://, ldap:// and ldapi://")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or not parts.netloc:
+        raise Unfit(f"is {shown(text)}, which is not a server and no more")
+    if parts.scheme == "ldapi":
+        return f"ldapi://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def distinguished_name(text: str) -> str:
+    """The name of an entry of a directory (RFC 4514), as far as it can be seen that it is one."""
+    if not text.isprintable() or len(text) > _MAX_DN or not re.match(_DN_BEGINS, text):
+        raise Unfit(f"is {shown(text)}, which is not of the form attribute=value,...")
+    return text
+
+
+def dn_template(text: str) -> str:
+    """A distinguished name with a place in it for the address, or what is before its @."""
+    return distinguished_name(_with_place(text))
+
+
+def ldap_filter(text: str) -> str:
+    """A search filter (RFC 4515) with such a place in it."""
+    nested = text.startswith("(") and text.endswith(")") and text.count("(") == text.count(")")
+    if not nested or not text.isprintable() or len(text) > _MAX_DN:
+        raise Unfit(f"is {shown(text)}, which is not a filter in parentheses")
+    return _with_place(text)
+
+
+def _with_place(text: str) -> str:
+    places = re.findall(r"\{[^{}]*\}", text)
+    if not places or not set(places) <= {"{address}", "{user}"}:
+        raise Unfit(f"is {shown(text)}, which has to have {{address}} or {{user}}, and no other {{")
+    return text
+
+
+def ldap_attribute(text: str) -> str:
+    """The name of an attribute of a directory's entries (RFC 4512 section 1.4)."""
+    if not re.fullmatch(_ATTRIBUTE, text):
+        raise Unfit(f"is {shown(text)}, which is not the name of an attribute")
+    return text
+
+
+def claim(text: str) -> str:
+    """The name of something that certificates say besides what every certificate says."""
+    if not re.fullmatch(_CLAIM, text) or text in _RESERVED_CLAIMS:
+        raise Unfit(f"is {shown(text)}, which is not the name of a further claim")
+    return text
 
 
 def _split_url(text: str) -> SplitResult:

@@ -5,6 +5,8 @@ An account need not have a password: whoever has a passkey needs none.
 
 from __future__ import annotations
 
+import os
+import threading
 import unicodedata
 from collections.abc import Callable
 from typing import Final
@@ -28,6 +30,9 @@ MAX_PASSWORD: Final = 1024
 
 _MAX_LOCAL_PART: Final = 64
 
+_MOST_HASHED: Final = max(1, min(4, os.cpu_count() or 1))
+"""Passwords at a time: each takes a processor, and the memory that its hash costs."""
+
 
 def _no_record() -> None:
     pass
@@ -47,6 +52,7 @@ class Accounts:
         self._database = database
         self._domain = domain
         self._hasher = hasher or Cost().hasher()
+        self._hashing = threading.BoundedSemaphore(_MOST_HASHED)
         self._stand_ins = StandIns(database, self._hasher)
 
     def address(self, text: str) -> str:
@@ -118,7 +124,9 @@ class Accounts:
 
         :raises LocalProtocolError: invalid-parameter: it cannot be used.
         """
-        return self._hasher.hash(_normal(check_password(password)))
+        octets = _normal(check_password(password))
+        with self._hashing:
+            return self._hasher.hash(octets)
 
     def set_hash(
         self, email: str, hashed: str, now: int, record: Callable[[], object] = _no_record
@@ -211,7 +219,8 @@ class Accounts:
         instead = self._stand_ins.hash(address, now)
         hashed = (account.password if account else NO_PASSWORD) or instead
         try:
-            self._hasher.verify(hashed, _normal(password))
+            with self._hashing:
+                self._hasher.verify(hashed, _normal(password))
         except (VerificationError, InvalidHashError):
             return False
         if account is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -129,7 +130,8 @@ class _Endpoints:
         self._remembered = longest_in_memory(settings.document_life)
         self._proxies = settings.proxies
         self._spelling = settings.key_spelling
-        self._limiter = CapacityLimiter(_THREADS)
+        # Who waits for a backend does not keep the others from being answered.
+        self._limiter = CapacityLimiter(_THREADS + provider.outside.backends.most_at_once)
         self._list_limiter = CapacityLimiter(1)
         self._document_limiter = CapacityLimiter(1)
 
@@ -172,10 +174,16 @@ class _Endpoints:
         if self._limiter.statistics().tasks_waiting >= _MAX_WAITING:
             raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
         client = self.client_of(request)
+        began = time.monotonic()
         # Hashing a password takes a processor for a while, so it is done in threads, a few at once.
-        answer = await to_thread.run_sync(
-            decide, body, client, self._clock(), limiter=self._limiter
-        )
+        try:
+            answer = await to_thread.run_sync(
+                decide, body, client, self._clock(), limiter=self._limiter
+            )
+        except RefusedError as error:
+            if error.word == "wrong-credentials":
+                await self._provider.outside.backends.hold_back(began)
+            raise
         return JSONResponse(answer, headers=_NO_STORE)
 
     def client_of(self, request: Request) -> str:

@@ -50,6 +50,7 @@ class Event(Enum):
     DEVICE_CODE_WRONG = "device-code-wrong"
     DEVICE_DENIED = "device-denied"
     REVOKED = "revoked"
+    VOUCHING_ENDED = "vouching-ended"
     ACCOUNT_ADDED = "account-added"
     ACCOUNT_REMOVED = "account-removed"
     PASSWORD_CHANGED = "password-changed"  # noqa: S105 - an event's name

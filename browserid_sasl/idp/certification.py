@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
@@ -21,6 +20,8 @@ from browserid_sasl.idp.grants import (
     parse_question,
     refused,
 )
+from browserid_sasl.idp.outside import Standing
+from browserid_sasl.idp.password_sign_in import PasswordSignIn
 from browserid_sasl.idp.signing_keys import MAX_CERTIFICATE_LIFE_MS
 from browserid_sasl.idp.weak_keys import check_strength
 from browserid_sasl.idp.web.paths import DEVICE
@@ -108,9 +109,10 @@ class Certifier:
             return {}
         found = renewals.find(grant.proof, now)
         wish = Wish(found.email, found.public_key, found.machine, client)
+        standing = self._provider.outside.check(wish.email, client, now)
         expires = now + self.life
-        text = self._sign(wish, expires, now)
-        record = self._record(wish, "renewal", expires, now)
+        text = self._sign(wish, standing, expires, now)
+        record = self._record(wish, standing, "renewal", expires, now)
         ends = renewals.use(grant.proof, client, expires, now, record)
         return {"certificate": text, "renewal_expires_in": (ends - now) // 1000}
 
@@ -120,20 +122,21 @@ class Certifier:
         :param how: what makes it sure, for the audit log.
         :param life: ms for which it is to be good.
         :param now: ms.
-        :raises RefusedError: the key cannot be certified.
+        :raises RefusedError: the key cannot be certified, or the account gets no certificate.
         """
         wish, expires = granted.wish, now + life
         # Not before: it takes a while, and nobody but the provider's people may cause that.
         _check_strength(wish.public_key)
-        text = self._sign(wish, expires, now)
-        record = self._record(wish, how, expires, now)
+        standing = self._provider.outside.check(wish.email, wish.client, now)
+        text = self._sign(wish, standing, expires, now)
+        record = self._record(wish, standing, how, expires, now)
         token, ends = self._provider.renewals.issue(granted, expires, now, record)
         if not token:
             return {"certificate": text}
         ends_in = (ends - now) // 1000
         return {"certificate": text, "renewal": token, "renewal_expires_in": ends_in}
 
-    def _sign(self, wish: Wish, expires: int, now: int) -> str:
+    def _sign(self, wish: Wish, standing: Standing, expires: int, now: int) -> str:
         return certificate.issue(
             self._provider.domain,
             wish.email,
@@ -141,21 +144,29 @@ class Certifier:
             issued_at=now,
             expires=expires,
             signing_key=self._provider.keys.active(now).private_key,
+            attributes=standing.claims,
             spelling=self._spelling,
         )
 
-    def _record(self, wish: Wish, how: str, expires: int, now: int) -> Callable[[], None]:
-        return partial(
-            self._provider.audit.write,
-            Event.CERTIFIED,
-            now,
-            email=wish.email,
-            client=wish.client,
-            key=wish.fingerprint,
-            expires=expires,
-            grant=how,
-            machine=wish.machine,
-        )
+    def _record(
+        self, wish: Wish, standing: Standing, how: str, expires: int, now: int
+    ) -> Callable[[], None]:
+        """What has to succeed in the transaction that certifies."""
+
+        def record() -> None:
+            self._provider.outside.confirm(standing)
+            self._provider.audit.write(
+                Event.CERTIFIED,
+                now,
+                email=wish.email,
+                client=wish.client,
+                key=wish.fingerprint,
+                expires=expires,
+                grant=how,
+                machine=wish.machine,
+            )
+
+        return record
 
     def _address(self, text: str) -> str:
         try:
@@ -165,8 +176,7 @@ class Certifier:
 
     def _authenticate(self, email: str, password: str, client: str, now: int) -> None:
         provider = self._provider
-        attempts = Attempts(provider.limits, provider.audit)
-        attempts.check(email, client, now, lambda: provider.accounts.verify(email, password, now))
+        PasswordSignIn(provider).check(email, password, client, now)
         # Before the failures are forgotten: else whoever knows the password could guess at the
         # second factor, here once in a while, for as long as they like.
         if provider.second_factors.has(email):
@@ -177,7 +187,7 @@ class Certifier:
                 " browser",
                 Code.INTERACT_FAILURE,
             )
-        attempts.succeeded(email, client, now)
+        Attempts(provider.limits, provider.audit).succeeded(email, client, now)
 
 
 def _check_strength(key: PublicKey) -> None:

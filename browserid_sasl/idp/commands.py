@@ -20,12 +20,13 @@ from browserid_sasl import config
 from browserid_sasl.cli.options import config_option, version_option, web_server_options
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import password_options, password_source
-from browserid_sasl.config import IdpConfig
+from browserid_sasl.config import Config, IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.app import AppSettings, create_app, longest_in_memory
 from browserid_sasl.idp.audit import Entry, Event, Question, Retention
+from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
@@ -563,19 +564,22 @@ def serve(
         given["document_life_ms"] = document_life * 1000
     if proxy:
         given["proxies"] = proxy
-    options = replace(_configuration(directory, config_file), **given)
+    configuration = config.load(config_file)
+    options = replace(_placed(configuration.idp, directory), **given)
+    configuration = replace(configuration, idp=options)
     with ExitStack() as sockets:
         listening = sockets.enter_context(Listener(options.listen, options.port).open())
         status = None
         if options.status_port:
             place = Listener(options.status_listen, options.status_port)
             status = sockets.enter_context(place.open())
-        _serve(options, listening, status, output)
+        _serve(configuration, listening, status, output)
 
 
 def _serve(
-    options: IdpConfig, listening: socket.socket, status: socket.socket | None, output: Output
+    configuration: Config, listening: socket.socket, status: socket.socket | None, output: Output
 ) -> None:
+    options = configuration.idp
     # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
     configured = _configured_certificate(options)
     folder = _folder(options)
@@ -586,6 +590,7 @@ def _serve(
         rp_id=options.rp_id,
         renewal_life=options.renewal_life_ms,
         cost=_cost(options),
+        backends=configured_backends(configuration),
     )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
@@ -658,7 +663,10 @@ def _local_certificate(folder: ProviderFolder) -> ServerCertificate:
 
 
 def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
-    options = config.load(file).idp
+    return _placed(config.load(file).idp, directory)
+
+
+def _placed(options: IdpConfig, directory: Path | None) -> IdpConfig:
     return replace(options, directory=directory.absolute()) if directory else options
 
 

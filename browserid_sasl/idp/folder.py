@@ -33,6 +33,7 @@ from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.means import Means
+from browserid_sasl.idp.outside import Backends, Outside
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.paths import CERTIFY
@@ -70,6 +71,8 @@ _PRIVATE: Final = (
 
 _USUAL_COST: Final = Cost()
 _USUAL_RETENTION: Final = Retention()
+
+_OWN_ACCOUNTS_ALONE: Final = Backends()
 
 _OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT})
 
@@ -113,6 +116,7 @@ class Provider:
     :param codes: what browsers carry to programs.
     :param devices: programs that wait for somebody to sign in elsewhere.
     :param refusals: writes down what is refused.
+    :param outside: who is known by something else than an account of its own.
     """
 
     domain: str
@@ -134,6 +138,7 @@ class Provider:
     codes: Codes
     devices: Devices
     refusals: Refusals
+    outside: Outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +289,7 @@ class ProviderFolder:
         rp_id: str = "",
         renewal_life: int = RENEWAL_LIFE_MS,
         cost: Cost = _USUAL_COST,
+        backends: Backends = _OWN_ACCOUNTS_ALONE,
     ) -> Provider:
         """The provider in the folder.
 
@@ -293,6 +299,7 @@ class ProviderFolder:
         :param rp_id: what passkeys are bound to, empty for the host of that.
         :param renewal_life: ms for which a renewal is good after each use.
         :param cost: of the hashes of passwords that are made from now on.
+        :param backends: what says who people are.
         :raises ConfigurationError: there is none, or passkeys cannot be bound to that.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -313,6 +320,14 @@ class ProviderFolder:
         # Programs know the domain, by which they have found the provider, and no other address.
         at = f"https://{domain}{CERTIFY}"
         renewals = Renewals(database, self.audit, at, renewal_life)
+        outside = Outside(
+            database=database,
+            audit=self.audit,
+            accounts=accounts,
+            sessions=sessions,
+            renewals=renewals,
+            backends=backends,
+        )
         return Provider(
             domain=domain,
             database=database,
@@ -334,6 +349,7 @@ class ProviderFolder:
                 second_factors=second_factors,
                 recovery_codes=recovery_codes,
                 invitations=invitations,
+                outside=outside,
             ),
             sessions=sessions,
             secret=secret,
@@ -343,6 +359,7 @@ class ProviderFolder:
             codes=Codes(database, renewals, self.audit),
             devices=Devices(database, self.audit),
             refusals=Refusals(self.audit),
+            outside=outside,
         )
 
     def _make(self) -> None:

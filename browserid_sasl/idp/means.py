@@ -15,6 +15,7 @@ from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.invitations import Invitations
+from browserid_sasl.idp.outside import Outside
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.renewals import Renewals
@@ -44,6 +45,7 @@ class Means:
         second_factors: SecondFactors,
         recovery_codes: RecoveryCodes,
         invitations: Invitations,
+        outside: Outside,
     ) -> None:
         self._database = database
         self._audit = audit
@@ -54,6 +56,7 @@ class Means:
         self._second_factors = second_factors
         self._recovery_codes = recovery_codes
         self._invitations = invitations
+        self._outside = outside
 
     def add_passkey(
         self, email: str, response: str, name: str, client: str, now: int, *, keep: int
@@ -78,6 +81,7 @@ class Means:
         """Give the account a password, or another one.
 
         :raises LocalProtocolError: invalid-parameter: it cannot be used.
+        :raises RefusedError: its password is elsewhere.
         """
         hashed = self._accounts.hash(password)
         with self._change(email, keep):
@@ -142,7 +146,16 @@ class Means:
 
     def has_any(self, email: str) -> bool:
         """Whether somebody can sign in to the account."""
-        return self._accounts.has_password(email) or self._passkeys.usable(email) > 0
+        own = self._accounts.has_password(email) or self._passkeys.usable(email) > 0
+        return own or self.is_outside(email)
+
+    def is_outside(self, email: str) -> bool:
+        """Whether a backend vouches for the account, which then has no password of its own."""
+        return self._outside.identity(email) is not None
+
+    def gives_password(self, email: str) -> bool:
+        """Whether somebody may sign in to the account by a password, wherever that is kept."""
+        return self._accounts.has_password(email) or self.is_outside(email)
 
     @contextmanager
     def _change(self, email: str, keep: int) -> Iterator[None]:
@@ -165,6 +178,13 @@ class Means:
         def record() -> None:
             self._audit.write(Event.PASSWORD_CHANGED, now, email=email, client=client)
 
+        if self.is_outside(email):
+            raise RefusedError(
+                409,
+                "password-elsewhere",
+                "the password of this account is not the provider's: change it where it is kept",
+                Code.INTERACT_FAILURE,
+            )
         self._accounts.set_hash(email, hashed, now, record)
 
     def _remove_password(self, email: str, client: str, now: int) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Final
 
 from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.backends import Denial
 from browserid_sasl.web.clients import network_of
 from browserid_sasl.web.refusal import RefusedError
 
@@ -28,6 +29,8 @@ _WORTH_IT: Final = frozenset(
         *("unknown-passkey", "second-factor-needed", "too-many-attempts", "cross-site"),
         *("code-expired", "code-used", "invalid-code", "invitation-spent", "revoked-key"),
         *("renewal-expired", "renewal-revoked", "renewal-unknown", "too-many-keys", "no-account"),
+        *(each.value for each in Denial if each is not Denial.WRONG_PASSWORD),
+        "no-longer-vouched",
     }
 )
 """What somebody was refused who wanted to be somebody. Requests that make no sense are not in it,

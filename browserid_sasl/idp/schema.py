@@ -27,6 +27,7 @@ from browserid_sasl.idp import challenges as _challenges  # noqa: F401
 from browserid_sasl.idp import codes as _codes  # noqa: F401
 from browserid_sasl.idp import devices as _devices  # noqa: F401
 from browserid_sasl.idp import invitations as _invitations  # noqa: F401
+from browserid_sasl.idp import outside as _outside  # noqa: F401
 from browserid_sasl.idp import passkeys as _passkeys  # noqa: F401
 from browserid_sasl.idp import recovery as _recovery  # noqa: F401
 from browserid_sasl.idp import renewals as _renewals  # noqa: F401
@@ -37,7 +38,7 @@ from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0004"
+NUMBER: Final = "0005"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

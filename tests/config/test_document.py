@@ -151,6 +151,7 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.renewal_life", "86400", 86_400_000),
     ("idp.password_memory", "64", 64),
     ("idp.password_passes", "3", 3),
+    ("idp.backends", '["staff", "accounts"]', ("staff", "accounts")),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),
     ("verifier.listen", '"::"', "::"),
@@ -183,6 +184,22 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("programs.services", '["HTTP", "imap"]', ("HTTP", "imap")),
     ("programs.keys", "true", True),
     ("programs.local_names", '{"al@Example.org" = "al"}', (("al@example.org", "al"),)),
+    (
+        "ldap.servers",
+        '["ldaps://LDAP.example.org", "ldap://[::1]:1389", "ldapi://%2Frun%2FLDAPI"]',
+        ("ldaps://ldap.example.org", "ldap://[::1]:1389", "ldapi://%2Frun%2FLDAPI"),
+    ),
+    ("ldap.ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("ldap.plaintext", "true", True),
+    ("ldap.bind_dn", '"cn=Reader,dc=example"', "cn=Reader,dc=example"),
+    ("ldap.bind_password_file", '"password"', FILE.parent / "password"),
+    ("ldap.base", '"dc=example,dc=org"', "dc=example,dc=org"),
+    ("ldap.filter", '"(&(mail={address})(uid={user}))"', "(&(mail={address})(uid={user}))"),
+    ("ldap.dn_template", '"2.5.4.3={user},o=x"', "2.5.4.3={user},o=x"),
+    ("ldap.address_attribute", '"proxyAddresses"', "proxyAddresses"),
+    ("ldap.groups", '["cn=staff,dc=example"]', ("cn=staff,dc=example",)),
+    ("ldap.claims", '{"groups" = "memberOf"}', (("groups", "memberOf"),)),
+    ("ldap.timeout", "2", 2_000),
 ]
 
 

@@ -81,6 +81,10 @@ SINGLY: Final = {
     ("docs/identity-provider.md", "browserid-idp restore browserid-idp.backup"): (
         "tests/docs/test_identity_provider_page.py"
     ),
+    **{
+        ("docs/backends.md", begin): "tests/docs/test_backends_page.py"
+        for begin in ("dn: cn=browserid,", "# A directory,", "# Active Directory")
+    },
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
     ("docs/several-hosts.md", "    runuser -u browserid"): "tests/cli/test_store_key.py",
     ("docs/agent.md", "install"): "tests/guides/test_agent.py",

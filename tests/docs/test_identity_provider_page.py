@@ -21,6 +21,7 @@ from browserid_sasl.identity.certificate import Certificate, issue
 from browserid_sasl.identity.revocations import MAX_REVOKED
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.authorization_request import AuthorizationRequest
+from browserid_sasl.idp.backends import Denial
 from browserid_sasl.idp.codes import CODE_LIFE_MS
 from browserid_sasl.idp.devices import LETTERS
 from browserid_sasl.idp.limits import Policy
@@ -319,6 +320,19 @@ OTHERWISE = {
     (429, "too-many-attempts"),
     (500, "internal"),
     (503, "busy"),
+    (503, "backend-unavailable"),
+    (401, "no-longer-vouched"),
+    *(
+        (403, each.value)
+        for each in Denial
+        if each
+        not in (
+            Denial.WRONG_PASSWORD,
+            Denial.PASSWORD_CHANGED,
+            Denial.GONE,
+            Denial.NOT_CONFIGURED,
+        )
+    ),
 }
 """Each has a test of its own, here or in tests/idp."""
 

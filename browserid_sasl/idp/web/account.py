@@ -41,6 +41,7 @@ def _show(visit: Visit) -> Response:
         passkeys=provider.passkeys.all(visit.email),
         rp_id=provider.passkeys.rp_id,
         has_password=provider.accounts.has_password(visit.email),
+        is_outside=provider.means.is_outside(visit.email),
         has_second_factor=provider.second_factors.has(visit.email),
         codes_left=provider.recovery_codes.left(visit.email),
         machines=machines_of(visit),
@@ -162,7 +163,7 @@ def _show_second_factor(visit: Visit, error: str = "", status: int = 200) -> Res
     return visit.page(
         "second-factor.html",
         status,
-        has_password=visit.provider.accounts.has_password(visit.email),
+        has_password=visit.provider.means.gives_password(visit.email),
         has_second_factor=factors.has(visit.email),
         secret=secret,
         picture=factors.qr_code(visit.email, secret),

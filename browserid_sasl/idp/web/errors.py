@@ -106,6 +106,48 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("The provider cannot reach its database"),
         N_("Nothing was changed. Wait a few seconds, then try again."),
     ),
+    "backend-unavailable": Explanation(
+        N_("Where your password is kept cannot be asked"),
+        N_("It is not your fault. Wait a few seconds, then try again."),
+    ),
+    "account-locked": Explanation(
+        N_("Your account is locked for now"),
+        N_("Too many wrong passwords were given. Try again later, or ask your administrator."),
+    ),
+    "password-expired": Explanation(
+        N_("Your password has expired"),
+        N_("Change it where you have it from, such as at your desk, then sign in here."),
+    ),
+    "password-reset": Explanation(
+        N_("Your password has to be changed first"),
+        N_("Change it where you have it from, such as at your desk, then sign in here."),
+    ),
+    "account-disabled": Explanation(N_("Your account is disabled"), N_("Ask your administrator.")),
+    "not-admitted": Explanation(
+        N_("Your account is not admitted here"), N_("Ask your administrator.")
+    ),
+    "ambiguous-address": Explanation(
+        N_("Several people have this address"), N_("Ask your administrator.")
+    ),
+    "other-address": Explanation(
+        N_("This is not the address of your account"), N_("Ask your administrator.")
+    ),
+    "other-person": Explanation(
+        N_("This address was somebody else's before"),
+        N_("Ask your administrator, who has to remove the account that has it."),
+    ),
+    "own-account": Explanation(
+        N_("This address has an account that is signed in to in another way"),
+        N_("Use that way, or ask your administrator."),
+    ),
+    "no-longer-vouched": Explanation(
+        N_("This account is not vouched for any more"),
+        N_("Sign in again. If that does not help, ask your administrator."),
+    ),
+    "password-elsewhere": Explanation(
+        N_("The password of this account is kept elsewhere"),
+        N_("Change it where you have it from, such as at your desk."),
+    ),
     "not-verified": Explanation(
         N_("This key did not ask who you are"),
         N_(
@@ -180,6 +222,7 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
 _BETTER_AGAIN: Final = frozenset(
     {
         *("form-expired", "cross-site", "busy", "unavailable", "timeout", "internal"),
+        "backend-unavailable",
         *("signed-out", "too-many-attempts"),
     }
 )

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.accounts import MAX_PASSWORD
 from browserid_sasl.idp.attempts import Attempts
+from browserid_sasl.idp.password_sign_in import PasswordSignIn
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.errors import Explanation, explain
@@ -23,9 +24,16 @@ from browserid_sasl.idp.web.visit import Page, Visit
 from browserid_sasl.web.refusal import RefusedError
 
 _WRONG: Final = N_("There is no account with this address and password.")
+_WRONG_OR_LOCKED: Final = N_(
+    "There is no account with this address and password, or it is locked for now after too many"
+    " wrong ones."
+)
 _NO_ADDRESS: Final = N_("This is not an address of %(domain)s. Write it as name@%(domain)s.")
 _WAIT: Final = N_("Too many sign-ins failed. Try again in %(wait)s.")
 _WRONG_CODE: Final = N_("That code is not right, or was used before. Wait for the next one.")
+
+_ABOUT_GUESSES: Final = frozenset({"wrong-credentials", "too-many-attempts"})
+"""What is said where the password is typed. All else is said above."""
 
 
 def begin_session(visit: Visit, email: str, method: str) -> None:
@@ -68,18 +76,24 @@ def _submit(visit: Visit) -> Response:
     except LocalProtocolError:
         return _ask_address(visit, typed, error=_NO_ADDRESS, status=422)
     password = visit.form.get("password", "")[: MAX_PASSWORD + 1]
-    accounts = visit.provider.accounts
+    sign_in, known = PasswordSignIn(visit.provider), _known(visit, email)
     try:
-        _try(visit, email, lambda: accounts.verify(email, password, visit.now))
+        sign_in.check(email, password, visit.client, visit.now, known)
     except RefusedError as error:
         visit.record(error, email)
-        return _again(error, _WRONG, partial(_ask_password, visit, email))
+        if error.word not in _ABOUT_GUESSES:
+            return _ask_password(visit, email, refusal=explain(error), status=error.status)
+        return _again(error, _wrong(visit), partial(_ask_password, visit, email))
     if visit.provider.second_factors.has(email):
         # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
         _put_session(visit, email, "password", half_way=True)
         return visit.redirect(paths.with_query(paths.SECOND_STEP, next=goal(visit)))
     begin_session(visit, email, "password")
     return visit.redirect(goal(visit))
+
+
+def _wrong(visit: Visit) -> str:
+    return _WRONG_OR_LOCKED if visit.provider.outside.backends.any_outside else _WRONG
 
 
 def _show_second_step(visit: Visit) -> Response:
@@ -120,6 +134,7 @@ def _submit_passkey(visit: Visit) -> Response:
     response = visit.form.get("response", "")
     try:
         email = passkeys.authenticate(response, visit.client, visit.now, email=asked)
+        visit.provider.outside.admit(email, visit.client, visit.now)
     except RefusedError as error:
         visit.record(error, asked or "")
         if asked is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
@@ -62,7 +63,8 @@ class Site:
         self._clock = clock
         # Those who hash have threads of their own, so that the other pages go on to be quick.
         self._quick = CapacityLimiter(_THREADS)
-        self._hashing = CapacityLimiter(_HASHING_THREADS)
+        self._backends = house.provider.outside.backends
+        self._hashing = CapacityLimiter(_HASHING_THREADS + self._backends.most_at_once)
 
     def routes(self) -> list[Route]:
         """The routes of all pages."""
@@ -82,7 +84,11 @@ class Site:
             if limiter.statistics().tasks_waiting >= _MAX_WAITING:
                 raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)
             visit = Visit(self._house, request, form, self._client_of(request), self._clock())
-            return await to_thread.run_sync(partial(_answer, page, visit), limiter=limiter)
+            began = time.monotonic()
+            response = await to_thread.run_sync(partial(_answer, page, visit), limiter=limiter)
+            if slow and response.status_code == 401:
+                await self._backends.hold_back(began)
+            return response
 
         return answer
 

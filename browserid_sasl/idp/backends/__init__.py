@@ -1,0 +1,142 @@
+"""What knows people already, outside of the provider: what it is asked, and what it answers.
+
+A backend says who somebody is who signs in, and later whether that still holds: it is asked again
+for each certificate, so who has left is out within the life of one. What becomes of an answer is
+decided in `idp.outside`, and in no backend: who an address belongs to, and what ends when something
+has changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Protocol, runtime_checkable
+
+OWN_ACCOUNTS: Final = "accounts"
+"""The backend that is always there: the provider's own accounts, with their passwords."""
+
+MOST_OF_CLAIMS: Final = 2_048
+"""Octets of a person's claims, in JSON: a certificate has to get through the lines of protocols."""
+
+MOST_AT_ONCE: Final = 8
+"""Questions that wait for an answer of one backend. More are refused for now, and whoever signs in
+by something else does not wait for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the provider keeps of somebody whom a backend vouches for.
+
+    :param email: the account's address.
+    :param backend: its name in the configuration.
+    :param subject: what the backend calls the person, and never calls anybody else.
+    :param version: of what they have signed in with there, empty if the backend does not say.
+    :param claims: what it has said last, see `Vouched`. A backend that learns them at a sign-in
+        only says them again.
+    """
+
+    email: str
+    backend: str
+    subject: str
+    version: str = ""
+    claims: Mapping[str, list[str]] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """What a backend says about somebody.
+
+    :param email: their address.
+    :param subject: see `Identity`.
+    :param version: see `Identity`: another one says that the password was changed.
+    :param claims: what certificates say of them besides the address: texts, by a claim's name.
+    """
+
+    email: str
+    subject: str
+    version: str = ""
+    claims: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """See that a certificate has room for the claims.
+
+        :raises UnavailableError: it has not.
+        """
+        if len(self.claims_text.encode()) > MOST_OF_CLAIMS:
+            raise UnavailableError(f"a person's claims have more than {MOST_OF_CLAIMS} octets")
+
+    @property
+    def claims_text(self) -> str:
+        """The claims, as an object of JSON."""
+        return json.dumps(dict(self.claims), ensure_ascii=False, separators=(",", ":"))
+
+
+class Denial(Enum):
+    """Why a backend, or the provider, does not let somebody in, by its word in answers and logs."""
+
+    WRONG_PASSWORD = "wrong-password"  # noqa: S105 - a reason's name
+    LOCKED = "account-locked"
+    PASSWORD_EXPIRED = "password-expired"  # noqa: S105
+    PASSWORD_RESET = "password-reset"  # noqa: S105
+    PASSWORD_CHANGED = "password-changed"  # noqa: S105
+    DISABLED = "account-disabled"
+    NOT_ADMITTED = "not-admitted"
+    AMBIGUOUS = "ambiguous-address"
+    GONE = "gone"
+    RENAMED = "other-address"
+    OTHER_SUBJECT = "other-person"
+    OWN_ACCOUNT = "own-account"
+    NOT_CONFIGURED = "not-configured"
+
+
+class DeniedError(Exception):
+    """Somebody is not let in, or not any more.
+
+    :param denial: why.
+    """
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(denial.value)
+        self.denial = denial
+
+
+class UnavailableError(Exception):
+    """A backend cannot be asked now, or what it answers makes no sense.
+
+    :param why: for the log, without what is secret.
+    """
+
+
+class Backend(Protocol):
+    """Something that knows people. Safe for threads; each call ends within a time of its own."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+
+    def check(self, identity: Identity) -> Vouched:
+        """What it says now about somebody whom it has vouched for.
+
+        What of it has changed is found by the caller.
+
+        :raises DeniedError: they are not to get in any more.
+        :raises UnavailableError: it cannot be asked.
+        """
+
+
+@runtime_checkable
+class PasswordBackend(Backend, Protocol):
+    """A backend that takes a password which people type at the provider."""
+
+    def verify(self, email: str, password: str) -> Vouched | None:
+        """Who has this address and password.
+
+        :param email: the address, in lower case.
+        :param password: secret; may be empty, which is never right.
+        :returns: None if it does not know the address, or cannot tell: the next one is asked.
+        :raises DeniedError: it knows the address, and whoever asks is not to get in. Nobody else is
+            asked, so that the password gets to no other server.
+        :raises UnavailableError: it cannot be asked, and nobody else is.
+        """

@@ -1,0 +1,49 @@
+"""The backends that a configuration names. Whoever adds a kind adds it to `_BUILDERS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from browserid_sasl.config import Config
+from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.extras import not_installed
+from browserid_sasl.idp.backends import OWN_ACCOUNTS, Backend
+from browserid_sasl.idp.outside import Backends
+
+
+def configured_backends(config: Config) -> Backends:
+    """What `backends` in [idp] names.
+
+    :raises ConfigurationError: there is no such one, it lacks something, or what it needs is not
+        installed.
+    :raises StoreError: others have access to a secret.
+    """
+    order = config.idp.backends
+    return Backends(order, [_built(config, name) for name in order if name != OWN_ACCOUNTS])
+
+
+def _built(config: Config, name: str) -> Backend:
+    kinds = [kind for kind in _BUILDERS if name in getattr(config, kind)]
+    if len(kinds) != 1:
+        sections = " or ".join(f'[{kind}."{name}"]' for kind in kinds or _BUILDERS)
+        raise config.error(
+            "idp.backends",
+            f"backends in [idp] has {name!r}, of which there are {len(kinds)} sections",
+            f"have one section {sections}",
+        )
+    [kind] = kinds
+    try:
+        return _BUILDERS[kind](config, name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(*not_installed(kind, error)) from None
+
+
+def _ldap(config: Config, name: str) -> Backend:
+    from browserid_sasl.idp.backends.ldap_configuration import ldap_backend  # noqa: PLC0415
+
+    return ldap_backend(config, name)
+
+
+_BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {"ldap": _ldap}
+"""By the kind of a section, which is also the name of the extra that it needs."""

@@ -1,0 +1,234 @@
+"""An LDAP directory that knows people: OpenLDAP, Active Directory, and others like them.
+
+Somebody's entry is found as the provider, and their password is right if the server lets them bind
+as it. What the entry has is looked at again for each certificate.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import ldap
+from ldap.dn import escape_dn_chars
+from ldap.filter import escape_filter_chars
+
+from browserid_sasl.idp.backends import (
+    Denial,
+    DeniedError,
+    Identity,
+    UnavailableError,
+    Vouched,
+)
+from browserid_sasl.idp.backends.ldap_servers import Access, Connection, Entry, Servers
+
+_SUBJECTS: Final = ("entryuuid", "objectguid", "nsuniqueid", "ipauniqueid")
+"""What servers call an entry all its life."""
+
+_VERSIONS: Final = ("pwdchangedtime", "pwdlastset", "krblastpwdchange")
+"""When a password was changed, as servers write it. It is compared with what it was, and with no
+clock."""
+
+_STATES: Final = (
+    *("pwdaccountlockedtime", "useraccountcontrol", "accountexpires", "nsaccountlock"),
+    *("shadowexpire", "logindisabled"),
+)
+
+_DISABLED_IN_AD: Final = 0x2
+_LOCKED_FOR_GOOD: Final = b"000001010000Z"
+_NEVER_IN_AD: Final = frozenset({0, 2**63 - 1})
+_AD_EPOCH_S: Final = 11_644_473_600
+_DAY_S: Final = 86_400
+_MOST_VALUES: Final = 32
+_MOST_CHARACTERS: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """How people are found in a directory.
+
+    :param base: below which entry.
+    :param filter: with places for the address.
+    :param dn_template: likewise; in place of the two, unless it is empty.
+    :param address_attribute: what has to have the address.
+    :param groups: in one of which they have to be; none: in no one.
+    :param claims: attributes that certificates have, by the claim's name.
+    """
+
+    base: str
+    filter: str
+    dn_template: str
+    address_attribute: str
+    groups: tuple[str, ...]
+    claims: Mapping[str, str]
+
+    @property
+    def attributes(self) -> list[str]:
+        """What is asked for of an entry."""
+        wanted = {self.address_attribute.lower(), *map(str.lower, self.claims.values()), "uid"}
+        return sorted(wanted | {*_SUBJECTS, *_VERSIONS, *_STATES})
+
+
+class LdapBackend:
+    """See `PasswordBackend`.
+
+    :param name: what the configuration calls it.
+    :param access: how its servers are reached.
+    :param directory: how people are found there.
+    """
+
+    def __init__(self, name: str, access: Access, directory: Directory) -> None:
+        self.name = name
+        self._servers = Servers(access)
+        self._directory = directory
+
+    def verify(self, email: str, password: str) -> Vouched | None:
+        """See `PasswordBackend.verify`."""
+
+        def question(connection: Connection) -> Vouched | None:
+            entry = self._find(connection, email)
+            if entry is None:
+                # As many answers are waited for as for somebody who is there.
+                connection.is_password(self._nobody(email), password)
+                return None
+            # The password comes first: without it nobody learns what else is wrong.
+            if not connection.is_password(entry.dn, password):
+                raise DeniedError(Denial.WRONG_PASSWORD)
+            return self._vouch(connection, entry, email)
+
+        return self._servers.ask(question)
+
+    def check(self, identity: Identity) -> Vouched:
+        """See `Backend.check`."""
+
+        def question(connection: Connection) -> Vouched:
+            entry = self._find(connection, identity.email)
+            if entry is None:
+                raise DeniedError(Denial.GONE)
+            return self._vouch(connection, entry, identity.email)
+
+        return self._servers.ask(question)
+
+    def _find(self, connection: Connection, email: str) -> Entry | None:
+        found = connection.search(*self._place(email), self._directory.attributes)
+        if len(found) > 1:
+            raise DeniedError(Denial.AMBIGUOUS)
+        # Whatever found it, it is theirs only if it says so itself.
+        return found[0] if found and self._has_address(found[0], email) else None
+
+    def _place(self, email: str) -> tuple[str, int, str]:
+        """Where somebody is looked for: base, scope and filter."""
+        directory = self._directory
+        if directory.dn_template:
+            dn = _filled(directory.dn_template, email, dn=True)
+            return dn, ldap.SCOPE_BASE, "(objectClass=*)"
+        return directory.base, ldap.SCOPE_SUBTREE, _filled(directory.filter, email, dn=False)
+
+    def _nobody(self, email: str) -> str:
+        """The name of an entry that is not there."""
+        directory = self._directory
+        if directory.dn_template:
+            return _filled(directory.dn_template, email, dn=True)
+        return f"cn={escape_dn_chars(email)}/nobody,{directory.base}"
+
+    def _has_address(self, entry: Entry, email: str) -> bool:
+        _, _, domain = email.rpartition("@")
+        texts = [_text(value).lower() for value in self._values(entry)]
+        return email in (text if "@" in text else f"{text}@{domain}" for text in texts)
+
+    def _values(self, entry: Entry) -> list[bytes]:
+        return entry.attributes.get(self._directory.address_attribute.lower(), [])
+
+    def _vouch(self, connection: Connection, entry: Entry, email: str) -> Vouched:
+        if _is_disabled(entry, time.time()):
+            raise DeniedError(Denial.DISABLED)
+        if self._directory.groups and not self._is_member(connection, entry):
+            raise DeniedError(Denial.NOT_ADMITTED)
+        return Vouched(email, _subject(entry), _first(entry, _VERSIONS), self._claims(entry))
+
+    def _is_member(self, connection: Connection, entry: Entry) -> bool:
+        """Whether one of the groups has the entry. Not all servers keep that in the entry."""
+        dn = escape_filter_chars(entry.dn)
+        names = "".join(
+            f"(memberUid={escape_filter_chars(_text(uid))})"
+            for uid in entry.attributes.get("uid", [])
+        )
+        filter = f"(|(member={dn})(uniqueMember={dn}){names})"
+        return any(
+            connection.search(group, ldap.SCOPE_BASE, filter, ["1.1"])
+            for group in self._directory.groups
+        )
+
+    def _claims(self, entry: Entry) -> dict[str, list[str]]:
+        found = {
+            name: [_text(value) for value in entry.attributes.get(attribute.lower(), [])]
+            for name, attribute in self._directory.claims.items()
+        }
+        for name, values in found.items():
+            if len(values) > _MOST_VALUES or any(len(each) > _MOST_CHARACTERS for each in values):
+                raise UnavailableError(f"the claim {name} of {entry.dn!a} is too long")
+        return {name: values for name, values in found.items() if values}
+
+
+def _filled(template: str, email: str, *, dn: bool) -> str:
+    """A template with an address in its places, which stays a value there whatever it has."""
+    escape = escape_dn_chars if dn else escape_filter_chars
+    values = {"{address}": escape(email), "{user}": escape(email.rpartition("@")[0])}
+    # In one go: what an address has in braces is no place.
+    return re.sub(r"\{address\}|\{user\}", lambda place: values[place[0]], template)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _subject(entry: Entry) -> str:
+    for name in _SUBJECTS:
+        for value in entry.attributes.get(name, []):
+            return str(uuid.UUID(bytes_le=value)) if len(value) == 16 else _text(value).lower()
+    raise UnavailableError(
+        f"{entry.dn!a} has no entryUUID or objectGUID that the provider may read"
+    )
+
+
+def _first(entry: Entry, names: tuple[str, ...]) -> str:
+    return next((_text(each) for name in names for each in entry.attributes.get(name, [])), "")
+
+
+def _is_disabled(entry: Entry, now: float) -> bool:
+    """Whether an entry says that nobody is to sign in by it.
+
+    That it is locked for a while counts for who signs in only: else a stranger who guesses could
+    end what its owner has.
+    """
+    flags, day = _number(entry, "useraccountcontrol"), _number(entry, "shadowexpire")
+    return any(
+        (
+            bool(flags and flags & _DISABLED_IN_AD),
+            _has_expired_in_ad(_number(entry, "accountexpires"), now),
+            day is not None and 0 <= day * _DAY_S <= now,
+            _LOCKED_FOR_GOOD in entry.attributes.get("pwdaccountlockedtime", []),
+            _is_true(entry, "nsaccountlock"),
+            _is_true(entry, "logindisabled"),
+        )
+    )
+
+
+def _has_expired_in_ad(time: int | None, now: float) -> bool:
+    """Whether a time has come that is in tenths of microseconds since 1601."""
+    return time is not None and time not in _NEVER_IN_AD and time / 1e7 - _AD_EPOCH_S <= now
+
+
+def _is_true(entry: Entry, name: str) -> bool:
+    return any(value.lower() == b"true" for value in entry.attributes.get(name, []))
+
+
+def _number(entry: Entry, name: str) -> int | None:
+    for value in entry.attributes.get(name, []):
+        if re.fullmatch(rb"-?[0-9]{1,19}", value):
+            return int(value)
+    return None

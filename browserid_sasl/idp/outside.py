@@ -1,0 +1,352 @@
+"""People whom a backend vouches for, and not a password of the provider's own.
+
+Each has an account like everybody else, made when the backend first vouches for them, and a row
+that says which backend it is and what it calls them. That row decides who is asked about the
+address from then on. An address never moves by itself: not from one person of a backend to another
+who has got it there, not from one backend to another, and not from an account of the provider's own
+to a backend.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import anyio
+from sqlalchemy.orm import Mapped, Session
+
+from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.idp.accounts import Accounts
+from browserid_sasl.idp.audit import AuditLog, Event
+from browserid_sasl.idp.backends import (
+    MOST_AT_ONCE,
+    OWN_ACCOUNTS,
+    Backend,
+    Denial,
+    DeniedError,
+    Identity,
+    PasswordBackend,
+    UnavailableError,
+    Vouched,
+)
+from browserid_sasl.idp.database import Account, Base, Database, account_email
+from browserid_sasl.idp.passwords import NO_PASSWORD
+from browserid_sasl.idp.renewals import Renewals
+from browserid_sasl.idp.sessions import Sessions
+from browserid_sasl.web.refusal import RefusedError
+
+_TRY_AGAIN_S: Final = 10
+_WRONG_TAKES_S: Final = 1.0
+"""More than backends usually take, all together."""
+
+_T = TypeVar("_T")
+
+_logger = logging.getLogger(__name__)
+
+
+class OutsideIdentity(Base):
+    """See `Identity`. `claims` is what the backend has said last, as an object of JSON."""
+
+    __tablename__ = "outside_identities"
+
+    email: Mapped[str] = account_email(primary_key=True)
+    backend: Mapped[str]
+    subject: Mapped[str]
+    version: Mapped[str]
+    claims: Mapped[str]
+
+    @property
+    def identity(self) -> Identity:
+        """The row."""
+        claims = json.loads(self.claims)
+        return Identity(self.email, self.backend, self.subject, self.version, claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was found out about an account that is to get a certificate.
+
+    :param identity: by which it is known outside, None for one of the provider's own.
+    :param vouched: what the backend says of it now, likewise.
+    """
+
+    identity: Identity | None = None
+    vouched: Vouched | None = None
+
+    @property
+    def claims(self) -> Mapping[str, list[str]]:
+        """What the certificate is to say besides the address."""
+        return self.vouched.claims if self.vouched else {}
+
+
+OWN: Final = Standing()
+"""Of the provider's own accounts."""
+
+
+class Backends:
+    """Those that are configured, in the order in which they are asked.
+
+    :param order: names, `OWN_ACCOUNTS` among them if these may sign in.
+    :param named: all but the own accounts.
+    """
+
+    def __init__(
+        self, order: Sequence[str] = (OWN_ACCOUNTS,), named: Sequence[Backend] = ()
+    ) -> None:
+        self.order = tuple(order)
+        self._named = {each.name: each for each in named}
+        self._rooms = {each.name: threading.BoundedSemaphore(MOST_AT_ONCE) for each in named}
+
+    @property
+    def most_at_once(self) -> int:
+        """How many questions may be under way: so many threads may be waiting."""
+        return MOST_AT_ONCE * len(self._named)
+
+    @property
+    def any_outside(self) -> bool:
+        """Whether there is one besides the own accounts."""
+        return bool(self._named)
+
+    async def hold_back(self, began: float) -> None:
+        """Wait with the answer to a wrong password.
+
+        Where several are asked, one after another, it would say by its time who knows the address.
+
+        :param began: when the password was given, by the monotonic clock.
+        """
+        if self._named:
+            await anyio.sleep(max(0.0, began + _WRONG_TAKES_S - time.monotonic()))
+
+    def ask(self, name: str, question: Callable[[Backend], _T]) -> _T:
+        """Ask one that is not the own accounts, unless too many wait for it already.
+
+        :raises DeniedError: what it says; or `not-configured`: there is no such backend.
+        :raises RefusedError: backend-unavailable.
+        """
+        if name not in self._named:
+            raise DeniedError(Denial.NOT_CONFIGURED)
+        try:
+            with self._room(name):
+                return question(self._named[name])
+        except UnavailableError as error:
+            _logger.error("backend %s: %s", name, error)
+            raise RefusedError(
+                503,
+                "backend-unavailable",
+                "where people's passwords are cannot be asked at the moment: try again in a little"
+                " while",
+                Code.INTERACT_UNAVAILABLE,
+                retry_after=_TRY_AGAIN_S,
+            ) from None
+
+    @contextmanager
+    def _room(self, name: str) -> Iterator[None]:
+        if not self._rooms[name].acquire(blocking=False):
+            raise UnavailableError(f"{MOST_AT_ONCE} questions wait for an answer")
+        try:
+            yield
+        finally:
+            self._rooms[name].release()
+
+
+class Outside:
+    """What the provider knows of people by its backends. Safe for threads and processes.
+
+    :param database: where the rows are.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        audit: AuditLog,
+        accounts: Accounts,
+        sessions: Sessions,
+        renewals: Renewals,
+        backends: Backends,
+    ) -> None:
+        self._database = database
+        self._audit = audit
+        self._accounts = accounts
+        self._sessions = sessions
+        self._renewals = renewals
+        self.backends = backends
+
+    def identity(self, email: str) -> Identity | None:
+        """Who vouches for an account; None for one of the provider's own, or none at all."""
+        with self._database.reading() as session:
+            row = session.get(OutsideIdentity, email)
+            return row.identity if row else None
+
+    def verify(self, email: str, password: str, client: str, now: int) -> bool:
+        """Whether a backend knows this address and password.
+
+        :param email: the address, in lower case.
+        :param client: IP address it comes from.
+        :param now: ms.
+        :raises DeniedError: see `PasswordBackend.verify`, and `vouch`.
+        :raises RefusedError: backend-unavailable.
+        """
+        for name in self._asked_about(email):
+            vouched = self.backends.ask(name, lambda backend: _verify(backend, email, password))
+            if vouched is not None:
+                self.vouch(name, vouched, client, now, expected=email)
+                return True
+        return False
+
+    @property
+    def has_own_accounts(self) -> bool:
+        """Whether accounts of the provider's own may sign in."""
+        return OWN_ACCOUNTS in self.backends.order
+
+    def _asked_about(self, email: str) -> Sequence[str]:
+        """The backends that get a password to see: of those who are known, one at the most."""
+        identity = self.identity(email)
+        if identity is not None:
+            return (identity.backend,)
+        if self._accounts.exists(email):
+            return ()
+        return [name for name in self.backends.order if name != OWN_ACCOUNTS]
+
+    def vouch(
+        self, backend: str, vouched: Vouched, client: str, now: int, *, expected: str = ""
+    ) -> str:
+        """Take a backend's word for somebody who signs in, whose account is made if there is none.
+
+        If they have another password there than at their last sign-in, what came of that ends.
+
+        :param backend: its name.
+        :param client: IP address of who signs in.
+        :param now: ms.
+        :param expected: the address they have given, if they have.
+        :returns: the account's address.
+        :raises DeniedError: other-subject, own-account, renamed: the address is not theirs;
+            not-admitted: it is none of this domain.
+        """
+        try:
+            email = self._accounts.address(vouched.email)
+        except LocalProtocolError:
+            raise DeniedError(Denial.NOT_ADMITTED) from None
+        if expected not in ("", email):
+            raise DeniedError(Denial.RENAMED)
+        with self._database.transaction() as session:
+            account, row = session.get(Account, email), session.get(OutsideIdentity, email)
+            if account is None:
+                self._add(session, email, backend, client, now)
+            elif row is None:
+                raise DeniedError(Denial.OWN_ACCOUNT)
+            if row is None:
+                row = OutsideIdentity(email=email, backend=backend, subject=vouched.subject)
+                row.version = vouched.version
+                session.add(row)
+            elif (row.backend, row.subject) != (backend, vouched.subject):
+                raise DeniedError(Denial.OTHER_SUBJECT)
+            if row.version != vouched.version:
+                self._end(email, Denial.PASSWORD_CHANGED, client, now)
+            row.version, row.claims = vouched.version, vouched.claims_text
+        return email
+
+    def admit(self, email: str, client: str, now: int) -> None:
+        """See that somebody may sign in who has shown something else than a password.
+
+        :raises RefusedError: they may not, or it cannot be found out; see `check`.
+        """
+        with self._deciding(email, client, now):
+            identity = self._identity_of(email)
+            if identity is not None:
+                vouched = self.backends.ask(identity.backend, lambda each: each.check(identity))
+                self.vouch(identity.backend, vouched, client, now, expected=email)
+
+    def check(self, email: str, client: str, now: int) -> Standing:
+        """See that an account may get a certificate: its backend is asked whether all still holds.
+
+        If it does not, everything the account's machines and browsers have ends.
+
+        :param client: IP address of who wants it.
+        :param now: ms.
+        :returns: what was found out.
+        :raises RefusedError: no-longer-vouched, or backend-unavailable.
+        """
+        with self._deciding(email, client, now):
+            identity = self._identity_of(email)
+            if identity is None:
+                return OWN
+            vouched = self.backends.ask(identity.backend, lambda each: each.check(identity))
+            _compare(identity, vouched)
+            return Standing(identity, vouched)
+
+    def confirm(self, standing: Standing) -> None:
+        """See that it is as `check` has found it, in the transaction that certifies.
+
+        :raises RefusedError: no-longer-vouched: something has ended meanwhile.
+        """
+        if standing.identity is None or standing.vouched is None:
+            return
+        with self._database.transaction() as session:
+            row = session.get(OutsideIdentity, standing.identity.email)
+            if row is None or row.identity != standing.identity:
+                raise _no_longer()
+            row.claims = standing.vouched.claims_text
+
+    @contextmanager
+    def _deciding(self, email: str, client: str, now: int) -> Iterator[None]:
+        try:
+            yield
+        except DeniedError as error:
+            # A backend that somebody has left out of the configuration may come back.
+            if error.denial is not Denial.NOT_CONFIGURED:
+                with self._database.transaction():
+                    self._end(email, error.denial, client, now)
+            raise _no_longer() from None
+
+    def _identity_of(self, email: str) -> Identity | None:
+        identity = self.identity(email)
+        if identity is None and not self.has_own_accounts:
+            raise DeniedError(Denial.NOT_CONFIGURED)
+        return identity
+
+    def _add(self, session: Session, email: str, backend: str, client: str, now: int) -> None:
+        session.add(Account(email=email, password=NO_PASSWORD, created=now, changed=now))
+        session.flush()
+        self._audit.write(Event.ACCOUNT_ADDED, now, email=email, client=client, backend=backend)
+
+    def _end(self, email: str, denial: Denial, client: str, now: int) -> None:
+        self._audit.write(
+            Event.VOUCHING_ENDED, now, email=email, client=client, reason=denial.value
+        )
+        self._sessions.end_all(email)
+        self._renewals.revoke_all(email, now, client=client)
+
+
+def _no_longer() -> RefusedError:
+    return RefusedError(
+        401,
+        "no-longer-vouched",
+        "who vouched for this account does not any more: sign in again, or ask your administrator",
+        Code.INTERACT_REQUIRED,
+    )
+
+
+def _verify(backend: Backend, email: str, password: str) -> Vouched | None:
+    """What a backend says of a password; nothing if it is one that takes none."""
+    return backend.verify(email, password) if isinstance(backend, PasswordBackend) else None
+
+
+def _compare(identity: Identity, vouched: Vouched) -> None:
+    """See that what a backend says is what the account was signed in to by.
+
+    :raises DeniedError: it is not.
+    """
+    # Whose it is comes first: another person's password says nothing.
+    if vouched.subject != identity.subject:
+        raise DeniedError(Denial.OTHER_SUBJECT)
+    if vouched.email != identity.email:
+        raise DeniedError(Denial.RENAMED)
+    if vouched.version != identity.version:
+        raise DeniedError(Denial.PASSWORD_CHANGED)

@@ -1,0 +1,75 @@
+"""A password that somebody gives with their address: who is asked about it, and what is answered.
+
+It is the same on the page and for a program. What is answered tells nobody whether there is an
+account, unless they have its password, or the browser in which it was signed in to before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from browserid_sasl.errors import Code
+from browserid_sasl.idp.attempts import Attempts
+from browserid_sasl.idp.backends import Denial, DeniedError
+from browserid_sasl.idp.folder import Provider
+from browserid_sasl.web.refusal import RefusedError
+
+_SENTENCES: Final[Mapping[Denial, str]] = {
+    Denial.LOCKED: "the account is locked for now, after too many wrong passwords: try again later",
+    Denial.PASSWORD_EXPIRED: "the password has expired: change it where it is kept, then sign in",
+    Denial.PASSWORD_RESET: "the password has to be changed first, where it is kept",
+    Denial.DISABLED: "the account is disabled: ask your administrator",
+    Denial.NOT_ADMITTED: "the account is not admitted here: ask your administrator",
+    Denial.AMBIGUOUS: "the address is that of several entries: ask your administrator",
+    Denial.RENAMED: "the address is not the account's: ask your administrator",
+    Denial.OTHER_SUBJECT: "the address was somebody else's before: ask your administrator",
+    Denial.OWN_ACCOUNT: "the address has an account of another kind: ask your administrator",
+}
+"""What is said to somebody who has given the right password, and is not let in."""
+
+
+class PasswordSignIn:
+    """Decides on passwords. Safe for threads.
+
+    :param provider: whose people sign in.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    def check(self, email: str, password: str, client: str, now: int, known: str = "") -> None:
+        """See that a password is right. It counts as wrong until `Attempts.succeeded` is called.
+
+        :param email: the address, in lower case.
+        :param client: IP address it comes from.
+        :param now: ms.
+        :param known: name of a browser in which this address has been signed in to before.
+        :raises RefusedError: too-many-attempts, wrong-credentials; where somebody else knows the
+            password, backend-unavailable, or a word of `Denial`.
+        """
+
+        def right() -> bool:
+            return self._is_right(email, password, client, now, known)
+
+        # The limits come before anybody is asked: guesses are not handed on for others to count.
+        attempts = Attempts(self._provider.limits, self._provider.audit)
+        attempts.check(email, client, now, right, known)
+
+    def _is_right(self, email: str, password: str, client: str, now: int, known: str) -> bool:
+        outside = self._provider.outside
+        try:
+            if outside.verify(email, password, client, now):
+                return True
+        except DeniedError as error:
+            return self._refuse(error.denial, known)
+        # Also where there is no such account: it takes as long as with one.
+        return outside.has_own_accounts and self._provider.accounts.verify(email, password, now)
+
+    def _refuse(self, denial: Denial, known: str) -> bool:
+        """What is said of it; False if that is no more than that it is wrong."""
+        # A directory locks whom a stranger guesses at, and would tell the stranger.
+        told = denial is not Denial.LOCKED or known
+        if denial not in _SENTENCES or not told:
+            return False
+        raise RefusedError(403, denial.value, _SENTENCES[denial], Code.INTERACT_FAILURE)

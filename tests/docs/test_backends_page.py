@@ -1,0 +1,72 @@
+"""docs/backends.md: what it shows is tried at the real thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from browserid_sasl import config
+from browserid_sasl.idp.backends import Denial, PasswordBackend, Vouched
+from browserid_sasl.idp.backends.configured import configured_backends
+from tests.support import directory as support
+from tests.support.directory import PASSWORD, Person
+from tests.support.pages import blocks
+from tests.support.sample_programs import ROOT
+
+PAGE = (ROOT / "docs" / "backends.md").read_text()
+
+
+def test_a_directory_as_it_is_shown(tmp_path: Path) -> None:
+    [account] = blocks(PAGE, "ldif")
+    [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# A directory")]
+    secret = tmp_path / "ldap-password"
+    secret.touch(0o600)
+    secret.write_text("the password of the provider\n")
+    lena = Person("lena", "lena@example.org")
+    with support.directory(tmp_path / "d") as directory, directory.running():
+        ours = account.replace("dc=example,dc=org", support.BASE)
+        # There is one of this name already, for other tests.
+        directory.delete(support.SERVICE)
+        directory.change(ours.replace("\n", "\nchangetype: add\n", 1))
+        directory.add(lena, more="displayName: Lena\n")
+        file = tmp_path / "browserid.toml"
+        for there, here in {
+            "dc=example,dc=org": support.BASE,
+            "/etc/browserid/ldap-ca.pem": str(directory.ca_file),
+            "/etc/browserid/ldap-password": str(secret),
+            "ldaps://ldap1.example.org": "ldaps://127.0.0.1:1",
+            "ldaps://ldap2.example.org": directory.ldaps,
+        }.items():
+            assert there in shown
+            shown = shown.replace(there, here)
+        file.write_text(shown)
+        backends = configured_backends(config.load(file))
+
+        def verify(backend: object) -> Vouched | None:
+            assert isinstance(backend, PasswordBackend)
+            return backend.verify(lena.mail, PASSWORD)
+
+        vouched = backends.ask("staff", verify)
+    assert vouched is not None
+    assert vouched.claims == {"name": ["Lena"]}
+    assert backends.order == ("staff", "accounts")
+
+
+def test_active_directory_as_it_is_shown_is_a_configuration(tmp_path: Path) -> None:
+    [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# Active Directory")]
+    for name in ("ad-password", "ad-ca.pem"):
+        path = tmp_path / name
+        path.touch(0o600)
+        path.write_text("a password\n")
+        shown = shown.replace(f"/etc/browserid/{name}", name)
+    file = tmp_path / "browserid.toml"
+    file.write_text(shown)
+    assert configured_backends(config.load(file)).any_outside
+
+
+@pytest.mark.parametrize(
+    "denial", [each for each in Denial if each.value.startswith(("password-e", "account", "amb"))]
+)
+def test_the_codes_are_these(denial: Denial) -> None:
+    assert f"| `{denial.value}` |" in PAGE
