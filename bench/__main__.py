@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import sys
+from itertools import chain
 
 import bench
 
@@ -27,7 +28,8 @@ def main(names: list[str]) -> int:
     for name in sorted(names or found - _TAKES_LONG):
         module = importlib.import_module(f"bench.{name}")
         print(f"--- {name}", flush=True)
-        print(*module.run(), "", sep="\n", flush=True)
+        for line in chain(module.run(), [""]):
+            print(line, flush=True)
     return 0
 
 
