@@ -98,7 +98,7 @@ def test_a_replica_that_takes_over_lets_no_assertion_in_again(
 ) -> None:
     with (
         replicated() as database,
-        several_hosts(database.url, provider_key, timeout=3, count=2) as hosts,
+        several_hosts(database.url, provider_key, count=2) as hosts,
     ):
         client, messages = hosts.client(), hosts.messages(8)
         assert hosts.log_in(0, client.start_with(AES128)).verb == "OK"

@@ -149,7 +149,7 @@ def test_how_long_it_may_take(folder: Path) -> None:
 
 @pytest.mark.option("store.replicas")
 def test_so_many_replicas_have_to_confirm(server: RedisServer, folder: Path) -> None:
-    options: dict[str, object] = {"url": server.url, "timeout": 1, "durability": "replicas"}
+    options: dict[str, object] = {"url": server.url, "timeout": 2, "durability": "replicas"}
     for given, count in (({}, 1), ({"replicas": 2}, 2)):
         stores = acceptor_stores(load(folder, **options, **given))
         with pytest.raises(StoreError, match=f"0 of {count} replicas"):

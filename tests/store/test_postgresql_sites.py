@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -144,7 +144,7 @@ class TestStandby:
     def test_one_that_took_over_admits_nothing_again(
         self, primary: PostgresqlServer, standby: PostgresqlServer, site: SharedSite
     ) -> None:
-        stores = site.stores(engine=site.engine(timeout=5))
+        stores = site.stores(engine=site.engine(timeout=30))
         issued = system_clock()
         assert admit(stores, b"a" * 32, issued) == (True, False)
         ticket = acceptor_ticket()
@@ -189,20 +189,17 @@ class TestStandby:
         with ThreadPoolExecutor() as threads:
             # Nor when somebody ends the wait, which leaves the server content with itself.
             waiting = threads.submit(admit, stores, b"c" * 32)
-            wait_until(
-                lambda: (
-                    primary.sql(
-                        "postgres",
-                        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
-                        " WHERE wait_event = 'SyncRep'",
-                    )
-                    and waiting.done()
-                ),
-                "the end of the wait",
-            )
+            wait_until(lambda: _is_over(waiting, primary), "the end of the wait")
             assert "no standby" in words(waiting.result())
         standby.start()
         wait_until(lambda: admit(hasty, os.urandom(32)) == (True, False), "logins work again")
+
+
+def _is_over(waiting: Future[object], primary: PostgresqlServer) -> bool:
+    """End whatever waits for a standby; whether that was what was to be."""
+    of_them = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    primary.sql("postgres", f"SELECT pg_cancel_backend(pid) {of_them}")
+    return waiting.done()
 
 
 def _wait_for_standbys(primary: PostgresqlServer) -> None:
@@ -236,7 +233,7 @@ class TestConnections:
     ) -> None:
         """All of them at once, by a server that was started again or a firewall."""
         postgresql_site.has_been_there_for_ever()
-        stores = postgresql_site.stores()
+        stores = postgresql_site.stores(engine=postgresql_site.engine(timeout=60))
         together = threading.Barrier(CONNECTIONS)
 
         def admit_one(number: int) -> object:

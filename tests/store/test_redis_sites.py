@@ -46,7 +46,7 @@ class TestSentinels:
         primary, replica = watched.primary, watched.replica
         site = SharedSite(watched.url, tmp_path / "key")
         site.has_been_there_for_ever()
-        stores = site.stores(engine=site.engine(timeout=5))
+        stores = site.stores()
         issued = system_clock()
         assert admit(stores, b"a" * 32, issued) == (True, False)
         ticket = acceptor_ticket()
@@ -99,7 +99,7 @@ class TestCluster:
         known = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         site = SharedSite(f"redis+cluster://{known}", tmp_path / "key")
         site.has_been_there_for_ever()
-        stores = site.stores(engine=site.engine(timeout=5))
+        stores = site.stores()
         issued = system_clock()
         digests = [bytes([number]) * 32 for number in range(40)]
         with cluster_replica(nodes[0]) as replica:
