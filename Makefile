@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -117,6 +117,9 @@ hosts: test-environment ## 10,000 logins (LOGINS) at three hosts, one of which d
 
 crowd: test-environment ## 1,000 people (PEOPLE) sign in by password: at one host, and at two with PostgreSQL
 	@$(PYTHON) -m bench crowd
+
+capacity: test-environment ## as root, what logins, entries and certificates cost (PARTS), and what many people take
+	@$(PYTHON) -m bench capacity
 
 soak: test-environment ## 100,000 logins (EXCHANGES): what the program and the services have grown by
 	@$(PYTHON) -m bench soak

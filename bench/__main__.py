@@ -9,8 +9,8 @@ from itertools import chain
 
 import bench
 
-_NOT_MEASUREMENTS = frozenset({"__main__", "measure"})
-_TAKES_LONG = frozenset({"hosts", "soak"})
+_NOT_MEASUREMENTS = frozenset({"__main__", "measure", "sizing"})
+_TAKES_LONG = frozenset({"capacity", "hosts", "soak"})
 """What runs only if it is named."""
 
 

@@ -10,12 +10,13 @@ import os
 import sqlite3
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from browserid_sasl.gss.admission import OneByOne
 from browserid_sasl.gss.ports import Entry
@@ -122,6 +123,11 @@ def _power_time(path: Path) -> float:
 
 
 def filled(path: Path, entries: int) -> AcceptorStores:
+    """Stores with so many assertions and as many tickets; see `filled_with`."""
+    return filled_with(path, entries, entries)
+
+
+def filled_with(path: Path, assertions: int, tickets: int) -> AcceptorStores:
     """Stores with so many assertions and tickets.
 
     They are spread over the time they are valid for, as logins at a steady rate leave them.
@@ -131,29 +137,39 @@ def filled(path: Path, entries: int) -> AcceptorStores:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("PRAGMA cache_size = -400000")
         connection.execute("BEGIN")
-        connection.executemany("INSERT INTO replay VALUES (?, ?)", _replay_rows(entries))
-        connection.executemany(
-            "INSERT INTO ticket VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '')",
-            _ticket_rows(entries),
-        )
-        connection.execute("UPDATE replay_size SET entries = ?", (entries,))
+        connection.execute(_REPLAY_ROWS, {"now": NOW, "life": ASSERTION_LIFE, "count": assertions})
+        connection.execute(_TICKET_ROWS, _ticket_values(tickets))
+        connection.execute("UPDATE replay_size SET entries = ?", (assertions,))
         connection.execute("COMMIT")
     return stores
 
 
-def _replay_rows(entries: int) -> Iterator[tuple[int, bytes]]:
-    for number in range(entries):
-        yield NOW + ASSERTION_LIFE * number // entries, os.urandom(32)
+# SQLite counts by itself, and draws what looks like chance: rows from here would take minutes.
+_NUMBERS: Final = """
+    WITH RECURSIVE numbered(number) AS (
+        SELECT 0 WHERE :count > 0
+        UNION ALL SELECT number + 1 FROM numbered WHERE number + 1 < :count
+    )
+"""
+_REPLAY_ROWS: Final = f"""
+    {_NUMBERS} INSERT INTO replay
+    SELECT :now + :life * number / :count, randomblob(32) FROM numbered
+"""  # noqa: S608 - these are our own words
+_TICKET_ROWS: Final = f"""
+    {_NUMBERS} INSERT INTO ticket
+    SELECT ((:now + :life * number / :count) / 1000 << 24) + number % 1000, randomblob(32),
+        :subject, :issuer, :audience, :ark, :curve, :now + :life * number / :count - :life,
+        :now + :life * number / :count, :renew_until, FALSE, FALSE, '{{}}',
+        abs(random() % 4294967296), ''
+    FROM numbered
+"""  # noqa: S608
 
 
-def _ticket_rows(entries: int) -> Iterator[tuple[object, ...]]:
+def _ticket_values(count: int) -> dict[str, object]:
     model = _ticket("", 0)
-    before = (model.subject, model.issuer, model.audience, model.ark, model.curve)
-    for number in range(entries):
-        expires = NOW + TICKET_LIFE * number // entries
-        times = (expires - TICKET_LIFE, expires, model.renew_until)
-        identifier = (expires // 1000 << 24) + number % 1000
-        yield (identifier, os.urandom(32), *before, *times, False, False, "{}")
+    names = "subject", "issuer", "audience", "ark", "curve", "renew_until"
+    same = {name: getattr(model, name) for name in names}
+    return same | {"now": NOW, "life": TICKET_LIFE, "count": count}
 
 
 def _ticket(tid: str, number: int) -> AcceptorTicket:

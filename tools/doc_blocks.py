@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from bench.sizing import page as capacity
 from browserid_sasl.gss.states import ACCEPTOR, INITIATOR
 from tools import diagrams, tables
 
@@ -35,6 +36,7 @@ BLOCKS: Final[dict[str, Callable[[], Iterable[str]]]] = {
     "store-limits": partial(tables.limits, tables.STORES),
     "provider-limits": partial(tables.limits, tables.PROVIDER),
     "mail-limits": partial(tables.limits, tables.MAIL),
+    **capacity.BLOCKS,
 }
 """What makes the lines of each part."""
 

@@ -26,7 +26,9 @@ from browserid_sasl.store.engine import Admitted, Engine, Gone, Item, Table, unt
 
 _T = TypeVar("_T")
 
-_SHARDS_OF_CLUSTER: Final = 64
+SHARDS_OF_CLUSTER: Final = 64
+"""Parts of a cluster, each of which is in one place: more primaries have nothing to do."""
+
 _SCANNED_AT_ONCE: Final = 1000
 
 # In one step: what was there before is known to be of the same run as the mark.
@@ -68,7 +70,7 @@ class RedisEngine:
         self._replicas = replicas
         self._client: Any = None
         self._connect = _connector(url, timeout, ca_file)
-        self.shards = _SHARDS_OF_CLUSTER if url.kind == "cluster" else 1
+        self.shards = SHARDS_OF_CLUSTER if url.kind == "cluster" else 1
 
     def admit(self, shard: int, items: Sequence[Item]) -> Admitted:
         keys = [self._mark(shard), *(self._key(Table.ASSERTION, item.name) for item in items)]
