@@ -20,6 +20,15 @@ import jsonschema
 import pytest
 
 from tests.browser.conftest import OpenWindow
+from tests.support.directory import (
+    PEOPLE,
+    SERVICE,
+    SERVICE_PASSWORD,
+    STAFF,
+    Directory,
+    Person,
+    directory,
+)
 from tests.support.household import Authority, Household
 from tests.support.household_mail import MailServer, mail_server
 from tests.support.patience import PATIENCE, wait_until
@@ -180,6 +189,64 @@ def sign_in(guest: Guest, resident: Resident, *, renewal: bool = False) -> None:
     guest.open(login.link)
     guest.give_password()
     allow(guest, login, renewal=renewal)
+
+
+@pytest.fixture
+def people() -> Iterator[Directory]:
+    """A directory of a domain's people."""
+    with folder_for_all() as folder, directory(folder / "ldap") as made, made.running():
+        yield made
+
+
+@pytest.fixture
+def office(people: Directory, authority: Authority, tmp_path: Path) -> Iterator[Household]:
+    """A provider that asks the directory."""
+    secret = tmp_path / "ldap-password"
+    secret.touch(0o600)
+    secret.write_text(SERVICE_PASSWORD)
+    staff = {
+        "servers": [people.ldap],
+        "ca_file": str(people.ca_file),
+        "bind_dn": SERVICE,
+        "bind_password_file": str(secret),
+        "base": PEOPLE,
+        "groups": [STAFF],
+        "timeout": 30,
+    }
+    named = {f'ldap."staff".{name}': each for name, each in staff.items()}
+    with folder_for_all() as folder:
+        office = Household(folder, authority, {"backends": ["staff", "accounts"]}, named)
+        office.start()
+        yield office
+        office.stop()
+
+
+def test_from_the_password_of_a_directory_to_mail_until_they_leave(
+    open_window: OpenWindow,
+    people: Directory,
+    office: Household,
+    new_resident: Callable[[Household], Resident],
+    mail: MailServer,
+) -> None:
+    """They go on for an hour after they are put out of the group, and not an hour longer."""
+    lena = people.add(Person("lena", f"lena@{DOMAIN}"))
+    guest, resident = Guest(open_window(), office, lena.mail), new_resident(office)
+    login = resident.login(lena.mail, "--browser")
+    guest.open(login.link)
+    guest.give_password("not the password")
+    guest.give_password(lena.password)
+    allow(guest, login, renewal=True)
+    mail.believe(office)
+    mail.deliver(lena.mail, "good morning")
+    assert mail.admits(resident, lena.mail)
+    fetched = [file.read_text() for file in (resident.folder / "INBOX").rglob("*,*")]
+    assert ["good morning" in text for text in fetched] == [True]
+    people.change_group("delete", lena)
+    resident.stop_agent()
+    leave_off(office, 2)
+    with resident.agent():
+        assert not mail.admits(resident, lena.mail)
+    assert '"reason":"not-admitted"' in office.audit_log()
 
 
 def test_from_an_invitation_to_a_login_with_a_passkey(

@@ -92,10 +92,15 @@ class Household:
     :param folder: an empty one.
     :param authority: of its web server's certificate.
     :param options: of `[idp]`.
+    :param others: options of other sections, by their whole names.
     """
 
     def __init__(
-        self, folder: Path, authority: Authority, options: Mapping[str, object] | None = None
+        self,
+        folder: Path,
+        authority: Authority,
+        options: Mapping[str, object] | None = None,
+        others: Mapping[str, object] | None = None,
     ) -> None:
         self.folder = folder
         self.authority = authority
@@ -115,7 +120,8 @@ class Household:
             "proxies": ["127.0.0.1"],
         }
         settings = usual | dict(options or {})
-        self.config_file.write_text(toml({f"idp.{name}": each for name, each in settings.items()}))
+        named = {f"idp.{name}": each for name, each in settings.items()}
+        self.config_file.write_text(toml(named | dict(others or {})))
         self.command("init")
         self._process: subprocess.Popen[str] | None = None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -292,13 +293,13 @@ class TestWhatTheyHave:
 
 class TestADirectoryThatIsDown:
     @pytest.fixture
-    def own(self, tmp_path_factory: pytest.TempPathFactory) -> Directory:
-        with support.directory(tmp_path_factory.mktemp("down") / "d") as made:
-            return made
+    def own(self, tmp_path: Path) -> Iterator[Directory]:
+        """One that does not run yet."""
+        with support.directory(tmp_path / "d") as made:
+            yield made
 
     def test_it_is_for_now(self, own: Directory, serve: Serve, person: Person) -> None:
         served = serve(LdapBackend("staff", access(own, servers=(own.ldaps,)), place()))
-        own.socket.parent.mkdir(exist_ok=True)
         with own.running():
             own.add(person)
             Browser.at(served).sign_in(person.mail, PASSWORD)
