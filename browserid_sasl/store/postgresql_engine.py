@@ -294,6 +294,10 @@ class PostgresqlEngine:
                     f"the disk of {self._url} is full",
                     "make room there",
                 )
+            case psycopg.errors.ReadOnlySqlTransaction():
+                # Another one has taken over, or will: it is found by new connections only.
+                self._sessions.renew()
+                return Gone(f"{self._url} takes no writes any more")
             case psycopg.OperationalError():
                 self._sessions.renew()
                 if any(text in str(error) for text in _UNTRUSTED):

@@ -171,9 +171,16 @@ class TestStandby:
         stores = site.stores(engine=site.engine(timeout=30, replicas=1))
         issued = system_clock()
         assert admit(stores, b"a" * 32, issued) == (True, False)
-        primary.stop()
+        other = site.stores()
+        assert admit(other, b"a" * 32, issued) == (False, False)
+        # The old one is not stopped: it takes no writes any more, and connections to it stay.
+        primary.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on")
+        primary.sql("postgres", "SELECT pg_reload_conf()")
+        wait_until(lambda: _refuses_writes(primary), "no writes any more")
+        assert words(admit(other, b"b" * 32, issued))
         standby.promote()
-        assert admit(site.stores(), b"a" * 32, issued) == (False, False)
+        assert admit(other, b"a" * 32, issued) == (False, False)
+        assert admit(other, b"b" * 32, issued) is Doubt.MAY_BE_FORGOTTEN
 
     def test_without_the_one_that_is_waited_for_nobody_is_admitted(
         self, primary: PostgresqlServer, standby: PostgresqlServer, site: SharedSite
@@ -200,6 +207,10 @@ def _is_over(waiting: Future[object], primary: PostgresqlServer) -> bool:
     of_them = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
     primary.sql("postgres", f"SELECT pg_cancel_backend(pid) {of_them}")
     return waiting.done()
+
+
+def _refuses_writes(server: PostgresqlServer) -> bool:
+    return server.sql("postgres", "SHOW default_transaction_read_only").strip() == "on"
 
 
 def _wait_for_standbys(primary: PostgresqlServer) -> None:
