@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 deb deb-trial oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo test check format fuzz debian13 deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -102,6 +102,13 @@ deb: ## the packages for Debian 12, in build/deb, and what lintian says of them
 deb-trial: deb test-environment ## as root, docs/packages.md in a fresh Debian 12: installed, upgraded, removed
 	@tools/debian-packages.sh tools/debian-trial.txt
 	@DEB='$(abspath $(DEB))' $(PYTHON) -m pytest -p no:cacheprovider tests/packages/trial.py
+
+DIST ?= dist
+
+dist: test-environment ## a wheel and a source distribution, in dist, each tried where there is nothing else
+	@rm -rf '$(DIST)' && $(PYTHON) -m build --outdir '$(DIST)' . >/dev/null
+	@$(PYTHON) -m twine check --strict '$(DIST)'/*
+	@DIST='$(abspath $(DIST))' $(PYTHON) -m pytest -p no:cacheprovider tests/packages/distributions.py
 
 oldest: test-environment ## the same tests with the oldest dependencies that setup.cfg allows
 	@mkdir -p build
