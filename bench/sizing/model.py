@@ -27,8 +27,13 @@ from bench.sizing.queues import Cores, Lock, Server, Simulation, Then
 from browserid_sasl.acceptor.errands import THREADS
 from browserid_sasl.acceptor.worker import MAX_BATCH
 
+_SECOND: Final = 1000.0
 SWITCH: Final = 5.0
 """ms, of Python's `sys.getswitchinterval`."""
+
+OTHERS: Final = 50.0
+"""ms of each second that a processor is other programs', if they want it, whoever is to run before
+them (the fair server of Linux's scheduler)."""
 
 WAKES: Final = 8
 """How often somebody is woken on the way of a login by assertion."""
@@ -282,12 +287,14 @@ class Site:
     :param workers: of each.
     :param cores: of each, and of the store; 0 if all of them are on `machine`.
     :param machine: processors that everybody shares, the program that asks among them.
+    :param others: whether other programs want that machine, too.
     """
 
     hosts: int
     workers: int = 1
     cores: int = 0
     machine: int = 0
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,9 +318,12 @@ class Outcome:
 
 
 class _Run:
-    """A simulation of a site's hosts, its store, and the program that asks them."""
+    """A simulation of a site's hosts, its store, and the program that asks them.
 
-    def __init__(self, site: Site, services: Services) -> None:
+    :param logins: that there are to be.
+    """
+
+    def __init__(self, site: Site, services: Services, logins: int) -> None:
         self.simulation = Simulation()
         self._services = services
         shared = Cores(self.simulation, site.machine) if site.machine else None
@@ -324,8 +334,18 @@ class _Run:
             for cores in [shared or self._cores(site) for _ in range(site.hosts)]
             for _ in range(site.workers)
         ]
+        self._left = logins
         self._waits: dict[int, float] = {}
         self._last = 0.0
+        if shared and site.others:
+            for number in range(site.machine):
+                first = (number + 0.5) / site.machine * _SECOND
+                self.simulation.at(first, partial(self._give_to_others, shared))
+
+    def _give_to_others(self, cores: Cores) -> None:
+        if self._left:
+            cores.take(OTHERS)
+            self.simulation.after(_SECOND, partial(self._give_to_others, cores))
 
     def _cores(self, site: Site) -> Cores:
         return Cores(self.simulation, site.cores)
@@ -338,6 +358,7 @@ class _Run:
 
         def end() -> None:
             self._last = self.simulation.now
+            self._left -= 1
             self._waits[number] = self._last - due
             then()
 
@@ -355,7 +376,7 @@ def simulate(site: Site, services: Services, arrivals: Sequence[tuple[float, str
 
     :param arrivals: ms, in rising order, and the kind of each.
     """
-    run = _Run(site, services)
+    run = _Run(site, services, len(arrivals))
     for number, (due, kind) in enumerate(arrivals):
         run.simulation.at(due, partial(run.log_in, number, kind))
     return run.outcome()
@@ -363,7 +384,7 @@ def simulate(site: Site, services: Services, arrivals: Sequence[tuple[float, str
 
 def saturate(site: Site, services: Services, kinds: Sequence[str], in_flight: int) -> Outcome:
     """Have a login come whenever another has ended, so that so many are always under way."""
-    run = _Run(site, services)
+    run = _Run(site, services, len(kinds))
     left = iter(enumerate(kinds))
 
     def come() -> None:

@@ -54,7 +54,8 @@ def machine() -> Iterator[str]:
     """What it was measured on."""
     figures = _figures()
     yield f"Measured on a machine with {figures.machine}, of which other programs used"
-    yield f"{figures.trial.others:.2f} while the three hosts were under load."
+    yield f"{figures.trial.others:.2f} while the three hosts were under load. Times are those of"
+    yield "such a machine; a quiet one is quicker, and more alike from one time to the next."
 
 
 def logins() -> Iterator[str]:

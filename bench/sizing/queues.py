@@ -61,6 +61,11 @@ class Cores:
         self._waiting.append((work + (woken if idle else 0.0), then))
         self._next()
 
+    def take(self, time: float) -> None:
+        """Have the next processor that is free be others' for so long."""
+        self._waiting.appendleft((time, lambda: None))
+        self._next()
+
     def _next(self) -> None:
         if self._free and self._waiting:
             self._free -= 1

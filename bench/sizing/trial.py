@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -57,6 +57,9 @@ _ALONE: Final = 6
 _PAUSE: Final = 12.0
 """ms from one of these to the next."""
 
+_FEW: Final = 0.1
+"""Processors that others use without being in the way."""
+
 _PATIENCE: Final = 30.0
 
 
@@ -87,22 +90,26 @@ def measured(
         make = partial(_messages, hosts.hosts[0])
         services = _services(crowd, meter, make, most, rounds)
         kinds = [kind for _, kind in poisson(1, most, KINDS, SEED)]
-        site = Site(HOSTS, machine=os.cpu_count() or 1)
-        messages = make(kinds)
-        before = _Spent.now(ours)
-        found = crowd.closed(messages, IN_FLIGHT)
-        others = [_Spent.now(ours).others_since(before)]
-        loads = []
+        processors = os.cpu_count() or 1
+        most_of_all, others, loads = [], [], []
         for share in shares:
+            # Just before each: a machine that others use is not as quick at one time as at another.
+            before = _Spent.now(ours)
+            found = crowd.closed(make(kinds), IN_FLIGHT)
+            site = Site(HOSTS, machine=processors, others=before.are_others(_Spent.now(ours)))
+            expected = saturate(site, services, kinds, HOSTS * IN_FLIGHT)
+            most_of_all.append((found.rate, expected.rate))
             rate = share * found.rate
             arrivals = poisson(rate, max(1, int(rate * seconds)), KINDS, SEED)
             messages = make([kind for _, kind in arrivals])
             before = _Spent.now(ours)
             seen = crowd.offered([due for due, _ in arrivals], messages)
-            others.append(_Spent.now(ours).others_since(before))
+            after = _Spent.now(ours)
+            others.append(after.others_since(before))
+            site = replace(site, others=before.are_others(after))
             loads.append(_compared(share, rate, seen, simulate(site, services, arrivals)))
-    expected = saturate(site, services, kinds, HOSTS * IN_FLIGHT)
-    return Trial((found.rate, expected.rate), services, loads, site.machine, max(others))
+    middle = [median(each) for each in zip(*most_of_all, strict=True)]
+    return Trial(middle, services, loads, processors, max(others))
 
 
 def _compared(share: float, rate: float, seen: Outcome, expected: Outcome) -> Comparison:
@@ -185,6 +192,10 @@ class _Spent:
         """How many processors others have used since."""
         spent = self.all - before.all - (self.ours - before.ours)
         return max(0.0, spent / (self.time - before.time))
+
+    def are_others(self, after: _Spent) -> bool:
+        """Whether others had work to do all the time until then."""
+        return after.others_since(self) > _FEW
 
 
 @contextmanager

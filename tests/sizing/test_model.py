@@ -91,6 +91,16 @@ def test_on_one_machine_they_share_its_processors() -> None:
     assert outcome.rate == pytest.approx(2000, rel=0.02)
 
 
+def test_what_other_programs_are_given_is_missing() -> None:
+    shared = replace(PLAIN, trip=NOTHING, entry=0.0, question=NOTHING, stored=0.0)
+    # 50 ms of each second of both processors.
+    site = Site(3, machine=2, others=True)
+    outcome = saturate(site, shared, [ASSERTION] * 8000, 48)
+    assert outcome.rate == pytest.approx(2000 * 0.95, rel=0.02)
+    [wait] = simulate(site, shared, [(0.0, ASSERTION)]).waits
+    assert wait == pytest.approx(1.0)
+
+
 def test_a_slow_store_is_what_they_wait_for() -> None:
     slow = replace(PLAIN, question=Part(1.0, 0.0), stored=1.0)
     # A login is a millisecond of the store's, and each batch two more: three for one by itself.
