@@ -15,6 +15,7 @@ LONG_ENOUGH: Final = 4096
 
 _POSTFIX_DEFAULT: Final = 2048
 _PADDING: Final = "BROWSERID-PADDING"
+_NO_BINDING: Final = "PLAIN"
 _DEFAULT_SOCKET: Final = "/run/browserid/acceptor"
 _NAMES: Final = frozenset(each.name for each in MECHANISMS)
 
@@ -42,22 +43,32 @@ def postfix(file: Path) -> Iterator[Finding]:
         )
 
 
-def imapd(file: Path, host: str, sockets: Mapping[str, object]) -> Iterator[Finding]:
+def imapd(
+    file: Path, host: str, sockets: Mapping[str, object], *, by_gs2: bool = False
+) -> Iterator[Finding]:
     """Cyrus imapd's imapd.conf.
 
     :param host: the name that clients know it by.
     :param sockets: those of the acceptor, by path.
+    :param by_gs2: whether it has the mechanisms by Cyrus's own plugin for GS2.
     """
     check = "imapd"
     values = _settings(file, ":")
     offered = values.get("sasl_mech_list", "").upper().split()
+    room = _NO_BINDING if by_gs2 else _PADDING
     if offered and not _NAMES & set(offered):
         yield bad(
             check,
             f"{file}: sasl_mech_list names none of the mechanisms",
-            f"add BROWSERID-AES128 {_PADDING} to sasl_mech_list",
+            f"add BROWSERID-AES128 {room} to sasl_mech_list",
         )
-    elif offered and _PADDING not in offered and len(offered) == len(_NAMES & set(offered)):
+    elif by_gs2 and offered and set(offered) <= _NAMES | {_PADDING}:
+        yield bad(
+            check,
+            f"{file}: libsasl2 writes past its list of mechanisms, since each of them binds to TLS",
+            f"add {room} to sasl_mech_list",
+        )
+    elif not by_gs2 and offered and set(offered) <= _NAMES:
         yield doubtful(
             check,
             f"{file}: libsasl2 has no room for the names that bind to TLS",
@@ -67,7 +78,7 @@ def imapd(file: Path, host: str, sockets: Mapping[str, object]) -> Iterator[Find
         yield good(check, f"{file}: sasl_mech_list offers {' '.join(offered) or 'everything'}")
     yield from _imapd_name(check, file, values, host)
     asked = values.get("sasl_browserid_socket", _DEFAULT_SOCKET)
-    if asked not in sockets:
+    if asked not in sockets and not by_gs2:
         yield bad(
             check,
             f"{file}: imapd asks at {asked}, where the acceptor has no socket",

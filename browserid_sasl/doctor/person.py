@@ -27,7 +27,8 @@ from browserid_sasl.doctor.findings import (
     findings_of,
     good,
 )
-from browserid_sasl.doctor.plugin import gss_module, plugin
+from browserid_sasl.doctor.gss_module import gss_module
+from browserid_sasl.doctor.plugin import plugin
 from browserid_sasl.doctor.providers import provider, signature
 from browserid_sasl.identity.addresses import domain_of, in_lower_case
 from browserid_sasl.identity.ports import IdentityRecord

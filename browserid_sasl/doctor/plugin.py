@@ -1,25 +1,19 @@
-"""The plugin for Cyrus SASL, the module for GSS-API: whether they are found, and their release."""
+"""The plugin for Cyrus SASL: whether it is found, and of which release; and GS2's."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl.doctor.findings import Finding, Verdict, bad, doubtful, good
+from browserid_sasl.doctor.findings import Finding, Verdict, good
+from browserid_sasl.doctor.gss_module import modules
+from browserid_sasl.doctor.library import judged
 
 NAME: Final = "libbrowserid.so"
+GS2_NAME: Final = "libgs2.so"
 FOLDERS: Final = ("/usr/lib/*/sasl2", "/usr/lib/sasl2", "/usr/local/lib/sasl2")
-GSS_NAME: Final = "mech_browserid.so"
-GSS_FOLDER: Final = Path("/etc/gss/mech.d")
-
-_MODULE_FIELD: Final = 3
-"""Name, object identifier and module are the fields of a line."""
-
-_RELEASE: Final = re.compile(rb"browserid-sasl-release ([0-9A-Za-z.+-]{1,32})\0")
 
 
 def plugin(environ: Mapping[str, str], release: str, missing: Verdict) -> Iterator[Finding]:
@@ -27,61 +21,35 @@ def plugin(environ: Mapping[str, str], release: str, missing: Verdict) -> Iterat
 
     :param environ: where ``SASL_PATH`` is looked up.
     :param release: of this program.
-    :param missing: how it is if there is no plugin.
+    :param missing: how it is if there is no plugin, nor GS2 with the module.
     """
     check = "plugin"
-    folders = list(_folders(environ))
-    found = [each / NAME for each in folders if (each / NAME).exists()]
-    if not found:
-        where = " or ".join(map(str, folders)) or "any folder of libsasl2"
+    found = _found(environ, NAME)
+    by_gs2 = gs2_plugin(environ)
+    if found:
+        yield judged(check, found, release, "libsasl2")
+    elif by_gs2:
+        yield good(check, f"{by_gs2} has the mechanisms by the module for GSS-API")
+    else:
+        where = " or ".join(map(str, _folders(environ))) or "any folder of libsasl2"
         remedy = "make install, in a checkout, as root" if missing else ""
         yield Finding(check, missing, f"there is no {NAME} in {where}", remedy)
-        return
-    yield _judged(check, found[0], release, "libsasl2")
+    if found and by_gs2:
+        yield good(check, f"{by_gs2} leaves the mechanisms to it")
 
 
-def gss_module(environ: Mapping[str, str], release: str) -> Iterator[Finding]:
-    """Whether programs with MIT's GSS-API have the mechanisms. Few need them.
-
-    :param environ: where ``GSS_MECH_CONFIG`` is looked up.
-    :param release: of this program.
-    """
-    check = "GSS-API"
-    modules = sorted({path for each in _mechanism_files(environ) for path in _modules_in(each)})
-    if not modules:
-        yield good(check, f"no file of {GSS_FOLDER} names {GSS_NAME}: programs do without")
-    for path in modules:
-        yield _judged(check, path, release, "MIT's GSS-API")
+def only_by_gs2(environ: Mapping[str, str]) -> bool:
+    """Whether programs with libsasl2 have the mechanisms by Cyrus's own plugin and the module."""
+    return gs2_plugin(environ) is not None and _found(environ, NAME) is None
 
 
-def _mechanism_files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """As MIT's library finds them: where the variable is set it looks at no other."""
-    named = environ.get("GSS_MECH_CONFIG")
-    yield from [Path(named)] if named else sorted(GSS_FOLDER.glob("*.conf"))
+def gs2_plugin(environ: Mapping[str, str]) -> Path | None:
+    """Cyrus's plugin for GS2, where it is beside the module for GSS-API."""
+    return _found(environ, GS2_NAME) if modules(environ) else None
 
 
-def _modules_in(file: Path) -> Iterator[Path]:
-    try:
-        text = file.read_text(errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if len(words) >= _MODULE_FIELD and Path(words[2]).name == GSS_NAME:
-            yield Path(words[2])
-
-
-def _judged(check: str, file: Path, release: str, by: str) -> Finding:
-    remedy = "make install, in a checkout of this release, as root"
-    try:
-        ctypes.CDLL(str(file))
-    except OSError as error:
-        return bad(check, f"{file} cannot be loaded: {error}", remedy)
-    marked = _RELEASE.search(file.read_bytes())
-    theirs = marked[1].decode() if marked else "before 0.2"
-    if theirs != release:
-        return doubtful(check, f"{file} is of release {theirs}, and this one is {release}", remedy)
-    return good(check, f"{file} is found by {by}, release {theirs}")
+def _found(environ: Mapping[str, str], name: str) -> Path | None:
+    return next((each / name for each in _folders(environ) if (each / name).exists()), None)
 
 
 def _folders(environ: Mapping[str, str]) -> Iterator[Path]:

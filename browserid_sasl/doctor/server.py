@@ -27,7 +27,8 @@ from browserid_sasl.doctor.findings import (
     good,
     worst,
 )
-from browserid_sasl.doctor.plugin import gss_module, plugin
+from browserid_sasl.doctor.gss_module import gss_module, may_accept
+from browserid_sasl.doctor.plugin import only_by_gs2, plugin
 from browserid_sasl.doctor.providers import provider
 from browserid_sasl.gss.names import ServiceName
 from browserid_sasl.identity.allow_list import EVERYONE
@@ -85,10 +86,14 @@ class ServerSide:
         yield "acceptor", lambda: self._sockets(config)
         yield "plugin", lambda: plugin(os.environ, __version__, self._without_plugin())
         yield "GSS-API", lambda: gss_module(os.environ, __version__)
+        by_gs2 = only_by_gs2(os.environ)
+        if by_gs2 and self._without_plugin():
+            yield "GSS-API", lambda: may_accept(config.programs, self.name.service)
         if self.name.service == "smtp" and self.files.postfix.exists():
             yield "Postfix", lambda: peers.postfix(self.files.postfix)
         if self.name.service == "imap" and self.files.imapd.exists():
-            yield "imapd", lambda: peers.imapd(self.files.imapd, self.name.host, wanted(config))
+            host, sockets = self.name.host, wanted(config)
+            yield "imapd", lambda: peers.imapd(self.files.imapd, host, sockets, by_gs2=by_gs2)
 
     def _without_plugin(self) -> Verdict:
         """Postfix, Exim, Prosody and Dovecot need none."""

@@ -271,6 +271,19 @@ class TestPrograms:
         shutil.rmtree(host.folder / "sasl2")
         host.examine().says("plugin", "bad", "there is no libbrowserid.so")
 
+    def test_imapd_by_the_gs2_plugin(self, host: Host) -> None:
+        """Without ours it is the account's programs that have to be let accept."""
+        (host.folder / "sasl2" / "libbrowserid.so").rename(host.folder / "mech_browserid.so")
+        (host.folder / "sasl2" / "libgs2.so").touch()
+        mechanisms = host.folder / "browserid.conf"
+        module = host.folder / "mech_browserid.so"
+        mechanisms.write_text(f"browserid-aes128 1.3.6.1.4.1.5322.24.1.17 {module}\n")
+        host.environment["GSS_MECH_CONFIG"] = str(mechanisms)
+        report = host.examine()
+        assert ("plugin", "bad") not in report.complaints()
+        report.says("GSS-API", "bad", "no account's programs may accept contexts for imap")
+        report.says("imapd", "bad", "writes past its list")
+
     def test_lines_of_postfix_that_are_too_short(self, host: Host) -> None:
         host.postfix.write_text("smtpd_sasl_type = dovecot\n")
         report = host.examine("smtp/127.0.0.1")
