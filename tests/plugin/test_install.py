@@ -16,7 +16,8 @@ import pytest
 import browserid_sasl
 from browserid_sasl.acceptor.servers import CALLERS_OPTIONS
 from browserid_sasl.doctor.findings import Verdict
-from browserid_sasl.doctor.plugin import gss_module, plugin
+from browserid_sasl.doctor.gss_module import gss_module
+from browserid_sasl.doctor.plugin import plugin
 from tests.support import dovecot
 from tests.support.dovecot import Dovecot
 from tests.support.sample_programs import ROOT

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from browserid_sasl.gss.mechanisms import MECHANISMS
+from browserid_sasl.jose.keys import PrivateKey
+from tests.support.gss import gss_site
 from tests.support.patience import wait_until
 from tests.support.ports import free_port
 from tests.support.sample_programs import (
@@ -25,7 +27,15 @@ from tests.support.sample_programs import (
     RunningServer,
     scripted_server,
 )
-from tests.support.services import AES128, Site, Syslog, run, service
+from tests.support.services import (
+    AES128,
+    Installation,
+    Site,
+    Syslog,
+    folder_for_all,
+    run,
+    service,
+)
 
 EXAMPLES = Path("/usr/share/doc/libsasl2-dev/examples")
 ALL = [row.name for row in MECHANISMS]
@@ -52,31 +62,30 @@ def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Programs:
-    """The four programs at one site; the clients print "authenticated" in their own words."""
+    """The four programs at one site; the clients print "authenticated" in their own words.
 
-    def __init__(self, folder: Path, site: Site) -> None:
+    :param sasl_paths: of kinds of Cyrus's programs beside "theirs", which have the site's.
+    """
+
+    def __init__(
+        self, folder: Path, site: Site, sasl_paths: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.site = site
-        site.configure(
-            "sample", browserid_mechanisms=",".join(ALL), mech_list=" ".join(ALL), log_level="5"
-        )
-        with site.config_file.open("a") as config:
-            names = ", ".join(f'"{name}"' for name in ALL)
-            config.write(f"[server]\nmechanisms = [{names}]\n[client]\nmechanisms = [{names}]\n")
-        site.reload_acceptor()
+        self._sasl_paths = {"theirs": site.variables["SASL_PATH"], **(sasl_paths or {})}
         # Our own server has its own store, since it is no other account's.
         text = site.config_file.read_text()
         self.config_file = site.folder / "ours.toml"
-        self.config_file.write_text(text.replace(f"{site.folder}/server", f"{site.folder}/ours"))
+        self.config_file.write_text(text.replace(f'{site.folder}/server"', f'{site.folder}/ours"'))
 
     @contextmanager
     def server(self, kind: str, *flags: str) -> Iterator[int]:
         """A server of one kind; its port."""
-        if kind == "theirs":
+        if kind in self._sasl_paths:
             port = free_port()
             command: tuple[str | Path, ...]
             command = (self.folder / "server", "-h", HOST, "-s", "rcmd", "-p", str(port), *flags)
-            variables = self.site.variables
+            variables = self.site.variables | {"SASL_PATH": self._sasl_paths[kind]}
             # Line by line, as on a terminal.
             lines = ("stdbuf", "-oL", "-eL")
             with service((*lines, *command), port, variables, self.log):
@@ -95,11 +104,14 @@ class Programs:
 
     def client(self, kind: str, port: int, *flags: str, name: str = "", authzid: str = "") -> str:
         """Run a client of one kind; what it said."""
-        if kind == "theirs":
+        if kind in self._sasl_paths:
             command: tuple[str | Path, ...]
             command = (self.folder / "client", "-p", str(port), "-s", "rcmd", *flags, HOST)
             done = self.site.run(
-                *command, input=f"{name}\n{authzid}\n", BROWSERID_MECHANISMS=" ".join(ALL)
+                *command,
+                input=f"{name}\n{authzid}\n",
+                BROWSERID_MECHANISMS=" ".join(ALL),
+                SASL_PATH=self._sasl_paths[kind],
             )
             return done.stdout
         if any(flag in flags for flag in BOUND):
@@ -112,6 +124,13 @@ class Programs:
 
 @pytest.fixture
 def programs(samples: Path, site: Site) -> Programs:
+    site.configure(
+        "sample", browserid_mechanisms=",".join(ALL), mech_list=" ".join(ALL), log_level="5"
+    )
+    with site.config_file.open("a") as config:
+        names = ", ".join(f'"{name}"' for name in ALL)
+        config.write(f"[server]\nmechanisms = [{names}]\n[client]\nmechanisms = [{names}]\n")
+    site.reload_acceptor()
     return Programs(samples, site)
 
 
@@ -160,6 +179,37 @@ class TestEveryCombination:
             syslog.wait_for(reason, mark)
         else:
             assert reason in programs.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def by_gs2(
+    samples: Path, installation: Installation, provider_key: PrivateKey
+) -> Iterator[Programs]:
+    """Where Cyrus's programs have our plugin, Debian's for GS2 with the module, or both."""
+    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
+        site.realm.sign_in()
+        site.configure("sample")
+        stock = str(site.stock_plugins)
+        paths = {"gs2": stock, "both": f"{site.installation.plugins}:{stock}"}
+        programs = Programs(samples, site, paths)
+        # Its certificate is the acceptor's, and the key's copy is root's.
+        text = programs.config_file.read_text()
+        programs.config_file.write_text(text.replace("/server.key", "/tls.key"))
+        yield programs
+
+
+@pytest.mark.parametrize("server", ["theirs", "gs2", "both", "ours"])
+@pytest.mark.parametrize("client", ["theirs", "gs2", "both", "ours"])
+class TestOurPluginAndGs2:
+    """Cyrus's programs with either and with both, and this project's, with each other."""
+
+    def test_logs_in_afresh_and_by_ticket_bound_and_not(
+        self, by_gs2: Programs, server: str, client: str
+    ) -> None:
+        with by_gs2.server(server, "-c") as port:
+            for flags in ((), (), ("-c",)):
+                said = by_gs2.client(client, port, *flags, "-m", AES128, name=ALICE)
+                assert succeeded(said), said
 
 
 class TestTheirServer:
