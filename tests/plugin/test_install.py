@@ -50,12 +50,14 @@ def test_the_doctor_finds_the_module_for_gss_api(
     assert old.verdict is Verdict.DOUBTFUL
     named = tmp_path / "browserid.conf"
     named.write_text(f"browserid 1.2.3 {tmp_path}/mech_browserid.so # gone\nother 1.2.4 other.so\n")
-    [gone] = gss_module({"GSS_MECH_CONFIG": str(named)}, browserid_sasl.__version__)
+    lines, gone = gss_module({"GSS_MECH_CONFIG": str(named)}, browserid_sasl.__version__)
+    assert lines.verdict is Verdict.DOUBTFUL
     assert gone.verdict is Verdict.BAD
     assert "make install" in gone.remedy
 
 
 def test_the_doctor_has_no_complaint_where_there_is_no_module(tmp_path: Path) -> None:
+    (tmp_path / "none").touch()
     nowhere = {"GSS_MECH_CONFIG": str(tmp_path / "none")}
     [found] = gss_module(nowhere, browserid_sasl.__version__)
     assert (found.verdict, found.remedy) == (Verdict.GOOD, "")
