@@ -235,9 +235,12 @@ class TestConnections:
         with ThreadPoolExecutor(40) as threads:
             assert list(threads.map(admit_one, range(40))) == [(True, False)] * 40
             # One is the site's own.
-            assert 1 < _connections(postgresql_store) <= CONNECTIONS + 1
+            assert 1 < _connections(postgresql_store, postgresql_site) <= CONNECTIONS + 1
         stores.close()
-        wait_until(lambda: _connections(postgresql_store) <= 1, "all but the site's own are closed")
+        wait_until(
+            lambda: _connections(postgresql_store, postgresql_site) <= 1,
+            "all but the site's own are closed",
+        )
 
     def test_when_they_are_broken_nobody_but_the_server_is_told(
         self, postgresql_store: PostgresqlServer, postgresql_site: SharedSite
@@ -253,8 +256,8 @@ class TestConnections:
 
         with ThreadPoolExecutor(CONNECTIONS) as threads:
             assert set(threads.map(admit_one, range(CONNECTIONS))) == {(True, False)}
-        ours = "FROM pg_stat_activity WHERE application_name = 'browserid'"
-        postgresql_store.sql("postgres", f"SELECT pg_terminate_backend(pid, 60000) {ours}")
+        end = f"SELECT pg_terminate_backend(pid, 60000) {_of(postgresql_site)}"
+        postgresql_store.sql("postgres", end)
         later = [admit(stores, bytes([number]) * 32) for number in range(1, CONNECTIONS)]
         assert set(later) == {(True, False)}
 
@@ -264,16 +267,23 @@ class TestConnections:
         postgresql_site.has_been_there_for_ever()
         stores = postgresql_site.stores()
         assert admit(stores, b"a" * 32) == (True, False)
-        before = _connections(postgresql_store)
+        before = _connections(postgresql_store, postgresql_site)
 
         def in_it() -> str:
             admitted = [admit(stores, each * 32) for each in (b"a", b"b")]
-            return f"{admitted} and {_connections(postgresql_store) - before} more"
+            return f"{admitted} and {_connections(postgresql_store, postgresql_site) - before} more"
 
         assert in_child(in_it) == "[(False, False), (True, False)] and 1 more"
         assert admit(stores, b"b" * 32) == (False, False)
 
 
-def _connections(server: PostgresqlServer) -> int:
-    ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'browserid'"
-    return int(server.sql("postgres", ours))
+def _connections(server: PostgresqlServer, site: SharedSite) -> int:
+    """How many there are that have last had to do with a site."""
+    return int(server.sql("postgres", f"SELECT count(*) {_of(site)}"))
+
+
+def _of(site: SharedSite) -> str:
+    return (
+        "FROM pg_stat_activity WHERE application_name = 'browserid'"
+        f" AND strpos(query, '\"{site.realm}_') > 0"
+    )
