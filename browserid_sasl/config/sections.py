@@ -28,6 +28,7 @@ Revocations = Literal["ignore", "when-available", "required"]
 Keys = Literal["file", "keyring"]
 SignIn = Literal["auto", "browser", "device", "password"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
+SecondStep = Literal["code", "passkey", "required"]
 LogFormat = Literal["text", "json"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
@@ -773,6 +774,13 @@ class IdpConfig(WebServerConfig):
         " that the provider does not know yet. `accounts` is its own accounts. Others are sections"
         " by their names: see [connect what you have](backends.md).",
         least=1,
+    )
+    second_step: SecondStep = options.choice(
+        "code",
+        get_args(SecondStep),
+        "What is asked for after a password: a code, of those who have set up an app for it; with"
+        " `passkey`, that or a passkey, of those who have one; with `required`, likewise, and who"
+        " has neither gets no certificate until they have added one.",
     )
     password_memory: int = options.count(
         19,

@@ -109,6 +109,7 @@ class Certifier:
             return {}
         found = renewals.find(grant.proof, now)
         wish = Wish(found.email, found.public_key, found.machine, client)
+        self._provider.second_steps.check(wish.email)
         standing = self._provider.outside.check(wish.email, client, now)
         expires = now + self.life
         text = self._sign(wish, standing, expires, now)
@@ -127,6 +128,7 @@ class Certifier:
         wish, expires = granted.wish, now + life
         # Not before: it takes a while, and nobody but the provider's people may cause that.
         _check_strength(wish.public_key)
+        self._provider.second_steps.check(wish.email)
         standing = self._provider.outside.check(wish.email, wish.client, now)
         text = self._sign(wish, standing, expires, now)
         record = self._record(wish, standing, how, expires, now)
@@ -179,7 +181,7 @@ class Certifier:
         PasswordSignIn(provider).check(email, password, client, now)
         # Before the failures are forgotten: else whoever knows the password could guess at the
         # second factor, here once in a while, for as long as they like.
-        if provider.second_factors.has(email):
+        if provider.second_steps.follow(email):
             raise RefusedError(
                 403,
                 "second-factor-needed",

@@ -591,6 +591,7 @@ def _serve(
         renewal_life=options.renewal_life_ms,
         cost=_cost(options),
         backends=configured_backends(configuration),
+        second_step=options.second_step,
     )
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)

@@ -46,6 +46,7 @@ from browserid_sasl.idp.revocations import Revocations
 from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.seal import Seal
 from browserid_sasl.idp.sealed_keys import SealedKeys
+from browserid_sasl.idp.second_steps import SecondStep, SecondSteps
 from browserid_sasl.idp.server_secret import ServerSecret
 from browserid_sasl.idp.sessions import SessionPolicy, Sessions
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey, SigningKeys
@@ -117,6 +118,7 @@ class Provider:
     :param devices: programs that wait for somebody to sign in elsewhere.
     :param refusals: writes down what is refused.
     :param outside: who is known by something else than an account of its own.
+    :param second_steps: what is asked for after a password.
     """
 
     domain: str
@@ -139,6 +141,7 @@ class Provider:
     devices: Devices
     refusals: Refusals
     outside: Outside
+    second_steps: SecondSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +293,7 @@ class ProviderFolder:
         renewal_life: int = RENEWAL_LIFE_MS,
         cost: Cost = _USUAL_COST,
         backends: Backends = _OWN_ACCOUNTS_ALONE,
+        second_step: SecondStep = "code",
     ) -> Provider:
         """The provider in the folder.
 
@@ -300,6 +304,7 @@ class ProviderFolder:
         :param renewal_life: ms for which a renewal is good after each use.
         :param cost: of the hashes of passwords that are made from now on.
         :param backends: what says who people are.
+        :param second_step: what is asked for after a password.
         :raises ConfigurationError: there is none, or passkeys cannot be bound to that.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -360,6 +365,7 @@ class ProviderFolder:
             devices=Devices(database, self.audit),
             refusals=Refusals(self.audit),
             outside=outside,
+            second_steps=SecondSteps(second_step, second_factors, passkeys),
         )
 
     def _make(self) -> None:

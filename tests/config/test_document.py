@@ -151,6 +151,7 @@ VALID: list[tuple[str, str, object]] = [
     ("idp.renewal_life", "86400", 86_400_000),
     ("idp.password_memory", "64", 64),
     ("idp.password_passes", "3", 3),
+    ("idp.second_step", '"required"', "required"),
     ("idp.backends", '["staff", "accounts"]', ("staff", "accounts")),
     ("idp.failed_sign_ins", "3", 3),
     ("idp.failed_sign_in_window", "60", 60_000),

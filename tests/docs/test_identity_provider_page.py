@@ -321,6 +321,7 @@ OTHERWISE = {
     (500, "internal"),
     (503, "busy"),
     (503, "backend-unavailable"),
+    (403, "second-step-missing"),
     (401, "no-longer-vouched"),
     *(
         (403, each.value)

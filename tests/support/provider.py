@@ -23,6 +23,7 @@ from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.outside import Backends
+from browserid_sasl.idp.second_steps import SecondStep
 from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.door import Capacity
@@ -112,6 +113,7 @@ def running_provider(
     capacity: Capacity | None = None,
     public_url: str = "",
     backends: Backends | None = None,
+    second_step: SecondStep = "code",
 ) -> Iterator[RunningProvider]:
     """Run a provider in a folder, made if it is not there, until the block ends.
 
@@ -120,7 +122,12 @@ def running_provider(
     clock = clock or SettableClock()
     folder = ProviderFolder(path)
     folder.create(domain, algorithm, clock.now, local_tls=True)
-    provider = folder.open(policy, public_url=public_url, backends=backends or Backends())
+    provider = folder.open(
+        policy,
+        public_url=public_url,
+        backends=backends or Backends(),
+        second_step=second_step,
+    )
     accounts = Accounts(Database(path / "provider.sqlite"), domain, hasher=CHEAP_HASHER)
     provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)

@@ -66,7 +66,14 @@ def _show_new_passkey(visit: Visit, error: RefusedError | None = None) -> Respon
         error.status if error else 200,
         name=visit.form.get("name", ""),
         error=error and explain(error),
+        goal=_goal(visit),
+        needed=visit.provider.second_steps.is_missing(visit.email),
     )
+
+
+def _goal(visit: Visit) -> str:
+    """Where somebody goes on who was sent here on their way, empty if nobody has sent them."""
+    return paths.own_path(visit.form.get("next") or visit.query.get("next", ""), "")
 
 
 def _new_passkey_options(visit: Visit) -> Response:
@@ -81,7 +88,8 @@ def _add_passkey(visit: Visit) -> Response:
         )
     except RefusedError as error:
         return _show_new_passkey(visit, error)
-    return _done(visit, "passkey")
+    goal = _goal(visit)
+    return visit.redirect(goal) if goal else _done(visit, "passkey")
 
 
 def _show_passkey(visit: Visit) -> Response:

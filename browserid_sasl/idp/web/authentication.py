@@ -42,6 +42,9 @@ def _show(visit: Visit) -> Response:
         return visit.redirect(paths.with_query(paths.SIGN_IN, email=request.email, next=here))
     if visit.session.email != request.email:
         return _show_other(visit, request)
+    if visit.provider.second_steps.is_missing(request.email):
+        here = _here(visit, request)
+        return visit.redirect(paths.with_query(paths.NEW_PASSKEY, next=here))
     return _ask(visit, request)
 
 

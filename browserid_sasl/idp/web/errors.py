@@ -144,6 +144,10 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("This account is not vouched for any more"),
         N_("Sign in again. If that does not help, ask your administrator."),
     ),
+    "second-step-missing": Explanation(
+        N_("Your account needs a passkey, or an app that makes codes"),
+        N_("Add one on the page of your account, then begin again in the program."),
+    ),
     "password-elsewhere": Explanation(
         N_("The password of this account is kept elsewhere"),
         N_("Change it where you have it from, such as at your desk."),

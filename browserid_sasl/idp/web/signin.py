@@ -84,11 +84,13 @@ def _submit(visit: Visit) -> Response:
         if error.word not in _ABOUT_GUESSES:
             return _ask_password(visit, email, refusal=explain(error), status=error.status)
         return _again(error, _wrong(visit), partial(_ask_password, visit, email))
-    if visit.provider.second_factors.has(email):
+    if visit.provider.second_steps.follow(email):
         # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
         _put_session(visit, email, "password", half_way=True)
         return visit.redirect(paths.with_query(paths.SECOND_STEP, next=goal(visit)))
     begin_session(visit, email, "password")
+    if visit.provider.second_steps.is_missing(email):
+        return visit.redirect(paths.with_query(paths.NEW_PASSKEY, next=goal(visit)))
     return visit.redirect(goal(visit))
 
 
@@ -213,6 +215,8 @@ def _ask_code(
         status,
         here=paths.with_query(paths.SECOND_STEP, next=goal(visit)),
         email=email,
+        by_code=visit.provider.second_steps.by_code(email),
+        by_passkey=visit.provider.second_steps.by_passkey(email),
         error=error,
         seconds=seconds,
         goal=goal(visit),

@@ -13,6 +13,7 @@ from browserid_sasl.idp.backends.ldap import Directory as Place
 from browserid_sasl.idp.backends.ldap import LdapBackend
 from browserid_sasl.idp.backends.ldap_servers import Access
 from browserid_sasl.idp.outside import Backends
+from browserid_sasl.idp.second_steps import SecondStep
 from tests.support import directory as support
 from tests.support.directory import Directory, Person
 from tests.support.provider import DOMAIN, RunningProvider, running_provider
@@ -71,9 +72,11 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     """Runs a provider with backends, before its own accounts, until the test ends."""
     running = []
 
-    def start(*backends: Backend) -> RunningProvider:
+    def start(*backends: Backend, second_step: SecondStep = "code") -> RunningProvider:
         order = (*(each.name for each in backends), OWN_ACCOUNTS)
-        context = running_provider(tmp_path / "provider", backends=Backends(order, backends))
+        context = running_provider(
+            tmp_path / "provider", backends=Backends(order, backends), second_step=second_step
+        )
         running.append(context)
         return context.__enter__()
 

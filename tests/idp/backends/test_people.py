@@ -13,7 +13,7 @@ from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.idp.backends import DeniedError
 from browserid_sasl.idp.backends.ldap import LdapBackend
 from tests.idp.backends.conftest import Serve, access, place
-from tests.idp.web.test_second_steps import totp_of
+from tests.idp.web.test_second_steps import registered, totp_of, use
 from tests.support import directory as support
 from tests.support.browser import Browser
 from tests.support.directory import PASSWORD, Directory, Person
@@ -196,6 +196,41 @@ class TestSigningIn:
         code = totp_of(secret).generate(served.clock.now // 1000).decode()
         page = other.submit(page, "/browserid/second-step", code=code)
         assert page.path == "/browserid/account"
+
+
+def test_a_passkey_is_added_at_the_first_sign_in_and_follows_the_password_from_then_on(
+    directory: Directory, serve: Serve, backend: LdapBackend, person: Person
+) -> None:
+    directory.add(person)
+    served = serve(backend, second_step="required")
+    assert by_password(served, person.mail)[1]["error"] == "second-step-missing"
+    assert Browser.at(served).sign_in(person.mail, PASSWORD).path.endswith("/new-passkey")
+    key = registered(served, person.mail)
+    machine = Machine(served, person.mail)
+    browser = Browser.at(served)
+    page = browser.sign_in(person.mail, PASSWORD)
+    assert page.path == "/browserid/second-step"
+    assert use(browser, key, page).path == "/browserid/account"
+    assert by_password(served, person.mail)[1]["error"] == "second-factor-needed"
+    assert machine.renew()[0] == 200
+    served.provider.passkeys.remove_all(person.mail, "192.0.2.1", served.clock.now)
+    status, answer = machine.renew()
+    assert (status, answer["error"]) == (403, "second-step-missing")
+
+
+def test_who_is_put_out_does_not_get_in_by_a_passkey(
+    directory: Directory, served: RunningProvider, person: Person
+) -> None:
+    directory.add(person)
+    Browser.at(served).sign_in(person.mail, PASSWORD)
+    key = registered(served, person.mail)
+    browser = Browser.at(served)
+    sign_in = f"/browserid/sign-in?email={person.mail}"
+    assert use(browser, key, browser.open(sign_in)).path == "/browserid/account"
+    directory.change_group("delete", person)
+    browser = Browser.at(served)
+    assert use(browser, key, browser.open(sign_in)).status == 401
+    assert browser.open("/browserid/account").path == "/browserid/sign-in"
 
 
 Change = Callable[[Directory, Person], object]
