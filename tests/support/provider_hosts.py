@@ -82,7 +82,7 @@ class Hosts:
     def __init__(self, folder: Path, uri: str, key_file: Path) -> None:
         self._folder = folder
         self._sharing = Sharing(uri, key_file)
-        self._uri, self._key_file = uri, key_file
+        self.uri, self._key_file = uri, key_file
         authority = trustme.CA()
         self._anchor, self._server = folder / "ca.pem", folder / "server.pem"
         authority.cert_pem.write_to_path(str(self._anchor))
@@ -99,7 +99,7 @@ class Hosts:
             f'directory = "host-{number}"',
             f'listen = "127.0.0.{number}"',
             "port = 0",
-            f'database = "{self._uri}"',
+            f'database = "{self.uri}"',
             f'key_encryption_file = "{self._key_file}"',
             f'tls_certificate = "{self._server}"',
             f'tls_key = "{self._server}"',
@@ -116,7 +116,7 @@ class Hosts:
 
     def add_alice(self) -> None:
         """Make an account whose password costs nothing to compare."""
-        database = Database(self._uri)
+        database = Database(self.uri)
         Accounts(database, DOMAIN, hasher=CHEAP_HASHER).add(ALICE, PASSWORD, 1)
         database.close()
 
