@@ -89,9 +89,9 @@ def test_the_core_s_tests_run_where_the_sources_were_unpacked(tmp_path: Path) ->
 
 def environment(folder: Path, requirement: str) -> Path:
     """An environment with this and what it needs; its interpreter."""
-    run([sys.executable, "-m", "venv", str(folder)], ROOT)
+    run([sys.executable, "-m", "venv", str(folder)], folder.parent)
     python = folder / "bin" / "python"
-    run([str(ROOT / "tools" / "pip-install.sh"), str(python), requirement], ROOT)
+    run([str(ROOT / "tools" / "pip-install.sh"), str(python), requirement], folder.parent)
     return python
 
 
