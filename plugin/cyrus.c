@@ -132,9 +132,7 @@ static int ask(struct exchange *exchange, const sasl_utils_t *utils, const char 
 
     if (!wire_is_ours(exchange->wire))
         return lose(exchange, utils, what, exchange->wire->path, WIRE_CLOSED);
-    status = wire_send(exchange->wire, WIRE_ANSWER_MS);
-    if (status == WIRE_OK)
-        status = wire_receive(exchange->wire, exchange->id, answer);
+    status = wire_ask(exchange->wire, exchange->id, answer);
     if (status != WIRE_OK)
         return lose(exchange, utils, what, exchange->wire->path, status);
     return SASL_OK;

@@ -54,8 +54,9 @@ struct browserid_request {
     struct io *io;                    /* waits for the answer */
     struct timeout *timeout;          /* and how long, or until connecting is tried again */
     unsigned id;                      /* of the request on the wire */
-    unsigned tries;                   /* to connect */
+    unsigned tries;                   /* to ask */
     bool begun;                       /* the acceptor has been asked */
+    bool answered;                    /* and has answered: it knows this login */
     bool told;                        /* the client has been told why, and is refused next */
     bool binding;                     /* a login process has been asked what the channel is bound by */
     const unsigned char *initial;     /* what the client began with, until it is sent */
@@ -95,8 +96,29 @@ static void give_back(struct browserid_request *request) {
     request->wire = NULL;
 }
 
+static void begin(struct browserid_request *request);
 static void send_begin(struct browserid_request *request);
 static void send_line(struct browserid_request *request);
+
+/* The one that was asked has gone away, or not come yet: with an upgrade another follows at once. */
+static bool can_ask_another(const struct browserid_request *request, enum wire_status status) {
+    bool unread = status == WIRE_UNREAD || (status == WIRE_CLOSED && !request->begun);
+
+    return unread && !request->answered && request->tries < MOST_TRIES;
+}
+
+static void lose_or_ask_another(struct browserid_request *request, enum wire_status status) {
+    if (!can_ask_another(request, status)) {
+        lose(request, status);
+        return;
+    }
+    stop_waiting(request);
+    wire_close(request->wire);
+    request->wire = NULL;
+    request->begun = false;
+    request->tries++;
+    begin(request);
+}
 
 /* The channel */
 
@@ -208,6 +230,7 @@ static void take_answer(struct browserid_request *request, const struct wire_lin
     const char *verb = line->fields[0];
     const char *binding = wire_value(line, "channel_binding");
 
+    request->answered = true;
     if (strcmp(verb, "OK") == 0)
         succeed(request, line);
     else if (strcmp(verb, "FAIL") == 0)
@@ -232,7 +255,7 @@ static void on_readable(struct browserid_request *request) {
     if (status == WIRE_WAIT)
         return;
     if (status != WIRE_OK)
-        lose(request, status);
+        lose_or_ask_another(request, status);
     else if (request->begun)
         take_answer(request, &answer);
     else
@@ -252,7 +275,7 @@ static void send_line(struct browserid_request *request) {
     if (status == WIRE_OK)
         wait_for_answer(request, WIRE_ANSWER_MS);
     else
-        lose(request, status);
+        lose_or_ask_another(request, status);
 }
 
 /* Asking */
@@ -295,9 +318,9 @@ static void begin(struct browserid_request *request) {
     timeout_remove(&request->timeout);
     request->wire = wire_begin_taking(acceptor_path(), &SERVED_BY, &status);
     if (!request->wire) {
-        if (status != WIRE_LATE || ++request->tries > MOST_TRIES)
+        if ((status != WIRE_LATE && status != WIRE_UNREAD) || ++request->tries > MOST_TRIES)
             lose(request, status);
-        else /* its queue is full: a moment later it may not be */
+        else /* its queue is full, or it ends just now: a moment later it may not be so */
             request->timeout = timeout_add_short(TRY_AGAIN_MS, begin, request);
         return;
     }

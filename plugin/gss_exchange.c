@@ -138,12 +138,10 @@ static OM_uint32 hand_over(OM_uint32 *minor, const char *base64, gss_buffer_t ou
 
 OM_uint32 exchange_ask(OM_uint32 *minor, struct exchange *exchange, struct wire_line *answer,
                        gss_buffer_t output) {
-    enum wire_status status = wire_send(exchange->wire, WIRE_ANSWER_MS);
+    enum wire_status status = wire_ask(exchange->wire, exchange->id, answer);
     const char *verb, *token = NULL;
     OM_uint32 major, handed, ignored;
 
-    if (status == WIRE_OK)
-        status = wire_receive(exchange->wire, exchange->id, answer);
     if (status != WIRE_OK)
         return lose(minor, exchange, exchange->wire->path, status);
     verb = answer->fields[0];

@@ -8,7 +8,7 @@ from browserid_sasl.gss.mechanisms import MECHANISMS
 
 
 def main() -> None:
-    """Print a line for each mechanism; the argument is the module's absolute path."""
+    """Print a line for each mechanism; the argument is the module's path, absolute or in the library's own folder gss/."""
     for row in MECHANISMS:
         oid = ".".join(map(str, row.oid))
         print(f"{row.name.lower()} {oid} {sys.argv[1]}")

@@ -10,7 +10,9 @@
  *    could leave behind locked;
  *  - a child never speaks on its parent's connection;
  *  - nothing waits without limit, and a signal does not end a wait;
- *  - what is allocated has one size, whatever the other side sends.
+ *  - what is allocated has one size, whatever the other side sends;
+ *  - a request is made again only where it is certain that nobody has read it: an assertion that is
+ *    presented twice is refused as a replay.
  */
 
 #define _GNU_SOURCE
@@ -31,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_IDLE = 8, LOWEST_DESCRIPTOR = 3, NANOSECONDS_IN_MS = 1000000 };
+enum { MOST_IDLE = 8, MOST_TRIES = 8, LOWEST_DESCRIPTOR = 3, NANOSECONDS_IN_MS = 1000000 };
 
 const struct wire_service wire_acceptor = {
     .greeting = "VERSION\t1\t",
@@ -152,6 +154,15 @@ void wire_octets(struct wire *wire, const char *prefix, const char *name, const 
     put_base64(wire, octets, length);
 }
 
+/*
+ * How a connection has ended. The system resets it where the other side has closed it with something
+ * unread: that is the end of the last line at least, and half a line is nothing to a service. A
+ * service that has read all leaves a plain end behind, whether it has done something or not.
+ */
+static enum wire_status ended_by(int error) {
+    return error == EPIPE || error == ECONNRESET ? WIRE_UNREAD : WIRE_CLOSED;
+}
+
 static enum wire_status send_all(struct wire *wire, const char *octets, size_t length,
                                  int64_t deadline) {
     while (length > 0) {
@@ -164,17 +175,21 @@ static enum wire_status send_all(struct wire *wire, const char *octets, size_t l
             if (!wait_for(wire->descriptor, POLLOUT, deadline))
                 return WIRE_LATE;
         } else if (errno != EINTR) {
-            return WIRE_CLOSED;
+            return ended_by(errno);
         }
     }
     return WIRE_OK;
 }
 
-enum wire_status wire_send(struct wire *wire, int limit) {
-    put(wire, "\n", 1);
+static enum wire_status send_line(struct wire *wire, int64_t deadline) {
     if (wire->overflowed)
         return WIRE_TOO_LONG;
-    return send_all(wire, wire->out, wire->length, now_ms() + limit);
+    return send_all(wire, wire->out, wire->length, deadline);
+}
+
+enum wire_status wire_send(struct wire *wire, int limit) {
+    put(wire, "\n", 1);
+    return send_line(wire, now_ms() + limit);
 }
 
 /* Lines that come */
@@ -238,8 +253,9 @@ static enum wire_status fill(struct wire *wire) {
         wire->ends += (size_t)read;
         return WIRE_OK;
     }
-    return read < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) ? WIRE_WAIT
-                                                                                  : WIRE_CLOSED;
+    if (read == 0)
+        return WIRE_CLOSED;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? WIRE_WAIT : ended_by(errno);
 }
 
 static bool begins_with(const char *text, size_t length, const char *beginning) {
@@ -302,10 +318,6 @@ static enum wire_status wait_and_look(struct wire *wire, unsigned id, struct wir
     return status;
 }
 
-enum wire_status wire_receive(struct wire *wire, unsigned id, struct wire_line *line) {
-    return wait_and_look(wire, id, line, now_ms() + WIRE_ANSWER_MS);
-}
-
 const char *wire_value(const struct wire_line *line, const char *name) {
     size_t length = strlen(name);
 
@@ -360,14 +372,19 @@ bool wire_decode(char *text, size_t *length) {
 
 bool wire_is_ours(const struct wire *wire) { return wire->owner == getpid(); }
 
-void wire_close(struct wire *wire) {
+static void disconnect(struct wire *wire) {
     struct stat now;
 
-    if (!wire)
-        return;
     if (wire->descriptor >= 0 && fstat(wire->descriptor, &now) == 0 &&
         now.st_dev == wire->device && now.st_ino == wire->inode)
         close(wire->descriptor);
+    wire->descriptor = -1;
+}
+
+void wire_close(struct wire *wire) {
+    if (!wire)
+        return;
+    disconnect(wire);
     free(wire);
 }
 
@@ -462,19 +479,20 @@ static enum wire_status introduce(struct wire *wire) {
     return send_all(wire, ours, (size_t)length, now_ms());
 }
 
-static enum wire_status open_wire(struct wire *wire, const char *path, int limit) {
+/* Connect to where the wire leads. What is to be sent stays. */
+static enum wire_status open_wire(struct wire *wire, int limit) {
     enum wire_status status;
     struct stat self;
 
+    wire->recognised = wire->greeted = false;
+    wire->begins = wire->ends = 0;
     wire->descriptor = make_socket();
     if (wire->descriptor < 0 || fstat(wire->descriptor, &self) != 0)
         return WIRE_CLOSED;
     wire->device = self.st_dev;
     wire->inode = self.st_ino;
     wire->owner = getpid();
-    if (snprintf(wire->path, sizeof wire->path, "%s", path) >= (int)sizeof wire->path)
-        return WIRE_ABSENT;
-    status = connect_to(wire->descriptor, path, limit);
+    status = connect_to(wire->descriptor, wire->path, limit);
     return status == WIRE_OK ? introduce(wire) : status;
 }
 
@@ -492,7 +510,9 @@ static struct wire *idle_or_new(const char *path, const struct wire_service *ser
     }
     wire->descriptor = -1;
     wire->service = service;
-    *status = open_wire(wire, path, limit);
+    *status = WIRE_ABSENT;
+    if (snprintf(wire->path, sizeof wire->path, "%s", path) < (int)sizeof wire->path)
+        *status = open_wire(wire, limit);
     if (*status == WIRE_OK)
         return wire;
     wire_close(wire);
@@ -504,16 +524,52 @@ struct wire *wire_begin_taking(const char *path, const struct wire_service *serv
     return idle_or_new(path, service, 0, status);
 }
 
+static enum wire_status open_again(struct wire *wire) {
+    disconnect(wire);
+    return open_wire(wire, WIRE_HANDSHAKE_MS);
+}
+
+/* Wait for the greeting: of the next one, if a service ends without a word. */
+static enum wire_status wait_for_greeting(struct wire *wire, enum wire_status status) {
+    int64_t deadline = now_ms() + WIRE_HANDSHAKE_MS;
+
+    for (int tries = 1;; tries++) {
+        if (status == WIRE_OK)
+            status = wait_and_look(wire, 0, NULL, deadline);
+        if ((status != WIRE_CLOSED && status != WIRE_UNREAD) || tries == MOST_TRIES)
+            return status;
+        status = open_again(wire);
+    }
+}
+
 struct wire *wire_take(const char *path, const struct wire_service *service,
                        enum wire_status *status) {
     struct wire *wire = idle_or_new(path, service, WIRE_HANDSHAKE_MS, status);
 
     if (wire)
-        *status = wait_and_look(wire, 0, NULL, now_ms() + WIRE_HANDSHAKE_MS);
+        *status = wait_for_greeting(wire, WIRE_OK);
     if (*status == WIRE_OK)
         return wire;
     wire_close(wire);
     return NULL;
+}
+
+enum wire_status wire_ask(struct wire *wire, unsigned id, struct wire_line *answer) {
+    int64_t deadline = now_ms() + WIRE_ANSWER_MS;
+    enum wire_status status = WIRE_OK;
+    bool begins = id != wire->answered_id;
+
+    wire->answered_id = id;
+    put(wire, "\n", 1);
+    for (int tries = 1;; tries++) {
+        if (status == WIRE_OK)
+            status = send_line(wire, deadline);
+        if (status == WIRE_OK)
+            status = wait_and_look(wire, id, answer, deadline);
+        if (status != WIRE_UNREAD || !begins || tries == MOST_TRIES)
+            return status;
+        status = wait_for_greeting(wire, open_again(wire));
+    }
 }
 
 const char *wire_words(enum wire_status status) {
@@ -522,7 +578,8 @@ const char *wire_words(enum wire_status status) {
     case WIRE_ABSENT: return "nobody answers there";
     case WIRE_BARRED: return "its owner and mode keep this program out";
     case WIRE_LATE: return "it does not answer in time";
-    case WIRE_CLOSED: return "the connection ended";
+    case WIRE_CLOSED:
+    case WIRE_UNREAD: return "the connection ended";
     case WIRE_STRANGE: return "what answers there is another kind of service";
     case WIRE_TOO_LONG: return "a message is too long";
     case WIRE_WAIT: return "it has not answered yet";

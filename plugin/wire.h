@@ -15,8 +15,15 @@
 enum {
     WIRE_LONGEST_LINE = 65536, /* octets, the line feed included */
     WIRE_MOST_FIELDS = 128,    /* of one line, the verb included */
-    WIRE_HANDSHAKE_MS = 1000,  /* for connecting and for the greeting, together */
 };
+
+/*
+ * For connecting and for the greeting, together. One that is started again, as with an upgrade, has this
+ * long until it listens: its queue keeps those who connect meanwhile.
+ */
+#ifndef WIRE_HANDSHAKE_MS
+#define WIRE_HANDSHAKE_MS 10000
+#endif
 
 #ifndef WIRE_ANSWER_MS
 #define WIRE_ANSWER_MS 30000 /* for the answer to one request */
@@ -29,6 +36,7 @@ enum wire_status {
     WIRE_BARRED,  /* the socket's owner or mode keeps us out */
     WIRE_LATE,    /* no answer in time */
     WIRE_CLOSED,  /* the service went away */
+    WIRE_UNREAD,  /* it went away, and had not read the end of what was sent: nothing came of it */
     WIRE_STRANGE, /* whoever listens there speaks something else */
     WIRE_TOO_LONG, /* what was to be sent, or came, is too long for a line */
     WIRE_WAIT      /* nothing has come yet: for those who wait in a loop of their own */
@@ -55,6 +63,7 @@ struct wire {
     dev_t device;                 /* of the socket, to know it again: a program may close */
     ino_t inode;                  /* descriptors that are not its own */
     unsigned last_id;             /* of the requests made on it */
+    unsigned answered_id;         /* of the one that was answered last, and may go on */
     char path[108];               /* where it leads */
     bool recognised, greeted;     /* the first line of the greeting has been read, the last */
     size_t begins, ends;          /* of what was read and not yet taken, in `in` */
@@ -63,7 +72,7 @@ struct wire {
     char in[WIRE_LONGEST_LINE], out[WIRE_LONGEST_LINE];
 };
 
-/* A line that came. Its texts live in the wire until the next wire_receive. */
+/* A line that came. Its texts live in the wire until the next request. */
 struct wire_line {
     int count;
     char *fields[WIRE_MOST_FIELDS]; /* unescaped; the verb is the first */
@@ -97,13 +106,18 @@ void wire_octets(struct wire *wire, const char *prefix, const char *name, const 
 /* End the line and send it, in so many milliseconds. */
 enum wire_status wire_send(struct wire *wire, int limit);
 
-/* The next line that answers a request: its verb and identifier are the first two fields. */
-enum wire_status wire_receive(struct wire *wire, unsigned id, struct wire_line *line);
+/*
+ * End the line, send it, and wait for the line that answers it: its verb and the request's identifier
+ * are the first two fields. If the service has gone away without reading it, the first line of a request
+ * goes to the one that listens there next.
+ */
+enum wire_status wire_ask(struct wire *wire, unsigned id, struct wire_line *answer);
 
 /*
  * For a program with an event loop. wire_begin_taking is wire_take without waiting: the greeting may
  * be still to come. wire_look reads what has come, and is due whenever the descriptor can be read: the
- * greeting has come with WIRE_OK if `line` is NULL, the answer to a request else.
+ * greeting has come with WIRE_OK if `line` is NULL, the answer to a request else. What WIRE_UNREAD says
+ * is left to the caller.
  */
 struct wire *wire_begin_taking(const char *path, const struct wire_service *service,
                                enum wire_status *status);

@@ -260,7 +260,7 @@ class Worker:
 
     def has_room(self) -> bool:
         """Whether another login may begin."""
-        return self._drain_until is None and self.logins < MAX_LOGINS
+        return self.logins < MAX_LOGINS
 
     def wait_for(self, servers: Servers, name: DocumentName, proceed: Callable[[], None]) -> bool:
         """See `Host.wait_for`."""
@@ -493,14 +493,17 @@ class Worker:
             self._listen(listener)
 
     def _drain(self) -> None:
-        """Accept nothing more, and end with the last login under way."""
+        """Accept no connection more, and end with the last login under way."""
         if self._drain_until is not None:
             return
         self._pause()
         for listener in self._listeners:
             listener.socket.close()
         self._drain_until = time.monotonic() + self.servers.config.acceptor.drain_ms / 1000
+        # Nobody has their request read and not answered. What comes later is not read any more:
+        # how their connection ends tells those who ask, and they ask the acceptor that comes next.
         for link in list(self._links):
+            link.handle(selectors.EVENT_READ)
             self._adjust(link)
 
     def _is_done(self) -> bool:

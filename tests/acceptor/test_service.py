@@ -536,13 +536,42 @@ def test_a_stop_waits_for_logins_under_way(host: Host, start: Start) -> None:
         with pytest.raises(ConnectionError):
             idle.line()
         wait_until(lambda: "stopping, within 10 s" in daemon.log, "the stop")
-        program.begin(2, AES128, None, bid="1")
-        assert "temp" in program.reply().parameters
         assert not daemon.ended
         program.proceed(1, host.mechanism().step(None))
         assert program.reply().verb == "OK"
         assert daemon.wait() == 0
     assert not host.socket.exists()
+
+
+def test_a_program_that_stays_connected_is_served_until_then(host: Host, start: Start) -> None:
+    """Prosody has one connection for everybody."""
+    host.configure(workers=1)
+    daemon = start(host)
+    with Program(host.socket) as idle, Program(host.socket) as program:
+        program.begin(1, AES128, None, bid="1")
+        program.reply()
+        daemon.signal(signal.SIGTERM)
+        with pytest.raises(ConnectionError):
+            idle.line()
+        program.begin(2, AES128, host.mechanism().step(None), bid="1")
+        assert program.reply().verb == "OK"
+        program.proceed(1, host.mechanism().step(None))
+        assert program.reply().verb == "OK"
+        assert daemon.wait() == 0
+
+
+def test_what_has_come_before_it_stops_is_answered(host: Host, start: Start) -> None:
+    host.configure(workers=1)
+    daemon = start(host)
+    [worker] = daemon.workers()
+    with Program(host.socket) as program:
+        os.kill(worker, signal.SIGSTOP)
+        daemon.signal(signal.SIGTERM)
+        wait_until(lambda: "stopping" in daemon.log, "the stop")
+        program.begin(1, AES128, host.mechanism().step(None), bid="1")
+        os.kill(worker, signal.SIGCONT)
+        assert program.reply().verb == "OK"
+        assert daemon.wait() == 0
 
 
 def test_but_not_for_ever(host: Host, start: Start) -> None:

@@ -276,7 +276,7 @@ class TestFailures:
         began = time.monotonic()
         said = both.fails("-n", "1")
         assert "it does not answer in time" in said
-        assert time.monotonic() - began < 15  # an answer on a connection may take longer
+        assert time.monotonic() - began < 25  # an answer on a connection may take longer
         for pid in (both.site.acceptor.pid, *both.site.workers()):
             os.kill(pid, signal.SIGCONT)
         both.succeeds()

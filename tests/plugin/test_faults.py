@@ -155,7 +155,7 @@ def test_the_acceptor_hangs(imapd: Imapd, syslog: Syslog) -> None:
     imapd.end_processes()
     began = time.monotonic()
     with refused(imapd, syslog, "the acceptor at .*: it does not answer in time"):
-        assert time.monotonic() - began < 15  # an answer on a connection may take longer
+        assert time.monotonic() - began < 25  # an answer on a connection may take longer
         for pid in processes:
             os.kill(pid, signal.SIGCONT)
 

@@ -335,7 +335,7 @@ class TestServicesThatDoNotAnswer:
         assert "failed: accept_sec_context major=0xd0000\n" in said
 
     def test_the_acceptor_hangs_and_goes_on(self, driver: Driver, gss: GssSite) -> None:
-        """It says nothing at connecting, for which a program waits a second."""
+        """It says nothing at connecting, for which a program waits ten seconds."""
         workers = gss.workers()
         for each in workers:
             os.kill(each, signal.SIGSTOP)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+import select
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +28,7 @@ MOST_FIELDS = 128
 
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1", "-g")
 WARNINGS = ("-std=gnu11", "-Wall", "-Wextra", "-Werror")
+LIMITS = ("-DWIRE_HANDSHAKE_MS=1000",)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tests/plugin/wire_client.c, which says how it is used."""
     program = tmp_path_factory.mktemp("wire") / "wire_client"
     sources = (ROOT / "tests" / "plugin" / "wire_client.c", ROOT / "plugin" / "wire.c")
-    done = run(("cc", *SANITIZERS, *WARNINGS, *sources, "-o", program))
+    done = run(("cc", *SANITIZERS, *WARNINGS, *LIMITS, *sources, "-o", program))
     assert done.returncode == 0, done.stdout
     return program
 
@@ -175,6 +178,10 @@ def says(*octets: bytes) -> Behaviour:
     return say
 
 
+def says_and_goes(octets: bytes) -> Behaviour:
+    return lambda connection: connection.sendall(octets)
+
+
 def says_without_end(octets: bytes) -> Behaviour:
     def say(connection: socket.socket) -> None:
         while True:
@@ -284,7 +291,7 @@ def test_a_service_that_misbehaves(
     assert asked.milliseconds < 4000
 
 
-def test_the_greeting_comes_within_a_second_or_not_at_all(program: Path, tmp_path: Path) -> None:
+def test_the_greeting_comes_within_its_limit_or_not_at_all(program: Path, tmp_path: Path) -> None:
     for number, behaviour in enumerate((silent, says_without_end(b"VERSION\t1\t2\n"))):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -311,6 +318,64 @@ def test_a_full_queue_is_waited_for(program: Path, tmp_path: Path) -> None:
         [asked] = ask(program, "ask", path)
     assert asked.words == "it does not answer in time"
     assert 900 < asked.milliseconds < 3000
+
+
+def goes_without_reading(connection: socket.socket) -> None:
+    """Greet, and be gone when a request is there."""
+    connection.sendall(GREETING)
+    select.select([connection], [], [])
+    while b"AUTH" not in connection.recv(4096, socket.MSG_PEEK):
+        time.sleep(0.01)
+
+
+def goes_after(*octets: bytes) -> Behaviour:
+    """Read a request, answer so, and be gone before the next line is read."""
+
+    def go(connection: socket.socket) -> None:
+        next(greeted(connection))
+        for each in octets:
+            connection.sendall(each)
+        select.select([connection], [], [])
+
+    return go
+
+
+class TestAServiceThatEnds:
+    """With an upgrade one goes and another comes, and those who ask notice nothing."""
+
+    def test_what_it_has_not_read_is_asked_of_the_next(
+        self, program: Path, tmp_path: Path
+    ) -> None:
+        with service(tmp_path, goes_without_reading, goes_without_reading, well) as path:
+            [asked] = ask(program, "ask", path)
+        assert asked.words == "it answered"
+
+    def test_one_that_ends_before_its_greeting(self, program: Path, tmp_path: Path) -> None:
+        with service(tmp_path, lambda connection: None, says_and_goes(GREETING[:20]), well) as path:
+            [asked] = ask(program, "ask", path)
+        assert asked.words == "it answered"
+
+    def test_what_it_has_read_is_not_asked_again(
+        self, program: Path, tmp_path: Path, how: str
+    ) -> None:
+        """It may have admitted somebody, and a second time is a replay."""
+        asked_again: list[bytes] = []
+
+        def note(connection: socket.socket) -> None:
+            asked_again.extend(greeted(connection))
+
+        with service(tmp_path, answers(), note) as path:
+            assert ask(program, how, path)[0].words == "the connection ended"
+        assert not asked_again
+
+    def test_a_login_that_it_knew_ends_with_it(self, program: Path, tmp_path: Path) -> None:
+        with service(tmp_path, goes_after(b"CONT\t1\tYQ==\n"), well) as path:
+            words = [asked.words for asked in ask(program, "two", path)]
+        assert words == ["it answered", "the connection ended"]
+
+    def test_none_that_stays_is_given_up(self, program: Path, tmp_path: Path) -> None:
+        with service(tmp_path, goes_without_reading) as path:
+            assert ask(program, "ask", path)[0].words == "the connection ended"
 
 
 def test_a_child_does_not_speak_on_its_parents_connection(program: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
  * usage: wire_client lines            lines on standard input: each is split, its fields are printed in
  *                                     hexadecimal, and whether each is base64 and for what
  *        wire_client ask PATH COUNT   so many requests, one after another: what came of each, and when
+ *        wire_client two PATH         a request, and another line of it
  *        wire_client fork PATH        a request, then one in a child and one in its parent
  *        wire_client stolen PATH      a request, then the program closes the descriptor and opens a
  *                                     file in its place, then another request: what the file holds
@@ -84,6 +85,12 @@ static enum wire_status wait_in_loop(struct wire *wire, unsigned id, struct wire
     return status;
 }
 
+static enum wire_status ask_in_loop(struct wire *wire, struct wire_line *line) {
+    enum wire_status status = wire_send(wire, 0);
+
+    return status == WIRE_OK ? wait_in_loop(wire, wire->last_id, line) : status;
+}
+
 static struct wire *take(const char *path, bool in_loop, enum wire_status *status) {
     struct wire *wire;
 
@@ -111,10 +118,7 @@ static int ask(const char *path, bool in_loop) {
         wire_word(wire, "a\tword");
         wire_text(wire, "text-", "name", "one\ntwo\001three\rfour");
         wire_octets(wire, "", "octets", "\0\1\2\3", 4);
-        status = wire_send(wire, in_loop ? 0 : WIRE_ANSWER_MS);
-        if (status == WIRE_OK)
-            status = in_loop ? wait_in_loop(wire, wire->last_id, &line)
-                             : wire_receive(wire, wire->last_id, &line);
+        status = in_loop ? ask_in_loop(wire, &line) : wire_ask(wire, wire->last_id, &line);
     }
     printf("%d ms: %s:", (int)(now_ms() - began), wire_words(status));
     if (status == WIRE_OK) {
@@ -160,6 +164,21 @@ static int ask_with_stolen_descriptor(const char *path) {
     return failed;
 }
 
+/* A request that takes two lines. */
+static int ask_twice(const char *path) {
+    enum wire_status status;
+    struct wire_line line;
+    struct wire *wire = wire_take(path, &wire_acceptor, &status);
+
+    for (int i = 0; wire && i < 2 && status == WIRE_OK; i++) {
+        wire_begin(wire, i == 0 ? "AUTH" : "CONT", wire->last_id + 1);
+        status = wire_ask(wire, wire->last_id + 1, &line);
+        printf("%d ms: %s:\n", 0, wire_words(status));
+    }
+    wire_close(wire);
+    return status != WIRE_OK;
+}
+
 /* An answer of any kind to a request of any kind. */
 static bool is_answered(struct wire *wire) {
     struct wire_line line;
@@ -167,8 +186,7 @@ static bool is_answered(struct wire *wire) {
     wire_begin(wire, "AUTH", ++wire->last_id);
     wire_word(wire, "NONE");
     wire_text(wire, "", "service", "imap");
-    return wire_send(wire, WIRE_ANSWER_MS) == WIRE_OK &&
-           wire_receive(wire, wire->last_id, &line) == WIRE_OK;
+    return wire_ask(wire, wire->last_id, &line) == WIRE_OK;
 }
 
 static int hold(const char *path, int count) {
@@ -201,6 +219,8 @@ int main(int argc, char **argv) {
         return ask_often(path, count, false);
     if (strcmp(what, "loop") == 0)
         return ask_often(path, count, true);
+    if (strcmp(what, "two") == 0)
+        return ask_twice(path);
     if (strcmp(what, "fork") == 0)
         return ask_around_fork(path);
     if (strcmp(what, "hold") == 0)
