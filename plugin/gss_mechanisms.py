@@ -8,7 +8,10 @@ from browserid_sasl.gss.mechanisms import MECHANISMS
 
 
 def main() -> None:
-    """Print a line for each mechanism; the argument is the module's path, absolute or in the library's own folder gss/."""
+    """Print a line for each mechanism; the argument is the path of the module.
+
+    It is absolute, or begins in the folder gss/ beside the library.
+    """
     for row in MECHANISMS:
         oid = ".".join(map(str, row.oid))
         print(f"{row.name.lower()} {oid} {sys.argv[1]}")

@@ -343,9 +343,7 @@ def goes_after(*octets: bytes) -> Behaviour:
 class TestAServiceThatEnds:
     """With an upgrade one goes and another comes, and those who ask notice nothing."""
 
-    def test_what_it_has_not_read_is_asked_of_the_next(
-        self, program: Path, tmp_path: Path
-    ) -> None:
+    def test_what_it_has_not_read_is_asked_of_the_next(self, program: Path, tmp_path: Path) -> None:
         with service(tmp_path, goes_without_reading, goes_without_reading, well) as path:
             [asked] = ask(program, "ask", path)
         assert asked.words == "it answered"
