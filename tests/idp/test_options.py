@@ -415,5 +415,27 @@ def test_the_database_keeps_so_much_of_the_audit_log(tmp_path: Path) -> None:
     wait_until(lambda: oldest() and len(log.search(Question(), 10_000)) < 1_100, "so few")
 
 
+@shows("backends")
+def test_who_is_not_asked_lets_nobody_in(tmp_path: Path) -> None:
+    """Nobody runs the directory, so of whoever it may know nothing can be said."""
+    site = Site(
+        tmp_path,
+        'backends = ["staff"]',
+        '[ldap."staff"]',
+        'servers = ["ldaps://127.0.0.1:1"]',
+        'base = "dc=example,dc=test"',
+    )
+    with site.served() as served:
+        assert served.certify().status_code == 401
+        assert served.certify(email=f"nobody@{DOMAIN}").status_code == 503
+
+
+@shows("second_step")
+def test_who_needs_a_second_step_gets_nothing_without(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'second_step = "required"')
+    with site.served() as served:
+        assert served.certify().json()["error"] == "second-step-missing"
+
+
 def test_there_is_a_test_of_every_option_above() -> None:
     assert set(options_of(IdpConfig)) == SHOWN | WITH_POSTGRESQL
