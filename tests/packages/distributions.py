@@ -46,6 +46,7 @@ WHAT_IT_IS_FOR: dict[str, list[tuple[str, ...]]] = {
         ("{bin}/browserid-verifier", "--help"),
     ],
     "keyring": [("{bin}/python", "-c", "import browserid_sasl.agent.keyring_access")],
+    "ldap": [("{bin}/python", "-c", "import ldap, browserid_sasl")],
     "postgresql": [("{bin}/python", "-c", "import browserid_sasl.store.postgresql_engine")],
     "redis": [("{bin}/python", "-c", "import browserid_sasl.store.redis_engine")],
     "saml": [("{bin}/python", "-c", "import browserid_sasl.attributes.saml_signatures")],
@@ -81,7 +82,7 @@ def test_the_wheel_does_what_its_extra_is_for(extra: str, tmp_path: Path) -> Non
 def test_the_core_s_tests_run_where_the_sources_were_unpacked(tmp_path: Path) -> None:
     run(["tar", "--extract", "-f", str(BUILT / f"{NAME}.tar.gz")], tmp_path)
     sources = tmp_path / NAME
-    extras = "adapters,http,idp,keyring,postgresql,redis,saml,test"
+    extras = ",".join([*filter(None, WHAT_IT_IS_FOR), "test"])
     python = environment(tmp_path / "venv", f"{sources}[{extras}]")
     tests = [f"tests/{name}" for name in CORE]
     run([str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests], sources)
