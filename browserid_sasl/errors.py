@@ -241,6 +241,16 @@ class CredentialError(BrowserIDError):
 class DiscoveryError(BrowserIDError):
     """An identity provider's document could not be fetched, or is not what it should be."""
 
+    @classmethod
+    def again(cls, error: BrowserIDError) -> DiscoveryError:
+        """The same once more: an exception that many threads raise grows without end."""
+        kind = type(error) if isinstance(error, DiscoveryError) else cls
+        return kind(error.code, error.message, error.remedy)
+
+
+class NoProviderError(DiscoveryError):
+    """A domain publishes no support document: that is known, and nobody is just out of reach."""
+
 
 class StoreError(BrowserIDError):
     """A replay, ticket, key or authority store cannot be read or written."""

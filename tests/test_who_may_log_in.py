@@ -216,9 +216,14 @@ class TestAServerThatSaysWho:
             assert (mechanism.failure is None) == (email == ALICE and agreed)
 
     def test_believes_another_domain_of_its_people_and_not_for_its_own(
-        self, config: Config
+        self, config: Config, tmp_path: Path
     ) -> None:
-        trusting = config.with_options({"secondary_authorities": "example.com"})
+        none = tmp_path / "none.json"
+        none.write_text('{"disabled": true}')
+        without = {**config.authorities, "example.org": AuthorityOverride(keys_file=none)}
+        trusting = replace(config, authorities=without).with_options(
+            {"secondary_authorities": "example.com"}
+        )
         server = Server(trusting, "imap", HOST, allow=["example.org"])
         context = by_sasl(server, client(config, ALICE, "example.com"))
         assert (context.identity, context.issuer) == (ALICE, "example.com")

@@ -233,7 +233,9 @@ class ServerConfig:
     secondary_authorities: tuple[str, ...] = options.listing(
         [],
         _DOMAIN,
-        "Domains of identity providers trusted to vouch for an address in any domain.",
+        "Domains of [fallback providers](fallback.md), trusted to vouch for the addresses of every"
+        " domain that has no identity provider of its own. A domain is looked at first: as soon as"
+        " it has one, or while it cannot be said, they vouch for none of its people.",
     )
     strip_domain: str = options.text(
         _DOMAIN_OR_NONE,

@@ -102,7 +102,7 @@ class ArrivedDocuments:
             raise DocumentNeeded(name)
         arrival = self._arrived[name]
         if isinstance(arrival, BrowserIDError):
-            raise DiscoveryError(arrival.code, arrival.message, arrival.remedy)
+            raise DiscoveryError.again(arrival)
         return arrival
 
 
@@ -113,7 +113,7 @@ def fetched(name: DocumentName, fetch: Fetch) -> Arrival:
     except DiscoveryError as error:
         return error
     except BrowserIDError as error:
-        return DiscoveryError(error.code, error.message, error.remedy)
+        return DiscoveryError.again(error)
     except Exception as error:
         return DiscoveryError(
             Code.HTTP_ERROR,

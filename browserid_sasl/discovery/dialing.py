@@ -18,7 +18,7 @@ from typing import Final
 
 from browserid_sasl.discovery.public_addresses import Address, is_public
 from browserid_sasl.discovery.rooms import Room, no_room
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError
 
 Resolver = Callable[[str], Sequence[str]]
 """Names to addresses in text form. Raises OSError."""
@@ -26,6 +26,9 @@ Connector = Callable[[tuple[str, int], float], socket.socket]
 """Opens a TCP connection to an address and port within a time (s). Raises OSError."""
 
 _NAMES: Final = 64
+
+_NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+"""What name servers say of a name, and not that they say nothing just now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,8 @@ class Dialer:
         """Connect to one of the host's addresses.
 
         :param private: whether addresses that are not public are permitted.
-        :raises DiscoveryError: http-error: no address, a forbidden one, or nobody answers there;
+        :raises NoProviderError: http-error: it has no address, or refuses connections.
+        :raises DiscoveryError: http-error: a forbidden address, or nobody answers there;
             unavailable: too many names are being resolved.
         """
         addresses = self._resolve(host, deadline)
@@ -90,13 +94,15 @@ class Dialer:
         if not private:
             _check_public(host, addresses)
         failure: OSError = TimeoutError("no address answered")
+        refused = 0
         for tried, address in enumerate(addresses):
             try:
                 share = deadline.remaining() / (len(addresses) - tried)
                 return self.connector((str(address), port), share)
             except OSError as error:
                 failure = error
-        raise DiscoveryError(
+                refused += isinstance(error, ConnectionRefusedError)
+        raise (NoProviderError if refused == len(addresses) else DiscoveryError)(
             Code.HTTP_ERROR,
             f"no connection to {host} port {port} can be made ({_reason(failure)})",
             "see whether the identity provider is running and the network is up",
@@ -107,7 +113,8 @@ class Dialer:
             names = self._resolve_in_time(host, deadline)
             return list(dict.fromkeys(map(ip_address, names)))
         except (OSError, ValueError) as error:
-            raise DiscoveryError(
+            unknown = isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME
+            raise (NoProviderError if unknown else DiscoveryError)(
                 Code.HTTP_ERROR,
                 f"the name {host} cannot be resolved ({_reason(error)})",
                 "see whether the domain is spelled right and the network is up",

@@ -12,12 +12,17 @@ from browserid_sasl.discovery.https import Answer, HttpsClient, Origin
 from browserid_sasl.discovery.lifetime import lifetime
 from browserid_sasl.discovery.pinned import read_pinned
 from browserid_sasl.discovery.rooms import Rooms, rooms_for_configured, rooms_for_strangers
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError
 from browserid_sasl.identity.addresses import is_domain
 from browserid_sasl.identity.authority import FetchedDocument
 from browserid_sasl.identity.revocations import MAX_LIST
 
 WELL_KNOWN: Final = "/.well-known/browserid"
+
+_TRY_AGAIN: Final = frozenset({408, 421, 425, 429})
+"""Of the statuses that find fault with the request, those that may be others the next time."""
+
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml", "text/plain"})
 
 
 class HttpsFetcher:
@@ -54,6 +59,7 @@ class HttpsFetcher:
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         """The document that `domain` publishes about `principal_domain`.
 
+        :raises NoProviderError: http-error: it publishes none.
         :raises DiscoveryError: http-error; unavailable when too many are being asked.
         """
         pinned = read_pinned(self._authorities, domain, self._discovery.max_size)
@@ -63,7 +69,8 @@ class HttpsFetcher:
         client = self._client(known=self.knows(domain, principal_domain))
         answer = client.get(origin, WELL_KNOWN, {"domain": principal_domain})
         if answer.status != 200:
-            raise DiscoveryError(
+            kind = NoProviderError if _says_no(answer.status) else DiscoveryError
+            raise kind(
                 Code.HTTP_ERROR,
                 f"{origin.host} has no support document: it answered with status {answer.status}",
                 f"see whether {domain} runs an identity provider; redirects are not followed",
@@ -176,12 +183,19 @@ def _check_domain(domain: str) -> None:
         )
 
 
+def _says_no(status: int) -> bool:
+    """Whether a status says that there is no such page, and not that something is out of order."""
+    return status // 100 in (2, 3, 4) and status not in _TRY_AGAIN
+
+
 def _check_type(origin: Origin, answer: Answer, wanted: str = "application/json") -> None:
     media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != wanted or "content-encoding" in answer.headers:
         # What a stranger's server says is shown cut, and escaped.
         said = ascii(media_type[:80]) if media_type else "something"
-        raise DiscoveryError(
+        # Many a web site has a page of its own for whatever is asked for.
+        kind = NoProviderError if answer.status == 200 and media_type in _PAGES else DiscoveryError
+        raise kind(
             Code.HTTP_ERROR,
             f"{origin.host} answered with {said} (status {answer.status}) instead of {wanted}",
             "the identity provider's web server has to send that type, uncompressed",

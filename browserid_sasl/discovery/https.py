@@ -19,13 +19,17 @@ import httpcore
 from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.rooms import Room
 from browserid_sasl.discovery.trust import tls_context
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError
 
 MAX_OVERHEAD: Final = 32_768
 """Octets that an answer may have besides its document: headers, and the framing of chunks."""
 
 _HTTPS_PORT: Final = 443
 _VERSIONS: Final = (b"HTTP/1.1", b"HTTP/1.0")
+
+_OF_SOMEBODY_ELSE: Final = frozenset({18, 62})
+"""OpenSSL's numbers for a certificate that nobody but itself has signed, and one for another name:
+what a host has that does something else, as many a mail server does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,8 @@ class BoundedStream(httpcore.NetworkStream):
 
 def _untrusted(origin: Origin, error: ssl.SSLError) -> DiscoveryError:
     why = getattr(error, "verify_message", "") or error.reason or "no TLS"
-    return DiscoveryError(
+    foreign = getattr(error, "verify_code", 0) in _OF_SOMEBODY_ELSE
+    return (NoProviderError if foreign else DiscoveryError)(
         Code.HTTP_ERROR,
         f"{origin.host} cannot prove who it is: {why}",
         "its TLS certificate has to be valid for this name and signed by a trusted authority "

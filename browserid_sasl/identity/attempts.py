@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from browserid_sasl.errors import BrowserIDError, DiscoveryError
+from browserid_sasl.errors import BrowserIDError, DiscoveryError, NoProviderError
 from browserid_sasl.forks import PerProcess
 from browserid_sasl.identity.fairness import FairTable
 
 RETRY_MS: Final = 30_000
 """For how long a failure to fetch is remembered, and how far apart forced fetches are."""
+
+NONE_MS: Final = 300_000
+"""For how long it is remembered that a domain has no provider, where that lets another one in."""
 
 MAX_REMEMBERED: Final = 4096
 
@@ -20,6 +23,7 @@ class _Memory:
         self.lock = threading.Lock()
         self.failures: FairTable[BrowserIDError] = FairTable(MAX_REMEMBERED, RETRY_MS)
         self.forced: FairTable[bool] = FairTable(MAX_REMEMBERED, RETRY_MS)
+        self.none: FairTable[bool] = FairTable(MAX_REMEMBERED, NONE_MS)
 
 
 class Attempts:
@@ -37,6 +41,23 @@ class Attempts:
         memory = self._memory.get()
         with memory.lock:
             memory.failures.put(key, domain, error, now)
+            if isinstance(error, NoProviderError):
+                memory.none.put(key, domain, True, now)
+            else:
+                # It may have been out of reach ever since it has one.
+                memory.none.delete(key)
+
+    def arrived(self, key: str) -> None:
+        """There is a document."""
+        memory = self._memory.get()
+        with memory.lock:
+            memory.none.delete(key)
+
+    def knows_of_none(self, key: str, now: int) -> bool:
+        """Whether there was none when it was last asked for, and that was not long ago."""
+        memory = self._memory.get()
+        with memory.lock:
+            return memory.none.get(key, now) is not None
 
     def refuse_after_failure(self, key: str, now: int) -> None:
         """Fail as it did when it was last tried, if that was just now.
@@ -47,7 +68,7 @@ class Attempts:
         with memory.lock:
             error = memory.failures.get(key, now)
         if error is not None:
-            raise DiscoveryError(error.code, error.message, error.remedy)
+            raise DiscoveryError.again(error)
 
     def claim(self, key: str, domain: str, now: int) -> bool:
         """Whether a forced fetch is due; if so it counts as made."""

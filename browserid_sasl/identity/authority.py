@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, Protocol
 
-from browserid_sasl.errors import Code, RemoteProtocolError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError, RemoteProtocolError
 from browserid_sasl.identity.addresses import domain_of
-from browserid_sasl.identity.attempts import RETRY_MS
+from browserid_sasl.identity.attempts import NONE_MS, RETRY_MS
 from browserid_sasl.identity.documents import (
     MAX_LIFETIME_MS,
     MIN_LIFETIME_MS,
@@ -31,6 +31,7 @@ __all__ = [
     "MAX_DELEGATIONS",
     "MAX_LIFETIME_MS",
     "MIN_LIFETIME_MS",
+    "NONE_MS",
     "RECENT_MS",
     "RETRY_MS",
     "WAIT_S",
@@ -57,11 +58,12 @@ class Authority(Protocol):
 
 
 class AuthorityResolver:
-    """Trusts an address's own domain, what it delegates to, and configured authorities.
+    """Trusts an address's own domain and what it delegates to; else configured authorities.
 
     :param fetcher: gets documents.
     :param cache: keeps them.
-    :param secondary: domains trusted for every address. Empty unless configured.
+    :param secondary: domains trusted for addresses of domains without a provider. Empty unless
+        configured.
     :param pinned: domains whose documents are always at hand. They are asked of `fetcher` each
         time, past what may be in the cache from before they were.
     :param allow_legacy: whether short keys are taken (PROTOCOL.md section 1.1).
@@ -89,12 +91,13 @@ class AuthorityResolver:
         domain = domain_of(email)
         if domain is None:
             raise RemoteProtocolError(Code.UNKNOWN_PRINCIPAL_TYPE, "not a valid e-mail address")
-        # The list is the administrator's and the domain is the address's own: only for others is
-        # anybody asked to whom the domain delegates.
-        if issuer in self._secondary:
-            return self._keys_of(issuer, domain, now)
         if issuer == domain:
             return self._keys_of(domain, domain, now)
+        # The domain first, whoever is trusted besides: nobody stands in for one that speaks for
+        # itself, from the moment that it does.
+        if issuer in self._secondary:
+            self._check_stands_in(issuer, domain, now)
+            return self._keys_of(issuer, domain, now)
         end = self.authority_of(domain, now)
         if end != issuer:
             raise RemoteProtocolError(
@@ -111,6 +114,40 @@ class AuthorityResolver:
         if domain is not None:
             self._documents.refresh(issuer, domain, now)
         return self.keys_for(issuer, email, now)
+
+    def provider_of(self, domain: str, now: int) -> str | None:
+        """Like `authority_of`, None if the domain certainly has no provider, and names none.
+
+        :raises RemoteProtocolError: untrusted-issuer: it names one, and that leads nowhere.
+        :raises DiscoveryError: it cannot be said at the moment, or what is wrong with a document.
+        """
+        document = self._documents.find(domain, now)
+        if document is None or isinstance(document, Disabled):
+            return None
+        try:
+            return self.authority_of(domain, now)
+        except NoProviderError as error:
+            # Of one that is named. The domain is not without a provider for that.
+            raise DiscoveryError(error.code, error.message, error.remedy) from None
+
+    def _check_stands_in(self, issuer: str, domain: str, now: int) -> None:
+        """See that a configured authority may certify addresses of another domain."""
+        try:
+            own = self.provider_of(domain, now)
+        except DiscoveryError as error:
+            raise DiscoveryError(
+                error.code,
+                f"whether {domain} has an identity provider of its own, so that {issuer} may not"
+                f" certify its addresses, cannot be said: {error.message}",
+                error.remedy,
+            ) from None
+        if own not in (None, issuer):
+            raise RemoteProtocolError(
+                Code.UNTRUSTED_ISSUER,
+                f"{issuer} may not certify addresses of {domain}: they have the identity provider"
+                f" {own}",
+                "sign in to that one, with `browserid login`",
+            )
 
     def authority_of(self, domain: str, now: int) -> str:
         """The domain at which the delegations from `domain` end, whose provider certifies for it.

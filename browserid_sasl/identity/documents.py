@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from browserid_sasl.errors import BrowserIDError, Code
+from browserid_sasl.errors import BrowserIDError, Code, NoProviderError
 from browserid_sasl.identity.attempts import Attempts
 from browserid_sasl.identity.flights import Flights
 from browserid_sasl.identity.ports import AuthorityCache, CachedDocument
@@ -108,6 +108,26 @@ class Documents:
         place = _place(domain, principal_domain)
         return self._kept(place, now) or self._asked_for(domain, principal_domain, now)
 
+    def find(self, domain: str, now: int) -> Document | None:
+        """The document that a domain publishes about itself, None if it certainly has none.
+
+        That it has none is known for longer than a failure is: somebody else certifies its people
+        then, and it would be asked at each of their logins.
+
+        :param now: ms.
+        :raises DiscoveryError: it cannot be said, or what is wrong with the document.
+        """
+        if domain not in self._pinned:
+            kept = self._kept(domain, now)
+            if kept is not None:
+                return kept
+            if self._attempts.knows_of_none(domain, now):
+                return None
+        try:
+            return self.get(domain, domain, now)
+        except NoProviderError:
+            return None
+
     def refresh(self, domain: str, principal_domain: str, now: int) -> None:
         """Fetch a document again, unless that was done just now: it may have changed.
 
@@ -170,6 +190,7 @@ class Documents:
             # A fetcher that breaks off has learned nothing, and may be asked again at once.
             self._attempts.give_back(place)
             raise
+        self._attempts.arrived(place)
         if fetched.lifetime is not None:
             lifetime = min(max(fetched.lifetime, MIN_LIFETIME_MS), MAX_LIFETIME_MS)
             self._cache.put(place, CachedDocument(fetched.body, now + lifetime))

@@ -27,7 +27,7 @@ class _Flight(Generic[_Result]):
             self._result = work()
             return self._result
         except BrowserIDError as error:
-            self._error = DiscoveryError(error.code, error.message, error.remedy)
+            self._error = DiscoveryError.again(error)
             raise
         finally:
             self._landed.set()
@@ -40,9 +40,7 @@ class _Flight(Generic[_Result]):
                 "try again later",
             )
         if self._result is None:
-            # An exception of one's own: one that many threads raise grows without end.
-            error = self._error
-            raise DiscoveryError(error.code, error.message, error.remedy)
+            raise DiscoveryError.again(self._error)
         return self._result
 
 

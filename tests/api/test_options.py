@@ -221,7 +221,13 @@ class TestTrust:
         refusal = site.log_in(site.load(pinned), identity=bob).failure
         assert refusal is not None
         assert refusal.code is Code.UNTRUSTED_ISSUER
-        config = site.load(pinned | {"server.secondary_authorities": ["idp.test"]})
+        trusting = pinned | {"server.secondary_authorities": ["idp.test"]}
+        # Not as long as the domain has a provider of its own.
+        refusal = site.log_in(site.load(trusting), identity=bob).failure
+        assert refusal is not None
+        assert refusal.code is Code.UNTRUSTED_ISSUER
+        site.publish("elsewhere.json", {"disabled": True})
+        config = site.load(trusting)
         assert site.log_in(config, identity=bob).result.identity == bob
 
     @pytest.mark.option("server.allow_legacy_keys")

@@ -23,7 +23,7 @@ from browserid_sasl.config import AuthorityOverride, DiscoveryConfig
 from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.discovery.dialing import Deadline, Dialer
 from browserid_sasl.discovery.lifetime import lifetime
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError
 from tests.support.https import Respond, ScriptedServer, answer, scripted_server, write_ca
 from tests.support.network import DOMAIN, PUBLIC, Network, fetcher
 from tests.support.patience import PATIENCE
@@ -310,6 +310,79 @@ class TestTime:
         # Half of the time for the one, what is left of it for the other.
         assert given[0][1] == pytest.approx(50, abs=20)
         assert given[1][1] == pytest.approx(100, abs=20)
+
+
+class TestWhetherThereIsOne:
+    """What says that a domain has no provider, and what says nothing of it."""
+
+    @pytest.mark.parametrize(
+        "status", ["204 No Content", "301 Moved", "401 No", "403 Forbidden", "404 No", "410 Gone"]
+    )
+    def test_these_statuses_say_that_there_is_none(
+        self, ca_file: Path, certificate: trustme.LeafCert, status: str
+    ) -> None:
+        nothing = answer(b"", status=status, content_type="")
+        assert isinstance(refusal(ca_file, certificate, nothing), NoProviderError)
+
+    @pytest.mark.parametrize("status", ["408 Late", "429 Too Many", "500 Oops", "503 Busy"])
+    def test_these_say_nothing_of_it(
+        self, ca_file: Path, certificate: trustme.LeafCert, status: str
+    ) -> None:
+        trouble = answer(b"", status=status, content_type="")
+        assert not isinstance(refusal(ca_file, certificate, trouble), NoProviderError)
+
+    @pytest.mark.parametrize(
+        ("content_type", "none"), [("text/html; charset=utf-8", True), ("text/json", False)]
+    )
+    def test_a_page_for_people_is_what_sites_have_for_everything(
+        self, ca_file: Path, certificate: trustme.LeafCert, content_type: str, none: bool
+    ) -> None:
+        error = refusal(ca_file, certificate, answer(content_type=content_type))
+        assert isinstance(error, NoProviderError) is none
+
+    def test_a_host_that_has_another_name_speaks_for_another(
+        self, ca_file: Path, authority: trustme.CA
+    ) -> None:
+        error = refusal(ca_file, authority.issue_cert("other.test"), answer())
+        assert isinstance(error, NoProviderError)
+
+    def test_one_whose_certificate_has_expired_may_speak_again(
+        self, ca_file: Path, authority: trustme.CA
+    ) -> None:
+        then = datetime.now(UTC) - timedelta(days=1)
+        expired = authority.issue_cert(DOMAIN, not_before=then - timedelta(days=1), not_after=then)
+        assert not isinstance(refusal(ca_file, expired, answer()), NoProviderError)
+
+    @pytest.mark.parametrize(
+        ("number", "none"),
+        [(socket.EAI_NONAME, True), (socket.EAI_NODATA, True), (socket.EAI_AGAIN, False)],
+    )
+    def test_a_name_that_does_not_exist(self, number: int, none: bool) -> None:
+        def resolve(_host: str) -> list[str]:
+            raise socket.gaierror(number, "as said")
+
+        with pytest.raises(DiscoveryError) as raised:
+            Dialer(resolve).dial(DOMAIN, 443, Deadline.after(5), private=False)
+        assert isinstance(raised.value, NoProviderError) is none
+
+    @pytest.mark.parametrize(
+        ("other", "none"), [(ConnectionRefusedError(), True), (TimeoutError(), False)]
+    )
+    def test_hosts_that_refuse_connections_all_of_them(self, other: OSError, none: bool) -> None:
+        outcomes = iter([ConnectionRefusedError(), other])
+
+        def connect(_address: tuple[str, int], _timeout: float) -> socket.socket:
+            raise next(outcomes)
+
+        dialer = Dialer(lambda _host: [PUBLIC, "2606:4700::1111"], connect)
+        with pytest.raises(DiscoveryError) as raised:
+            dialer.dial(DOMAIN, 443, Deadline.after(5), private=False)
+        assert isinstance(raised.value, NoProviderError) is none
+
+    def test_a_host_that_may_not_be_asked(self) -> None:
+        with pytest.raises(DiscoveryError) as raised:
+            Dialer(lambda _host: ["10.0.0.1"]).dial(DOMAIN, 443, Deadline.after(5), private=False)
+        assert not isinstance(raised.value, NoProviderError)
 
 
 def silence(connection: ssl.SSLSocket) -> None:

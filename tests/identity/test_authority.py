@@ -16,6 +16,7 @@ from browserid_sasl.identity.attempts import MAX_REMEMBERED
 from browserid_sasl.identity.authority import (
     MAX_LIFETIME_MS,
     MIN_LIFETIME_MS,
+    NONE_MS,
     RECENT_MS,
     RETRY_MS,
     AuthorityResolver,
@@ -74,6 +75,11 @@ def chain(length: int) -> Landscape:
     names = ["idp.test", *(f"d{i}.test" for i in range(1, length + 1))]
     documents: dict[str, Any] = {name: {"authority": other} for name, other in pairwise(names)}
     return Landscape(documents | {names[-1]: support_document(OLD)})
+
+
+def fallback(documents: dict[str, Any]) -> Landscape:
+    """A provider that may stand in for those that there are not."""
+    return Landscape({"fallback.test": support_document(OTHER), **documents}, ("Fallback.test",))
 
 
 class TestADomainsOwnProvider:
@@ -218,15 +224,75 @@ class TestSecondaryAuthorities:
             with refused(Code.UNTRUSTED_ISSUER, "`secondary_authorities`"):
                 landscape.keys(historical)
 
-    def test_one_that_is_configured_vouches_for_everybody(self) -> None:
-        landscape = Landscape({"fallback.test": support_document(OTHER)}, ("Fallback.test",))
-        assert landscape.keys("fallback.test") == (OTHER.public_key,)
-        assert landscape.keys("fallback.test", "bob@elsewhere.test") == (OTHER.public_key,)
+    def test_one_that_is_configured_vouches_where_there_is_no_other(self) -> None:
+        for nothing in (None, {"disabled": True}):
+            landscape = fallback({"idp.test": nothing, "elsewhere.test": nothing})
+            assert landscape.keys("fallback.test") == (OTHER.public_key,)
+            assert landscape.keys("fallback.test", "bob@elsewhere.test") == (OTHER.public_key,)
 
-    def test_it_is_asked_without_asking_the_domain(self) -> None:
-        landscape = Landscape({"fallback.test": support_document(OTHER)}, ("fallback.test",))
-        landscape.keys("fallback.test")
+    def test_its_own_people_are_its_own(self) -> None:
+        landscape = fallback({})
+        assert landscape.keys("fallback.test", "bob@fallback.test") == (OTHER.public_key,)
         assert landscape.asked == ["fallback.test"]
+
+    def test_the_domain_is_asked_first(self) -> None:
+        landscape = fallback({"idp.test": None})
+        landscape.keys("fallback.test")
+        assert landscape.asked == ["idp.test", "fallback.test"]
+
+    def test_not_for_a_domain_that_has_a_provider(self) -> None:
+        landscape = fallback({"idp.test": support_document(OLD)})
+        with refused(Code.UNTRUSTED_ISSUER, "they have the identity provider idp.test"):
+            landscape.keys("fallback.test")
+
+    def test_not_for_one_that_delegates_to_a_provider(self) -> None:
+        landscape = fallback({"idp.test": {"authority": "d1.test"}})
+        landscape.publish(OLD, domain="d1.test")
+        with refused(Code.UNTRUSTED_ISSUER, "they have the identity provider d1.test"):
+            landscape.keys("fallback.test")
+
+    def test_for_one_that_delegates_to_it(self) -> None:
+        landscape = fallback({"idp.test": {"authority": "fallback.test"}})
+        assert landscape.keys("fallback.test") == (OTHER.public_key,)
+
+    @pytest.mark.parametrize("end", [None, {"disabled": True}, {"authority": "idp.test"}])
+    def test_not_for_one_that_names_a_provider_that_is_none(self, end: Any) -> None:
+        landscape = fallback({"idp.test": {"authority": "d1.test"}, "d1.test": end})
+        with refused(Code.HTTP_ERROR if end is None else Code.UNTRUSTED_ISSUER):
+            landscape.keys("fallback.test")
+
+    def test_not_for_one_that_is_out_of_reach(self) -> None:
+        with refused(Code.HTTP_ERROR, "cannot be said: nobody answers", kind=DiscoveryError):
+            fallback({}).keys("fallback.test")
+
+    def test_not_for_one_whose_document_is_broken(self) -> None:
+        with refused(Code.NO_KEY, "cannot be said", kind=DiscoveryError):
+            fallback({"idp.test": {}}).keys("fallback.test")
+
+    def test_that_a_domain_has_none_is_remembered_for_five_minutes(self) -> None:
+        landscape = fallback({"idp.test": None})
+        for now in (START, START + RETRY_MS, START + NONE_MS - 1):
+            landscape.keys("fallback.test", now=now)
+        assert landscape.asked.count("idp.test") == 1
+        landscape.publish(OLD)
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.keys("fallback.test", now=START + NONE_MS)
+
+    def test_it_is_not_once_the_domain_has_shown_one(self) -> None:
+        landscape = fallback({"idp.test": None})
+        landscape.keys("fallback.test")
+        landscape.publish(OLD)
+        landscape.keys("idp.test", now=START + RETRY_MS)
+        with refused(Code.UNTRUSTED_ISSUER):
+            landscape.keys("fallback.test", now=START + RETRY_MS)
+
+    def test_nor_once_it_is_out_of_reach(self) -> None:
+        landscape = fallback({"idp.test": None})
+        landscape.keys("fallback.test")
+        del landscape.provider.documents["idp.test"]
+        for issuer in ("idp.test", "fallback.test"):
+            with refused(Code.HTTP_ERROR):
+                landscape.keys(issuer, now=START + RETRY_MS)
 
     def test_the_domain_itself_still_counts(self) -> None:
         landscape = Landscape({"idp.test": support_document(OLD)}, ("fallback.test",))
@@ -234,7 +300,7 @@ class TestSecondaryAuthorities:
 
     def test_one_that_delegates_or_is_disabled_does_not_vouch(self) -> None:
         for document in ({"authority": "idp.test"}, {"disabled": True}):
-            landscape = Landscape({"fallback.test": document}, ("fallback.test",))
+            landscape = fallback({"idp.test": None, "fallback.test": document})
             with refused(Code.UNTRUSTED_ISSUER):
                 landscape.keys("fallback.test")
 

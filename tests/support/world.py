@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from browserid_sasl.errors import Code, DiscoveryError
+from browserid_sasl.errors import Code, DiscoveryError, NoProviderError
 from browserid_sasl.gss.acceptor import Acceptor, AcceptorOptions, ExchangeStores
 from browserid_sasl.gss.ecdh import EcdhKey
 from browserid_sasl.gss.initiator import Initiator, InitiatorOptions
@@ -65,7 +65,8 @@ def fixed_environment(owner: str) -> Environment:
 class Provider:
     """An identity provider's published documents, by domain, without a network.
 
-    :param documents: what is published; a missing domain does not answer.
+    :param documents: what is published; a missing domain does not answer, and one whose document is
+        None answers that it has none.
     :param fetched: the domains asked for, in order.
     """
 
@@ -75,6 +76,8 @@ class Provider:
 
     def fetch(self, domain: str, principal_domain: str) -> FetchedDocument:
         self.fetched.append(domain)
+        if domain in self.documents and self.documents[domain] is None:
+            raise NoProviderError(Code.HTTP_ERROR, f"{domain} has no support document")
         if domain not in self.documents:
             raise DiscoveryError(Code.HTTP_ERROR, f"nobody answers at {domain}")
         return FetchedDocument(json.dumps(self.documents[domain]).encode(), self.lifetime)
