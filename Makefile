@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo test check format fuzz debian13 deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo demo-fallback test check format fuzz debian13 deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -28,6 +28,11 @@ demo: ## an identity provider, one sign-in, logins, a replay, a forgery, an unmo
 	@tools/debian-packages.sh tools/debian-base.txt tools/debian-demo.txt
 	@tools/environment.sh idp
 	@$(PYTHON) -m demo
+
+demo-fallback: ## an address nobody knows, a mail to it, a login, and a domain that then speaks for itself
+	@tools/debian-packages.sh tools/debian-base.txt
+	@tools/environment.sh idp
+	@$(PYTHON) -m demo.fallback
 
 # Twice as many processes as the two processors that this is made for: the tests that start services
 # wait for them most of the time. tests/conftest.py says what stays together.

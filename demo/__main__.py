@@ -10,20 +10,18 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import signal
 import socket
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Final, NoReturn
+from typing import Final
 
 from browserid_sasl.cli.sample.framing import FrameReader, Reply, encode_string
 from browserid_sasl.cli.sample.options import NOT_AUTHENTICATED
 from browserid_sasl.jose import b64
 from demo import headless
+from demo.performance import authority_of, free_port, perform
 from demo.stage import (
-    ENDING_SIGNALS,
     PATIENCE,
     ROOT,
     Program,
@@ -88,12 +86,6 @@ directory = "mallory"
 directory = "strangers-idp"
 """
 
-AUTHORITY: Final = """\
-[authorities."{domain}"]
-url = "{url}"
-ca_file = "{folder}/tls/ca.pem"
-"""
-
 
 class Demonstration:
     """The steps, in their order.
@@ -133,12 +125,12 @@ class Demonstration:
         self._stage.run(
             "browserid-idp", "add-user", "--password-fd", "0", ALICE, keyboard=self._password
         )
-        port = _free_port(PROVIDER_PORT)
+        port = free_port(PROVIDER_PORT)
         # No name leads there, and browsers permit no passkeys at an address of numbers.
         url = f"https://localhost:{port}"
         self._append(PUBLIC.format(port=port, url=url), CONFIGURATION_FILE)
         provider = self._stage.start("idp", "browserid-idp", "serve")
-        authority = _authority(provider, DOMAIN, "idp", url)
+        authority = authority_of(provider, DOMAIN, "idp", url)
         self._append(authority, CONFIGURATION_FILE)
         explain("As no domain name leads there, the other programs are told where it is:")
         show(authority.splitlines(), f"{CONFIGURATION_FILE} | ")
@@ -199,7 +191,7 @@ class Demonstration:
         return self._serve()
 
     def _serve(self) -> tuple[Program, int]:
-        port = _free_port()
+        port = free_port(PORT)
         server = self._stage.start(
             "server",
             *("./sample_server.py", "-h", "localhost", "--listen", "127.0.0.1"),
@@ -263,7 +255,7 @@ class Demonstration:
         self._stage.run("browserid-idp", *add_user, keyboard=self._password)
         serve = ("serve", *with_hers, "--port", "0")
         provider = self._stage.start("strangers-idp", "browserid-idp", *serve)
-        authority = _authority(provider, STRANGERS_DOMAIN, "strangers-idp")
+        authority = authority_of(provider, STRANGERS_DOMAIN, "strangers-idp")
         self._append(authority, STRANGERS_FILE, CONFIGURATION_FILE)
         login = ("login", *with_hers, *password, MALLORY)
         self._stage.run("browserid", *login, keyboard=self._password)
@@ -300,7 +292,7 @@ class Demonstration:
     def _log_in_to_subversion(self) -> None:
         self._stage.run("svnadmin", "create", "repository")
         (self._folder / "repository/conf/svnserve.conf").write_text(SVNSERVE_CONFIGURATION)
-        port = str(_free_port(3690))
+        port = str(free_port(3690))
         listen = ("--listen-host", "localhost", "--listen-port", port)
         self._stage.start("svnserve", "svnserve", "-d", "--foreground", *listen, "-r", ".")
         _wait_until_it_listens(int(port))
@@ -331,16 +323,6 @@ def _wait_until_it_listens(port: int) -> None:
         else:
             return
     raise StepFailedError(f"nobody listens on port {port}")
-
-
-def _authority(provider: Program, domain: str, folder: str, url: str = "") -> str:
-    """What tells other programs where a provider is that has just been started.
-
-    :param url: where it is; empty for what it says.
-    """
-    said = provider.wait_for(rf"serving {re.escape(domain)} at (https://\S+)")[1]
-    provider.show()
-    return AUTHORITY.format(domain=domain, url=url or said, folder=folder)
 
 
 def _show_connection(server: Program) -> None:
@@ -386,50 +368,21 @@ def _present(message: str, port: int) -> None:
         raise StepFailedError("the server did not refuse")
 
 
-def _free_port(usual: int = PORT) -> int:
-    for port in (usual, 0):
-        try:
-            with socket.create_server(("127.0.0.1", port)) as taken:
-                found: int = taken.getsockname()[1]
-        except OSError:
-            explain(f"Port {usual} is taken by another program: using a free one instead.")
-        else:
-            return found
-    raise StepFailedError("there is no free port")
-
-
-def _stop(number: int, _frame: object) -> NoReturn:
-    # Once: what follows is only to clean up.
-    for each in ENDING_SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    raise SystemExit(128 + number)
-
-
 def main(arguments: list[str]) -> int:
     """Run the demonstration; the exit status.
 
     :param arguments: `--device` for a sign-in without a browser, whether or not there is one.
     """
     uses_browser = "--device" not in arguments and headless.is_here()
-    for number in ENDING_SIGNALS:
-        signal.signal(number, _stop)
-    try:
-        with TemporaryDirectory(prefix="browserid-demo-") as name:
-            folder = Path(name)
-            variables = {
-                "BROWSERID_CONFIG": str(folder / CONFIGURATION_FILE),
-                "XDG_RUNTIME_DIR": str(folder),
-                # Where libsasl2 looks, for Subversion.
-                "SASL_PATH": str(folder / PLUGINS),
-                "SASL_CONF_PATH": str(folder / "sasl"),
-            }
-            with Stage(folder, variables) as stage:
-                Demonstration(folder, stage, uses_browser=uses_browser).run()
-    except StepFailedError as error:
-        print(f"\nThe demonstration failed: {error}.", file=sys.stderr)
-        return 1
-    headline("That was all of it. Nothing is left running, and the folder it ran in is gone.")
-    return 0
+
+    def run(folder: Path, stage: Stage) -> None:
+        Demonstration(folder, stage, uses_browser=uses_browser).run()
+
+    def variables(folder: Path) -> dict[str, str]:
+        # Where libsasl2 looks, for Subversion.
+        return {"SASL_PATH": str(folder / PLUGINS), "SASL_CONF_PATH": str(folder / "sasl")}
+
+    return perform(run, CONFIGURATION_FILE, variables)
 
 
 if __name__ == "__main__":

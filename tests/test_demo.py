@@ -1,4 +1,4 @@
-"""`make demo` shows what it promises, and leaves nothing behind."""
+"""`make demo` and `make demo-fallback` show what they promise, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from tests.support.sample_programs import ROOT, Lines
 
 
 @contextmanager
-def demonstration(place: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def demonstration(
+    place: Path, *options: str, name: str = "demo"
+) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "demo", *options],
+        [sys.executable, "-m", name, *options],
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(place)},
         stdout=subprocess.PIPE,
@@ -80,6 +82,20 @@ def test_it_shows_every_step(place: Path, way: str) -> None:
     assert re.findall(by, unwrapped) == ["certificate", "ticket"]
     assert "r1 | alice | " in output
     assert "Cannot negotiate authentication mechanism" in output
+    assert list(place.iterdir()) == []
+    assert processes_in(place) == []
+
+
+def test_the_one_of_the_fallback_shows_every_step(place: Path) -> None:
+    with demonstration(place, name="demo.fallback") as process:
+        output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "mail | To: alice@nobody.test" in output
+    assert "mail | Auto-Submitted: auto-generated" in output
+    assert re.search(r"mail \|     \d{3} \d{3}", output)
+    assert "signed in as alice@nobody.test until" in output
+    assert output.count("successful authentication 'alice@nobody.test'") == 1
+    assert "fallback.test may not certify addresses of nobody.test" in output
     assert list(place.iterdir()) == []
     assert processes_in(place) == []
 

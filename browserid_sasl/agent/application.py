@@ -91,10 +91,12 @@ class Provider:
     http: ProviderAccess = field(repr=False)
 
     @classmethod
-    def of(cls, identity: str, http: ProviderAccess, now: int) -> Provider:
+    def of(cls, identity: str, http: ProviderAccess, now: int, fallback: str = "") -> Provider:
         """Find the provider of an address.
 
         :param now: ms.
+        :param fallback: domain of the provider that stands in where a domain has none; empty for
+            none.
         :raises CredentialError: it is no address, or there is no provider that certifies it.
         :raises DiscoveryError: it cannot be reached, or its document is not usable.
         """
@@ -105,9 +107,11 @@ class Provider:
                 f"{identity[:_MAX_SAID]!r} is not an e-mail address",
                 "write it as you@example.org",
             )
-        resolver = AuthorityResolver(http, MemoryAuthorityCache())
+        secondary = (fallback,) if fallback else ()
+        resolver = AuthorityResolver(http, MemoryAuthorityCache(), secondary=secondary)
         try:
-            authority = resolver.authority_of(domain, now)
+            own = resolver.provider_of(domain, now) if fallback else None
+            authority = own or fallback or resolver.authority_of(domain, now)
         except RemoteProtocolError as error:
             raise CredentialError(
                 Code.INTERACT_UNAVAILABLE,
@@ -163,13 +167,15 @@ class Application:
         clock: Clock,
         key_type: KeyType = "ES256",
         machine: str = "",
+        fallback: str = "",
     ) -> Application:
         """Make a key, and find who certifies it.
 
+        :param fallback: see `Provider.of`.
         :raises CredentialError: there is no provider.
         :raises DiscoveryError: it cannot be reached, or its document is not usable.
         """
-        provider = Provider.of(identity, http, clock())
+        provider = Provider.of(identity, http, clock(), fallback)
         return cls(identity, PrivateKey.generate(key_type), provider, clock, machine)
 
     def certified(self, request: Mapping[str, object]) -> IdentityRecord:

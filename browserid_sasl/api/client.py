@@ -225,7 +225,7 @@ def initiator_stores(config: Config) -> InitiatorStores:
 
 def _renewed(config: Config, store: IdentityStore, record: IdentityRecord) -> IdentityRecord:
     http = HttpsFetcher(config.discovery, config.authorities)
-    return renewed(record, store, http, SYSTEM.clock)
+    return renewed(record, store, http, SYSTEM.clock, config.client.fallback)
 
 
 def _trust(mutual: Mutual, anchors: Path | None) -> ServerTrust | None:

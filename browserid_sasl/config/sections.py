@@ -30,6 +30,7 @@ SignIn = Literal["auto", "browser", "device", "password"]
 KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 SecondStep = Literal["code", "passkey", "required"]
 LogFormat = Literal["text", "json"]
+MailTls = Literal["starttls", "tls", "loopback"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
 _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
@@ -325,6 +326,12 @@ class ClientConfig:
         "Addresses to log in as at certain services, in place of `identity`: a table such as"
         ' `[client.identities]` with a line `"imap/*.example.org" = "alice@example.org"`. The'
         " first that fits counts.",
+    )
+    fallback: str = options.text(
+        _DOMAIN_OR_NONE,
+        "Domain of the [fallback provider](fallback.md) to sign in to with an address whose domain"
+        " has no identity provider. Services let in whom it certifies only if they name it in"
+        " `secondary_authorities`.",
     )
     sign_in: SignIn = options.choice(
         "auto",
@@ -741,6 +748,58 @@ class IdpConfig(WebServerConfig):
         60,
         2_592_000,
         "How long they stay signed in there without opening any of them.",
+    )
+    fallback: bool = options.flag(
+        False,
+        "Whether it vouches for the addresses of every domain that has no identity provider, after"
+        " a mail to the address: see [fallback providers](fallback.md). It has no passwords and"
+        " passkeys then.",
+    )
+    mail_server: str = options.text(
+        _HOST_OR_NONE,
+        "Host of the site's mail server, which takes a fallback provider's mail. There is none"
+        " without one.",
+    )
+    mail_port: int = options.count(
+        587,
+        1,
+        65_535,
+        "TCP port of that server.",
+    )
+    mail_tls: MailTls = options.choice(
+        "starttls",
+        get_args(MailTls),
+        "How the way to it is protected: by `starttls`, or by `tls` from the beginning (port 465),"
+        " with certificate and name verified in both cases. With `loopback` it is not, and the"
+        " server has to be on this machine.",
+    )
+    mail_ca_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are believed of that server, in place of"
+        " the usual ones.",
+    )
+    mail_user: str = options.text(
+        _MACHINE,
+        "User name to log in to it as, if it takes that.",
+    )
+    mail_password_file: Path | None = options.path(
+        "File with the password for that, in its first line, for the account of the provider alone"
+        " (mode 600).",
+    )
+    mail_sender: str = options.text(
+        _EMAIL,
+        "Address that a fallback provider's mail is from; without one, `no-reply@DOMAIN`.",
+    )
+    mail_bounces: str = options.text(
+        _EMAIL,
+        "Address that mail comes back to which cannot be delivered. A plus and a token are put"
+        " before its @, and `browserid-idp bounce` takes what arrives there. Without one the"
+        " envelope has no sender, and nothing comes back.",
+    )
+    mails_per_hour: int = options.count(
+        600,
+        1,
+        1_000_000,
+        "How many mails a fallback provider sends within an hour, in all.",
     )
     document_life_ms: int = options.seconds(
         3_600,

@@ -19,6 +19,7 @@ from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.identity.addresses import (
     MAX_ADDRESS,
     in_lower_case,
+    is_domain,
     is_dot_string,
     without_needless_quotes,
 )
@@ -39,18 +40,25 @@ def _no_record() -> None:
 
 
 class Accounts:
-    """The accounts of one domain. Safe for threads.
+    """The accounts of one domain, or of a fallback provider. Safe for threads.
 
     :param database: where they are kept.
     :param domain: whose addresses they have.
+    :param everywhere: whether they may have those of other domains, too.
     :param hasher: makes and checks password hashes.
     """
 
     def __init__(
-        self, database: Database, domain: str, *, hasher: PasswordHasher | None = None
+        self,
+        database: Database,
+        domain: str,
+        *,
+        everywhere: bool = False,
+        hasher: PasswordHasher | None = None,
     ) -> None:
         self._database = database
         self._domain = domain
+        self._everywhere = everywhere
         self._hasher = hasher or Cost().hasher()
         self._hashing = threading.BoundedSemaphore(_MOST_HASHED)
         self._stand_ins = StandIns(database, self._hasher)
@@ -62,7 +70,9 @@ class Accounts:
         """
         address = without_needless_quotes(in_lower_case(text))
         local, _, domain = address.rpartition("@")
-        if domain != self._domain:
+        if self._everywhere:
+            _check_public(text, domain)
+        elif domain != self._domain:
             raise LocalProtocolError(
                 Code.INVALID_PARAMETER,
                 f"{text[:MAX_ADDRESS]!r} is not an address of {self._domain}",
@@ -237,6 +247,16 @@ class Accounts:
             if account is not None and account.password == old:
                 account.password = new
                 account.changed = now
+
+
+def _check_public(text: str, domain: str) -> None:
+    # In ASCII alone: a name in other letters may look like one that it is not.
+    if not is_domain(domain) or domain.endswith(".localhost"):
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            f"{text[:MAX_ADDRESS]!a} is not an e-mail address of a public domain",
+            "write it as name@example.org; a domain in other letters as xn--...",
+        )
 
 
 def check_password(password: str) -> str:

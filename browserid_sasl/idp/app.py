@@ -38,7 +38,7 @@ from browserid_sasl.idp.paths import CERTIFY, DEVICE_AUTHORIZATION, REVOCATIONS,
 from browserid_sasl.idp.revocations import MEDIA_TYPE
 from browserid_sasl.idp.web.errors import wants_page
 from browserid_sasl.idp.web.paths import AUTHENTICATION, PROVISIONING
-from browserid_sasl.idp.web.site import Site
+from browserid_sasl.idp.web.site import LOOKING_THREADS, Site
 from browserid_sasl.idp.web.visit import House
 from browserid_sasl.jose.keys import Spelling
 from browserid_sasl.store.base import system_clock
@@ -130,8 +130,9 @@ class _Endpoints:
         self._remembered = longest_in_memory(settings.document_life)
         self._proxies = settings.proxies
         self._spelling = settings.key_spelling
-        # Who waits for a backend does not keep the others from being answered.
-        self._limiter = CapacityLimiter(_THREADS + provider.outside.backends.most_at_once)
+        # Who waits for a backend, or for a stranger's web server, does not keep the others waiting.
+        looking = LOOKING_THREADS if provider.fallback else 0
+        self._limiter = CapacityLimiter(_THREADS + provider.outside.backends.most_at_once + looking)
         self._list_limiter = CapacityLimiter(1)
         self._document_limiter = CapacityLimiter(1)
 
@@ -144,6 +145,8 @@ class _Endpoints:
             limiter=self._document_limiter,
         )
         document = support_document([key.to_json(self._spelling) for key in published.keys])
+        if self._provider.fallback is not None:
+            document["grant-types"] = [each for each in GRANT_TYPES if each != "password"]
         # As old as it is here: no copy of it becomes older than any other.
         life = max(0, self._document_life - published.age)
         return JSONResponse(document, headers={"Cache-Control": f"max-age={life // 1000}"})

@@ -9,6 +9,7 @@ from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity import certificate
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.fallback import OWN_PROVIDER
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.grants import (
     CodeGrant,
@@ -95,6 +96,13 @@ class Certifier:
         }
 
     def _by_password(self, grant: PasswordGrant, client: str, now: int) -> Members:
+        if self._provider.fallback is not None:
+            raise RefusedError(
+                403,
+                "no-passwords",
+                "this identity provider has no passwords: sign in in a browser",
+                Code.INTERACT_FAILURE,
+            )
         question = grant.question
         email = self._address(question.email)
         self._authenticate(email, grant.password, client, now)
@@ -108,6 +116,7 @@ class Certifier:
             renewals.end(grant.proof, client, now)
             return {}
         found = renewals.find(grant.proof, now)
+        self._check_renewable(found.email, client, now)
         wish = Wish(found.email, found.public_key, found.machine, client)
         self._provider.second_steps.check(wish.email)
         standing = self._provider.outside.check(wish.email, client, now)
@@ -126,6 +135,8 @@ class Certifier:
         :raises RefusedError: the key cannot be certified, or the account gets no certificate.
         """
         wish, expires = granted.wish, now + life
+        if self._provider.fallback is not None:
+            self._provider.fallback.check(wish.email, now)
         # Not before: it takes a while, and nobody but the provider's people may cause that.
         _check_strength(wish.public_key)
         self._provider.second_steps.check(wish.email)
@@ -137,6 +148,29 @@ class Certifier:
             return {"certificate": text}
         ends_in = (ends - now) // 1000
         return {"certificate": text, "renewal": token, "renewal_expires_in": ends_in}
+
+    def _check_renewable(self, email: str, client: str, now: int) -> None:
+        """See that an address is still one that may be certified here.
+
+        :raises RefusedError: `renewal-revoked` if not, with all that its machines have.
+        """
+        provider = self._provider
+        if provider.fallback is None:
+            return
+        try:
+            provider.fallback.check(email, now)
+        except RefusedError as error:
+            if error.word != OWN_PROVIDER:
+                raise
+            provider.audit.write(Event.OWN_PROVIDER, now, email=email, client=client)
+            provider.renewals.revoke_all(email, now, client=client)
+            provider.sessions.end_all(email)
+            raise RefusedError(
+                401,
+                "renewal-revoked",
+                f"the certificate cannot be renewed: {error.message}",
+                Code.INTERACT_REQUIRED,
+            ) from None
 
     def _sign(self, wish: Wish, standing: Standing, expires: int, now: int) -> str:
         return certificate.issue(

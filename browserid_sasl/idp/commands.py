@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from browserid_sasl import config
+from browserid_sasl.api.authorities import resolver
 from browserid_sasl.cli.options import config_option, version_option, web_server_options
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import password_options, password_source
@@ -28,17 +30,23 @@ from browserid_sasl.idp.app import AppSettings, create_app, longest_in_memory
 from browserid_sasl.idp.audit import Entry, Event, Question, Retention
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
+from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
+from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
+from browserid_sasl.idp.mail_limits import MailLimits
+from browserid_sasl.idp.mailed_codes import MailedCodes
 from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.passwords import Cost
+from browserid_sasl.idp.postman import MailServer, Postman
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
 from browserid_sasl.idp.status import Metrics, create_status_app
 from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.store.base import system_clock
+from browserid_sasl.store.memory import MemoryAuthorityCache
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.door import Capacity
 from browserid_sasl.web.server import Aside, Listener, Terms, place_of
@@ -156,7 +164,7 @@ def add_user(
 ) -> None:
     """Make an account for ADDRESS."""
     source = password_source(password_file, password_fd).opened()
-    provider = _open(directory, config_file)
+    provider = _open(directory, config_file, invites=True)
     email = provider.accounts.address(address)
     password = source.read(f"Password for {email}", confirm=True)
     record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
@@ -189,7 +197,7 @@ def set_password(
     Who is signed in on the pages is signed out. Machines keep what they have: see `revoke`.
     """
     source = password_source(password_file, password_fd).opened()
-    provider = _open(directory, config_file)
+    provider = _open(directory, config_file, invites=True)
     email = provider.accounts.address(address)
     password = source.read(f"New password for {email}", confirm=True)
 
@@ -335,6 +343,7 @@ def invite(
     before is no longer good.
     """
     options = _configuration(directory, config_file)
+    _check_invites(options)
     provider = _folder(options).open(public_url=options.public_url)
     email = provider.accounts.address(address)
     now = system_clock()
@@ -345,6 +354,45 @@ def invite(
     output.give({"link": link})
     if output.is_text:
         click.echo(link)
+
+
+@command.command()
+@place_options
+@output_options
+@click.argument("recipient")
+def bounce(
+    directory: Path | None, config_file: Path | None, recipient: str, output: Output
+) -> None:
+    """Take in a mail that has come back to RECIPIENT, from standard input.
+
+    RECIPIENT is the address it was delivered to, `mail_bounces` with its token. If it says that
+    a mail could not be delivered, for good, a fallback provider sends that address none for a week.
+    Whatever else comes is taken in, and changes nothing.
+    """
+    options = _configuration(directory, config_file)
+    token = token_of(recipient)
+    failed = is_failure(sys.stdin.buffer.read(MAX_SIZE))
+    provider = _open(directory, config_file)
+    email = _mail_limits(options, provider).bounced(token, system_clock()) if failed else None
+    output.give({"identity": email or ""})
+    output.say(f"{email} gets no mail for a week" if email else "nothing is changed")
+
+
+@command.command("allow-mail")
+@place_options
+@output_options
+@click.argument("address")
+def allow_mail(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
+    """Send mail to ADDRESS again, which has wanted none, or from which one has come back."""
+    options = _configuration(directory, config_file)
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    if not _mail_limits(options, provider).allow(email, _OPERATOR, system_clock()):
+        raise LocalProtocolError(Code.INVALID_PARAMETER, f"mail to {email} is not held back")
+    output.give({"identity": email})
+    output.say(f"{email} gets mail again")
 
 
 @command.command("confirm-rp-id")
@@ -592,7 +640,10 @@ def _serve(
         cost=_cost(options),
         backends=configured_backends(configuration),
         second_step=options.second_step,
+        everywhere=options.fallback,
     )
+    if options.fallback:
+        provider = replace(provider, fallback=_fallback(configuration, provider))
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     provider.passkeys.check_rp_id()
@@ -663,6 +714,48 @@ def _local_certificate(folder: ProviderFolder) -> ServerCertificate:
     return ServerCertificate(folder.tls.server, folder.tls.server)
 
 
+def _fallback(whole: Config, provider: Provider) -> Fallback:
+    """What a provider needs that certifies for other domains."""
+    options = whole.idp
+    server = MailServer(
+        options.mail_server,
+        options.mail_port,
+        options.mail_tls,
+        provider.domain,
+        options.mail_user,
+        options.mail_password_file,
+        options.mail_ca_file,
+    )
+    server.check()
+
+    def failed(email: str, why: str) -> None:
+        provider.audit.write(Event.MAIL_FAILED, system_clock(), email=email, reason=why)
+
+    fallback = Fallback(
+        domain=provider.domain,
+        provider_of=resolver(whole, MemoryAuthorityCache()).provider_of,
+        limits=_mail_limits(options, provider),
+        codes=MailedCodes(provider.database, provider.secret, provider.audit),
+        postman=Postman(server, failed),
+        sender=options.mail_sender or f"no-reply@{provider.domain}",
+        bounces=options.mail_bounces,
+    )
+    return fallback.checked()
+
+
+def _mail_limits(options: IdpConfig, provider: Provider) -> MailLimits:
+    return MailLimits(provider.database, provider.audit, options.mails_per_hour)
+
+
+def _check_invites(options: IdpConfig) -> None:
+    if options.fallback:
+        raise ConfigurationError(
+            "a fallback provider has no passwords and no invitations: whoever gets mail at an"
+            " address signs in",
+            "leave out `fallback` in [idp], or use a provider for the domain",
+        )
+
+
 def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
     return _placed(config.load(file).idp, directory)
 
@@ -671,9 +764,15 @@ def _placed(options: IdpConfig, directory: Path | None) -> IdpConfig:
     return replace(options, directory=directory.absolute()) if directory else options
 
 
-def _open(directory: Path | None, file: Path | None) -> Provider:
+def _open(directory: Path | None, file: Path | None, *, invites: bool = False) -> Provider:
+    """Open the provider.
+
+    :param invites: whether it has to be one that knows its people.
+    """
     options = _configuration(directory, file)
-    return _folder(options).open(cost=_cost(options))
+    if invites:
+        _check_invites(options)
+    return _folder(options).open(cost=_cost(options), everywhere=options.fallback)
 
 
 def _cost(options: IdpConfig) -> Cost:

@@ -149,7 +149,7 @@ class Devices:
         :raises RefusedError: `too-many-devices`: there are enough, in all or from its network.
         """
         secret, code = new_token(), "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
-        network = _site_of(wish.client)
+        network = site_of(wish.client)
         row = DeviceRequest(
             code=digest(code),
             secret=digest(secret),
@@ -266,7 +266,7 @@ def normal(user_code: str) -> str:
     return "".join(letter for letter in user_code.upper() if letter.isalnum())
 
 
-def _site_of(client: str) -> str:
+def site_of(client: str) -> str:
     """What counts as one stranger: an IPv4 address, or the /48 that an IPv6 site has.
 
     Whoever has one of these has tens of thousands of the networks that hosts choose from.

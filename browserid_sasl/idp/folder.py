@@ -29,6 +29,7 @@ from browserid_sasl.idp.audit_file import AuditFile
 from browserid_sasl.idp.codes import Codes
 from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.devices import Devices
+from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
@@ -119,6 +120,7 @@ class Provider:
     :param refusals: writes down what is refused.
     :param outside: who is known by something else than an account of its own.
     :param second_steps: what is asked for after a password.
+    :param fallback: what it has to certify for other domains; None if it does not.
     """
 
     domain: str
@@ -142,6 +144,7 @@ class Provider:
     refusals: Refusals
     outside: Outside
     second_steps: SecondSteps
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +297,7 @@ class ProviderFolder:
         cost: Cost = _USUAL_COST,
         backends: Backends = _OWN_ACCOUNTS_ALONE,
         second_step: SecondStep = "code",
+        everywhere: bool = False,
     ) -> Provider:
         """The provider in the folder.
 
@@ -305,6 +309,8 @@ class ProviderFolder:
         :param cost: of the hashes of passwords that are made from now on.
         :param backends: what says who people are.
         :param second_step: what is asked for after a password.
+        :param everywhere: whether its people may have addresses of other domains. Whose mailbox
+            that is changes without a word to it, so that a renewal is not extended by its use.
         :raises ConfigurationError: there is none, or passkeys cannot be bound to that.
         :raises StoreError: its database cannot be read, or others than its owner have access.
         """
@@ -316,7 +322,7 @@ class ProviderFolder:
         public_url = public_url or f"https://{domain}"
         secret = ServerSecret(database)
         party = RelyingParty.at(public_url, rp_id)
-        accounts = Accounts(database, domain, hasher=cost.hasher())
+        accounts = Accounts(database, domain, everywhere=everywhere, hasher=cost.hasher())
         passkeys = Passkeys(database, secret, self.audit, party, domain)
         second_factors = SecondFactors(database, self.audit, domain)
         recovery_codes = RecoveryCodes(database, self.audit)
@@ -324,7 +330,7 @@ class ProviderFolder:
         sessions = Sessions(database, session_policy)
         # Programs know the domain, by which they have found the provider, and no other address.
         at = f"https://{domain}{CERTIFY}"
-        renewals = Renewals(database, self.audit, at, renewal_life)
+        renewals = Renewals(database, self.audit, at, renewal_life, extends=not everywhere)
         outside = Outside(
             database=database,
             audit=self.audit,

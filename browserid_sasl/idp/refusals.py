@@ -31,6 +31,7 @@ _WORTH_IT: Final = frozenset(
         *("renewal-expired", "renewal-revoked", "renewal-unknown", "too-many-keys", "no-account"),
         *(each.value for each in Denial if each is not Denial.WRONG_PASSWORD),
         "no-longer-vouched",
+        *("too-many-mails", "mail-code-spent"),
     }
 )
 """What somebody was refused who wanted to be somebody. Requests that make no sense are not in it,

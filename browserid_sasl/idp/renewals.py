@@ -140,10 +140,20 @@ class Renewals:
     :param audit: where what happens to them is written down.
     :param audience: the address at which renewals are asked for.
     :param life: ms for which one is good after each use.
+    :param extends: whether a use extends it. If not, it is good for so long after the sign-in.
     """
 
-    def __init__(self, database: Database, audit: AuditLog, audience: str, life: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        audit: AuditLog,
+        audience: str,
+        life: int,
+        *,
+        extends: bool = True,
+    ) -> None:
         self._database = database
+        self._extends = extends
         self._audit = audit
         self._audience = audience
         self.life = life
@@ -202,7 +212,7 @@ class Renewals:
     def use(
         self, proof: Proof, client: str, certificate: int, now: int, record: Callable[[], object]
     ) -> int:
-        """Renew, after `find`: as long as it is used, it does not end.
+        """Renew, after `find`: as long as it is used it does not end, if use extends it.
 
         :param client: IP address of the machine.
         :param certificate: ms at which the new certificate ends.
@@ -219,7 +229,9 @@ class Renewals:
             _check_state(row, now)
             if session.get(Account, row.email) is None:
                 raise _over("revoked", "its account is gone")
-            row.client, row.last, row.expires = client, now, now + self.life
+            row.client, row.last = client, now
+            if self._extends:
+                row.expires = now + self.life
             row.certificate = max(row.certificate, certificate)
             session.flush()
             record()

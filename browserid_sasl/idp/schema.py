@@ -27,6 +27,8 @@ from browserid_sasl.idp import challenges as _challenges  # noqa: F401
 from browserid_sasl.idp import codes as _codes  # noqa: F401
 from browserid_sasl.idp import devices as _devices  # noqa: F401
 from browserid_sasl.idp import invitations as _invitations  # noqa: F401
+from browserid_sasl.idp import mail_limits as _mail_limits  # noqa: F401
+from browserid_sasl.idp import mailed_codes as _mailed_codes  # noqa: F401
 from browserid_sasl.idp import outside as _outside  # noqa: F401
 from browserid_sasl.idp import passkeys as _passkeys  # noqa: F401
 from browserid_sasl.idp import recovery as _recovery  # noqa: F401
@@ -38,7 +40,7 @@ from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0005"
+NUMBER: Final = "0006"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

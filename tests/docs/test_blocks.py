@@ -45,6 +45,8 @@ KINDS: Final = {
     ("docs/idp-several-hosts.md", "sh"): "tests/idp/postgresql/test_page.py",
     ("docs/idp-several-hosts.md", "toml"): "tests/idp/postgresql/test_page.py",
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
+    ("docs/fallback.md", "toml"): "tests/docs/test_fallback_page.py",
+    ("docs/fallback.md", "sh"): "tests/docs/test_fallback_page.py",
     **{
         ("docs/several-hosts.md", kind): "tests/guides/test_several_hosts.py"
         for kind in ("sh", "conf", "toml", "sql")

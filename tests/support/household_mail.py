@@ -10,7 +10,7 @@ import re
 import shutil
 import smtplib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -40,13 +40,24 @@ class MailServer:
 
     :param site: whose acceptor it asks.
     :param syslog: where it logs.
+    :param options: of the acceptor's configuration, besides those of a household.
+    :param domain: whose people are let in, as users without it.
     """
 
-    def __init__(self, site: Site, syslog: Syslog) -> None:
+    def __init__(
+        self,
+        site: Site,
+        syslog: Syslog,
+        options: Mapping[str, object] | None = None,
+        domain: str = DOMAIN,
+    ) -> None:
         self._site = site
         self._syslog = syslog
+        self._options = options or {}
         self._household: Household | None = None
-        self.imapd = Imapd(site, options={"autocreate_quota": "0", "autocreate_post": "yes"})
+        whose = {"sasl_browserid_allow": domain, "sasl_browserid_strip_domain": domain}
+        made = {"autocreate_quota": "0", "autocreate_post": "yes"}
+        self.imapd = Imapd(site, options=made | whose)
 
     def believe(self, household: Household) -> None:
         """Let in the people of a household's domain, and nobody else any more.
@@ -74,7 +85,7 @@ class MailServer:
             "store.server_directory": str(store),
             "server.revocations": "required",
         }
-        return toml(options) + self._site.acceptor_sections
+        return toml(options | dict(self._options)) + self._site.acceptor_sections
 
     def deliver(self, email: str, text: str) -> None:
         """Put a message into somebody's mailbox."""
@@ -165,9 +176,14 @@ Create Near
 
 
 @contextmanager
-def mail_server(installation: Installation, syslog: Syslog) -> Iterator[MailServer]:
-    """A mail server until the end of the block."""
+def mail_server(
+    installation: Installation,
+    syslog: Syslog,
+    options: Mapping[str, object] | None = None,
+    domain: str = DOMAIN,
+) -> Iterator[MailServer]:
+    """A mail server until the end of the block. For the parameters see `MailServer`."""
     with folder_for_all() as folder, Site(installation, folder, "cyrus").accepting() as site:
-        server = MailServer(site, syslog)
+        server = MailServer(site, syslog, options, domain)
         with server.imapd.running():
             yield server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from browserid_sasl.discovery import HttpsFetcher
 from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.app import AppSettings, create_app
-from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.outside import Backends
@@ -114,23 +113,31 @@ def running_provider(
     public_url: str = "",
     backends: Backends | None = None,
     second_step: SecondStep = "code",
+    complete: Callable[[Provider], Provider] | None = None,
 ) -> Iterator[RunningProvider]:
     """Run a provider in a folder, made if it is not there, until the block ends.
 
     It has an account for Alice.
+
+    :param complete: makes a fallback provider of it, with people everywhere.
     """
     clock = clock or SettableClock()
     folder = ProviderFolder(path)
     folder.create(domain, algorithm, clock.now, local_tls=True)
+    everywhere = complete is not None
     provider = folder.open(
         policy,
         public_url=public_url,
         backends=backends or Backends(),
         second_step=second_step,
+        everywhere=everywhere,
     )
-    accounts = Accounts(Database(path / "provider.sqlite"), domain, hasher=CHEAP_HASHER)
+    # The same database: who opens and closes its file once more takes the locks of the first away.
+    database = provider.database
+    accounts = Accounts(database, domain, everywhere=everywhere, hasher=CHEAP_HASHER)
     provider = replace(provider, accounts=accounts)
     provider.accounts.add(f"alice@{domain}", PASSWORD, clock.now)
+    provider = complete(provider) if complete else provider
     trusted = Proxies(proxies)
     app = create_app(provider, replace(settings or AppSettings(), proxies=trusted), clock)
     certificate = ServerCertificate(folder.tls.server, folder.tls.server)

@@ -19,6 +19,7 @@ from browserid_sasl.agent.application import (
     renewal_life,
 )
 from browserid_sasl.errors import Code, CredentialError, DiscoveryError, RemoteProtocolError
+from browserid_sasl.identity.certificate import Certificate
 from browserid_sasl.identity.ports import IdentityRecord, IdentityStore
 from browserid_sasl.jose import jwt
 from browserid_sasl.jose.keys import PrivateKey
@@ -33,16 +34,30 @@ class RenewalOverError(CredentialError):
     """The provider does not renew it any more."""
 
 
-def renew(record: IdentityRecord, http: ProviderAccess, clock: Clock) -> IdentityRecord:
+def renew(
+    record: IdentityRecord, http: ProviderAccess, clock: Clock, fallback: str = ""
+) -> IdentityRecord:
     """Have a key certified again.
 
     :param record: with the key and what renews it.
+    :param fallback: see `Provider.of`.
     :returns: what is to be kept in its place.
     :raises RenewalOverError: interact-required when signing in is needed, for good.
     :raises CredentialError: the provider refuses for now, or gives something else.
     :raises DiscoveryError: it cannot be reached, or its answer makes no sense.
     """
-    application = _application(record, http, clock)
+    application = _application(record, http, clock, fallback)
+    if (
+        Certificate.parse(record.certificate, allow_legacy=True).issuer
+        != application.provider.domain
+    ):
+        # What renews it is the other one's, and is told to nobody else.
+        raise RenewalOverError(
+            Code.INTERACT_REQUIRED,
+            f"the addresses of {record.identity} have another identity provider now,"
+            f" {application.provider.domain}",
+            f"sign in again: browserid login {record.identity}",
+        )
     try:
         granted = application.provider.ask(
             application.provider.certify, _statement(record, application)
@@ -70,7 +85,11 @@ def renew(record: IdentityRecord, http: ProviderAccess, clock: Clock) -> Identit
 
 
 def renewed(
-    record: IdentityRecord, store: IdentityStore, http: ProviderAccess, clock: Clock
+    record: IdentityRecord,
+    store: IdentityStore,
+    http: ProviderAccess,
+    clock: Clock,
+    fallback: str = "",
 ) -> IdentityRecord:
     """Have a key certified again, and keep what comes of it.
 
@@ -79,7 +98,7 @@ def renewed(
     :raises BrowserIDError: see `renew`; the store cannot be written to.
     """
     try:
-        result = renew(record, http, clock)
+        result = renew(record, http, clock, fallback)
     except RenewalOverError:
         _replace(record, replace(record, renewal="", renewal_expires=0), store)
         raise
@@ -87,13 +106,13 @@ def renewed(
     return result
 
 
-def end(record: IdentityRecord, http: ProviderAccess, clock: Clock) -> None:
+def end(record: IdentityRecord, http: ProviderAccess, clock: Clock, fallback: str = "") -> None:
     """Have the provider forget the renewal of a key.
 
     :raises CredentialError: it refuses. That it knows of none, or of none any more, is no refusal.
     :raises DiscoveryError: it cannot be reached, or its answer makes no sense.
     """
-    application = _application(record, http, clock)
+    application = _application(record, http, clock, fallback)
     try:
         application.provider.ask(
             application.provider.certify, _statement(record, application) | {"revoke": True}
@@ -110,8 +129,10 @@ def _replace(old: IdentityRecord, new: IdentityRecord, store: IdentityStore) -> 
         store.put(new)
 
 
-def _application(record: IdentityRecord, http: ProviderAccess, clock: Clock) -> Application:
-    provider = Provider.of(record.identity, http, clock())
+def _application(
+    record: IdentityRecord, http: ProviderAccess, clock: Clock, fallback: str
+) -> Application:
+    provider = Provider.of(record.identity, http, clock(), fallback)
     return Application(
         record.identity, PrivateKey.from_pem(record.private_key_pem), provider, clock
     )

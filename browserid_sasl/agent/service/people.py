@@ -82,7 +82,7 @@ def ways(config: Config, name: str) -> Ways:
     :raises DiscoveryError: it cannot be reached.
     """
     identity = name or _default(config)
-    provider = Provider.of(identity, _fetcher(config), system_clock())
+    provider = Provider.of(identity, _fetcher(config), system_clock(), config.client.fallback)
     return Ways(identity, ways_of(provider.document), config.client.sign_in)
 
 
@@ -162,7 +162,8 @@ def renew(config: Config, stores: InitiatorStores, identity: str, before: int) -
     if record is None or (record.expires <= before and not record.renewal):
         return False
     if record.expires <= before:
-        renewal.renewed(record, stores.identities, _fetcher(config), system_clock)
+        fallback = config.client.fallback
+        renewal.renewed(record, stores.identities, _fetcher(config), system_clock, fallback)
     return True
 
 
@@ -171,7 +172,7 @@ def _end_renewal(config: Config, record: IdentityRecord | None) -> str:
     if record is None or not record.renewal:
         return ""
     try:
-        renewal.end(record, _fetcher(config), system_clock)
+        renewal.end(record, _fetcher(config), system_clock, config.client.fallback)
     except BrowserIDError as error:
         return (
             f"the identity provider could not be told to end the renewal: {error.message}; nothing"
@@ -182,7 +183,8 @@ def _end_renewal(config: Config, record: IdentityRecord | None) -> str:
 
 def _application(config: Config, address: str, key_type: KeyType) -> Application:
     machine = machine_name(config.client.machine)
-    return Application.make(address, _fetcher(config), system_clock, key_type, machine)
+    fallback = config.client.fallback
+    return Application.make(address, _fetcher(config), system_clock, key_type, machine, fallback)
 
 
 def _fetcher(config: Config) -> HttpsFetcher:

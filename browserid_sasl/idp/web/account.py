@@ -204,9 +204,14 @@ def _renew_recovery_codes(visit: Visit) -> Response:
     return visit.page("recovery-codes.html", codes=codes)
 
 
-PAGES: Final = (
+PAGES_WITHOUT_MEANS: Final = (
     Page(paths.ACCOUNT, _show, signed_in=True),
     Page(paths.OTHER_BROWSERS, submit=_sign_out_others, signed_in=True),
+)
+"""Those that have nothing to do with what somebody signs in with."""
+
+PAGES: Final = (
+    *PAGES_WITHOUT_MEANS,
     Page(paths.NEW_PASSKEY, _show_new_passkey, _add_passkey, fresh=True),
     Page(paths.NEW_PASSKEY_OPTIONS, submit=_new_passkey_options, fresh=True),
     Page(paths.ACCOUNT_PASSKEY, _show_passkey, _change_passkey, fresh=True),

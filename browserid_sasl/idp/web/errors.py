@@ -214,6 +214,23 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("This link is no longer good"),
         N_("It was used already, or is too old. Ask your administrator for another one."),
     ),
+    "too-many-mails": Explanation(
+        N_("Too many mails were asked for"), N_("Wait %(wait)s, then try again.")
+    ),
+    "mail-code-spent": Explanation(
+        N_("This mail is no longer good"),
+        N_("It was used already, is too old, or was tried too often. Ask for another one."),
+    ),
+    "own-provider": Explanation(
+        N_("Your domain has an identity provider of its own"),
+        N_("Sign in to that one: begin again in the program, which finds it by your address."),
+        N_("This one is for people whose domain has none."),
+    ),
+    "provider-unclear": Explanation(
+        N_("Your domain does not say who vouches for its addresses"),
+        N_("Nobody is let in in its place while that is so. Try again later, or tell who runs it."),
+        N_("Its web server is out of reach, or out of order."),
+    ),
     "internal": Explanation(
         N_("Something is broken here"),
         N_(
@@ -228,6 +245,7 @@ _BETTER_AGAIN: Final = frozenset(
         *("form-expired", "cross-site", "busy", "unavailable", "timeout", "internal"),
         "backend-unavailable",
         *("signed-out", "too-many-attempts"),
+        *("provider-unclear", "too-many-mails"),
     }
 )
 _BETTER_SENT_AGAIN: Final = frozenset({"invalid-form", "too-large", "unsupported-media-type"})

@@ -21,6 +21,8 @@ DEVICE_CANCELLED: Final = f"{DEVICE}/cancelled"
 INVITATION: Final = f"{PREFIX}/invitation"
 INVITATION_OPTIONS: Final = f"{INVITATION}/options"
 LANGUAGE: Final = f"{PREFIX}/language"
+MAIL: Final = f"{PREFIX}/mail"
+MAIL_LINK: Final = f"{MAIL}/link"
 NEW_PASSKEY: Final = f"{ACCOUNT}/new-passkey"
 NEW_PASSKEY_OPTIONS: Final = f"{NEW_PASSKEY}/options"
 OTHER_BROWSERS: Final = f"{ACCOUNT}/other-browsers"
@@ -48,7 +50,7 @@ _OWN: Final = frozenset(
             INVITATION,
             PROVISIONING,
         ),
-        *(SECOND_STEP, SIGN_IN, SIGN_OUT),
+        *(MAIL, MAIL_LINK, SECOND_STEP, SIGN_IN, SIGN_OUT),
         *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
     }
 )

@@ -20,6 +20,7 @@ from browserid_sasl.idp.web import (
     embedding,
     invitation,
     machines,
+    mailed,
     paths,
     signin,
     switches,
@@ -40,7 +41,21 @@ PAGES: Final[Sequence[Page]] = (
     *switches.PAGES,
     *account.PAGES,
 )
-"""Every page. Whoever adds a module with pages adds it here."""
+"""Every page of a domain's provider. Whoever adds a module with pages adds it here."""
+
+FALLBACK_PAGES: Final[Sequence[Page]] = (
+    *authentication.PAGES,
+    *embedding.PAGES,
+    *device.PAGES,
+    *machines.PAGES,
+    *mailed.PAGES,
+    *switches.PAGES,
+    *account.PAGES_WITHOUT_MEANS,
+)
+"""Every page of a fallback provider, whose people sign in by mail and have nothing to change."""
+
+LOOKING_THREADS: Final = 32
+"""Of a fallback provider, which waits for other people's web servers."""
 
 _THREADS: Final = 4
 _HASHING_THREADS: Final = max(1, min(4, os.cpu_count() or 1))
@@ -64,11 +79,16 @@ class Site:
         # Those who hash have threads of their own, so that the other pages go on to be quick.
         self._quick = CapacityLimiter(_THREADS)
         self._backends = house.provider.outside.backends
-        self._hashing = CapacityLimiter(_HASHING_THREADS + self._backends.most_at_once)
+        stands_in = house.provider.fallback is not None
+        self._pages = FALLBACK_PAGES if stands_in else PAGES
+        looking = LOOKING_THREADS if stands_in else 0
+        self._hashing = CapacityLimiter(_HASHING_THREADS + self._backends.most_at_once + looking)
 
     def routes(self) -> list[Route]:
         """The routes of all pages."""
-        pages = [Route(page.path, self._endpoint(page), methods=page.methods) for page in PAGES]
+        pages = [
+            Route(page.path, self._endpoint(page), methods=page.methods) for page in self._pages
+        ]
         return [*pages, Route(f"{paths.STATIC}/{{name}}", _static, methods=["GET"])]
 
     def error_page(self, request: Request, error: RefusedError) -> Response:

@@ -208,9 +208,10 @@ class Visit:
         :raises RefusedError: it does not.
         """
         token = self.form.get(forgery.FIELD, "")
-        self.house.protection.check(self.request, self._binding(), token)
+        self.house.protection.check(self.request, self.binding, token)
 
-    def _binding(self) -> str:
+    @property
+    def binding(self) -> str:
         """What the tokens of forms are bound to; empty if there is nothing."""
         if self.session is not None or self.half_way is not None:
             return self.token
@@ -219,7 +220,7 @@ class Visit:
 
     @cached_property
     def _form_token(self) -> str:
-        binding = self._binding()
+        binding = self.binding
         if not binding:
             binding = self.house.protection.new_visitor()
             self.put_cookie(cookies.VISITOR, binding)
@@ -229,6 +230,7 @@ class Visit:
         return {
             "csrf": form_token,
             "domain": self.provider.domain,
+            "fallback": self.provider.fallback is not None,
             "here": self.here,
             "lang": self.language.code,
             "session": session,
