@@ -77,7 +77,7 @@ class Demonstration:
         server, port = self._start_server()
         self._log_in(server, port)
         self._get_a_provider()
-        self._refuse(port)
+        self._refuse(server, port)
 
     def _start_provider(self) -> None:
         headline(f"1. {FALLBACK} vouches for whoever has no identity provider")
@@ -149,13 +149,15 @@ class Demonstration:
         key = PrivateKey.generate("ES256").public_key
         self._publish(support_document([key.to_json()]))
 
-    def _refuse(self, port: int) -> None:
+    def _refuse(self, server: Program, port: int) -> None:
         explain("Her certificate is good for most of an hour yet. The server looks first:")
         lines = self._stage.run(
             "./sample_client.py", "-p", str(port), "localhost", status=NOT_AUTHENTICATED
         )
         if not any("untrusted-issuer" in line for line in lines):
             raise StepFailedError("the server did not say why")
+        server.wait_for(f"^{FALLBACK} may not certify addresses of {FAMILY}")
+        server.show()
 
 
 def main() -> int:

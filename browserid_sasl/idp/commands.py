@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, BinaryIO, Final, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import click
@@ -358,12 +357,25 @@ def invite(
 
 @command.command()
 @place_options
+@click.option(
+    "--file",
+    "mail",
+    metavar="FILE",
+    type=click.File("rb"),
+    default="-",
+    help="The mail, in place of standard input.",
+)
 @output_options
 @click.argument("recipient")
 def bounce(
-    directory: Path | None, config_file: Path | None, recipient: str, output: Output
+    *,
+    directory: Path | None,
+    config_file: Path | None,
+    mail: BinaryIO,
+    recipient: str,
+    output: Output,
 ) -> None:
-    """Take in a mail that has come back to RECIPIENT, from standard input.
+    """Take in a mail that has come back to RECIPIENT.
 
     RECIPIENT is the address it was delivered to, `mail_bounces` with its token. If it says that
     a mail could not be delivered, for good, a fallback provider sends that address none for a week.
@@ -371,7 +383,7 @@ def bounce(
     """
     options = _configuration(directory, config_file)
     token = token_of(recipient)
-    failed = is_failure(sys.stdin.buffer.read(MAX_SIZE))
+    failed = is_failure(mail.read(MAX_SIZE))
     provider = _open(directory, config_file)
     email = _mail_limits(options, provider).bounced(token, system_clock()) if failed else None
     output.give({"identity": email or ""})

@@ -29,6 +29,7 @@ from browserid_sasl.cli import agent, bidtool, browserid
 from browserid_sasl.idp import cli as idp
 from browserid_sasl.idp.backup import back_up
 from browserid_sasl.idp.folder import ProviderFolder, Sharing
+from browserid_sasl.idp.mail_limits import MailLimits
 from browserid_sasl.idp.wishes import Granted
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import system_clock
@@ -142,6 +143,7 @@ def with_provider(folder: Path) -> Path:
     wish = wish_of(PrivateKey.generate("ES256"), SOMEBODY)
     now = system_clock()
     provider.renewals.issue(Granted(wish, renewal=True), now + 3_600_000, now, lambda: None)
+    MailLimits(provider.database, provider.audit, 600).not_me(SOMEBODY, "192.0.2.1", now)
     back_up(place, folder / "saved", "uid 0", now)
     (folder / "restored.toml").write_text(f'[idp]\ndirectory = "{folder}/restored"\n')
     key_file = write_keys(folder / "encryption", bytes(32))
