@@ -57,9 +57,10 @@ FUZZ_BUILD ?= build/fuzz
 
 fuzz: test-environment ## look for inputs that break a parser, FUZZ_SECONDS=30 for each target
 	@tools/environment.sh $(TEST_EXTRAS),fuzz
-	@$(MAKE) --no-print-directory $(FUZZ_BUILD)/wire $(FUZZ_BUILD)/message
+	@$(MAKE) --no-print-directory $(FUZZ_BUILD)/wire $(FUZZ_BUILD)/message $(FUZZ_BUILD)/gss
 	@set -- $$(($(FUZZ_SECONDS) * 5000)) $$RANDOM; echo "wire: $$1 inputs, number $$2"; $(FUZZ_BUILD)/wire $$@
 	@set -- $$(($(FUZZ_SECONDS) * 34000)) $$RANDOM; echo "message: $$1 inputs, number $$2"; $(FUZZ_BUILD)/message $$@
+	@set -- $$(($(FUZZ_SECONDS) * 34000)) $$RANDOM; echo "gss: $$1 inputs, number $$2"; $(FUZZ_BUILD)/gss $$@
 	@$(PYTHON) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 FUZZED_C = $(CC) -std=gnu11 -Wall -Wextra -Werror -O1 -g -fsanitize=address,undefined \
@@ -73,6 +74,13 @@ $(FUZZ_BUILD)/message: fuzz/message.c plugin/message.c plugin/message_token.c pl
 		plugin/message.h plugin/message_state.h plugin/reason.h
 	@mkdir -p $(FUZZ_BUILD)
 	@$(FUZZED_C) -lgssapi_krb5 -lk5crypto -pthread
+
+# A service that does not answer is not waited for.
+$(FUZZ_BUILD)/gss: fuzz/gss.c $(wildcard plugin/gss*.c plugin/message*.c plugin/*.h) plugin/agent.c plugin/wire.c
+	@mkdir -p $(FUZZ_BUILD)
+	@$(PYTHON) plugin/mechanisms.py >$(FUZZ_BUILD)/mechanisms.h
+	@$(FUZZED_C) -I$(FUZZ_BUILD) -DAGENT='"/bin/false"' -DACCEPTOR='"/dev/null"' -DWIRE_ANSWER_MS=1 \
+		-Wl,--wrap=send -lgssapi_krb5 -lk5crypto -pthread
 
 # The tests that start other people's programs as Debian 12 packages them, or need files of its own.
 PEER_TESTS := tests/browser tests/plugin tests/guides tests/mail tests/packages tests/idp/postgresql \

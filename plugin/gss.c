@@ -119,7 +119,7 @@ static OM_uint32 take_texts(OM_uint32 *minor, struct context *context,
 
     if (context->is_initiator)
         return GSS_S_COMPLETE;
-    if (local && !(context->source->local = strdup(local)))
+    if (local && *local && !(context->source->local = strdup(local)))
         return gss_status_no_memory(minor);
     return take_attributes(context->source, answer) ? GSS_S_COMPLETE
                                                     : gss_status_no_memory(minor);

@@ -68,7 +68,8 @@ static bool is_service(const char *text) {
 
 /*
  * Take a text apart at a separator that has no backslash before it. A backslash takes away the
- * special meaning of the character after it (RFC 1964 section 2.1.1).
+ * special meaning of the character after it, and makes control characters of four letters
+ * (RFC 1964 section 2.1.1), which are in none of our names.
  */
 static int split(const char *text, char separator, char parts[][NAME_LONGEST + 1], int most) {
     size_t length = 0;
@@ -82,7 +83,7 @@ static int split(const char *text, char separator, char parts[][NAME_LONGEST + 1
             length = 0;
             continue;
         }
-        if (*text == '\\' && !*++text)
+        if (*text == '\\' && strchr("ntb0", *++text)) /* or nothing is behind it */
             return -1;
         parts[count - 1][length++] = *text;
     }
@@ -159,7 +160,7 @@ static OM_uint32 read_user(OM_uint32 *minor, struct name *name, const char *text
     char parts[1][NAME_LONGEST + 1];
 
     if (split(text, '\0', parts, 1) < 0)
-        return bad(minor, "it ends with a backslash");
+        return bad(minor, "it ends with a backslash, or has control characters");
     return make_person(minor, name, parts[0]);
 }
 
@@ -242,6 +243,9 @@ OM_uint32 name_import(OM_uint32 *minor, int mechanism, const gss_buffer_desc *oc
     if (major == GSS_S_COMPLETE && same_oid(type, GSS_C_NT_EXPORT_NAME) &&
         strcmp(made->text, text) != 0)
         major = bad(minor, "it was not exported in its canonical form");
+    /* The canonical text has backslashes that what was read had not. */
+    if (major == GSS_S_COMPLETE && strlen(made->text) > NAME_LONGEST)
+        major = bad(minor, "it is too long");
     if (major != GSS_S_COMPLETE)
         name_release(made);
     else
@@ -322,13 +326,16 @@ OM_uint32 name_duplicate(OM_uint32 *minor, const struct name *name, struct name 
 
 static struct name *name_of(gss_name_t handle) { return (struct name *)handle; }
 
+/* An empty text takes no memory: gss_release_buffer frees none that is of no length. */
 static OM_uint32 put_buffer(OM_uint32 *minor, const char *text, gss_buffer_t buffer) {
-    buffer->length = strlen(text);
-    buffer->value = strdup(text);
-    if (buffer->value)
+    *buffer = (gss_buffer_desc)GSS_C_EMPTY_BUFFER;
+    if (!*text)
         return GSS_S_COMPLETE;
-    buffer->length = 0;
-    return gss_status_no_memory(minor);
+    buffer->value = strdup(text);
+    if (!buffer->value)
+        return gss_status_no_memory(minor);
+    buffer->length = strlen(text);
+    return GSS_S_COMPLETE;
 }
 
 EXPORT OM_uint32 gssspi_import_name_by_mech(OM_uint32 *minor, gss_OID mechanism,

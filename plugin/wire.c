@@ -326,7 +326,7 @@ const char *wire_value(const struct wire_line *line, const char *name) {
             if (line->fields[i][length] == '=')
                 return line->fields[i] + length + 1;
             if (line->fields[i][length] == '\0')
-                return "";
+                return line->fields[i] + length; /* the line's own octet: callers decode in place */
         }
     return NULL;
 }

@@ -46,9 +46,9 @@ def takes(target: Target, octets: bytes) -> bool:
     return True
 
 
-@pytest.mark.parametrize("name", ["wire", "message"])
+@pytest.mark.parametrize("name", ["wire", "message", "gss"])
 def test_c_code_of_the_plugin(name: str, tmp_path: Path) -> None:
-    """plugin/wire.c and plugin/message.c, with the compiler's sanitizers."""
+    """What of plugin/ reads what others send, with the compiler's sanitizers."""
     program = tmp_path / name
     make = ("make", "--no-print-directory", f"FUZZ_BUILD={tmp_path}", str(program))
     for command in (make, (str(program), "5000", "1")):

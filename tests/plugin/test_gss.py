@@ -246,6 +246,13 @@ class TestCredentials:
         assert "failed: acquire_cred major=0x70000\n" in said
         assert f"browserid login bob@{DOMAIN}" in said
 
+    @pytest.mark.parametrize("name", [r"ali\nce", "/" * 257], ids=["control", "long"])
+    def test_what_is_no_name_is_not_made_another(self, driver: Driver, name: str) -> None:
+        """In its canonical form the second one has a backslash for each character."""
+        said = driver("-u", name).stdout
+        assert "failed: acquire_cred major=0x20000\n" in said
+        assert f"initiator: {ALICE}" not in said
+
     def test_nobody_is_signed_in_at_all(self, driver: Driver, tmp_path: Path) -> None:
         said = driver(HOME=str(tmp_path), BROWSERID_CONFIG="/dev/null").stdout
         assert "failed: acquire_cred major=0x70000\n" in said

@@ -139,7 +139,7 @@ class Session:
             raise LocalProtocolError(
                 Code.INVALID_USAGE, "this number is in use, or too many are", "end a login first"
             )
-        name = request.words[0]
+        name = request.words[0] if request.words else ""
         target = Target(
             mechanism=name,
             service=values.get("service", ""),

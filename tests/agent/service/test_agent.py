@@ -188,6 +188,11 @@ class TestContexts:
         assert line.ask(self.initiate(2, flags=flags)).values["code"] == "invalid-parameter"
         assert line.ask(self.initiate(3)).word == "CONT"
 
+    def test_a_request_without_mechanism(self, line: Line) -> None:
+        refused = line.ask("INIT\t2")
+        assert refused.word == "FAIL"
+        assert "internal error" not in refused.values["detail"]
+
     def test_a_refusal_has_the_numbers_of_gss_api(self, person: Person, line: Line) -> None:
         theirs = self.accept(person)
         answer = theirs.step(line.ask(self.initiate(2, host="elsewhere")).octets)
