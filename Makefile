@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
-TEST_EXTRAS := adapters,http,idp,keyring,ldap,postgresql,redis,saml,test
+TEST_EXTRAS := adapters,http,idp,keyring,ldap,postgresql,pyspnego,redis,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
@@ -141,7 +141,7 @@ crowd: test-environment ## 1,000 people (PEOPLE) sign in by password: at one hos
 capacity: test-environment ## as root, what logins, entries and certificates cost (PARTS), and what many people take
 	@$(PYTHON) -m bench capacity
 
-soak: test-environment ## 100,000 logins (EXCHANGES): what the program and the services have grown by
+soak: test-environment ## 100,000 logins and GSS-API contexts (EXCHANGES): what the program and the services have grown by
 	@$(PYTHON) -m bench soak
 
 screenshots: test-environment ## pictures of all pages of the identity provider, in build/screenshots

@@ -1,8 +1,9 @@
-"""What the plugin and the services keep of an exchange: nothing, over a hundred thousand of them.
+"""What the plugin, the GSS-API module and the services keep of an exchange: nothing.
 
-Both sides of libsasl2 run in one process (tests/plugin/driver.c), by ticket as nearly all logins
-are. Counted is resident memory, of the program and of the services that it asks, from the end of a
-warm-up on. A hundred thousand take a while: `EXCHANGES` in the environment is how many else.
+Both sides of libsasl2 run in one process (tests/plugin/driver.c), and so do both of GSS-API
+(gss_driver.c), by ticket as nearly all logins are, a hundred thousand of each. Counted is resident
+memory, of the program and of the services that it asks, from the end of a warm-up on. They take a
+while: `EXCHANGES` in the environment is how many else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.measure import verdict
-from tests.support.services import Site, build_driver, installed_site
+from tests.support.gss import build_gss_driver, installed_gss_site
+from tests.support.services import HOST, Site, build_driver, installed_site
 
 WARM_UP: Final = 3000
 PROGRAMS: Final = 6
@@ -23,11 +25,16 @@ PATIENCE: Final = 7200.0
 GROWTH_TARGET: Final = 1024
 """KiB, of a process, however many exchanges: what allocators keep differs by that between runs."""
 
+_CONTEXTS: Final = r"^grown: (-?\d+) KiB\nmade: (\d+) of (\d+)$"
 _RESULT: Final = r"^ok (\d+) failed (\d+) grown (-?\d+) KiB$"
 
 
 def run() -> list[str]:
     """Measure, and give the result as lines of text."""
+    return [*_sasl(), "", *_gss()]
+
+
+def _sasl() -> list[str]:
     with installed_site() as site:
         site.realm.sign_in()
         site.configure("driver")
@@ -46,6 +53,28 @@ def run() -> list[str]:
     return [
         f"{succeeded + failed - WARM_UP:,} exchanges by ticket: {failed} failed",
         _line("the program", resident),
+        *(_line(name, after[name] - before[name]) for name in before),
+    ]
+
+
+def _gss() -> list[str]:
+    """Contexts, which are exported and imported on both sides before they are deleted."""
+    with installed_gss_site() as site:
+        driver = build_gss_driver(site.folder)
+        command, service = (str(driver), "-x"), f"rcmd@{HOST}"
+        for _ in range(PROGRAMS):
+            site.run(*command, "-n", str(WARM_UP // 2), service, timeout=PATIENCE)
+        before = _services(site)
+        options = ("-w", str(WARM_UP), "-n", str(EXCHANGES))
+        done = site.run(*command, *options, service, timeout=PATIENCE)
+        after = _services(site)
+    match = re.search(_CONTEXTS, done.stdout, re.MULTILINE)
+    if not match:
+        raise RuntimeError(done.stdout[-1000:])
+    grown, made, wanted = map(int, match.groups())
+    return [
+        f"{wanted:,} contexts of GSS-API, both sides: {wanted - made} failed",
+        _line("the program", grown),
         *(_line(name, after[name] - before[name]) for name in before),
     ]
 

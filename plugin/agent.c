@@ -29,6 +29,7 @@ enum { START_MS = 5000, LOOK_AGAIN_MS = 20, LONGEST_DISPLAY = 64 };
 static const struct wire_service service = {
     .greeting = "VERSION\tbrowserid-agent\t1",
     .ours = "VERSION\tbrowserid-agent\t1\n",
+    .is_own = true,
 };
 
 static bool fits(int length, size_t size) { return length > 0 && (size_t)length < size; }
@@ -89,9 +90,11 @@ static bool somebody_has_signed_in(void) {
     DIR *folder;
 
     if (!find_folder("XDG_DATA_HOME", ".local/share", home, sizeof home) ||
-        !fits(snprintf(path, sizeof path, "%s/browserid/signed-in", home), sizeof path) ||
-        !(folder = opendir(path)))
+        !fits(snprintf(path, sizeof path, "%s/browserid/signed-in", home), sizeof path))
         return false;
+    folder = opendir(path);
+    if (!folder) /* without memory to look, the agent knows */
+        return errno == ENOMEM;
     while (!found && (entry = readdir(folder)))
         found = entry->d_name[0] != '.' && fstatat(dirfd(folder), entry->d_name, &status, 0) == 0 &&
                 S_ISREG(status.st_mode);
@@ -169,8 +172,12 @@ static struct wire *start_and_take(const char *path, enum wire_status *status) {
     struct wire *wire;
     pid_t child;
 
-    if (!start(&child))
+    errno = 0;
+    if (!start(&child)) {
+        if (errno == ENOMEM)
+            *status = WIRE_NO_MEMORY;
         return NULL;
+    }
     for (int waited = 0; waited < START_MS; waited += LOOK_AGAIN_MS) {
         pause_ms(LOOK_AGAIN_MS);
         wire = wire_take(path, &service, status);
@@ -191,7 +198,8 @@ struct wire *agent_take(char path[], size_t size, enum wire_status *status) {
         return NULL;
     }
     wire = wire_take(path, &service, status);
-    if (wire || *status != WIRE_ABSENT || (named && *named))
+    /* One that is ending takes the connection and closes it. Nothing has been asked of it yet. */
+    if (wire || (*status != WIRE_ABSENT && *status != WIRE_CLOSED) || (named && *named))
         return wire;
     return start_and_take(path, status);
 }

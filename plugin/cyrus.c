@@ -68,12 +68,15 @@ static int fail(const sasl_utils_t *utils, int code, const char *format, ...) {
     return code;
 }
 
+static int result_of(enum wire_status status) {
+    return status == WIRE_TOO_LONG ? SASL_BUFOVER : status == WIRE_NO_MEMORY ? SASL_NOMEM : SASL_UNAVAIL;
+}
+
 /* The service did not answer as it should. Nobody's name or key is in doubt: it is no refusal. */
 static int lose(struct exchange *exchange, const sasl_utils_t *utils, const char *what,
                 const char *path, enum wire_status status) {
     /* Before the wire is closed: the path may be in it. */
-    int code = fail(utils, status == WIRE_TOO_LONG ? SASL_BUFOVER : SASL_UNAVAIL, "%s %s: %s", what,
-                    path, wire_words(status));
+    int code = fail(utils, result_of(status), "%s %s: %s", what, path, wire_words(status));
 
     wire_close(exchange->wire);
     exchange->wire = NULL;

@@ -57,6 +57,13 @@ static void release(struct context *context) {
     free(context);
 }
 
+/* What protection has come to, with its sentence at hand for gss_display_status. */
+static OM_uint32 with_words(OM_uint32 *minor, OM_uint32 major) {
+    const char *words = *minor != 0 ? message_words(*minor) : NULL;
+
+    return words ? gss_status_fail(minor, major, *minor, "%s", words) : major;
+}
+
 /* What an established context is */
 
 static OM_uint32 damaged(OM_uint32 *minor) {
@@ -108,7 +115,7 @@ static OM_uint32 take_key(OM_uint32 *minor, struct context *context,
         return GSS_S_COMPLETE;
     if (!wire_decode(base64, &length))
         return damaged(minor);
-    major = message_create(minor, &start, base64, length, &context->message);
+    major = with_words(minor, message_create(minor, &start, base64, length, &context->message));
     explicit_bzero(base64, length);
     return major;
 }
@@ -507,11 +514,11 @@ static void write_name(struct writer *writer, const struct name *name) {
     }
 }
 
-/* What is left to read. */
+/* What is left to read. It has `failed` on what cannot be read, or for lack of memory. */
 struct reader {
     const unsigned char *octets;
     size_t length;
-    bool failed;
+    bool failed, without_memory;
 };
 
 static const unsigned char *read_octets(struct reader *reader, size_t length) {
@@ -546,7 +553,7 @@ static char *read_text(struct reader *reader) {
         return NULL;
     }
     text = strndup((const char *)octets, length);
-    reader->failed = !text;
+    reader->failed = reader->without_memory = !text;
     return text;
 }
 
@@ -560,6 +567,7 @@ static void read_attribute(struct reader *reader, struct name *name) {
                                      : name_add_value(name, text));
 
         reader->failed = !added;
+        reader->without_memory = reader->without_memory || (text && !added);
         free(text);
     }
     if (count == 0)
@@ -570,9 +578,10 @@ static struct name *read_name(struct reader *reader, int mechanism) {
     char *text = read_text(reader), *local = read_text(reader);
     uint64_t count = read_number(reader);
     struct name *name = NULL;
-    OM_uint32 minor;
+    OM_uint32 minor = 0;
 
     if (reader->failed || name_from_text(&minor, mechanism, text, &name) != GSS_S_COMPLETE) {
+        reader->without_memory = reader->without_memory || minor == REASON_NO_MEMORY;
         reader->failed = true;
         free(local);
         free(text);
@@ -592,7 +601,7 @@ static OM_uint32 write_message(OM_uint32 *minor, struct writer *writer, struct m
     OM_uint32 major = GSS_S_COMPLETE, ignored;
 
     if (message)
-        major = message_export(minor, message, &state);
+        major = with_words(minor, message_export(minor, message, &state));
     write_field(writer, state.value, state.length);
     if (state.value)
         explicit_bzero(state.value, state.length);
@@ -637,7 +646,7 @@ static OM_uint32 read_message(OM_uint32 *minor, struct reader *reader, struct co
 
     if (!state || length == 0)
         return GSS_S_COMPLETE;
-    return message_import(minor, state, length, &context->message);
+    return with_words(minor, message_import(minor, state, length, &context->message));
 }
 
 static OM_uint32 read_context(OM_uint32 *minor, struct reader *reader, struct context *context) {
@@ -653,6 +662,8 @@ static OM_uint32 read_context(OM_uint32 *minor, struct reader *reader, struct co
         context->target = read_name(reader, context->mechanism);
     major = read_message(minor, reader, context);
     context->established = true;
+    if (reader->without_memory)
+        return gss_status_no_memory(minor);
     if (major == GSS_S_COMPLETE && (!known || reader->failed || reader->length > 0))
         major = gss_status_fail(minor, GSS_S_DEFECTIVE_TOKEN, REASON_BAD_CONTEXT_TOKEN,
                                 "this is no exported context, or of another release's");
@@ -661,7 +672,7 @@ static OM_uint32 read_context(OM_uint32 *minor, struct reader *reader, struct co
 
 EXPORT OM_uint32 gssspi_import_sec_context_by_mech(OM_uint32 *minor, gss_OID mechanism,
                                                    gss_buffer_t token, gss_ctx_id_t *handle) {
-    struct reader reader = {token->value, token->length, false};
+    struct reader reader = {.octets = token->value, .length = token->length};
     int row = mechanism_of(mechanism);
     struct context *context;
     OM_uint32 major;
@@ -695,13 +706,6 @@ static struct message *message_of(OM_uint32 *minor, gss_ctx_id_t handle, OM_uint
                                  "this context protects no messages: its mechanism agrees on no key, "
                                  "or the acceptor's configuration (`keys`) gives this program none");
     return context->message;
-}
-
-/* What protection has come to, with its sentence at hand for gss_display_status. */
-static OM_uint32 with_words(OM_uint32 *minor, OM_uint32 major) {
-    const char *words = *minor != 0 ? message_words(*minor) : NULL;
-
-    return words ? gss_status_fail(minor, major, *minor, "%s", words) : major;
 }
 
 #define PROTECT(function, ...)                                                                     \
@@ -793,11 +797,12 @@ EXPORT OM_uint32 gss_display_status(OM_uint32 *minor, OM_uint32 status, int type
 }
 
 EXPORT OM_uint32 gss_indicate_mechs(OM_uint32 *minor, gss_OID_set *set) {
-    OM_uint32 major = gss_create_empty_oid_set(minor, set);
+    const gss_OID_desc *all[COUNT(mechanisms)];
 
-    for (size_t row = 0; major == GSS_S_COMPLETE && row < COUNT(mechanisms); row++)
-        major = gss_add_oid_set_member(minor, mechanism_oid((int)row), set);
-    return major;
+    *minor = 0;
+    for (size_t row = 0; row < COUNT(mechanisms); row++)
+        all[row] = mechanism_oid((int)row);
+    return mechanism_set(minor, all, COUNT(mechanisms), set);
 }
 
 static OM_uint32 put_text(OM_uint32 *minor, const char *text, gss_buffer_t buffer) {
@@ -855,7 +860,7 @@ EXPORT OM_uint32 gss_inquire_saslname_for_mech(OM_uint32 *minor, const gss_OID m
                                                gss_buffer_t sasl_name, gss_buffer_t name,
                                                gss_buffer_t description) {
     int row = mechanism_of(mechanism);
-    OM_uint32 major;
+    OM_uint32 major, ignored;
 
     *minor = 0;
     if (row == NO_MECHANISM)
@@ -871,6 +876,10 @@ EXPORT OM_uint32 gss_inquire_saslname_for_mech(OM_uint32 *minor, const gss_OID m
         major = put_text(minor, mechanism_name(row), name);
     if (major == GSS_S_COMPLETE)
         major = put_text(minor, "An e-mail identity that its domain vouches for", description);
+    if (major == GSS_S_COMPLETE)
+        return major;
+    gss_release_buffer(&ignored, sasl_name);
+    gss_release_buffer(&ignored, name);
     return major;
 }
 
@@ -885,39 +894,21 @@ EXPORT OM_uint32 gss_inquire_mech_for_saslname(OM_uint32 *minor, const gss_buffe
     return GSS_S_COMPLETE;
 }
 
-static OM_uint32 add_attributes(OM_uint32 *minor, const gss_const_OID *const attributes[],
-                                size_t count, gss_OID_set *set) {
-    OM_uint32 major = GSS_S_COMPLETE;
-
-    for (size_t i = 0; major == GSS_S_COMPLETE && i < count; i++)
-        major = gss_add_oid_set_member(minor, (gss_OID)*attributes[i], set);
-    return major;
-}
-
 /* RFC 5587. Where there is no key, a context says who the initiator is and no more. */
 static OM_uint32 make_attributes(OM_uint32 *minor, bool has_key, bool has_scheme,
                                  gss_OID_set *set) {
-    const gss_const_OID *const always[] = {
-        &GSS_C_MA_MECH_CONCRETE, &GSS_C_MA_ITOK_FRAMED, &GSS_C_MA_AUTH_INIT,
-        &GSS_C_MA_AUTH_INIT_INIT, &GSS_C_MA_CBINDINGS, &GSS_C_MA_CTX_TRANS,
+    enum { WITHOUT_KEY = 6, WITHOUT_SCHEME = 14 }; /* so many, the first */
+    const gss_OID_desc *const all[] = {
+        GSS_C_MA_MECH_CONCRETE, GSS_C_MA_ITOK_FRAMED, GSS_C_MA_AUTH_INIT, GSS_C_MA_AUTH_INIT_INIT,
+        GSS_C_MA_CBINDINGS, GSS_C_MA_CTX_TRANS,
+        GSS_C_MA_AUTH_TARG, GSS_C_MA_INTEG_PROT, GSS_C_MA_CONF_PROT, GSS_C_MA_MIC, GSS_C_MA_WRAP,
+        GSS_C_MA_REPLAY_DET, GSS_C_MA_OOS_DET, GSS_C_MA_PFS,
+        /* Without it what has a scheme would be negotiated by NegoEx alone. */
+        GSS_C_MA_NEGOEX_AND_SPNEGO,
     };
-    const gss_const_OID *const with_key[] = {
-        &GSS_C_MA_AUTH_TARG, &GSS_C_MA_INTEG_PROT, &GSS_C_MA_CONF_PROT, &GSS_C_MA_MIC,
-        &GSS_C_MA_WRAP, &GSS_C_MA_REPLAY_DET, &GSS_C_MA_OOS_DET, &GSS_C_MA_PFS,
-    };
-    /* Without it what has a scheme would be negotiated by NegoEx alone. */
-    const gss_const_OID *const with_scheme[] = {&GSS_C_MA_NEGOEX_AND_SPNEGO};
-    OM_uint32 major = gss_create_empty_oid_set(minor, set), ignored;
 
-    if (major == GSS_S_COMPLETE)
-        major = add_attributes(minor, always, COUNT(always), set);
-    if (major == GSS_S_COMPLETE && has_key)
-        major = add_attributes(minor, with_key, COUNT(with_key), set);
-    if (major == GSS_S_COMPLETE && has_scheme)
-        major = add_attributes(minor, with_scheme, COUNT(with_scheme), set);
-    if (major != GSS_S_COMPLETE)
-        gss_release_oid_set(&ignored, set);
-    return major;
+    return mechanism_set(minor, all, !has_key ? WITHOUT_KEY : has_scheme ? COUNT(all) : WITHOUT_SCHEME,
+                         set);
 }
 
 EXPORT OM_uint32 gss_inquire_attrs_for_mech(OM_uint32 *minor, gss_const_OID mechanism,

@@ -83,10 +83,11 @@ static OM_uint32 find_identity(OM_uint32 *minor, struct credential *credential) 
                                "nobody is signed in: browserid login ADDRESS");
     credential->name = NULL;
     major = ask_who(minor, credential->mechanism, asked ? asked->text : NULL, &credential->name);
-    if (!asked && GSS_ERROR(major) && *minor != REASON_UNAVAILABLE)
-        major = GSS_S_COMPLETE; /* it may hang on the service, which is not known yet */
     name_release(asked);
-    return GSS_ERROR(major) ? GSS_S_NO_CRED : major;
+    if (!GSS_ERROR(major) || *minor == REASON_NO_MEMORY)
+        return major;
+    /* Who it is may hang on the service, which is not known yet. */
+    return asked || *minor == REASON_UNAVAILABLE ? GSS_S_NO_CRED : GSS_S_COMPLETE;
 }
 
 static OM_uint32 find_acceptor(OM_uint32 *minor, const struct credential *credential) {
@@ -136,14 +137,9 @@ static OM_uint32 fill(OM_uint32 *minor, struct credential *credential, const str
 }
 
 static OM_uint32 add_mechanism(OM_uint32 *minor, int row, gss_OID_set *mechanisms) {
-    OM_uint32 major;
+    const gss_OID_desc *const one[] = {mechanism_oid(row)};
 
-    if (!mechanisms)
-        return GSS_S_COMPLETE;
-    major = gss_create_empty_oid_set(minor, mechanisms);
-    if (major == GSS_S_COMPLETE)
-        major = gss_add_oid_set_member(minor, mechanism_oid(row), mechanisms);
-    return major;
+    return mechanisms ? mechanism_set(minor, one, 1, mechanisms) : GSS_S_COMPLETE;
 }
 
 static int wanted_mechanism(gss_const_OID_set wanted) {
@@ -257,8 +253,14 @@ EXPORT OM_uint32 gss_inquire_cred(OM_uint32 *minor, gss_cred_id_t handle, gss_na
     if (usage)
         *usage = credential->usage;
     major = name_of(minor, credential, name);
-    return major == GSS_S_COMPLETE ? add_mechanism(minor, credential->mechanism, mechanisms)
-                                   : major;
+    if (major != GSS_S_COMPLETE)
+        return major;
+    major = add_mechanism(minor, credential->mechanism, mechanisms);
+    if (major != GSS_S_COMPLETE && name) {
+        name_release((struct name *)*name);
+        *name = GSS_C_NO_NAME;
+    }
+    return major;
 }
 
 /* Exported credentials: mechanism, usage, the acceptor's path and the name's text, a line each. */

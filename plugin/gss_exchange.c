@@ -17,12 +17,34 @@
 #define ACCEPTOR_AT "the acceptor at"
 #define AGENT_AT "the agent, which " AGENT " starts, at"
 
+/* What to do about it. */
+static const char *remedy(bool is_agent, enum wire_status status) {
+    switch (status) {
+    case WIRE_ABSENT:
+        return is_agent ? "; take BROWSERID_AGENT out of the environment, or start the agent that it names"
+                        : "; start it: systemctl start browserid-acceptor";
+    case WIRE_BARRED:
+    case WIRE_FOREIGN:
+        return is_agent ? "; see whose it is that BROWSERID_AGENT names"
+                        : "; see `owner`, `group` and `mode` in [listeners] of its configuration";
+    case WIRE_LATE: return is_agent ? "; end it and try again" : "; see its log, and try again";
+    case WIRE_CLOSED:
+    case WIRE_UNREAD: return "; try again";
+    case WIRE_STRANGE:
+        return is_agent ? "; see what BROWSERID_AGENT names" : "; see what BROWSERID_ACCEPTOR names";
+    default: return "";
+    }
+}
+
 static OM_uint32 lose(OM_uint32 *minor, struct exchange *exchange, const char *path,
                       enum wire_status status) {
     /* Before the wire is closed: the path may be in it. */
     OM_uint32 major =
-        gss_status_fail(minor, GSS_S_FAILURE, REASON_UNAVAILABLE, "%s %s: %s",
-                        exchange->is_agent ? AGENT_AT : ACCEPTOR_AT, path, wire_words(status));
+        status == WIRE_NO_MEMORY
+            ? gss_status_no_memory(minor)
+            : gss_status_fail(minor, GSS_S_FAILURE, REASON_UNAVAILABLE, "%s %s: %s%s",
+                              exchange->is_agent ? AGENT_AT : ACCEPTOR_AT, path, wire_words(status),
+                              remedy(exchange->is_agent, status));
 
     exchange_end(exchange, false);
     return major;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "gss_status.h"
 #include "mechanisms.h"
 
 enum { ROWS = sizeof mechanisms / sizeof *mechanisms, TAG_TOKEN = 0x60, TAG_OID = 6 };
@@ -49,6 +50,18 @@ int mechanism_named(const char *name, size_t length) {
             strncasecmp(mechanisms[row].name, name, length) == 0)
             return row;
     return NO_MECHANISM;
+}
+
+OM_uint32 mechanism_set(OM_uint32 *minor, const gss_OID_desc *const oids[], size_t count,
+                        gss_OID_set *set) {
+    OM_uint32 major = gss_create_empty_oid_set(minor, set), ignored;
+
+    for (size_t i = 0; major == GSS_S_COMPLETE && i < count; i++)
+        major = gss_add_oid_set_member(minor, (gss_OID)oids[i], set);
+    if (major == GSS_S_COMPLETE)
+        return major;
+    gss_release_oid_set(&ignored, set);
+    return gss_status_no_memory(minor); /* there is nothing else that can fail, and their number is theirs */
 }
 
 int mechanism_of_token(const gss_buffer_desc *token) {

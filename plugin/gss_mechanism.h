@@ -18,6 +18,10 @@ int mechanism_enctype(int row);
 const unsigned char *mechanism_negoex_scheme(int row);
 int mechanism_named(const char *name, size_t length);
 
+/* A set of object identifiers, whole or none. */
+OM_uint32 mechanism_set(OM_uint32 *minor, const gss_OID_desc *const oids[], size_t count,
+                        gss_OID_set *set);
+
 /* The mechanism that a first token names (RFC 2743 section 3.1). */
 int mechanism_of_token(const gss_buffer_desc *token);
 

@@ -408,24 +408,42 @@ EXPORT OM_uint32 gss_export_name(OM_uint32 *minor, const gss_name_t handle, gss_
 
 EXPORT OM_uint32 gss_inquire_names_for_mech(OM_uint32 *minor, gss_OID mechanism,
                                             gss_OID_set *types) {
-    const gss_OID all[] = {GSS_C_NT_HOSTBASED_SERVICE, GSS_C_NT_USER_NAME, GSS_C_NT_EXPORT_NAME,
-                           (gss_OID)&name_own_form};
-    OM_uint32 major = gss_create_empty_oid_set(minor, types), ignored;
+    const gss_OID_desc *const all[] = {GSS_C_NT_HOSTBASED_SERVICE, GSS_C_NT_USER_NAME, GSS_C_NT_EXPORT_NAME,
+                           &name_own_form};
 
     (void)mechanism;
-    for (size_t i = 0; major == GSS_S_COMPLETE && i < sizeof all / sizeof *all; i++)
-        major = gss_add_oid_set_member(minor, all[i], types);
-    if (major != GSS_S_COMPLETE)
-        gss_release_oid_set(&ignored, types);
-    return major;
+    *minor = 0;
+    return mechanism_set(minor, all, sizeof all / sizeof *all, types);
 }
 
 /* Attributes */
 
+/*
+ * A set with the attributes' names. The library's own way to add to one loses what is in it for lack
+ * of memory, and then crashes on it.
+ */
+static OM_uint32 list_attributes(OM_uint32 *minor, const struct name *name,
+                                 gss_buffer_set_t *names) {
+    gss_buffer_set_t set = calloc(1, sizeof *set);
+    OM_uint32 major = set ? GSS_S_COMPLETE : gss_status_no_memory(minor), ignored;
+
+    if (set)
+        set->elements = calloc(name->count, sizeof *set->elements);
+    if (set && !set->elements)
+        major = gss_status_no_memory(minor);
+    for (size_t i = 0; major == GSS_S_COMPLETE && i < name->count; i++) {
+        major = put_buffer(minor, name->attributes[i].texts[0], &set->elements[i]);
+        set->count = i + 1;
+    }
+    *names = set;
+    if (major != GSS_S_COMPLETE)
+        gss_release_buffer_set(&ignored, names);
+    return major;
+}
+
 EXPORT OM_uint32 gss_inquire_name(OM_uint32 *minor, gss_name_t handle, int *is_mechanisms,
                                   gss_OID *mechanism, gss_buffer_set_t *names) {
     const struct name *name = name_of(handle);
-    OM_uint32 major = GSS_S_COMPLETE, ignored;
 
     *minor = 0;
     if (is_mechanisms)
@@ -435,15 +453,11 @@ EXPORT OM_uint32 gss_inquire_name(OM_uint32 *minor, gss_name_t handle, int *is_m
     if (!names)
         return GSS_S_COMPLETE;
     *names = GSS_C_NO_BUFFER_SET;
-    for (size_t i = 0; major == GSS_S_COMPLETE && i < name->count; i++) {
-        gss_buffer_desc text = {strlen(name->attributes[i].texts[0]),
-                                name->attributes[i].texts[0]};
+    return name->count > 0 ? list_attributes(minor, name, names) : GSS_S_COMPLETE;
+}
 
-        major = gss_add_buffer_set_member(minor, &text, names);
-    }
-    if (major != GSS_S_COMPLETE)
-        gss_release_buffer_set(&ignored, names);
-    return major;
+static bool same_text(const gss_buffer_desc *one, const gss_buffer_desc *other) {
+    return one->length == other->length && memcmp(one->value, other->value, one->length) == 0;
 }
 
 static const struct name_attribute *find_attribute(const struct name *name,
@@ -457,15 +471,29 @@ static const struct name_attribute *find_attribute(const struct name *name,
     return NULL;
 }
 
+static OM_uint32 no_account(OM_uint32 *minor, const struct name *name) {
+    return gss_status_fail(minor, GSS_S_UNAVAILABLE, REASON_NO_LOCAL_MAPPING,
+                           "%s has no account on this machine: `local_names` in the acceptor's "
+                           "configuration says who has one",
+                           name->text);
+}
+
 /* `more` is -1 at first, then which value comes next, and 0 behind the last. */
 EXPORT OM_uint32 gss_get_name_attribute(OM_uint32 *minor, gss_name_t handle, gss_buffer_t wanted,
                                         int *authenticated, int *complete, gss_buffer_t value,
                                         gss_buffer_t display_value, int *more) {
-    const struct name_attribute *attribute = find_attribute(name_of(handle), wanted);
+    const struct name *name = name_of(handle);
+    const struct name_attribute *attribute = find_attribute(name, wanted);
     size_t index = *more < 0 ? 1 : (size_t)*more;
-    OM_uint32 major = GSS_S_COMPLETE;
+    OM_uint32 major = GSS_S_COMPLETE, ignored;
 
     *minor = 0;
+    /*
+     * Where mechglue looks for an account when gss_localname has given none. The provider's word does not
+     * make one, whatever it calls an attribute.
+     */
+    if (same_text(wanted, GSS_C_ATTR_LOCAL_LOGIN_USER))
+        return no_account(minor, name);
     if (!attribute || index >= attribute->count)
         return gss_status_fail(minor, GSS_S_UNAVAILABLE, REASON_UNKNOWN_ATTRIBUTE,
                                "the name has no such attribute");
@@ -475,8 +503,11 @@ EXPORT OM_uint32 gss_get_name_attribute(OM_uint32 *minor, gss_name_t handle, gss
         *complete = 1;
     if (value)
         major = put_buffer(minor, attribute->texts[index], value);
-    if (major == GSS_S_COMPLETE && display_value)
+    if (major == GSS_S_COMPLETE && display_value) {
         major = put_buffer(minor, attribute->texts[index], display_value);
+        if (major != GSS_S_COMPLETE && value)
+            gss_release_buffer(&ignored, value);
+    }
     *more = index + 1 < attribute->count ? (int)index + 1 : 0;
     return major;
 }
@@ -491,10 +522,7 @@ EXPORT OM_uint32 gss_localname(OM_uint32 *minor, const gss_name_t name, gss_cons
     *minor = 0;
     if (account)
         return put_buffer(minor, account, local);
-    return gss_status_fail(minor, GSS_S_UNAVAILABLE, REASON_NO_LOCAL_MAPPING,
-                           "%s has no account on this machine: `local_names` in the acceptor's "
-                           "configuration says who has one",
-                           name_of(name)->text);
+    return no_account(minor, name_of(name));
 }
 
 EXPORT OM_uint32 gssspi_authorize_localname(OM_uint32 *minor, const gss_name_t name,

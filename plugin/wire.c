@@ -479,6 +479,17 @@ static enum wire_status introduce(struct wire *wire) {
     return send_all(wire, ours, (size_t)length, now_ms());
 }
 
+/* Before it is told anything: a person's tokens and keys are made by nobody else's agent. */
+static bool service_is_foreign(const struct wire *wire) {
+    struct ucred other;
+    socklen_t size = sizeof other;
+
+    if (!wire->service->is_own)
+        return false;
+    return getsockopt(wire->descriptor, SOL_SOCKET, SO_PEERCRED, &other, &size) != 0 ||
+           (other.uid != geteuid() && other.uid != 0);
+}
+
 /* Connect to where the wire leads. What is to be sent stays. */
 static enum wire_status open_wire(struct wire *wire, int limit) {
     enum wire_status status;
@@ -493,6 +504,8 @@ static enum wire_status open_wire(struct wire *wire, int limit) {
     wire->inode = self.st_ino;
     wire->owner = getpid();
     status = connect_to(wire->descriptor, wire->path, limit);
+    if (status == WIRE_OK && service_is_foreign(wire))
+        return WIRE_FOREIGN;
     return status == WIRE_OK ? introduce(wire) : status;
 }
 
@@ -505,7 +518,7 @@ static struct wire *idle_or_new(const char *path, const struct wire_service *ser
         return wire;
     wire = calloc(1, sizeof *wire);
     if (!wire) {
-        *status = WIRE_CLOSED;
+        *status = WIRE_NO_MEMORY;
         return NULL;
     }
     wire->descriptor = -1;
@@ -582,6 +595,8 @@ const char *wire_words(enum wire_status status) {
     case WIRE_UNREAD: return "the connection ended";
     case WIRE_STRANGE: return "what answers there is another kind of service";
     case WIRE_TOO_LONG: return "a message is too long";
+    case WIRE_FOREIGN: return "it is of another account";
+    case WIRE_NO_MEMORY: return "out of memory";
     case WIRE_WAIT: return "it has not answered yet";
     }
     return "?";

@@ -39,6 +39,8 @@ enum wire_status {
     WIRE_UNREAD,  /* it went away, and had not read the end of what was sent: nothing came of it */
     WIRE_STRANGE, /* whoever listens there speaks something else */
     WIRE_TOO_LONG, /* what was to be sent, or came, is too long for a line */
+    WIRE_FOREIGN, /* whoever listens there is of another account */
+    WIRE_NO_MEMORY, /* there is none for a connection */
     WIRE_WAIT      /* nothing has come yet: for those who wait in a loop of their own */
 };
 
@@ -47,6 +49,7 @@ struct wire_service {
     const char *greeting; /* how its first line begins: the verb and the version's first fields */
     const char *ours;     /* what we begin with: lines, complete */
     bool says_process;    /* whether a line with our process identifier follows */
+    bool is_own;          /* whether it has to be of this program's account, or root's */
 };
 
 /*

@@ -10,6 +10,7 @@ import pytest
 
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support import dovecot, pages
+from tests.support.gss import GssSite, build_gss_driver, gss_site
 from tests.support.sample_programs import ROOT
 from tests.support.services import (
     Installation,
@@ -81,6 +82,20 @@ def python_with_sasl(tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = run(command, cwd=folder, timeout=200)
         assert done.returncode == 0, done.stdout
     return folder / ".venv" / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def gss(installation: Installation, provider_key: PrivateKey) -> Iterator[GssSite]:
+    """A site whose service has a certificate, where root's programs may accept contexts."""
+    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
+        site.realm.sign_in(role="author")
+        yield site
+
+
+@pytest.fixture(scope="session")
+def gss_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both sides of contexts in one process: gss_driver.c says how it is used."""
+    return build_gss_driver(tmp_path_factory.mktemp("gss"))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shlex
-import signal
-import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,28 +37,9 @@ def oid(name: str) -> str:
     return ".".join(map(str, mechanism_by_name(name).oid))
 
 
-@pytest.fixture(scope="module")
-def gss(installation: Installation, provider_key: PrivateKey) -> Iterator[GssSite]:
-    """A site whose service has a certificate, where root's programs may accept contexts."""
-    with folder_for_all() as folder, gss_site(installation, folder, provider_key) as site:
-        site.realm.sign_in(role="author")
-        yield site
-
-
-@pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """gss_driver.c, which says how it is used."""
-    source = ROOT / "tests" / "plugin" / "gss_driver.c"
-    program = tmp_path_factory.mktemp("gss") / "gss_driver"
-    warnings = ("-Wall", "-Wextra", "-Werror")
-    done = run(("cc", "-g", *warnings, source, "-o", program, "-lgssapi_krb5", "-lpthread"))
-    assert done.returncode == 0, done.stdout
-    return program
-
-
 @pytest.fixture
-def driver(gss: GssSite, program: Path) -> Driver:
-    """Runs it at the site."""
+def driver(gss: GssSite, gss_driver: Path) -> Driver:
+    """Runs gss_driver.c at the site, which says how it is used."""
 
     def drive(
         *options: str,
@@ -71,7 +47,7 @@ def driver(gss: GssSite, program: Path) -> Driver:
         launcher: tuple[str, ...] = (),
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
-        command: tuple[str | Path, ...] = (*launcher, program, *options, service)
+        command: tuple[str | Path, ...] = (*launcher, gss_driver, *options, service)
         return run(command, env=gss.variables | variables)
 
     return drive
@@ -223,6 +199,7 @@ class TestNames:
         said = driver("-l", "root").stdout
         assert "failed: localname" in said
         assert "may be root: 0\n" in said
+        assert "has no account on this machine: `local_names`" in said
         before = gss.config_file.read_text()
         gss.add(f'[programs."root".local_names]\n"{ALICE}" = "al"\n')
         gss.reload_acceptor()
@@ -280,97 +257,6 @@ class TestThreadsAndForks:
         assert done.returncode == 0, done.stdout
         done = driver("-b", "one", "-B", "two", launcher=launcher)
         assert done.returncode == 1, done.stdout
-
-
-class TestMemory:
-    def test_an_allocation_that_fails_is_an_error_and_no_more(
-        self, driver: Driver, tmp_path: Path
-    ) -> None:
-        library = tmp_path / "failing_malloc.so"
-        source = ROOT / "tests" / "plugin" / "failing_malloc.c"
-        done = run(("cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-o", library))
-        assert done.returncode == 0, done.stdout
-        last = 0
-        # Not all of them, since each takes both sides of a context; but some of each kind.
-        for number in (9999, *range(1, 170, 6)):
-            fails = {"LD_PRELOAD": str(library), "FAIL_AT": str(number)}
-            done = driver("-x", "-p", "-b", "one", **fails)
-            assert done.returncode in (0, 1), (number, done.stdout)
-            last = last or int(re.findall(r"^asked: (\d+)$", done.stdout, re.MULTILINE)[0])
-        assert last > 100
-
-    def test_contexts_leave_nothing_behind(self, gss: GssSite, program: Path) -> None:
-        few, many = (used_by(gss, program, count) for count in (100, 1000))
-        assert many - few < 512, f"{few} KiB, then {many} KiB"
-
-
-def used_by(gss: GssSite, program: Path, count: int) -> int:
-    """The most memory that so many contexts in one process have taken, in KiB."""
-    command = (program, "-x", "-p", "-n", str(count), f"rcmd@{HOST}")
-    process = subprocess.Popen(command, env=gss.variables, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss
-
-
-class TestServicesThatDoNotAnswer:
-    def test_no_acceptor(self, driver: Driver, tmp_path: Path) -> None:
-        nowhere = str(tmp_path / "none")
-        said = driver(BROWSERID_ACCEPTOR=nowhere).stdout
-        assert "failed: acquire_cred major=0x70000\n" in said
-        said = driver("-D", BROWSERID_ACCEPTOR=nowhere).stdout
-        assert f"the acceptor at {nowhere}: nobody answers there" in said
-
-    def test_no_agent(self, driver: Driver, tmp_path: Path) -> None:
-        nowhere = str(tmp_path / "none")
-        said = driver("-D", BROWSERID_AGENT=nowhere).stdout
-        assert f"starts, at {nowhere}: nobody answers there" in said
-
-    @pytest.mark.parametrize("greeting", [b"* OK IMAP4rev1 ready\r\n", b"VERSION\t1\t3\nDONE\n"])
-    def test_something_else_answers(self, driver: Driver, gss: GssSite, greeting: bytes) -> None:
-        path = gss.folder / "foreign"
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
-            listener.listen()
-            thread = threading.Thread(target=_greet_and_close, args=(listener, greeting))
-            thread.start()
-            said = driver("-D", BROWSERID_ACCEPTOR=str(path)).stdout
-            thread.join()
-        path.unlink()
-        assert f"the acceptor at {path}: " in said
-        assert "failed: accept_sec_context major=0xd0000\n" in said
-
-    def test_the_acceptor_hangs_and_goes_on(self, driver: Driver, gss: GssSite) -> None:
-        """It says nothing at connecting, for which a program waits ten seconds."""
-        workers = gss.workers()
-        for each in workers:
-            os.kill(each, signal.SIGSTOP)
-        try:
-            said = driver("-D").stdout
-        finally:
-            for each in workers:
-                os.kill(each, signal.SIGCONT)
-        assert "it does not answer in time" in said
-        assert driver("-D").returncode == 0
-
-    def test_the_agent_was_killed_and_is_started_again(self, driver: Driver, gss: GssSite) -> None:
-        driver()
-        gss.kill_agent()
-        assert driver().returncode == 0
-
-    def test_the_acceptor_was_killed_and_is_there_again(self, driver: Driver, gss: GssSite) -> None:
-        gss.kill_acceptor()
-        assert "nobody answers there" in driver("-D").stdout
-        gss.start_acceptor()
-        assert driver("-D").returncode == 0
-
-
-def _greet_and_close(listener: socket.socket, greeting: bytes) -> None:
-    connection, _ = listener.accept()
-    with connection:
-        connection.sendall(greeting)
-        connection.recv(65536)
 
 
 class TestStockGs2Plugin:

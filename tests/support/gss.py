@@ -17,7 +17,15 @@ from tests.support.certificates import authority, issue, names
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 from tests.support.sample_programs import ALICE, DOMAIN, HOST, ROOT
-from tests.support.services import AES128, SYSTEM_PLUGINS, Installation, Site, service
+from tests.support.services import (
+    AES128,
+    SYSTEM_PLUGINS,
+    Installation,
+    Site,
+    installed,
+    run,
+    service,
+)
 
 GS2_PLUGINS: Final = ROOT / ".unpacked" / "gs2" / "usr" / "lib" / "x86_64-linux-gnu" / "sasl2"
 SERVICES: Final = ("rcmd", "host", "HTTP", "http", "imap", "ldap", "postgres")
@@ -100,6 +108,29 @@ def gss_site(
     """A site until the end of the block."""
     with GssSite(installation, folder, key, user).accepting() as site:
         yield site  # type: ignore[misc]
+
+
+def build_gss_driver(folder: Path, *flags: str) -> Path:
+    """Compile tests/plugin/gss_driver.c, which says how it is used.
+
+    :param folder: where to put the program.
+    :param flags: further ones for the compiler.
+    """
+    source, program = ROOT / "tests" / "plugin" / "gss_driver.c", folder / "gss_driver"
+    warnings = ("-Wall", "-Wextra", "-Werror")
+    libraries = ("-lgssapi_krb5", "-lpthread")
+    done = run(("cc", "-g", *flags, *warnings, source, "-o", program, *libraries))
+    assert done.returncode == 0, done.stdout
+    return program
+
+
+@contextmanager
+def installed_gss_site() -> Iterator[GssSite]:
+    """A site with an installation of its own, where somebody is signed in."""
+    key = PrivateKey.generate("RS256")
+    with installed() as (installation, folder), gss_site(installation, folder, key) as site:
+        site.realm.sign_in()
+        yield site
 
 
 class Gs2:

@@ -363,18 +363,27 @@ class Site:
 
 
 @contextmanager
-def installed_site(user: str = "root") -> Iterator[Site]:
-    """A site with an installation of its own, in a folder that is gone afterwards.
-
-    :param user: the account the service runs as.
-    """
+def installed() -> Iterator[tuple[Installation, Path]]:
+    """An installation, and a folder for a site, both of which are gone afterwards."""
     with folder_for_all() as folder:
         for name in ("installation", "site"):
             (folder / name).mkdir()
         installation = Installation(folder / "installation")
         installation.make("install")
-        with Site(installation, folder / "site", user).accepting() as site:
-            yield site
+        yield installation, folder / "site"
+
+
+@contextmanager
+def installed_site(user: str = "root") -> Iterator[Site]:
+    """A site with an installation of its own, in a folder that is gone afterwards.
+
+    :param user: the account the service runs as.
+    """
+    with (
+        installed() as (installation, folder),
+        Site(installation, folder, user).accepting() as site,
+    ):
+        yield site
 
 
 def _is_in_use(place: str) -> bool:

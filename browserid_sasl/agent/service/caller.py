@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from browserid_sasl.errors import (
     StoreError,
 )
 from browserid_sasl.wire.lines import LineBuffer, escape, unescape
+from browserid_sasl.wire.peer import peer_of
 
 _GREETING_S: Final = 2.0
 _ANSWER_S: Final = 120.0
@@ -177,7 +179,11 @@ def _try(path: Path) -> socket.socket | None:
     with suppress(OSError):
         connection.settimeout(_GREETING_S)
         connection.connect(str(path))
-        return connection
+        # Before it is told anything: nobody else's agent makes a person's tokens and keys.
+        if peer_of(connection).uid in {os.geteuid(), 0}:
+            return connection
+        connection.close()
+        raise _unavailable(f"what listens at {path} is of another account")
     connection.close()
     return None
 
