@@ -51,7 +51,7 @@ LAYERS: Final[dict[str, set[str]]] = {
     "": {"errors", "api", "attributes", "config", "sasl"},
     "compat": {"errors", "api", "config", "sasl"},
     "adapters": {"errors", "api", "gss", "sasl"},
-    "negotiate": {"errors", "api", "gss", "sasl"},
+    "negotiate": {"errors", "api", "gss", "krb5", "sasl"},
     "acceptor": SERVICES | {""},
     "proxy": TOOLS | CORE | {"config", "discovery", "wire", "agent", "api", "adapters"},
     "agent.service": SERVICES | {"", "proxy"},

@@ -27,7 +27,7 @@ from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.krb5.enctypes import BLOCK_SIZE, OUTPUT_SLACK, Key, Octets, cut_pieces
 
 _HEADER: Final = Struct(">HBBHHQ")
-_HEADER_SIZE: Final = _HEADER.size
+HEADER_SIZE: Final = _HEADER.size
 
 _WRAP_TOKEN: Final = 0x0504
 _MIC_TOKEN: Final = 0x0404
@@ -250,9 +250,9 @@ class MessageProtection:
         0 also when not even an empty message would fit (RFC 2743 section 2.2.7).
         """
         if confidential:
-            overhead = 2 * _HEADER_SIZE + BLOCK_SIZE + len(self._seal_filler) + self._mac_size
+            overhead = 2 * HEADER_SIZE + BLOCK_SIZE + len(self._seal_filler) + self._mac_size
         else:
-            overhead = _HEADER_SIZE + self._mac_size
+            overhead = HEADER_SIZE + self._mac_size
         return max(0, max_output - overhead)
 
     def _seal(self, data: memoryview, associated: memoryview) -> bytes:
@@ -260,12 +260,12 @@ class MessageProtection:
         filler = self._seal_filler
         header = self._header(_WRAP_TOKEN, _SEALED, len(filler), 0).pack()
         keys = self._key.for_usage(self._role.seal_usage)
-        sealed_size = keys.sealed_size(len(data) + len(filler) + _HEADER_SIZE)
-        token = memoryview(bytearray(_HEADER_SIZE + sealed_size + OUTPUT_SLACK))
-        token[:_HEADER_SIZE] = header
+        sealed_size = keys.sealed_size(len(data) + len(filler) + HEADER_SIZE)
+        token = memoryview(bytearray(HEADER_SIZE + sealed_size + OUTPUT_SLACK))
+        token[:HEADER_SIZE] = header
         confounder = self._random(BLOCK_SIZE)
-        keys.seal_into(token[_HEADER_SIZE:], confounder, (data, filler + header), associated)
-        return bytes(token[: _HEADER_SIZE + sealed_size])
+        keys.seal_into(token[HEADER_SIZE:], confounder, (data, filler + header), associated)
+        return bytes(token[: HEADER_SIZE + sealed_size])
 
     def _wrap_clear(self, data: memoryview, associated: memoryview) -> bytes:
         """RFC 4121 section 4.2.4, without: EC counts as 0 in what the checksum covers."""
@@ -302,7 +302,7 @@ class MessageProtection:
         """
         view = _octets(token)
         header = self._parse_header(view, _WRAP_TOKEN)
-        body = _rotate_left(view[_HEADER_SIZE:], header.rotation)
+        body = _rotate_left(view[HEADER_SIZE:], header.rotation)
         open_body = self._unseal if header.sealed else self._unwrap_clear
         data = open_body(header, body, _octets(associated))
         return Unwrapped(data, header.sealed, self._window.accept(header.sequence))
@@ -320,22 +320,22 @@ class MessageProtection:
             raise RemoteProtocolError(
                 Code.BAD_TOKEN_HEADER, "the MIC token's header has fields a MIC does not have"
             )
-        if len(view) != _HEADER_SIZE + self._mac_size:
+        if len(view) != HEADER_SIZE + self._mac_size:
             raise RemoteProtocolError(
                 Code.WRONG_SIZE,
-                f"the MIC token has {len(view)} octets, not {_HEADER_SIZE + self._mac_size}",
+                f"the MIC token has {len(view)} octets, not {HEADER_SIZE + self._mac_size}",
             )
-        signed_header, checksum = view[:_HEADER_SIZE], view[_HEADER_SIZE:]
+        signed_header, checksum = view[:HEADER_SIZE], view[HEADER_SIZE:]
         usage = self._peer.sign_usage
         self._key.verify_checksum(usage, checksum, _octets(data), signed_header)
         return self._window.accept(header.sequence)
 
     def _parse_header(self, token: memoryview, token_id: int) -> _Header:
         """The header, after the checks that need no key."""
-        if len(token) < _HEADER_SIZE:
+        if len(token) < HEADER_SIZE:
             raise RemoteProtocolError(
                 Code.TOKEN_TRUNCATED,
-                f"a token has a header of {_HEADER_SIZE} octets, this one {len(token)}",
+                f"a token has a header of {HEADER_SIZE} octets, this one {len(token)}",
             )
         header = _Header(*_HEADER.unpack_from(token))
         if header.token_id != token_id:
@@ -366,11 +366,11 @@ class MessageProtection:
         # The copy of the header was sealed before the body was rotated. EC must be compared
         # too, or whoever changes it in transit cuts octets off the message.
         sealed_header = header._replace(rotation=0).pack()
-        if plaintext[-_HEADER_SIZE:] != sealed_header:
+        if plaintext[-HEADER_SIZE:] != sealed_header:
             raise RemoteProtocolError(
                 Code.INVALID_SIGNATURE, "the token's header was altered on the way"
             )
-        size = len(plaintext) - _HEADER_SIZE - header.extra_count
+        size = len(plaintext) - HEADER_SIZE - header.extra_count
         if size < 0:
             raise RemoteProtocolError(
                 Code.WRONG_SIZE, "the token announces more filler than it has octets"

@@ -15,7 +15,7 @@ from tests.support.negotiate import Web
 from tests.support.sample_programs import ROOT, Realm
 
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
-SERVER, CLIENT = pages.blocks(PAGE, "python")
+SERVER, ASGI, CLIENT, PROVIDER = pages.blocks(PAGE, "python")
 PRINTED = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
 
 
@@ -36,10 +36,15 @@ def test_the_examples_print_what_they_say(
         exec(SERVER, program)
         program["port"] = web.serve(program["application"], program["certificate"])
         exec(CLIENT, program)
-        stack.enter_context(program["session"])
-    assert PRINTED.findall(CLIENT)
-    assert capsys.readouterr().out.splitlines() == PRINTED.findall(CLIENT)
+        session = stack.enter_context(program["session"])
+        exec(ASGI, program)
+        port = web.serve(program["asgi_application"], program["certificate"], "asgi")
+        assert session.get(f"https://localhost:{port}/").text == "hello alice@example.test"
+        exec(PROVIDER, program)
+    expected = PRINTED.findall(CLIENT + PROVIDER)
+    assert len(expected) == 3
+    assert capsys.readouterr().out.splitlines() == expected
 
 
 def test_every_block_of_code_is_an_example() -> None:
-    assert PAGE.count("\n```") == 4
+    assert PAGE.count("\n```") == 8

@@ -25,7 +25,7 @@ from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.negotiate import header
 from browserid_sasl.negotiate.client import NegotiateAuth
 from browserid_sasl.negotiate.wsgi import NegotiateMiddleware
-from tests.support.negotiate import HOST, Web
+from tests.support.negotiate import HOST, Web, bound_to
 from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ALICE, Realm
 
@@ -237,7 +237,7 @@ def test_an_exchange_waits_a_minute_and_is_taken_once(web: Web, waited: int, goe
         return []
 
     middleware = NegotiateMiddleware(application, server, certificate, clock=lambda: now[0])
-    token, cookie = pending(web, middleware, middleware._binding)
+    token, cookie = pending(web, middleware, bound_to(certificate))
     now[0] = waited
     second = {"HTTP_AUTHORIZATION": header.write(token), "HTTP_COOKIE": cookie}
     assert (ask(middleware, dict(second))[0] == "200 OK") is goes_on
