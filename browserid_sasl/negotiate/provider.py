@@ -274,6 +274,10 @@ class _Context(ContextProxy):
             self._protection = self._context.protection()
         return self._protection
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """The `SecurityContext` by the name ``context``, once it is established."""
+        return self._context if name == "context" and self.complete else default
+
     def new_context(self) -> ContextProxy:
         """Another one of the same kind."""
         return _Context(*self._arguments)

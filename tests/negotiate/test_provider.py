@@ -23,7 +23,7 @@ from browserid_sasl.errors import BrowserIDError, Code
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.negotiate import provider
 from tests.support.negotiate import HOST, Web
-from tests.support.sample_programs import ALICE, Realm
+from tests.support.sample_programs import ALICE, DOMAIN, Realm
 
 MESSAGE = b"a message of more octets than a block has"
 IOV = IOVBuffer | tuple[BufferType | int, bool | bytes | int] | BufferType | int | bytes
@@ -65,6 +65,8 @@ class TestContexts:
         assert (ours.client_principal, theirs.client_principal) == (None, ALICE)
         assert ours.session_key == theirs.session_key
         assert ours.spn == f"http/{HOST}"
+        assert theirs.get_extra_info("context").issuer == DOMAIN
+        assert theirs.get_extra_info("sslcontext") is None
 
     def test_flags(self, web: Web) -> None:
         ours, theirs = ends(web, asked=ContextReq.dce_style | ContextReq.identify)

@@ -381,7 +381,7 @@ def make_initiator(vector: Vector, *, strict: bool = True) -> Initiator:
             dce_style="dce" in options,
         ),
         tickets=initiator_tickets(vector),
-        channel_binding=_claimed_binding(vector),
+        channel_binding=claimed_binding(vector),
         trust=server_trust(vector),
     )
 
@@ -391,6 +391,7 @@ def _nonce(claims: Mapping[str, Any]) -> bytes:
     return b64.decode(nonce, "nonce") if isinstance(nonce, str) else bytes(16)
 
 
-def _claimed_binding(vector: Vector) -> bytes | None:
+def claimed_binding(vector: Vector) -> bytes | None:
+    """What the recorded initiator has bound to."""
     claimed = vector.claims()[0].get("cb")
     return None if claimed is None else b64.decode(claimed, "cb")
