@@ -14,7 +14,7 @@
  *   -p       messages are protected in both directions, and altered ones refused
  *   -l USER  an account of this machine, for gss_userok
  *   -e       every other function of the library is called too
- *   -w N     so many contexts before what memory has grown by is counted
+ *   -w N     so many contexts before time and what memory has grown by are counted
  *   -A       with failing_malloc.so: each allocation of the module's fails once, in a child that makes a
  *            context; memory that is lost, or another status than for that, is told
  *   -K N     before the N-th token of an exchange is made or taken the COMMAND of -c is run
@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *oid_text = "1.3.6.1.4.1.5322.24.1.17", *user, *bound, *bound_there, *account;
@@ -588,6 +589,13 @@ static long resident(void) {
     return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+static long now_ms(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 struct failing_malloc {
     int fail_at, asked, left;
 };
@@ -677,7 +685,7 @@ static bool read_options(int argc, char **argv) {
 int main(int argc, char **argv) {
     pthread_t running[64];
     int made[64] = {0}, all = 0;
-    long before;
+    long before, began;
     gss_buffer_desc text;
     char braced[128];
     OM_uint32 minor;
@@ -695,6 +703,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < warm_up; i++)
         run_one(false);
     before = resident();
+    began = now_ms();
     for (int i = 0; i < threads; i++)
         pthread_create(&running[i], NULL, run_all, &made[i]);
     for (int i = 0; i < threads; i++) {
@@ -702,7 +711,7 @@ int main(int argc, char **argv) {
         all += made[i];
     }
     if (warm_up)
-        printf("grown: %ld KiB\n", resident() - before);
+        printf("took: %ld ms\ngrown: %ld KiB\n", now_ms() - began, resident() - before);
     printf("made: %d of %d\n", all, count * threads);
     gss_release_oid(&minor, &mechanism);
     return all == count * threads ? 0 : 1;
