@@ -511,6 +511,7 @@ static const char *const texts[] = {
     "sOK\t#\tuser=alice@example.org\t" BID_TOLD ATTRIBUTES "\tresp=QUJD\n",
     "sOK\t#\tuser\t" BID_TOLD "\tbid_key\n", /* fields without a value */
     "sOK\t#\tuser=\t" BID_TOLD "\tbid_local=\tbid_attribute=claim\tbid_value=\n",
+    "sOK\t#\tuser=\t" BID_TOLD "\tbid_attribute=\tbid_value=one\n",
     "n" TEN(TEN("/////")) "/", /* shorter than its canonical text may be */
     "sFAIL\t#\treason=no\tbid_major=458752\tbid_minor=19\tbid_detail=expired\tresp=QUJD\n",
 };

@@ -457,15 +457,16 @@ EXPORT OM_uint32 gss_inquire_name(OM_uint32 *minor, gss_name_t handle, int *is_m
 }
 
 static bool same_text(const gss_buffer_desc *one, const gss_buffer_desc *other) {
-    return one->length == other->length && memcmp(one->value, other->value, one->length) == 0;
+    return one->length == other->length &&
+           (one->length == 0 || memcmp(one->value, other->value, one->length) == 0);
 }
 
 static const struct name_attribute *find_attribute(const struct name *name,
                                                    const gss_buffer_desc *wanted) {
     for (size_t i = 0; i < name->count; i++) {
-        const char *text = name->attributes[i].texts[0];
+        char *text = name->attributes[i].texts[0];
 
-        if (strlen(text) == wanted->length && memcmp(text, wanted->value, wanted->length) == 0)
+        if (same_text(&(gss_buffer_desc){strlen(text), text}, wanted))
             return &name->attributes[i];
     }
     return NULL;
