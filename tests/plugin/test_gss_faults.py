@@ -106,7 +106,7 @@ class TestMemory:
         done = run(("cc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", source, "-o", library))
         assert done.returncode == 0, done.stdout
         command = (gss_driver, *EVERYTHING, "-A", f"rcmd@{HOST}")
-        done = run(command, env=gss.variables | {"LD_PRELOAD": str(library)}, timeout=200)
+        done = run(command, env=gss.variables | {"LD_PRELOAD": str(library)}, timeout=280)
         match = re.search(r"^allocations: (\d+), refused (\d+), bad 0$", done.stdout, re.MULTILINE)
         assert match, re.findall(r"^allocation .*", done.stdout, re.MULTILINE) or done.stdout
         assert int(match[1]) > 900
