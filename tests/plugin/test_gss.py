@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
