@@ -188,7 +188,7 @@ class TestServicesThatHang:
         assert sanitized().returncode == 0
 
     def test_the_acceptor_at_connecting(self, sanitized: Driver, gss: GssSite) -> None:
-        """For which a program waits a second."""
+        """For which a program waits ten seconds."""
         workers = gss.workers()
         for each in workers:
             os.kill(each, signal.SIGSTOP)
