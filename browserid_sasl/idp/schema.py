@@ -40,7 +40,7 @@ from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0006"
+NUMBER: Final = "0007"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

@@ -34,7 +34,11 @@ class StoredSession(Base):
     """A session. `token` is the SHA-256 of what the browser has; times are in ms."""
 
     __tablename__ = "page_sessions"
-    __table_args__ = (Index("page_sessions_email", "email"),)
+    __table_args__ = (
+        Index("page_sessions_email", "email"),
+        Index("page_sessions_created", "created"),
+        Index("page_sessions_used", "used"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     token: Mapped[str] = mapped_column(unique=True)
