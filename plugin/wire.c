@@ -509,6 +509,7 @@ static enum wire_status open_wire(struct wire *wire, int limit) {
     return status == WIRE_OK ? introduce(wire) : status;
 }
 
+/* A connection that is idle, or a new one and how that went. NULL if there is no memory for one. */
 static struct wire *idle_or_new(const char *path, const struct wire_service *service, int limit,
                                 enum wire_status *status) {
     struct wire *wire = take_idle(path);
@@ -526,7 +527,11 @@ static struct wire *idle_or_new(const char *path, const struct wire_service *ser
     *status = WIRE_ABSENT;
     if (snprintf(wire->path, sizeof wire->path, "%s", path) < (int)sizeof wire->path)
         *status = open_wire(wire, limit);
-    if (*status == WIRE_OK)
+    return wire;
+}
+
+static struct wire *good_or_none(struct wire *wire, enum wire_status status) {
+    if (status == WIRE_OK)
         return wire;
     wire_close(wire);
     return NULL;
@@ -534,7 +539,9 @@ static struct wire *idle_or_new(const char *path, const struct wire_service *ser
 
 struct wire *wire_begin_taking(const char *path, const struct wire_service *service,
                                enum wire_status *status) {
-    return idle_or_new(path, service, 0, status);
+    struct wire *wire = idle_or_new(path, service, 0, status);
+
+    return good_or_none(wire, *status);
 }
 
 static enum wire_status open_again(struct wire *wire) {
@@ -560,11 +567,8 @@ struct wire *wire_take(const char *path, const struct wire_service *service,
     struct wire *wire = idle_or_new(path, service, WIRE_HANDSHAKE_MS, status);
 
     if (wire)
-        *status = wait_for_greeting(wire, WIRE_OK);
-    if (*status == WIRE_OK)
-        return wire;
-    wire_close(wire);
-    return NULL;
+        *status = wait_for_greeting(wire, *status);
+    return good_or_none(wire, *status);
 }
 
 enum wire_status wire_ask(struct wire *wire, unsigned id, struct wire_line *answer) {
