@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
-TEST_EXTRAS := adapters,http,idp,keyring,ldap,postgresql,pyspnego,redis,saml,test
+TEST_EXTRAS := adapters,http,idp,keyring,ldap,oidc,postgresql,pyspnego,redis,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
@@ -168,6 +168,7 @@ test-environment:
 	@tools/debian-unpack.sh tools/debian-unpacked.txt
 	@tools/environment.sh $(TEST_EXTRAS)
 	@$(PYTHON) tools/npm_packages.py tools/npm-packages.txt .npm
+	@tools/npm-tree.sh tools/oidc-provider .npm/oidc-provider
 
 # The targets of the Cyrus SASL plugin: plugin, and what it adds to install, uninstall and clean.
 -include plugin/plugin.mk

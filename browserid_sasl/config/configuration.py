@@ -16,6 +16,7 @@ from browserid_sasl.config.sections import (
     IdpConfig,
     LdapConfig,
     ListenerConfig,
+    OidcConfig,
     ProgramsConfig,
     SamlAuthority,
     ServerConfig,
@@ -35,6 +36,7 @@ class Config:
     :param listeners: by path.
     :param programs: by account.
     :param ldap: directories of the identity provider, by name.
+    :param oidc: other providers at which people sign in, by name.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -50,6 +52,7 @@ class Config:
     listeners: Mapping[str, ListenerConfig] = field(default_factory=dict)
     programs: Mapping[str, ProgramsConfig] = field(default_factory=dict)
     ldap: Mapping[str, LdapConfig] = field(default_factory=dict)
+    oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -192,6 +195,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     ),
     "programs": NamedSections(ProgramsConfig, "account", syntax.account, "www-data"),
     "ldap": NamedSections(LdapConfig, "name", syntax.own_backend, "staff"),
+    "oidc": NamedSections(OidcConfig, "name", syntax.own_backend, "company"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

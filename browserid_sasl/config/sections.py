@@ -102,6 +102,12 @@ _DN_TEMPLATE: Final = Text(
 _FILTER: Final = Text(syntax.ldap_filter, "a filter such as (mail={address})")
 _ATTRIBUTE: Final = Text(syntax.ldap_attribute, "the name of an attribute such as mail")
 _CLAIM: Final = Text(syntax.claim, "the name of a claim such as groups")
+_ISSUER: Final = Text(syntax.issuer, "a URL such as https://login.example.com", optional=True)
+_LABEL: Final = Text(syntax.label, "at most 64 letters in one line", optional=True)
+_PARAMETER: Final = Text(syntax.parameter, "at most 256 letters of ASCII without a space")
+_PARAMETER_OR_NONE: Final = Text(
+    syntax.parameter, "at most 256 letters of ASCII without a space", optional=True
+)
 _SERVICE: Final = Text(syntax.service, "the SASL name of a service such as imap")
 
 _MECHANISMS: Final = ["BROWSERID-AES128", "BROWSERID-AES256"]
@@ -942,6 +948,74 @@ class LdapConfig:
         1,
         30,
         "How long a server has for all that it is asked about one sign-in or one renewal.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class OidcConfig:
+    """Another provider, of OpenID Connect, at whose page people sign in.
+
+    `backends` in [idp] has its name: `[oidc."company"]`. There may be any number of these sections.
+    They need the extra `oidc`: in a checkout, `pip install ".[oidc]"`. What it takes to set one up
+    is in [connect what you have](backends.md).
+    """
+
+    issuer: str = options.text(
+        _ISSUER,
+        "Its name, exactly as its document at ISSUER/.well-known/openid-configuration has it.",
+    )
+    client_id: str = options.text(
+        _PARAMETER_OR_NONE,
+        "What it calls this provider.",
+    )
+    client_secret_file: Path | None = options.path(
+        "File with what it knows this provider by, for the account of the provider alone (mode"
+        " 600). Without one, this provider has no secret there.",
+    )
+    ca_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are believed of its web servers, in place"
+        " of those that the system has.",
+    )
+    label: str = options.text(
+        _LABEL,
+        'What people call it: the button says "Sign in with" that, or "Mit ... anmelden".'
+        " Empty: the section's name.",
+    )
+    scopes: tuple[str, ...] = options.listing(
+        ["email", "offline_access"],
+        _PARAMETER,
+        "What it is asked for besides `openid`. With `offline_access` most providers give a refresh"
+        " token, by which they can be asked before each renewal of a certificate.",
+    )
+    parameters: tuple[tuple[str, str], ...] = options.table(
+        _PARAMETER,
+        _PARAMETER,
+        "Further parameters of the request with which people are sent there: a table such as"
+        ' `[oidc."company".parameters]` with a line `"access_type" = "offline"`.',
+    )
+    acr_values: tuple[str, ...] = options.listing(
+        [],
+        _PARAMETER,
+        "Of which kinds a sign-in there has to be, as its claim `acr` says. Empty: of any.",
+    )
+    max_age_ms: int = options.seconds(
+        0,
+        0,
+        31_536_000,
+        "For how long a sign-in there is good: nobody gets in by an older one, and nothing is"
+        " certified by it later. 0: as long as a refresh token is, or ten minutes without one.",
+    )
+    local_part_claim: str = options.text(
+        _PARAMETER_OR_NONE,
+        "Claim that has the part of the address before the @, such as `preferred_username`. It has"
+        " to be one that people cannot change themselves. Empty: `email` has the whole address,"
+        " which has to be verified.",
+    )
+    timeout_ms: int = options.seconds(
+        5,
+        1,
+        30,
+        "How long each of its answers may take.",
     )
 
 

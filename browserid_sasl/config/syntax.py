@@ -37,6 +37,8 @@ _HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
 _REALM: Final = r"[a-z][a-z0-9_]{0,31}"
 _BACKEND: Final = r"[a-z][a-z0-9_-]{0,31}"
 _MAX_DN: Final = 1024
+_MAX_LABEL: Final = 64
+_PARAMETER: Final = r"[\x21\x23-\x5b\x5d-\x7e]{1,256}"
 _DN_BEGINS: Final = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)="
 _ATTRIBUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,63}"
 _CLAIM: Final = r"[a-z][a-z0-9_-]{0,31}"
@@ -354,6 +356,32 @@ def claim(text: str) -> str:
     """The name of something that certificates say besides what every certificate says."""
     if not re.fullmatch(_CLAIM, text) or text in _RESERVED_CLAIMS:
         raise Unfit(f"is {shown(text)}, which is not the name of a further claim")
+    return text
+
+
+def issuer(text: str) -> str:
+    """The name of a provider of OpenID Connect: an https URL (Core 1.0 section 2), as it is."""
+    if "@" in text:
+        raise Unfit("has a user name or password in it")
+    parts = _split_url(text)
+    if parts.scheme != "https" or not parts.hostname:
+        raise Unfit(f"is {shown(text)}, which does not begin with https:// and a host")
+    if parts.query or parts.fragment or text[-1] in "?#":
+        raise Unfit(f"is {shown(text)}, which has a query or a fragment")
+    return text
+
+
+def label(text: str) -> str:
+    """What a button says."""
+    if not text.isprintable() or text != text.strip() or not 0 < len(text) <= _MAX_LABEL:
+        raise Unfit(f"is {shown(text)}, which is no such text")
+    return text
+
+
+def parameter(text: str) -> str:
+    """A word, or the name of something, in a request of OAuth: without a space in it."""
+    if not re.fullmatch(_PARAMETER, text):
+        raise Unfit(f"is {shown(text)}, which is no such word")
     return text
 
 

@@ -86,13 +86,27 @@ class HttpsClient:
     dialer: Dialer
     room: Room
 
-    def get(self, origin: Origin, path: str, query: Mapping[str, str]) -> Answer:
+    def get(
+        self, origin: Origin, path: str, query: Mapping[str, str], *more: tuple[str, str]
+    ) -> Answer:
         """Ask for a document; the status is not judged.
 
+        :param more: headers.
         :raises DiscoveryError: http-error, unavailable.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        return self._exchange(origin, "GET", target, None)
+        return self._exchange(origin, "GET", target, None, *more)
+
+    def submit(
+        self, origin: Origin, path: str, form: Mapping[str, str], *more: tuple[str, str]
+    ) -> Answer:
+        """Send a form; the status is not judged.
+
+        :param more: headers.
+        :raises DiscoveryError: http-error, unavailable.
+        """
+        kind = ("Content-Type", "application/x-www-form-urlencoded")
+        return self._exchange(origin, "POST", path, urlencode(form).encode(), kind, *more)
 
     def post(self, origin: Origin, path: str, body: bytes) -> Answer:
         """Send a JSON document; the status is not judged.

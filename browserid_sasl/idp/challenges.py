@@ -1,8 +1,8 @@
-"""Challenges of WebAuthn that take no room until they are answered.
+"""Challenges, of WebAuthn and of sign-ins elsewhere, that take no room until they are answered.
 
 A challenge says until when it is good, and is authenticated by a secret of the provider's: so
 strangers, who may ask for as many as they like, fill no table. Each is good for one answer. Only an
-answer that is right otherwise is remembered, which takes somebody with a passkey.
+answer that was asked for here is remembered.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ class Challenges:
         self._database = database
         self._secret = secret
 
-    def make(self, purpose: str, now: int) -> bytes:
+    def make(self, purpose: str, now: int, life: int = LIFE_MS) -> bytes:
         """A challenge.
 
         :param purpose: what an answer to it is good for, and for whom.
         :param now: ms.
+        :param life: ms that an answer may take.
         """
-        head = secrets.token_bytes(_NONCE) + (now + LIFE_MS).to_bytes(_TIME, "big")
+        head = secrets.token_bytes(_NONCE) + (now + life).to_bytes(_TIME, "big")
         return head + self._mac(head, purpose)
 
     def spend(self, challenge: bytes, purpose: str, now: int) -> None:

@@ -32,6 +32,7 @@ from browserid_sasl.idp.backends import (
     DeniedError,
     Identity,
     PasswordBackend,
+    RedirectBackend,
     UnavailableError,
     Vouched,
 )
@@ -113,6 +114,22 @@ class Backends:
         """Whether there is one besides the own accounts."""
         return bool(self._named)
 
+    @property
+    def redirecting(self) -> Sequence[RedirectBackend]:
+        """Those at whose own page people sign in."""
+        named = (self._named[name] for name in self.order if name in self._named)
+        return [each for each in named if isinstance(each, RedirectBackend)]
+
+    @property
+    def take_passwords(self) -> bool:
+        """Whether there is one that takes a password here, or the own accounts."""
+        return len(self.redirecting) < len(self.order)
+
+    def keep_in(self, database: Database) -> None:
+        """Have a database for what they keep of people."""
+        for each in self.redirecting:
+            each.keep_in(database)
+
     async def hold_back(self, began: float) -> None:
         """Wait with the answer to a wrong password.
 
@@ -177,6 +194,7 @@ class Outside:
         self._sessions = sessions
         self._renewals = renewals
         self.backends = backends
+        backends.keep_in(database)
 
     def identity(self, email: str) -> Identity | None:
         """Who vouches for an account; None for one of the provider's own, or none at all."""
@@ -227,12 +245,12 @@ class Outside:
         :param expected: the address they have given, if they have.
         :returns: the account's address.
         :raises DeniedError: other-subject, own-account, renamed: the address is not theirs;
-            not-admitted: it is none of this domain.
+            foreign: it is none of this domain.
         """
         try:
             email = self._accounts.address(vouched.email)
         except LocalProtocolError:
-            raise DeniedError(Denial.NOT_ADMITTED) from None
+            raise DeniedError(Denial.FOREIGN) from None
         if expected not in ("", email):
             raise DeniedError(Denial.RENAMED)
         with self._database.transaction() as session:

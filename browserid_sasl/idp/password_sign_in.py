@@ -25,8 +25,21 @@ _SENTENCES: Final[Mapping[Denial, str]] = {
     Denial.RENAMED: "the address is not the account's: ask your administrator",
     Denial.OTHER_SUBJECT: "the address was somebody else's before: ask your administrator",
     Denial.OWN_ACCOUNT: "the address has an account of another kind: ask your administrator",
+    Denial.FOREIGN: "the address is none of this domain: use another account there",
+    Denial.UNVERIFIED: "the other provider has not verified an address: have it do that",
+    Denial.WEAK: "the sign-in there was not one of the kind that is needed here",
+    Denial.CANCELLED: "the sign-in at the other provider came to nothing: try again",
 }
-"""What is said to somebody who has given the right password, and is not let in."""
+"""What is said to somebody who has given the right password, or has shown it elsewhere, and is not
+let in."""
+
+
+def refusal_of(denial: Denial) -> RefusedError:
+    """What somebody is told who is not let in: one of those about which there is something to say.
+
+    :param denial: any but `WRONG_PASSWORD`, and what ends renewals only.
+    """
+    return RefusedError(403, denial.value, _SENTENCES[denial], Code.INTERACT_FAILURE)
 
 
 class PasswordSignIn:
@@ -72,4 +85,4 @@ class PasswordSignIn:
         told = denial is not Denial.LOCKED or known
         if denial not in _SENTENCES or not told:
             return False
-        raise RefusedError(403, denial.value, _SENTENCES[denial], Code.INTERACT_FAILURE)
+        raise refusal_of(denial)

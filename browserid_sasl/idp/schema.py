@@ -38,6 +38,7 @@ from browserid_sasl.idp import sealed_keys as _sealed_keys  # noqa: F401
 from browserid_sasl.idp import server_secret as _server_secret  # noqa: F401
 from browserid_sasl.idp import sessions as _sessions  # noqa: F401
 from browserid_sasl.idp import totp as _totp  # noqa: F401
+from browserid_sasl.idp import upstream_tokens as _upstream_tokens  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
 NUMBER: Final = "0007"

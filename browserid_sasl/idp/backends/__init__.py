@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol, runtime_checkable
 
+from browserid_sasl.idp.database import Database
+
 OWN_ACCOUNTS: Final = "accounts"
 """The backend that is always there: the provider's own accounts, with their passwords."""
 
@@ -89,6 +91,11 @@ class Denial(Enum):
     OTHER_SUBJECT = "other-person"
     OWN_ACCOUNT = "own-account"
     NOT_CONFIGURED = "not-configured"
+    UNVERIFIED = "unverified-address"
+    FOREIGN = "foreign-address"
+    WEAK = "weak-sign-in"
+    CANCELLED = "cancelled-elsewhere"
+    OVER = "sign-in-over"
 
 
 class DeniedError(Exception):
@@ -107,6 +114,40 @@ class UnavailableError(Exception):
 
     :param why: for the log, without what is secret.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What somebody is sent elsewhere with, and comes back with. The texts cannot be guessed.
+
+    :param back: URL of the page to which they come back, which no other backend has.
+    :param state: by which it is known that it is they who come back.
+    :param nonce: which what is said of them has to repeat.
+    :param verifier: what proves that it is this provider that has sent them (RFC 7636).
+    :param email: the address that they have given, empty for none.
+    :param max_age: ms for which a sign-in there may have been already, 0: it does not matter.
+    """
+
+    back: str
+    state: str
+    nonce: str = field(repr=False)
+    verifier: str = field(repr=False)
+    email: str = ""
+    max_age: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a backend says of somebody who comes back from its own page.
+
+    :param vouched: who they are.
+    :param token: with which it can be asked again, empty for none. Secret.
+    :param since: ms, when they have signed in there.
+    """
+
+    vouched: Vouched
+    token: str = field(repr=False)
+    since: int
 
 
 class Backend(Protocol):
@@ -139,4 +180,37 @@ class PasswordBackend(Backend, Protocol):
         :raises DeniedError: it knows the address, and whoever asks is not to get in. Nobody else is
             asked, so that the password gets to no other server.
         :raises UnavailableError: it cannot be asked, and nobody else is.
+        """
+
+
+@runtime_checkable
+class RedirectBackend(Backend, Protocol):
+    """A backend with a page of its own, at which people sign in, and which sends them back."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+
+    def keep_in(self, database: Database) -> None:
+        """Keep there what it is asked again with; called before all others."""
+
+    def page_for(self, journey: Journey) -> str:
+        """The URL to which somebody is sent.
+
+        :raises UnavailableError: there is none at the moment.
+        """
+
+    def arrive(self, journey: Journey, answer: Mapping[str, str]) -> Arrival:
+        """Who it is that has come back.
+
+        :param journey: what they were sent with, which is theirs, and is used for the first time.
+        :param answer: the fields of the URL with which they come.
+        :raises DeniedError: whoever it is, they are not to get in.
+        :raises UnavailableError: it cannot be asked, or says what makes no sense.
+        """
+
+    def keep(self, email: str, arrival: Arrival) -> None:
+        """Keep what it is asked again with about an account.
+
+        :raises StoreError: it cannot be kept.
         """

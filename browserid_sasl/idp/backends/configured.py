@@ -45,5 +45,11 @@ def _ldap(config: Config, name: str) -> Backend:
     return ldap_backend(config, name)
 
 
-_BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {"ldap": _ldap}
+def _oidc(config: Config, name: str) -> Backend:
+    from browserid_sasl.idp.backends.oidc_configuration import oidc_backend  # noqa: PLC0415
+
+    return oidc_backend(config, name)
+
+
+_BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {"ldap": _ldap, "oidc": _oidc}
 """By the kind of a section, which is also the name of the extra that it needs."""

@@ -12,6 +12,9 @@ EMBEDDED: Final = "__Host-browserid-embedded"
 
 VISITOR: Final = "__Host-browserid-visitor"
 KNOWN: Final = "__Host-browserid-known"
+UPSTREAM: Final = "__Host-browserid-upstream"
+"""What a sign-in at another provider began with."""
+
 LANGUAGE: Final = "__Host-browserid-language"
 
 YEAR_S: Final = 365 * 86_400

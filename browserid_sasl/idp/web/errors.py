@@ -140,6 +140,22 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("This address has an account that is signed in to in another way"),
         N_("Use that way, or ask your administrator."),
     ),
+    "foreign-address": Explanation(
+        N_("That account's address is none that is certified here"),
+        N_("Sign in there with another account, one of this domain."),
+    ),
+    "unverified-address": Explanation(
+        N_("The other provider has not verified your address"),
+        N_("Have your address verified there, then sign in here again."),
+    ),
+    "weak-sign-in": Explanation(
+        N_("The sign-in at the other provider was not strong enough"),
+        N_("Sign in there with what this domain needs, such as a second factor."),
+    ),
+    "cancelled-elsewhere": Explanation(
+        N_("The sign-in at the other provider came to nothing"),
+        N_("Try again, or sign in in another way."),
+    ),
     "no-longer-vouched": Explanation(
         N_("This account is not vouched for any more"),
         N_("Sign in again. If that does not help, ask your administrator."),
@@ -245,6 +261,7 @@ _BETTER_AGAIN: Final = frozenset(
         *("form-expired", "cross-site", "busy", "unavailable", "timeout", "internal"),
         "backend-unavailable",
         *("signed-out", "too-many-attempts"),
+        *("cancelled-elsewhere", "foreign-address", "stale-challenge", "weak-sign-in"),
         *("provider-unclear", "too-many-mails"),
     }
 )

@@ -37,6 +37,10 @@ SECOND_STEP: Final = f"{PREFIX}/second-step"
 SIGN_IN: Final = f"{PREFIX}/sign-in"
 SIGN_OUT: Final = f"{PREFIX}/sign-out"
 STATIC: Final = f"{PREFIX}/static"
+UPSTREAM: Final = f"{PREFIX}/upstream/{{name}}"
+"""Where a sign-in at another provider begins; it comes back to a page of its own for each."""
+
+UPSTREAM_BACK: Final = f"{UPSTREAM}/back"
 
 _OWN: Final = frozenset(
     {

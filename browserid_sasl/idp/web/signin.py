@@ -51,6 +51,23 @@ def begin_session(visit: Visit, email: str, method: str) -> None:
     visit.put_cookie(cookies.VISITOR, "", 0)
 
 
+def go_on(visit: Visit, email: str, method: str, to: str) -> Response:
+    """Sign somebody in, as far as that goes without a second step, and send them on.
+
+    :param method: what it was done with.
+    :param to: where they want to go.
+    :raises StoreError: it cannot be recorded.
+    """
+    if visit.provider.second_steps.follow(email):
+        # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
+        _put_session(visit, email, method, half_way=True)
+        return visit.redirect(paths.with_query(paths.SECOND_STEP, next=to))
+    begin_session(visit, email, method)
+    if visit.provider.second_steps.is_missing(email):
+        return visit.redirect(paths.with_query(paths.NEW_PASSKEY, next=to))
+    return visit.redirect(to)
+
+
 def goal(visit: Visit) -> str:
     """Where somebody wants to go who has to sign in first."""
     return paths.own_path(visit.form.get("next") or visit.query.get("next", ""), paths.ACCOUNT)
@@ -61,12 +78,34 @@ def _show(visit: Visit) -> Response:
     again = "again" in visit.query
     if visit.session is not None and email in ("", visit.session.email) and not again:
         return visit.redirect(goal(visit))
+    if not visit.provider.outside.backends.take_passwords:
+        return _send_on(visit)
     if not email:
         return _ask_address(visit)
     try:
         return _ask_password(visit, visit.provider.accounts.address(email))
     except LocalProtocolError:
         return _ask_address(visit, email, error=_NO_ADDRESS, status=422)
+
+
+def _send_on(visit: Visit) -> Response:
+    """Where all sign in at other providers: to theirs, or to that one at once."""
+    ways = _ways(visit)
+    response = visit.page("upstream.html", ways=ways, cancel=cancel_of(visit, goal(visit)))
+    if len(ways) == 1:
+        # Not by a redirect: browsers do not follow one to another site after a form.
+        response.headers["Refresh"] = f"0; url={ways[0][1]}"
+    return response
+
+
+def _ways(visit: Visit) -> list[tuple[str, str]]:
+    """The other providers: what they are called, and where a sign-in there begins."""
+    asked = {"email": visit.query.get("email", ""), "again": visit.query.get("again", "")}
+    fields = {"next": goal(visit)} | asked
+    return [
+        (each.label, paths.with_query(paths.UPSTREAM.format(name=each.name), **fields))
+        for each in visit.provider.outside.backends.redirecting
+    ]
 
 
 def _submit(visit: Visit) -> Response:
@@ -84,14 +123,7 @@ def _submit(visit: Visit) -> Response:
         if error.word not in _ABOUT_GUESSES:
             return _ask_password(visit, email, refusal=explain(error), status=error.status)
         return _again(error, _wrong(visit), partial(_ask_password, visit, email))
-    if visit.provider.second_steps.follow(email):
-        # Not signed in, and what was counted is not forgotten: codes can be guessed as well.
-        _put_session(visit, email, "password", half_way=True)
-        return visit.redirect(paths.with_query(paths.SECOND_STEP, next=goal(visit)))
-    begin_session(visit, email, "password")
-    if visit.provider.second_steps.is_missing(email):
-        return visit.redirect(paths.with_query(paths.NEW_PASSKEY, next=goal(visit)))
-    return visit.redirect(goal(visit))
+    return go_on(visit, email, "password", goal(visit))
 
 
 def _wrong(visit: Visit) -> str:
@@ -180,6 +212,7 @@ def _ask_address(
         email=typed,
         error=error,
         refusal=refusal,
+        ways=_ways(visit),
         goal=goal(visit),
         cancel=cancel_of(visit, goal(visit)),
     )
@@ -202,6 +235,7 @@ def _ask_password(
         error=error,
         refusal=refusal,
         seconds=seconds,
+        ways=_ways(visit),
         goal=goal(visit),
         cancel=cancel_of(visit, goal(visit)),
     )

@@ -24,6 +24,7 @@ from browserid_sasl.idp.web import (
     paths,
     signin,
     switches,
+    upstream,
 )
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.errors import error_page, wants_page
@@ -37,6 +38,7 @@ PAGES: Final[Sequence[Page]] = (
     *device.PAGES,
     *machines.PAGES,
     *signin.PAGES,
+    *upstream.PAGES,
     *invitation.PAGES,
     *switches.PAGES,
     *account.PAGES,
@@ -99,7 +101,7 @@ class Site:
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
             form = await read_form(request) if request.method == "POST" else {}
-            slow = page.slow and request.method == "POST"
+            slow = page.slow if request.method == "POST" else page.asking
             limiter = self._hashing if slow else self._quick
             if limiter.statistics().tasks_waiting >= _MAX_WAITING:
                 raise RefusedError(503, "busy", "too many people are signing in", retry_after=1)

@@ -250,6 +250,7 @@ class Page:
     :param signed_in: whether it is for people who are signed in: others have to sign in first.
     :param fresh: whether it is for people who have signed in just now: others have to do it again.
     :param slow: whether `submit` hashes a password or does something else that takes long.
+    :param asking: whether `show` asks another server, which may take long.
     :param again: where to go on when somebody had to sign in first, if that is another address than
         the one that was visited.
     """
@@ -260,6 +261,7 @@ class Page:
     signed_in: bool = field(default=False, kw_only=True)
     fresh: bool = field(default=False, kw_only=True)
     slow: bool = field(default=False, kw_only=True)
+    asking: bool = field(default=False, kw_only=True)
     again: Callable[[Visit], str] | None = field(default=None, kw_only=True)
 
     @property

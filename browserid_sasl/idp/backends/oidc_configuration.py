@@ -1,0 +1,85 @@
+"""Another provider as a configuration describes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from browserid_sasl.config import Config
+from browserid_sasl.idp.backends.oidc import OidcBackend, Terms
+from browserid_sasl.idp.backends.oidc_upstream import Access, Upstream
+from browserid_sasl.private_files import read_private
+
+_MAX_SECRET: Final = 1024
+
+_OURS: Final = frozenset(
+    {
+        *("response_type", "response_mode", "client_id", "redirect_uri", "scope", "state"),
+        *("nonce", "code_challenge", "code_challenge_method", "max_age", "acr_values"),
+        *("login_hint", "request", "request_uri"),
+    }
+)
+"""Parameters that are not the administrator's to choose."""
+
+
+def oidc_backend(config: Config, name: str) -> OidcBackend:
+    """The provider of a section.
+
+    :raises ConfigurationError: it lacks something, or has too much.
+    :raises StoreError: others have access to its secret.
+    """
+    options = config.oidc[name]
+    for option in ("issuer", "client_id"):
+        if not getattr(options, option):
+            raise config.error(
+                f"oidc.{name}.{option}",
+                f'[oidc."{name}"] has no {option}',
+                "give it, as that provider calls itself, or calls this one",
+            )
+    if options.local_part_claim and not config.idp.domain:
+        raise config.error(
+            "idp.domain",
+            f'[oidc."{name}"] has local_part_claim, and [idp] has no domain',
+            "give the domain, which comes after the @",
+        )
+    if wrong := sorted(_OURS & {each for each, _ in options.parameters}):
+        raise config.error(
+            f"oidc.{name}.parameters",
+            f'[oidc."{name}"] has {wrong[0]} in parameters, which is set by this provider',
+            "leave it out, or see whether there is an option for it",
+        )
+    file = options.client_secret_file
+    access = Access(
+        options.issuer,
+        options.client_id,
+        _secret(config, f"oidc.{name}.client_secret_file", file) if file else "",
+        options.ca_file,
+        options.timeout_ms,
+    )
+    terms = Terms(
+        label=options.label or name,
+        scopes=options.scopes,
+        parameters=dict(options.parameters),
+        acr_values=options.acr_values,
+        max_age=options.max_age_ms,
+        local_part_claim=options.local_part_claim,
+        domain=config.idp.domain,
+    )
+    return OidcBackend(name, Upstream(access), terms)
+
+
+def _secret(config: Config, option: str, file: Path) -> str:
+    try:
+        text = read_private(file).decode("ascii").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+        raise config.error(
+            option,
+            f"{file} cannot be read ({why})",
+            "it has the secret, and a line's end at most",
+        ) from None
+    if not 0 < len(text) <= _MAX_SECRET or not text.isprintable():
+        raise config.error(
+            option, f"there is no secret in {file}", "write it there, with nothing else"
+        )
+    return text
