@@ -982,10 +982,11 @@ class OidcConfig:
         " Empty: the section's name.",
     )
     scopes: tuple[str, ...] = options.listing(
-        ["email", "offline_access"],
+        ["email"],
         _PARAMETER,
-        "What it is asked for besides `openid`. With `offline_access` most providers give a refresh"
-        " token, by which they can be asked before each renewal of a certificate.",
+        "What it is asked for besides `openid`. Many providers give a refresh token, by which they"
+        " can be asked before each renewal, with `offline_access` only; that token then outlives a"
+        " log-out there.",
     )
     parameters: tuple[tuple[str, str], ...] = options.table(
         _PARAMETER,

@@ -24,7 +24,7 @@ from tests.support.ports import free_port
 from tests.support.provider import DOMAIN
 from tests.support.sample_programs import ROOT
 
-CLIENT, OTHER_CLIENT = "browserid", "another-program"
+CLIENT, WITHOUT_REFRESH = "browserid", "browserid-without-refresh"
 SECRET = "a secret: of 100% strange letters+"
 """Which has to be encoded to be sent."""
 
@@ -67,10 +67,13 @@ class OidcProvider:
         }
         return Access(**(given | changed))
 
-    def backend(self, name: str = "company", **terms: object) -> OidcBackend:
+    def backend(
+        self, name: str = "company", client_id: str = CLIENT, **terms: object
+    ) -> OidcBackend:
         """A backend that asks it."""
         given: dict[str, Any] = {"label": "the Company", "domain": DOMAIN}
-        return OidcBackend(name, Upstream(self.access()), Terms(**(given | terms)))
+        access = self.access(client_id=client_id)
+        return OidcBackend(name, Upstream(access), Terms(**(given | terms)))
 
     def visitor(self) -> Visitor:
         """A browser that has never been there."""
@@ -93,6 +96,7 @@ class Visitor:
     """
 
     def __init__(self, provider: OidcProvider) -> None:
+        self._provider = provider
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = str(provider.ca_file)
@@ -106,6 +110,14 @@ class Visitor:
         shown = self._open(page)
         [link] = [given["href"] for tag, given in shown.tags if "/abort" in given.get("href", "")]
         return self._walk(link, lambda _: {})
+
+    def sign_out(self) -> None:
+        """Sign out of the provider."""
+        url = f"{self._provider.issuer}/session/end"
+        [form] = self._open(url).forms
+        fields = form.fields | {"logout": "yes"}
+        answer = self._session.post(form.action, fields, timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
 
     def _walk(self, url: str, fields: Callable[[Any], dict[str, str]]) -> str:
         answer = self._get(url)
@@ -162,16 +174,18 @@ def oidc_provider(
     keys = [signing, ECKey.generate_key("P-256", {"kid": "other", "use": "sig"}, private=True)]
     issuer = f"https://localhost:{port}"
     back = [f"{origin}/browserid/upstream/{name}/back" for name in names]
-    client = {
-        "client_secret": SECRET,
-        "redirect_uris": back,
-        "grant_types": ["authorization_code", "refresh_token"],
+    client = {"client_secret": SECRET, "redirect_uris": back}
+    grants = {
+        CLIENT: ["authorization_code", "refresh_token"],
+        WITHOUT_REFRESH: ["authorization_code"],
     }
     (folder / "people.json").write_text("{}")
     settings = {
         "issuer": issuer,
         "port": port,
-        "clients": [client | {"client_id": name} for name in (CLIENT, OTHER_CLIENT)],
+        "clients": [
+            client | {"client_id": name, "grant_types": types} for name, types in grants.items()
+        ],
         "jwks": {"keys": [key.as_dict(private=True) for key in keys]},
         "people": str(folder / "people.json"),
         "certificate": str(folder / "server.pem"),

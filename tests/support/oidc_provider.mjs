@@ -18,8 +18,8 @@ const provider = new Provider(settings.issuer, {
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['preferred_username'] },
   acrValues: ['urn:strong'],
   rotateRefreshToken: true,
-  issueRefreshToken: async (_, client, code) => code.scopes.has('offline_access'),
-  features: { devInteractions: { enabled: true } },
+  issueRefreshToken: async (_, client) => client.grantTypeAllowed('refresh_token'),
+  features: { devInteractions: { enabled: true }, rpInitiatedLogout: { enabled: true } },
   findAccount: (_, id) => {
     const claims = JSON.parse(readFileSync(settings.people))[id];
     return claims && { accountId: id, claims: () => ({ sub: id, ...claims }) };

@@ -52,7 +52,7 @@ class Terms:
     """
 
     label: str
-    scopes: tuple[str, ...] = ("email", "offline_access")
+    scopes: tuple[str, ...] = ("email",)
     parameters: Mapping[str, str] | None = None
     acr_values: tuple[str, ...] = ()
     max_age: int = 0

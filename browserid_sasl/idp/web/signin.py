@@ -146,7 +146,7 @@ def _submit_second_step(visit: Visit) -> Response:
     except RefusedError as error:
         visit.record(error, email)
         return _again(error, _WRONG_CODE, partial(_ask_code, visit, email))
-    begin_session(visit, email, "password+code")
+    begin_session(visit, email, f"{visit.half_way.method}+code")
     return visit.redirect(goal(visit))
 
 
