@@ -31,7 +31,9 @@ from tests.support.directory import (
 )
 from tests.support.household import Authority, Household
 from tests.support.household_mail import MailServer, mail_server
+from tests.support.oidc import CLIENT, SECRET, OidcProvider, oidc_provider
 from tests.support.patience import PATIENCE, wait_until
+from tests.support.ports import free_port
 from tests.support.provider import DOMAIN
 from tests.support.resident import LoginCommand, Resident, sample_server
 from tests.support.sample_programs import ROOT, RunningServer
@@ -247,6 +249,69 @@ def test_from_the_password_of_a_directory_to_mail_until_they_leave(
     with resident.agent():
         assert not mail.admits(resident, lena.mail)
     assert '"reason":"not-admitted"' in office.audit_log()
+
+
+@pytest.fixture
+def branch(authority: Authority, tmp_path: Path) -> Iterator[tuple[Household, OidcProvider]]:
+    """A provider whose people sign in at another one, and that one."""
+    secret, elsewhere, port = tmp_path / "company-secret", tmp_path / "company", free_port()
+    secret.touch(0o600)
+    secret.write_text(SECRET)
+    elsewhere.mkdir()
+    company = {
+        "issuer": f"https://localhost:{port}",
+        "client_id": CLIENT,
+        "client_secret_file": str(secret),
+        "ca_file": str(authority.file),
+        "timeout": 30,
+    }
+    named = {f'oidc."company".{name}': each for name, each in company.items()}
+    with folder_for_all() as folder:
+        branch = Household(folder, authority, {"backends": ["company"]}, named)
+        with oidc_provider(
+            elsewhere, origin=branch.url, authority=authority.ca, port=port
+        ) as provider:
+            branch.start()
+            yield branch, provider
+            branch.stop()
+
+
+def test_from_another_provider_to_mail_until_it_has_them_no_longer(
+    open_window: OpenWindow,
+    branch: tuple[Household, OidcProvider],
+    new_resident: Callable[[Household], Resident],
+    mail: MailServer,
+) -> None:
+    """Nothing is typed but at that provider: the page goes there at once, and it leads back."""
+    household, company = branch
+    email = f"olga@{DOMAIN}"
+    company.put("olga", email=email, email_verified=True)
+    guest, resident = Guest(open_window(), household, email), new_resident(household)
+    # Its pages want letters from elsewhere.
+    guest.page.route(
+        "https://fonts.googleapis.com/**",
+        lambda route: route.fulfill(content_type="text/css", body=""),
+    )
+    login = resident.login(email, "--browser")
+    guest.open(login.link)
+    guest.page.wait_for_selector("[name=login]")
+    assert guest.page.url.startswith(company.issuer)
+    guest.page.fill("[name=login]", "olga")
+    guest.page.fill("[name=password]", "any")
+    guest.page.click("[type=submit]")
+    guest.page.wait_for_selector("[name=prompt][value=consent]", state="attached")
+    guest.page.click("[type=submit]")
+    guest.page.wait_for_selector("main [name=renewal]")
+    allow(guest, login, renewal=True)
+    mail.believe(household)
+    mail.deliver(email, "good morning")
+    assert mail.admits(resident, email)
+    company.remove("olga")
+    resident.stop_agent()
+    leave_off(household, 2)
+    with resident.agent():
+        assert not mail.admits(resident, email)
+    assert '"reason":"sign-in-over"' in household.audit_log()
 
 
 def test_from_an_invitation_to_a_login_with_a_passkey(

@@ -212,6 +212,17 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("ldap.groups", '["cn=staff,dc=example"]', ("cn=staff,dc=example",)),
     ("ldap.claims", '{"groups" = "memberOf"}', (("groups", "memberOf"),)),
     ("ldap.timeout", "2", 2_000),
+    ("oidc.issuer", '"https://login.Example.com/x/"', "https://login.Example.com/x/"),
+    ("oidc.client_id", '"browserid"', "browserid"),
+    ("oidc.client_secret_file", '"secret"', FILE.parent / "secret"),
+    ("oidc.ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("oidc.label", '"the Company, Größe"', "the Company, Größe"),
+    ("oidc.scopes", '["email", "offline_access"]', ("email", "offline_access")),
+    ("oidc.parameters", '{"access_type" = "offline"}', (("access_type", "offline"),)),
+    ("oidc.acr_values", '["urn:strong"]', ("urn:strong",)),
+    ("oidc.max_age", "60", 60_000),
+    ("oidc.local_part_claim", '"preferred_username"', "preferred_username"),
+    ("oidc.timeout", "2", 2_000),
 ]
 
 

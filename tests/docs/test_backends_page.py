@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from browserid_sasl import config
-from browserid_sasl.idp.backends import Denial, PasswordBackend, Vouched
+from browserid_sasl.idp.backends import Denial, Journey, PasswordBackend, Vouched
 from browserid_sasl.idp.backends.configured import configured_backends
 from tests.support import directory as support
 from tests.support.directory import PASSWORD, Person
+from tests.support.oidc import SECRET, oidc_provider
 from tests.support.pages import blocks
 from tests.support.sample_programs import ROOT
 
@@ -63,6 +65,42 @@ def test_active_directory_as_it_is_shown_is_a_configuration(tmp_path: Path) -> N
     file = tmp_path / "browserid.toml"
     file.write_text(shown)
     assert configured_backends(config.load(file)).any_outside
+
+
+def test_another_provider_as_it_is_shown(tmp_path: Path) -> None:
+    [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# Another provider")]
+    secret, origin = tmp_path / "company-secret", "https://example.org"
+    secret.touch(0o600)
+    secret.write_text(f"{SECRET}\n")
+    back = f"{origin}/browserid/upstream/company/back"
+    assert back in PAGE
+    folder = tmp_path / "company"
+    folder.mkdir()
+    with oidc_provider(folder, origin=origin) as company:
+        company.put("lena", email="lena@example.org", email_verified=True)
+        for there, here in {
+            "/etc/browserid/company-secret": str(secret),
+            "https://login.example.com": company.issuer,
+        }.items():
+            assert there in shown
+            shown = shown.replace(there, here)
+        file = tmp_path / "browserid.toml"
+        file.write_text(f'{shown}ca_file = "{company.ca_file}"\n')
+        [backend] = configured_backends(config.load(file)).redirecting
+        journey = Journey(back, "state", "nonce", "v" * 43)
+        url = company.visitor().sign_in(backend.page_for(journey), "lena", origin)
+        fields = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+        arrival = backend.arrive(journey, fields)
+    assert (backend.label, arrival.vouched.email) == ("the Company", "lena@example.org")
+    assert arrival.token
+
+
+@pytest.mark.parametrize(
+    "denial",
+    [Denial.UNVERIFIED, Denial.FOREIGN, Denial.WEAK, Denial.CANCELLED],
+)
+def test_what_people_are_told_who_come_back(denial: Denial) -> None:
+    assert f"| `{denial.value}` |" in PAGE
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,12 @@ SINGLY: Final = {
     ),
     **{
         ("docs/backends.md", begin): "tests/docs/test_backends_page.py"
-        for begin in ("dn: cn=browserid,", "# A directory,", "# Active Directory")
+        for begin in (
+            "dn: cn=browserid,",
+            "# A directory,",
+            "# Active Directory",
+            "# Another provider",
+        )
     },
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
     ("docs/several-hosts.md", "    runuser -u browserid"): "tests/cli/test_store_key.py",

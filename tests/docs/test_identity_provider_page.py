@@ -332,6 +332,12 @@ OTHERWISE = {
             Denial.PASSWORD_CHANGED,
             Denial.GONE,
             Denial.NOT_CONFIGURED,
+            # Of who signs in at another provider, so on pages only.
+            Denial.UNVERIFIED,
+            Denial.FOREIGN,
+            Denial.WEAK,
+            Denial.CANCELLED,
+            Denial.OVER,
         )
     ),
 }

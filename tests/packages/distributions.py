@@ -47,6 +47,7 @@ WHAT_IT_IS_FOR: dict[str, list[tuple[str, ...]]] = {
     ],
     "keyring": [("{bin}/python", "-c", "import browserid_sasl.agent.keyring_access")],
     "ldap": [("{bin}/python", "-c", "import ldap, browserid_sasl")],
+    "oidc": [("{bin}/python", "-c", "import joserfc.jwt, browserid_sasl")],
     "postgresql": [("{bin}/python", "-c", "import browserid_sasl.store.postgresql_engine")],
     "redis": [("{bin}/python", "-c", "import browserid_sasl.store.redis_engine")],
     "saml": [("{bin}/python", "-c", "import browserid_sasl.attributes.saml_signatures")],

@@ -101,9 +101,10 @@ class Visitor:
         self._session.trust_env = False
         self._session.verify = str(provider.ca_file)
 
-    def sign_in(self, page: str, subject: str) -> str:
-        """Sign in where a URL leads, and consent; the URL to which it leads back."""
-        return self._walk(page, lambda form: form.fields | {"login": subject, "password": "any"})
+    def sign_in(self, page: str, subject: str, origin: str = ORIGIN) -> str:
+        """Sign in where a URL leads, and consent; the URL of an origin to which it leads back."""
+        typed = {"login": subject, "password": "any"}
+        return self._walk(page, lambda form: form.fields | typed, origin)
 
     def cancel(self, page: str) -> str:
         """Do not."""
@@ -119,12 +120,12 @@ class Visitor:
         answer = self._session.post(form.action, fields, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
 
-    def _walk(self, url: str, fields: Callable[[Any], dict[str, str]]) -> str:
+    def _walk(self, url: str, fields: Callable[[Any], dict[str, str]], origin: str = ORIGIN) -> str:
         answer = self._get(url)
         for _ in range(_MAX_STEPS):
             if answer.is_redirect:
                 to = urljoin(answer.url, answer.headers["Location"])
-                if to.startswith(f"{ORIGIN}/"):
+                if to.startswith(f"{origin}/"):
                     return to
                 answer = self._get(to)
                 continue
@@ -157,6 +158,7 @@ def oidc_provider(
     names: Sequence[str] = ("company",),
     origin: str = ORIGIN,
     authority: trustme.CA | None = None,
+    port: int = 0,
 ) -> Iterator[OidcProvider]:
     """Run one until the block ends.
 
@@ -164,8 +166,9 @@ def oidc_provider(
     :param names: what we call it: people are sent back to the page of one of these.
     :param origin: of our pages.
     :param authority: of its web server.
+    :param port: of that, 0 for any that is free.
     """
-    port, authority = free_port(), authority or trustme.CA()
+    port, authority = port or free_port(), authority or trustme.CA()
     issued = authority.issue_cert("localhost")
     issued.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
     issued.private_key_pem.write_to_path(str(folder / "server.key"))
