@@ -41,7 +41,7 @@ from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp import upstream_tokens as _upstream_tokens  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0007"
+NUMBER: Final = "0008"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

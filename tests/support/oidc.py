@@ -174,7 +174,10 @@ def oidc_provider(
     issued.private_key_pem.write_to_path(str(folder / "server.key"))
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     signing = RSAKey.generate_key(2048, {"kid": "signing", "use": "sig"}, private=True)
-    keys = [signing, ECKey.generate_key("P-256", {"kid": "other", "use": "sig"}, private=True)]
+    keys: list[Key] = [
+        signing,
+        ECKey.generate_key("P-256", {"kid": "other", "use": "sig"}, private=True),
+    ]
     issuer = f"https://localhost:{port}"
     back = [f"{origin}/browserid/upstream/{name}/back" for name in names]
     client = {"client_secret": SECRET, "redirect_uris": back}

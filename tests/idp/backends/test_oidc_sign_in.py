@@ -14,13 +14,15 @@ import pytest
 from sqlalchemy import select
 
 from browserid_sasl.idp.backends import Backend, UnavailableError
+from browserid_sasl.idp.backends.oidc import OidcBackend
 from browserid_sasl.idp.database import Account, Database
 from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.schema import bring_up_to_date
 from browserid_sasl.idp.seal import Seal
 from browserid_sasl.idp.upstream_tokens import UpstreamToken, UpstreamTokens
 from tests.idp.backends.conftest import Serve
-from tests.idp.backends.test_people import Machine, events, registered
+from tests.idp.backends.test_people import Machine, events
+from tests.idp.web.test_second_steps import registered
 from tests.support.browser import Browser, Shown
 from tests.support.oidc import WITHOUT_REFRESH, OidcProvider, oidc_provider, path_of
 from tests.support.provider import ALICE, DOMAIN, RunningProvider, running_provider
@@ -71,6 +73,11 @@ def serve_only(tmp_path: Path) -> Iterator[ServeOnly]:
 
 def address(name: str) -> str:
     return f"{name}@{DOMAIN}"
+
+
+def by_claim(company: OidcProvider) -> OidcBackend:
+    """One that takes a claim for what is before the @."""
+    return company.backend(local_part_claim="preferred_username", scopes=("profile",))
 
 
 def sent(browser: Browser, page: str = BEGIN) -> str:
@@ -163,8 +170,7 @@ class TestSigningIn:
         self, company: OidcProvider, serve: Serve, lena: str
     ) -> None:
         company.put(lena, preferred_username=lena)
-        terms = {"local_part_claim": "preferred_username", "scopes": ("profile",)}
-        browser = Browser.at(serve(company.backend(**terms)))
+        browser = Browser.at(serve(by_claim(company)))
         assert address(lena) in sign_in(browser, company, lena).text
 
     def test_who_does_not_go_on_there_is_told_so(
@@ -223,8 +229,7 @@ class TestWhoIsRefused:
         self, company: OidcProvider, serve: Serve, lena: str
     ) -> None:
         company.put(lena, preferred_username=f"x@{DOMAIN}")
-        terms = {"local_part_claim": "preferred_username", "scopes": ("profile",)}
-        page = sign_in(Browser.at(serve(company.backend(**terms))), company, lena)
+        page = sign_in(Browser.at(serve(by_claim(company))), company, lena)
         assert (page.status, "none that is certified" in page.text) == (403, True)
 
     def test_a_sign_in_that_is_not_of_the_kind_that_is_needed(
