@@ -47,7 +47,8 @@ def signed(key: Key = RSA, alg: str = "RS256", **changed: object) -> str:
     header = {"alg": alg, "kid": key.kid}
     # The library signs nothing with a key that is for something else.
     data = key.as_dict(private=True)
-    bare_key = import_key({name: data[name] for name in data if name not in ("use", "alg")})
+    with warnings.catch_warnings(action="ignore"):
+        bare_key = import_key({name: data[name] for name in data if name not in ("use", "alg")})
     return jwt.encode(header, claims, bare_key, algorithms=[alg])
 
 
