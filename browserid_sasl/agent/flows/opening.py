@@ -9,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 LINK: Final = "{link}"
@@ -20,6 +21,20 @@ _IN_TERMINALS: Final = frozenset({"elinks", "links", "links2", "lynx", "w3m", "w
 """Browsers that show nothing without a terminal, which they do not get."""
 
 _FAILS_WITHIN_S: Final = 1.0
+
+_STARTED_BY_SYSTEMD: Final = "SYSTEMD_EXEC_PID"
+"""Has the number of the process that systemd has started; see systemd.exec(5)."""
+
+_OF_OUR_UNIT: Final = frozenset(
+    {
+        *("INVOCATION_ID", "JOURNAL_STREAM", "MANAGERPID", "NOTIFY_SOCKET", "SYSTEMD_EXEC_PID"),
+        *("LISTEN_FDNAMES", "LISTEN_FDS", "LISTEN_PID", "MEMORY_PRESSURE_WATCH"),
+    }
+)
+_RUNNER_OPTIONS: Final = (
+    *("--user", "--quiet", "--collect", "--description=Page to sign in"),
+    *("--property=Type=exec", "--property=KillMode=process"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +70,10 @@ class Browser:
         A browser may run until the person closes it: it is waited for as long as those take that
         fail.
         """
+        words = [word.replace(LINK, link) for word in self.words]
         try:
             process = subprocess.Popen(  # noqa: S603 - the person's own, and no shell
-                [word.replace(LINK, link) for word in self.words],
+                _outside_of_our_unit(words, self.environment),
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -71,6 +87,30 @@ class Browser:
         except subprocess.TimeoutExpired:
             threading.Thread(target=process.wait, daemon=True).start()
             return True
+
+
+def _outside_of_our_unit(words: Sequence[str], environment: Mapping[str, str]) -> Sequence[str]:
+    """A command that runs these words, which systemd starts where it has started this process.
+
+    What our unit forbids every browser needs, so it is none of our children. It may leave processes
+    of its own behind, as `xdg-open` does, which stay.
+    """
+    runner = shutil.which("systemd-run")
+    if os.environ.get(_STARTED_BY_SYSTEMD) != str(os.getpid()) or runner is None:
+        return words
+    variables = [f"--setenv={name}" for name in environment if name not in _OF_OUR_UNIT]
+    # systemd replaces variables in arguments.
+    literal = [word.replace("$", "$$") for word in words]
+    # Only by way of the person's bus can it say that the browser has failed.
+    waits = ["--wait"] if _has_bus(environment) else []
+    return [runner, *_RUNNER_OPTIONS, *waits, *variables, "--", *literal]
+
+
+def _has_bus(environment: Mapping[str, str]) -> bool:
+    """Whether the bus that programs are told is the one that the person's systemd is on."""
+    bus = Path(environment.get("XDG_RUNTIME_DIR", os.devnull), "bus")
+    told = environment.get("DBUS_SESSION_BUS_ADDRESS", f"unix:path={bus}")
+    return bus.exists() and told.partition(",")[0] == f"unix:path={bus}"
 
 
 def _named(environment: Mapping[str, str]) -> Iterator[Sequence[str]]:

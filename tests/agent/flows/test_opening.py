@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl.agent.flows.opening import LINK as LINK_PLACE
 from browserid_sasl.agent.flows.opening import Browser
 from tests.support.granting import fake_browser
 from tests.support.patience import PATIENCE, wait_until
@@ -26,6 +27,43 @@ def test_the_page_is_one_argument_and_no_shell_sees_it(tmp_path: Path) -> None:
     assert browser.open(LINK)
     wait_until(lambda: notes.read_text() != "", "the browser")
     assert notes.read_text() == f"-P work --url={LINK}\n"
+
+
+@pytest.mark.parametrize("bus", ["none", "its own", "another"])
+def test_what_systemd_has_started_has_the_browser_started_by_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bus: str
+) -> None:
+    """No browser works under what the agent's unit forbids; see `make deb-trial`."""
+    runner, notes = fake_browser(tmp_path, follows=False)
+    runner.rename(tmp_path / "systemd-run")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    environment = {"DISPLAY": ":0", "INVOCATION_ID": "1", "XDG_RUNTIME_DIR": str(tmp_path)}
+    if bus != "none":
+        (tmp_path / "bus").touch()
+    if bus == "another":
+        environment["DBUS_SESSION_BUS_ADDRESS"] = "unix:path=/tmp/dbus-1,guid=2"
+    browser = Browser(("/usr/bin/firefox", LINK_PLACE), environment)
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()))
+    assert browser.open("https://example.test/?$x")
+    wait_until(lambda: notes.read_text() != "", "the runner")
+    said = notes.read_text()
+    assert said.startswith("--user ")
+    # Without its bus it could not say how the browser ended, and refuses to wait.
+    assert ("--wait" in said) is (bus == "its own")
+    assert " --setenv=DISPLAY " in said and "INVOCATION_ID" not in said
+    assert said.endswith(" -- /usr/bin/firefox https://example.test/?$$x\n")
+
+
+def test_what_systemd_has_started_does_not_concern_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, notes = fake_browser(tmp_path, follows=False)
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getppid()))
+    browser = found(str(command))
+    assert browser is not None
+    assert browser.open(LINK)
+    wait_until(lambda: notes.read_text() != "", "the browser")
+    assert notes.read_text() == f"{LINK}\n"
 
 
 def test_without_a_place_for_it_the_page_comes_last(tmp_path: Path) -> None:
