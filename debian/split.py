@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """Print what of the private environment belongs to a package, for dh_install.
 
-debian/split.py core|saml|web|nothing COMMAND...
+debian/split.py core|databases|saml|web|nothing COMMAND...
 
-`core` is what the package itself needs, with the keyring; `saml` and `web` what further extras
+`core` is what the package itself needs, with the keyring; the others are what further extras
 add. Each command comes with its page and completions.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
@@ -23,7 +24,12 @@ COMPLETIONS = (
     "zsh/vendor-completions/_{}",
     "fish/vendor_completions.d/{}.fish",
 )
-EXTRAS = {"core": {"keyring"}, "saml": {"saml"}, "web": {"idp"}}
+EXTRAS = {
+    "core": {"keyring"},
+    "databases": {"postgresql", "redis"},
+    "saml": {"saml"},
+    "web": {"idp"},
+}
 
 
 def normal(name: str) -> str:
@@ -72,11 +78,18 @@ SHARED = {"jaraco", "backports"}
 """Namespaces: folders to which several distributions add theirs."""
 
 
+def names_of(group: str) -> set[str]:
+    """The names of what belongs to a group: what several others need is the core's as well."""
+    core = closure(EXTRAS["core"])
+    others = {other: closure(extras) - core for other, extras in EXTRAS.items() if other != "core"}
+    count = Counter(name for names in others.values() for name in names)
+    shared = {name for name, groups in count.items() if groups > 1}
+    return core | shared if group == "core" else others[group] - shared
+
+
 def of_group(group: str) -> Iterator[Path]:
     """Where the packages of a group are."""
-    core = closure(EXTRAS["core"])
-    names = core if group == "core" else closure(EXTRAS[group]) - core
-    yield from {path for name in names for path in places(FOUND[name])}
+    yield from {path for name in names_of(group) for path in places(FOUND[name])}
 
 
 def of_command(command: str) -> Iterator[Path]:

@@ -17,6 +17,7 @@ from typing import Self
 import pytest
 import trustme
 
+from tests.support import gss
 from tests.support.debian12 import PACKAGES, base, debian12
 from tests.support.guide import PASSWORD_FILE, Block, blocks_of
 from tests.support.machine import Machine
@@ -31,8 +32,10 @@ CLOSED = '\n[discovery]\nprivate_hosts = ["example.org"]\n'
 """What the machine's configuration needs since no address here is a public one."""
 
 SETS = (
-    "cyrus-imapd cyrus-pop3d cyrus-clients python3",
+    "cyrus-imapd cyrus-pop3d cyrus-clients libpq5 python3 redis-server postgresql"
+    " libgssapi-krb5-2 libsasl2-modules-gssapi-mit sasl2-bin",
     "dovecot-imapd python3",
+    "python3-ldap slapd dbus-user-session",
     "fail2ban apparmor",
 )
 INSTALLED = (
@@ -126,11 +129,14 @@ def as_alice(computer: Machine, command: str) -> str:
     if command.startswith("browserid login"):
         computer.do(f"install -o alice -m 600 {PASSWORD_FILE} /home/alice/password")
         command += " --password-file /home/alice/password"
-    names = (
-        "XDG_RUNTIME_DIR=/run/user/$(id -u alice) HOME=/home/alice PATH=$PATH:/usr/lib/cyrus/bin"
-    )
-    become = "setpriv --reuid=alice --regid=alice --init-groups"
-    return computer.run(f"env {names} {become} {command} </dev/null", folder="/").stdout
+    return computer.run(f"{ALICES} {command} </dev/null", folder="/").stdout
+
+
+ALICES = (
+    "env XDG_RUNTIME_DIR=/run/user/$(id -u alice) HOME=/home/alice PATH=$PATH:/usr/lib/cyrus/bin"
+    " setpriv --reuid=alice --regid=alice --init-groups"
+)
+"""What makes a command alice's."""
 
 
 def is_active(computer: Machine, unit: str) -> bool:
@@ -186,6 +192,66 @@ def test_the_agent_is_her_systemds(computer: Machine) -> None:
     unit = "browserid-agent.service"
     said = as_alice(computer, f"systemctl --user show --property ActiveState {unit}")
     assert said == "ActiveState=active\n"
+
+
+def test_a_person_whom_a_directory_knows(computer: Machine) -> None:
+    follow(computer, "A directory of people")
+    computer.do("apt install slapd && systemctl stop slapd && mkdir /srv/slapd", timeout=600)
+    computer.write("/srv/slapd.conf", SLAPD)
+    computer.write("/srv/people.ldif", PEOPLE)
+    computer.do("slapadd -f /srv/slapd.conf -l /srv/people.ldif")
+    computer.do("slapd -f /srv/slapd.conf -h ldaps://example.org")
+    secret = "/var/lib/browserid-idp/ldap-password"
+    computer.write(secret, "of the provider\n", mode=0o600)
+    computer.do(f"chown browserid-idp: {secret}")
+    before = computer.path(TOML).read_text()
+    backends = '[idp]\nbackends = ["accounts", "staff"]'
+    computer.write(TOML, before.replace("[idp]", backends) + STAFF)
+    computer.do("systemctl restart browserid-idp")
+    computer.wait_for_port(443)
+    said = as_alice(computer, "browserid login carol@example.org")
+    assert "carol@example.org" in as_alice(computer, "browserid list"), said + journal(
+        computer, "browserid-idp"
+    )
+    computer.write(TOML, before)
+    computer.do("systemctl restart browserid-idp")
+
+
+SLAPD = """\
+include /etc/ldap/schema/core.schema
+include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/inetorgperson.schema
+modulepath /usr/lib/ldap
+moduleload back_mdb
+TLSCertificateFile /etc/ssl/certs/example.org.pem
+TLSCertificateKeyFile /etc/ssl/private/example.org.key
+database mdb
+suffix dc=example,dc=org
+directory /srv/slapd
+rootdn cn=admin,dc=example,dc=org
+rootpw "of the provider"
+"""
+PEOPLE = """\
+dn: dc=example,dc=org
+objectClass: domain
+dc: example
+
+dn: cn=carol,dc=example,dc=org
+objectClass: inetOrgPerson
+cn: carol
+sn: carol
+mail: carol@example.org
+userPassword: correct horse battery staple
+"""
+STAFF = """
+[ldap."staff"]
+servers = ["ldaps://example.org"]
+ca_file = "/usr/local/share/ca-certificates/test.crt"
+bind_dn = "cn=admin,dc=example,dc=org"
+bind_password_file = "/var/lib/browserid-idp/ldap-password"
+base = "dc=example,dc=org"
+filter = "(mail={address})"
+"""
 
 
 class Logins:
@@ -245,6 +311,149 @@ def test_no_login_fails_while_the_packages_are_upgraded(computer: Machine) -> No
     assert computer.do("systemctl show --property MainPID --value cyrus-imapd") == imapd
     assert computer.do("systemctl show --property MainPID --value browserid-acceptor") != before
     assert "+1" in computer.do("dpkg-query -W -f '${Version}' browserid-acceptor")
+
+
+def filters_of(status: str) -> int:
+    """How many filters of system calls a process has."""
+    [count] = re.findall(r"^Seccomp_filters:\s*(\d+)$", status, re.MULTILINE)
+    return int(count)
+
+
+def systemds(computer: Machine, person: str) -> str:
+    """The status of a person's own systemd."""
+    return computer.do(f"cat /proc/$(pgrep -u {person} -x systemd)/status")
+
+
+def test_the_agent_is_shut_in(computer: Machine) -> None:
+    """What its unit says holds in her own systemd, which has none of root's rights."""
+    unit = "browserid-agent.service"
+    pid = as_alice(computer, f"systemctl --user show --property MainPID --value {unit}").strip()
+    status = computer.do(f"cat /proc/{pid}/status")
+    assert re.search(r"^NoNewPrivs:\s*1$", status, re.MULTILINE)
+    assert filters_of(status) > filters_of(systemds(computer, "alice"))
+
+
+@pytest.mark.parametrize("person", ["bob", "with-a-bus"])
+def test_the_browser_that_the_agent_opens_is_not(computer: Machine, person: str) -> None:
+    if person == "with-a-bus":  # as desktops have one
+        computer.do("apt install dbus-user-session")
+    computer.write("/srv/browser", BROWSER, mode=0o755)
+    computer.do(f"useradd --create-home {person} && loginctl enable-linger {person}")
+    computer.wait_for(f"test -S /run/user/$(id -u {person})/browserid/agent")
+    home = f"/home/{person}"
+    computer.write(f"{home}/.config/browserid/browserid.toml", FINDING)
+    computer.do(f"install -m 600 {PASSWORD_FILE} {home}/password && chown -R {person}: {home}")
+    computer.do(f"browserid-idp add-user {person}@example.org --password-file {PASSWORD_FILE}")
+    become = f"setpriv --reuid={person} --regid={person} --init-groups"
+    variables = f"DISPLAY=:0 XDG_RUNTIME_DIR=/run/user/$(id -u {person}) HOME={home}"
+    does = f"env {variables} {become}"
+    computer.do(f"{does} browserid login {person}@example.org --password-file {home}/password")
+    # A program asks for somebody else, and the agent opens the page, which nobody answers here.
+    asking = f"timeout 40 /usr/lib/cyrus/bin/{IMTEST.replace('alice', 'else')}"
+    said = computer.run(f"{does} {asking} </dev/null", folder="/").stdout
+    seen = computer.run(f"cat {home}/seen").stdout
+    assert "NoNewPrivs:\t0" in seen, (
+        said + seen + computer.do(f"journalctl --no-pager _UID=$(id -u {person})")
+    )
+    assert filters_of(seen) == filters_of(systemds(computer, person))
+    assert "--new https://example.org/" in seen
+    assert "browserid-agent" not in seen
+
+
+FINDING = '[client]\nbrowser = ["/srv/browser", "--new"]\nsign_in = "browser"\n'
+BROWSER = """\
+#!/bin/sh
+{ echo "$@"; cat /proc/self/cgroup /proc/self/status; } >~/seen.new
+mv ~/seen.new ~/seen
+"""
+
+
+def restarted(computer: Machine, sections: str) -> None:
+    """Have the acceptor use a configuration that has sections in addition."""
+    computer.write(TOML, computer.path(TOML).read_text() + sections)
+    computer.do("systemctl restart browserid-acceptor")
+
+
+@pytest.mark.parametrize("database", ["redis", "postgresql"])
+def test_an_acceptor_that_has_its_store_in_a_database(computer: Machine, database: str) -> None:
+    follow(computer, "Several hosts")
+    before = computer.path(TOML).read_text()
+    key = "/var/lib/browserid/store-key"
+    computer.do(f"[ -e {key} ] || runuser -u browserid -- browserid store-key new {key}")
+    restarted(computer, DATABASES[database](computer) + f'key_file = "{key}"\n')
+    said = as_alice(computer, IMTEST)
+    assert "Authenticated." in said, said + journal(computer, "browserid-acceptor")
+    if database == "redis":
+        assert int(computer.do("redis-cli dbsize")) > 1
+    computer.write(TOML, before)
+    computer.do("systemctl restart browserid-acceptor")
+
+
+def redis(computer: Machine) -> str:
+    computer.do("apt install redis-server && systemctl start redis-server")
+    return '\n[store]\nurl = "redis://127.0.0.1"\n'
+
+
+def postgresql(computer: Machine) -> str:
+    # Debian's ssl-cert, which comes with it, closes the folder that this machine has opened.
+    computer.do("apt install postgresql && chmod 711 /etc/ssl/private", timeout=600)
+    computer.wait_for("pg_isready")
+    roles = "CREATE ROLE browserid LOGIN PASSWORD 'from the page'"
+    for command in (roles, "CREATE DATABASE browserid OWNER browserid"):
+        computer.do(f'runuser -u postgres -- psql -c "{command}"', folder="/")
+    password = "/var/lib/browserid/store-password"
+    computer.write(password, "from the page\n", mode=0o600)
+    computer.do(f"chown browserid: {password}")
+    url = "postgresql://browserid@127.0.0.1/browserid"
+    return f'\n[store]\nurl = "{url}"\npassword_file = "{password}"\n'
+
+
+DATABASES = {"redis": redis, "postgresql": postgresql}
+
+
+def test_a_login_by_debians_gs2_and_the_packaged_module(computer: Machine) -> None:
+    follow(computer, "GSS-API programs")
+    computer.do("apt install libsasl2-modules-gssapi-mit sasl2-bin")
+    # Without our own plugin for Cyrus SASL, which has the same mechanisms.
+    computer.do(
+        "mkdir /srv/sasl && cd /srv/sasl && ln -s /usr/lib/*/sasl2/*.so* . && rm libbrowserid*"
+    )
+    computer.do(
+        "install -o browserid -m 600 /etc/ssl/private/example.org.key /var/lib/browserid/key"
+    )
+    computer.write("/home/alice/.config/browserid/browserid.toml", TRUSTING)
+    computer.do("chown -R alice: /home/alice/.config")
+    as_alice(computer, "systemctl --user restart browserid-agent.service")
+    before = computer.path(TOML).read_text()
+    restarted(computer, ACCEPTING)
+    computer.write(TOML, computer.path(TOML).read_text().replace("[server]\n", SERVER))
+    computer.do("systemctl restart browserid-acceptor")
+    server = computer.entering("sasl-sample-server -s rcmd -d example.org -p /srv/sasl")
+    client = computer.entering(
+        f"{ALICES} sasl-sample-client -m BROWSERID-AES128 -s rcmd -n example.org"
+        " -a alice@example.org -p /srv/sasl"
+    )
+    said = gss.talk(server, client)
+    assert "Username: alice@example.org" in said[1], said
+    computer.write(TOML, before)
+    computer.do("systemctl restart browserid-acceptor")
+
+
+TRUSTING = '[client]\ntrust_anchors = "/usr/local/share/ca-certificates/test.crt"\n'
+ACCEPTING = """
+[listeners."/run/browserid/acceptor"]
+owner = "root"
+mode = "0600"
+
+[programs."root"]
+services = ["rcmd"]
+keys = true
+"""
+SERVER = """\
+[server]
+x509_certificate = "/etc/ssl/certs/example.org.pem"
+x509_key = "/var/lib/browserid/key"
+"""
 
 
 def test_a_login_at_dovecot_by_the_packaged_module(computer: Machine) -> None:

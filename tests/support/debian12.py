@@ -11,7 +11,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -120,14 +120,11 @@ def _is_removed(group: Path) -> bool:
 
 def _systemd_of(pid: int) -> int:
     """The process that is systemd among those that one has started; 0 as long as there is none."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    for child in map(int, children.read_text().split() if children.exists() else ()):
-        program = Path(f"/proc/{child}/exe")
-        try:
-            if os.readlink(program) == "/usr/lib/systemd/systemd":
-                return child
-        except OSError:
-            continue
-        if found := _systemd_of(child):
-            return found
+    with suppress(OSError):  # one may end while it is looked at
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(OSError):
+                if os.readlink(f"/proc/{child}/exe") == "/usr/lib/systemd/systemd":
+                    return int(child)
+            if found := _systemd_of(int(child)):
+                return found
     return 0

@@ -7,7 +7,7 @@ import os
 import pwd
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -160,28 +160,7 @@ class Gs2:
     def log_in(self, mechanism: str = AES128, service: str = "rcmd") -> tuple[str, str]:
         """Log in, client to server; what either has said."""
         with self._server(service) as server, self._client(mechanism, service) as client:
-            _send(client, b" ".join(name.encode() for name in _list_of(server)))
-            said: dict[str, list[str]] = {"client": [], "server": []}
-            self._relay(client, server, said)
-        return "".join(said["client"]), "".join(said["server"])
-
-    def _relay(
-        self,
-        client: subprocess.Popen[str],
-        server: subprocess.Popen[str],
-        said: dict[str, list[str]],
-    ) -> None:
-        """Carry lines to and fro until one of them is done."""
-        speaker, listener, who = client, server, "client"
-        while line := _next_message(speaker, said[who]):
-            _write(listener, line)
-            speaker, listener = listener, speaker
-            who = "server" if who == "client" else "client"
-        for process, name in ((client, "client"), (server, "server")):
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.close()
-            said[name].append(process.stdout.read())
-            process.wait(PATIENCE)
+            return _introduce(server, client)
 
     def _server(self, service: str = "rcmd") -> subprocess.Popen[str]:
         command = ("sasl-sample-server", "-s", service, "-d", HOST, "-p", self._server_plugins)
@@ -192,14 +171,46 @@ class Gs2:
         return self._start((*command, "-p", self._client_plugins))
 
     def _start(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            ("stdbuf", "-oL", "-eL", *command),
-            env=self._variables,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return _start(command, self._variables)
+
+
+def talk(server: Sequence[str], client: Sequence[str]) -> tuple[str, str]:
+    """What the client and the server of Cyrus SASL's samples say when they log in.
+
+    :param server: its command, wherever it runs.
+    """
+    with _start(server) as serving, _start(client) as asking:
+        return _introduce(serving, asking)
+
+
+def _start(
+    command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ("stdbuf", "-oL", "-eL", *command),
+        env=variables,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def _introduce(server: subprocess.Popen[str], client: subprocess.Popen[str]) -> tuple[str, str]:
+    """Carry lines to and fro until one of them is done; what client and server have said."""
+    _send(client, b" ".join(name.encode() for name in _list_of(server)))
+    said: dict[str, list[str]] = {"client": [], "server": []}
+    speaker, listener, who = client, server, "client"
+    while line := _next_message(speaker, said[who]):
+        _write(listener, line)
+        speaker, listener = listener, speaker
+        who = "server" if who == "client" else "client"
+    for process, name in ((client, "client"), (server, "server")):
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.close()
+        said[name].append(process.stdout.read())
+        process.wait(PATIENCE)
+    return "".join(said["client"]), "".join(said["server"])
 
 
 def _list_of(server: subprocess.Popen[str]) -> list[str]:

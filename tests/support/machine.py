@@ -93,10 +93,8 @@ class Machine:
         :param home: whose home folder it has.
         :param network: whether on the network of the tests, to fetch packages, in place of its own.
         """
-        spaces = ["--mount", "--uts", "--pid", *([] if network else ["--net"])]
-        enter = ["nsenter", "--target", str(self._pid), *spaces, "--root", "--wd=/"]
         return subprocess.run(
-            [*enter, "env", f"--chdir={folder}", "bash", "-ec", command],
+            self.entering(command, network=network, folder=folder),
             env=(dict(os.environ) if network else {}) | _ENVIRONMENT | {"HOME": home},
             input=input,
             stdout=subprocess.PIPE,
@@ -105,6 +103,12 @@ class Machine:
             text=True,
             check=False,
         )
+
+    def entering(self, command: str, *, network: bool = False, folder: str = HOME) -> list[str]:
+        """The words of a command that runs a line of shell here; see `run`."""
+        spaces = ["--mount", "--uts", "--pid", *([] if network else ["--net"])]
+        enter = ["nsenter", "--target", str(self._pid), *spaces, "--root", "--wd=/"]
+        return [*enter, "env", f"--chdir={folder}", "bash", "-ec", command]
 
     def do(self, command: str, **further: object) -> str:
         """Run a line of shell that has to succeed; what it printed."""
