@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo demo-fallback test check format fuzz debian13 deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo demo-fallback test check format fuzz debian13 container-trial deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -115,6 +115,12 @@ deb: ## the packages for Debian 12, in build/deb, and what lintian says of them
 deb-trial: deb test-environment ## as root, docs/packages.md in a fresh Debian 12: installed, upgraded, removed
 	@tools/debian-packages.sh tools/debian-trial.txt
 	@DEB='$(abspath $(DEB))' $(PYTHON) -m pytest -p no:cacheprovider tests/packages/trial.py
+
+container-trial: test-environment ## as root, docs/containers.md with podman: images built, a login through them
+	@tools/debian-packages.sh tools/debian-container.txt
+	@tools/container.sh build/container '$(DEB)/wheels'
+	@CONTEXT='$(abspath build/container/context)' BASE='$(abspath build/container/debian)' \
+		$(PYTHON) -m pytest -p no:cacheprovider tests/packages/container_trial.py
 
 DIST ?= dist
 

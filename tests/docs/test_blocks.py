@@ -56,6 +56,8 @@ KINDS: Final = {
     ("docs/packages.md", "sh"): "tests/packages/trial.py",
     ("docs/packages.md", "toml"): "tests/packages/trial.py",
     ("docs/packages.md", "conf"): "tests/packages/trial.py",
+    ("docs/containers.md", "sh"): "tests/packages/container_trial.py",
+    ("docs/containers.md", "toml"): "tests/packages/container_trial.py",
     ("docs/acceptor.md", "conf"): "tests/acceptor/test_prosody.py",
     **{
         ("docs/mail-program.md", kind): "tests/docs/test_mail_program_page.py"

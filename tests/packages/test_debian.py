@@ -24,7 +24,7 @@ UNITS = sorted(
 )
 SCRIPTS = sorted(
     file
-    for file in (*DEBIAN.iterdir(), ROOT / "tools" / "deb.sh")
+    for file in (*DEBIAN.iterdir(), *(ROOT / "tools").glob("[cd]*.sh"))
     if file.is_file() and file.read_text().startswith(("#!/bin/sh", "#!/usr/bin/env bash"))
 )
 PACKAGES = re.findall(r"^Package: (\S+)$", (DEBIAN / "control").read_text(), re.MULTILINE)
@@ -99,6 +99,21 @@ def test_a_script_is_one(script: Path) -> None:
     shell = script.read_text().partition("\n")[0].split()[-1].rpartition("/")[2]
     assert run((shell, "-n", script)).returncode == 0
     assert run(("shellcheck", script)).stdout == ""
+
+
+def test_the_images_are_nobodys_but_their_services() -> None:
+    """`make container-trial` builds and runs them; this much is seen in a moment."""
+    recipe = (ROOT / "contrib" / "container" / "Containerfile").read_text()
+    _, *stages = re.split(r"^FROM \S+ AS (\w+)$", recipe, flags=re.MULTILINE)
+    found = dict(zip(stages[::2], stages[1::2], strict=True))
+    assert list(found) == ["build", "base", "idp", "acceptor"]
+    for name in ("idp", "acceptor"):
+        [account] = re.findall(r"^USER (\d+)$", found[name], re.MULTILINE)
+        assert f"--uid {account} --gid {account}" in found[name]
+        assert f'CMD ["/usr/lib/browserid/answers", "{name}"]' in found[name]
+        assert re.search(r"^VOLUME /var/lib/browserid", found[name], re.MULTILINE)
+    for file in re.findall(r"^COPY (?!--)(.*) \S+$", recipe, re.MULTILINE):
+        assert all((ROOT / each).exists() for each in file.split())
 
 
 def test_every_wheel_has_its_digest() -> None:
