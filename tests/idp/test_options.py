@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 
 import pytest
 import requests
+import trustme
 
 from browserid_sasl.config import load
 from browserid_sasl.config.options import options_of
@@ -24,11 +25,14 @@ from browserid_sasl.idp.audit import AuditLog, Event, Question
 from browserid_sasl.idp.audit_file import AuditFile
 from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.folder import ProviderFolder, Sharing
+from browserid_sasl.idp.web import paths
 from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.store.base import system_clock
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser
+from tests.support.fallback import Mailbox, mail_server
 from tests.support.grants import Program
+from tests.support.https import context_of, write_ca
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
@@ -435,6 +439,46 @@ def test_who_needs_a_second_step_gets_nothing_without(tmp_path: Path) -> None:
     site = Site(tmp_path, 'second_step = "required"')
     with site.served() as served:
         assert served.certify().json()["error"] == "second-step-missing"
+
+
+@shows("fallback", "mail_server", "mail_port", "mail_tls", "mail_ca_file", "mail_user")
+@shows("mail_password_file", "mail_sender", "mail_bounces", "mails_per_hour")
+def test_a_fallback_sends_mail_as_the_file_says(tmp_path: Path) -> None:
+    authority, mailbox = trustme.CA(), Mailbox()
+    write_ca(authority, tmp_path)
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    password.chmod(0o600)
+    context = context_of(authority.issue_cert("localhost"))
+    with mail_server(mailbox, context, at_once=True) as port:
+        site = Site(
+            tmp_path,
+            "fallback = true",
+            'mail_server = "localhost"',
+            f"mail_port = {port}",
+            'mail_tls = "tls"',
+            'mail_ca_file = "ca.pem"',
+            'mail_user = "provider"',
+            'mail_password_file = "password"',
+            f'mail_sender = "sign-in@{DOMAIN}"',
+            f'mail_bounces = "bounces@{DOMAIN}"',
+            "mails_per_hour = 1",
+            # Nobody is there, so the domain has no provider.
+            '[authorities."nobody.test"]',
+            f'url = "https://127.0.0.1:{free_port()}"',
+        )
+        with site.served() as served:
+            assert [ask_for_mail(site, served, name) for name in ("alice", "bob")] == [200, 429]
+            delivery = mailbox.wait()
+    assert (delivery.user, delivery.secure) == ("provider", True)
+    assert delivery.message["From"].addresses[0].addr_spec == f"sign-in@{DOMAIN}"
+    assert delivery.sender.startswith("bounces+")
+
+
+def ask_for_mail(site: Site, served: Served, name: str) -> int:
+    browser = Browser(served.url, site.folder.tls.anchor, f"https://{DOMAIN}")
+    fields = {"csrf": browser.open(paths.SIGN_IN).csrf(), "email": f"{name}@nobody.test"}
+    return browser.post(paths.SIGN_IN, fields | {"next": ""}).status
 
 
 def test_there_is_a_test_of_every_option_above() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from browserid_sasl.idp import postman
 from browserid_sasl.idp.postman import MOST_WAITING, Letter, MailServer, Postman, Tls
 from browserid_sasl.web.refusal import RefusedError
 from tests.support.fallback import FALLBACK, NOBODY, Mailbox, mail_server
-from tests.support.https import write_ca
+from tests.support.https import context_of, write_ca
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 
@@ -46,12 +45,6 @@ def password_file(tmp_path: Path) -> Path:
     file.write_text("secret\n")
     file.chmod(0o600)
     return file
-
-
-def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
 
 
 @contextmanager

@@ -77,9 +77,15 @@ def write_ca(authority: trustme.CA, folder: Path) -> Path:
     return path
 
 
-def _context(certificate: trustme.LeafCert, server: ScriptedServer) -> ssl.SSLContext:
+def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's, with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
+    return context
+
+
+def _context(certificate: trustme.LeafCert, server: ScriptedServer) -> ssl.SSLContext:
+    context = context_of(certificate)
     context.set_alpn_protocols(["h2", "http/1.1"])
 
     def note(_connection: object, name: str | None, _context: object) -> None:
