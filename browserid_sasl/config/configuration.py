@@ -17,6 +17,7 @@ from browserid_sasl.config.sections import (
     LdapConfig,
     ListenerConfig,
     OidcConfig,
+    PamConfig,
     ProgramsConfig,
     SamlAuthority,
     ServerConfig,
@@ -37,6 +38,7 @@ class Config:
     :param programs: by account.
     :param ldap: directories of the identity provider, by name.
     :param oidc: other providers at which people sign in, by name.
+    :param pam: services of PAM that it asks, by name.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -53,6 +55,7 @@ class Config:
     programs: Mapping[str, ProgramsConfig] = field(default_factory=dict)
     ldap: Mapping[str, LdapConfig] = field(default_factory=dict)
     oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
+    pam: Mapping[str, PamConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -196,6 +199,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     "programs": NamedSections(ProgramsConfig, "account", syntax.account, "www-data"),
     "ldap": NamedSections(LdapConfig, "name", syntax.own_backend, "staff"),
     "oidc": NamedSections(OidcConfig, "name", syntax.own_backend, "company"),
+    "pam": NamedSections(PamConfig, "name", syntax.own_backend, "desks"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

@@ -100,6 +100,10 @@ _DN_TEMPLATE: Final = Text(
     optional=True,
 )
 _FILTER: Final = Text(syntax.ldap_filter, "a filter such as (mail={address})")
+_PAM_SERVICE: Final = Text(syntax.pam_service, "the name of a file in /etc/pam.d")
+_PAM_USER: Final = Text(
+    syntax.pam_user, "an account's name with a place for the address, such as {user}"
+)
 _ATTRIBUTE: Final = Text(syntax.ldap_attribute, "the name of an attribute such as mail")
 _CLAIM: Final = Text(syntax.claim, "the name of a claim such as groups")
 _ISSUER: Final = Text(syntax.issuer, "a URL such as https://login.example.com", optional=True)
@@ -1017,6 +1021,47 @@ class OidcConfig:
         1,
         30,
         "How long each of its answers may take.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PamConfig:
+    """A service of PAM, by which the system of the provider's host knows who people are.
+
+    `backends` in [idp] has its name: `[pam."desks"]`. There may be any number of these sections.
+    What it takes to set one up is in [connect what you have](backends.md#pam).
+    """
+
+    service: str = options.text(
+        _PAM_SERVICE,
+        "The file in `/etc/pam.d` that says how people sign in. It is for the provider alone: there"
+        " is no other that is taken in its place.",
+        "browserid-idp",
+    )
+    user_template: str = options.text(
+        _PAM_USER,
+        "What a person's account is called: `{user}` stands for what is before the @ of the"
+        " address, `{address}` for all of it. It is as `getent passwd` has it.",
+        "{user}",
+    )
+    least_uid: int = options.count(
+        1000,
+        1,
+        2**32 - 2,
+        "Number of the first account that is a person's. PAM is never asked about root, or about"
+        " another one below.",
+    )
+    groups: tuple[str, ...] = options.listing(
+        [],
+        _LOCAL_NAME,
+        "Groups of the system, in one of which somebody has to be. Empty: nobody has to be in one.",
+    )
+    timeout_ms: int = options.seconds(
+        20,
+        2,
+        60,
+        "How long PAM may take until it asks something or has a result. What takes longer is"
+        " killed.",
     )
 
 

@@ -36,6 +36,7 @@ _SOCKET_MODE: Final = r"0?[0-7][0-7]0"
 _HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
 _REALM: Final = r"[a-z][a-z0-9_]{0,31}"
 _BACKEND: Final = r"[a-z][a-z0-9_-]{0,31}"
+_PAM_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _MAX_DN: Final = 1024
 _MAX_LABEL: Final = 64
 _PARAMETER: Final = r"[\x21\x23-\x5b\x5d-\x7e]{1,256}"
@@ -350,6 +351,25 @@ def ldap_attribute(text: str) -> str:
     if not re.fullmatch(_ATTRIBUTE, text):
         raise Unfit(f"is {shown(text)}, which is not the name of an attribute")
     return text
+
+
+def pam_service(text: str) -> str:
+    """The name of a service of PAM, which is that of a file."""
+    if not re.fullmatch(_PAM_SERVICE, text):
+        raise Unfit(f"is {shown(text)}, which is not the name of a service")
+    return text
+
+
+def pam_user(text: str) -> str:
+    """The name of an account with a place in it for the address, or what is before its @."""
+    if (
+        not text.isprintable()
+        or not text.isascii()
+        or text.startswith("-")
+        or set(text) & set("/: ")
+    ):
+        raise Unfit(f"is {shown(text)}, which is not the name of an account")
+    return _with_place(text)
 
 
 def claim(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import NoReturn
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.audit import AuditLog, Event
@@ -47,15 +48,22 @@ class Attempts:
                 retry_after=seconds,
             )
         if not right():
-            self._audit.write(
-                Event.SIGN_IN_FAILED, now, email=email, client=client, wait=attempt.penalty
-            )
-            raise RefusedError(
-                401,
-                "wrong-credentials",
-                "there is no account with this address and password",
-                Code.INTERACT_FAILURE,
-            )
+            self.fail(email, client, now, wait=attempt.penalty)
+
+    def fail(self, email: str, client: str, now: int, *, wait: int = 0) -> NoReturn:
+        """Record that somebody was wrong, in a try that was counted.
+
+        :param now: ms.
+        :param wait: ms before the next one.
+        :raises RefusedError: wrong-credentials.
+        """
+        self._audit.write(Event.SIGN_IN_FAILED, now, email=email, client=client, wait=wait)
+        raise RefusedError(
+            401,
+            "wrong-credentials",
+            "there is no account with this address and password",
+            Code.INTERACT_FAILURE,
+        )
 
     def succeeded(self, email: str, client: str, now: int, known: str = "") -> None:
         """Record that somebody is signed in, with all steps that their account has.

@@ -9,6 +9,7 @@ from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
 from browserid_sasl.identity import certificate
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.backends import MoreAskedError
 from browserid_sasl.idp.fallback import OWN_PROVIDER
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.grants import (
@@ -212,7 +213,16 @@ class Certifier:
 
     def _authenticate(self, email: str, password: str, client: str, now: int) -> None:
         provider = self._provider
-        PasswordSignIn(provider).check(email, password, client, now)
+        try:
+            PasswordSignIn(provider).check(email, password, client, now)
+        except MoreAskedError as error:
+            error.exchange.end()
+            raise RefusedError(
+                403,
+                "more-asked",
+                "more than a password is asked for this account: sign in in a browser",
+                Code.INTERACT_FAILURE,
+            ) from None
         # Before the failures are forgotten: else whoever knows the password could guess at the
         # second factor, here once in a while, for as long as they like.
         if provider.second_steps.follow(email):

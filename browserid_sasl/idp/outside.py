@@ -14,8 +14,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -31,12 +32,14 @@ from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
     Identity,
+    MoreAskedError,
     PasswordBackend,
     RedirectBackend,
     UnavailableError,
     Vouched,
 )
 from browserid_sasl.idp.database import Account, Base, Database, account_email
+from browserid_sasl.idp.exchanges import Exchanges, Waiting
 from browserid_sasl.idp.passwords import NO_PASSWORD
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.sessions import Sessions
@@ -195,6 +198,7 @@ class Outside:
         self._renewals = renewals
         self.backends = backends
         backends.keep_in(database)
+        self.exchanges = Exchanges()
 
     def identity(self, email: str) -> Identity | None:
         """Who vouches for an account; None for one of the provider's own, or none at all."""
@@ -202,21 +206,63 @@ class Outside:
             row = session.get(OutsideIdentity, email)
             return row.identity if row else None
 
-    def verify(self, email: str, password: str, client: str, now: int) -> bool:
-        """Whether a backend knows this address and password.
+    def verify(
+        self, email: str, password: str, client: str, now: int, own: Callable[[], bool]
+    ) -> bool:
+        """Whether a backend, or the own accounts after them, know this address and password.
 
         :param email: the address, in lower case.
         :param client: IP address it comes from.
         :param now: ms.
+        :param own: asks the own accounts.
         :raises DeniedError: see `PasswordBackend.verify`, and `vouch`.
+        :raises MoreAskedError: a backend asks for more. It is not among the exchanges yet.
         :raises RefusedError: backend-unavailable.
         """
-        for name in self._asked_about(email):
-            vouched = self.backends.ask(name, lambda backend: _verify(backend, email, password))
-            if vouched is not None:
-                self.vouch(name, vouched, client, now, expected=email)
-                return True
-        return False
+        with ExitStack() as unused:
+            hiding: MoreAskedError | None = None
+            for name in self._asked_about(email):
+                try:
+                    vouched = self.backends.ask(name, partial(_verify, email, password))
+                except MoreAskedError as error:
+                    error.backend = name
+                    if error.exchange.knows:
+                        raise
+                    # Somebody else may know the address. If not, it goes on as if it were known.
+                    hiding = hiding or error
+                    unused.callback(error.exchange.end)
+                    continue
+                if vouched is not None:
+                    self.vouch(name, vouched, client, now, expected=email)
+                    return True
+            # Also where there is no such account: it takes as long as with one.
+            right = self.has_own_accounts and own()
+            if hiding is None or right:
+                return right
+            unused.pop_all()
+            raise hiding
+
+    def go_on(self, waiting: Waiting, answers: Sequence[str], client: str, now: int) -> bool:
+        """Answer what a backend asks somebody.
+
+        :param waiting: the exchange, which was taken from `exchanges`.
+        :param answers: see `Exchange.answer`.
+        :param client: IP address of who answers.
+        :param now: ms.
+        :returns: False if more is asked.
+        :raises DeniedError: see `Exchange.answer`, and `vouch`.
+        :raises RefusedError: backend-unavailable.
+        """
+        exchange = waiting.exchange
+        try:
+            vouched = self.backends.ask(waiting.backend, lambda _: exchange.answer(answers))
+        except RefusedError:
+            # It may not have been asked at all, as too many were.
+            exchange.end()
+            raise
+        if vouched is not None:
+            self.vouch(waiting.backend, vouched, client, now, expected=waiting.email)
+        return vouched is not None
 
     @property
     def has_own_accounts(self) -> bool:
@@ -351,7 +397,7 @@ def _no_longer() -> RefusedError:
     )
 
 
-def _verify(backend: Backend, email: str, password: str) -> Vouched | None:
+def _verify(email: str, password: str, backend: Backend) -> Vouched | None:
     """What a backend says of a password; nothing if it is one that takes none."""
     return backend.verify(email, password) if isinstance(backend, PasswordBackend) else None
 

@@ -6,12 +6,14 @@ account, unless they have its password, or the browser in which it was signed in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from browserid_sasl.errors import Code
 from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.backends import Denial, DeniedError
+from browserid_sasl.idp.exchanges import Waiting
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.web.refusal import RefusedError
 
@@ -20,6 +22,8 @@ _SENTENCES: Final[Mapping[Denial, str]] = {
     Denial.PASSWORD_EXPIRED: "the password has expired: change it where it is kept, then sign in",
     Denial.PASSWORD_RESET: "the password has to be changed first, where it is kept",
     Denial.DISABLED: "the account is disabled: ask your administrator",
+    Denial.EXPIRED: "the account has expired: ask your administrator",
+    Denial.NOT_NOW: "the account is not admitted now, or not here: ask your administrator",
     Denial.NOT_ADMITTED: "the account is not admitted here: ask your administrator",
     Denial.AMBIGUOUS: "the address is that of several entries: ask your administrator",
     Denial.RENAMED: "the address is not the account's: ask your administrator",
@@ -60,6 +64,7 @@ class PasswordSignIn:
         :param known: name of a browser in which this address has been signed in to before.
         :raises RefusedError: too-many-attempts, wrong-credentials; where somebody else knows the
             password, backend-unavailable, or a word of `Denial`.
+        :raises MoreAskedError: there is more to answer, see `Outside.verify` and `go_on`.
         """
 
         def right() -> bool:
@@ -69,15 +74,31 @@ class PasswordSignIn:
         attempts = Attempts(self._provider.limits, self._provider.audit)
         attempts.check(email, client, now, right, known)
 
-    def _is_right(self, email: str, password: str, client: str, now: int, known: str) -> bool:
+    def go_on(
+        self, waiting: Waiting, answers: Sequence[str], client: str, now: int, known: str = ""
+    ) -> bool:
+        """See what somebody has answered to what a backend asks. For the rest see `check`.
+
+        It is one try with the password, which the limits have let through.
+
+        :param waiting: what is asked, which was taken from the exchanges.
+        :param answers: secret, see `Exchange.answer`.
+        :returns: False if more is asked.
+        """
         outside = self._provider.outside
         try:
-            if outside.verify(email, password, client, now):
-                return True
+            return outside.go_on(waiting, answers, client, now)
+        except DeniedError as error:
+            self._refuse(error.denial, known)
+        Attempts(self._provider.limits, self._provider.audit).fail(waiting.email, client, now)
+
+    def _is_right(self, email: str, password: str, client: str, now: int, known: str) -> bool:
+        provider = self._provider
+        own = partial(provider.accounts.verify, email, password, now)
+        try:
+            return provider.outside.verify(email, password, client, now, own)
         except DeniedError as error:
             return self._refuse(error.denial, known)
-        # Also where there is no such account: it takes as long as with one.
-        return outside.has_own_accounts and self._provider.accounts.verify(email, password, now)
 
     def _refuse(self, denial: Denial, known: str) -> bool:
         """What is said of it; False if that is no more than that it is wrong."""

@@ -20,6 +20,7 @@ import jsonschema
 import pytest
 
 from tests.browser.conftest import OpenWindow
+from tests.support import pam
 from tests.support.directory import (
     PEOPLE,
     SERVICE,
@@ -32,6 +33,7 @@ from tests.support.directory import (
 from tests.support.household import Authority, Household
 from tests.support.household_mail import MailServer, mail_server
 from tests.support.oidc import CLIENT, SECRET, OidcProvider, oidc_provider
+from tests.support.pam import Accounts
 from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 from tests.support.provider import DOMAIN
@@ -312,6 +314,51 @@ def test_from_another_provider_to_mail_until_it_has_them_no_longer(
     with resident.agent():
         assert not mail.admits(resident, email)
     assert '"reason":"sign-in-over"' in household.audit_log()
+
+
+def desks(authority: Authority) -> Iterator[tuple[Household, Accounts]]:
+    """A provider on a system that asks for a one-time password after the password."""
+    with folder_for_all() as folder:
+        accounts = Accounts(folder / "etc")
+        accounts.serve_codes()
+        named = {'pam."desks".groups': ["staff"], 'pam."desks".timeout': 60}
+        options = {"backends": ["desks", "accounts"]}
+        house = Household(folder, authority, options, named, accounts.program_before)
+        house.start()
+        yield house, accounts
+        house.stop()
+
+
+def test_from_what_pam_asks_to_a_login(
+    open_window: OpenWindow,
+    desks: tuple[Household, Accounts],
+    new_resident: Callable[[Household], Resident],
+    mail: MailServer,
+) -> None:
+    """A password that has expired, a code, the password before it, and a new one twice."""
+    house, accounts = desks
+    accounts.put_in_group("staff", accounts.add("otto"))
+    accounts.give_secret("otto")
+    accounts.expire_password("otto")
+    otto = f"otto@{DOMAIN}"
+    guest, resident = Guest(open_window(), house, otto), new_resident(house)
+    login = resident.login(otto, "--browser")
+    guest.open(login.link)
+    guest.give_password(pam.PASSWORD)
+    new = "quite another secret 42"
+    for says, answer in (
+        ("One-time password", pam.code(0)),
+        ("Current password", pam.PASSWORD),
+        ("New password", new),
+        ("Retype new password", new),
+    ):
+        guest.page.wait_for_selector(f"label:has-text('{says}')")
+        guest.page.fill("main [name=answer0]", answer)
+        guest.press("Go on")
+    allow(guest, login)
+    mail.believe(house)
+    mail.deliver(otto, "good morning")
+    assert mail.admits(resident, otto)
 
 
 def test_from_an_invitation_to_a_login_with_a_passkey(

@@ -223,6 +223,11 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("oidc.max_age", "60", 60_000),
     ("oidc.local_part_claim", '"preferred_username"', "preferred_username"),
     ("oidc.timeout", "2", 2_000),
+    ("pam.service", '"imap.d"', "imap.d"),
+    ("pam.user_template", r'"EXAMPLE\\{user}"', "EXAMPLE\\{user}"),
+    ("pam.least_uid", "500", 500),
+    ("pam.groups", '["staff"]', ("staff",)),
+    ("pam.timeout", "3", 3_000),
 ]
 
 

@@ -8,12 +8,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from browserid_sasl import config
-from browserid_sasl.idp.backends import Denial, Journey, PasswordBackend, Vouched
+from browserid_sasl.idp.backends import Denial, Journey, MoreAskedError, PasswordBackend, Vouched
 from browserid_sasl.idp.backends.configured import configured_backends
+from browserid_sasl.idp.backends.pam import PamBackend
+from browserid_sasl.idp.backends.pam_process import PROGRAM
 from tests.support import directory as support
+from tests.support import pam
 from tests.support.directory import PASSWORD, Person
 from tests.support.oidc import SECRET, oidc_provider
 from tests.support.pages import blocks
+from tests.support.pam import Accounts
 from tests.support.sample_programs import ROOT
 
 PAGE = (ROOT / "docs" / "backends.md").read_text()
@@ -108,3 +112,25 @@ def test_what_people_are_told_who_come_back(denial: Denial) -> None:
 )
 def test_the_codes_are_these(denial: Denial) -> None:
     assert f"| `{denial.value}` |" in PAGE
+
+
+def test_pam_as_it_is_shown(tmp_path: Path) -> None:
+    [service] = blocks(PAGE, "pam")
+    [shown] = [text for text in blocks(PAGE, "toml") if "[pam." in text]
+    accounts = Accounts(tmp_path / "etc")
+    accounts.serve(service.replace("/etc/users.oath", "/etc/oath"))
+    accounts.put_in_group("staff", accounts.add("lena"))
+    accounts.give_secret("lena")
+    file = tmp_path / "browserid.toml"
+    file.write_text(shown)
+    backends = configured_backends(config.load(file))
+
+    def verify(backend: object) -> Vouched | None:
+        assert isinstance(backend, PamBackend)
+        there = PamBackend(backend.name, backend.service, (*accounts.program_before, *PROGRAM))
+        with pytest.raises(MoreAskedError) as caught:
+            there.verify("lena@example.org", pam.PASSWORD)
+        return caught.value.exchange.answer([pam.code(0)])
+
+    assert backends.ask("desks", verify) is not None
+    assert backends.order == ("desks", "accounts")

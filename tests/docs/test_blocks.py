@@ -92,6 +92,8 @@ SINGLY: Final = {
             "# A directory,",
             "# Active Directory",
             "# Another provider",
+            *("dn: cn=browserid,", "# A directory,", "# Active Directory"),
+            *("# /etc/pam.d/browserid-idp", "# The accounts of the provider's host"),
         )
     },
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",

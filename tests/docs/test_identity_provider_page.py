@@ -310,6 +310,7 @@ OTHERWISE = {
     (401, "renewal-expired"),
     (401, "renewal-revoked"),
     (401, "no-account"),
+    (403, "more-asked"),
     (403, "second-factor-needed"),
     (429, "too-many-devices"),
     (429, "too-many-keys"),

@@ -93,6 +93,7 @@ class Household:
     :param authority: of its web server's certificate.
     :param options: of `[idp]`.
     :param others: options of other sections, by their whole names.
+    :param before: a command that runs the provider on another system.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class Household:
         authority: Authority,
         options: Mapping[str, object] | None = None,
         others: Mapping[str, object] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
+        self.before = before
         self.folder = folder
         self.authority = authority
         self.port = free_port()
@@ -143,7 +146,7 @@ class Household:
     def start(self) -> None:
         """Start the provider, and wait until it serves."""
         self._process = process = subprocess.Popen(
-            [program("browserid-idp"), "serve", "--config", str(self.config_file)],
+            [*self.before, program("browserid-idp"), "serve", "--config", str(self.config_file)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

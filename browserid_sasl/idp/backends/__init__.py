@@ -9,7 +9,7 @@ has changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol, runtime_checkable
@@ -96,6 +96,8 @@ class Denial(Enum):
     WEAK = "weak-sign-in"
     CANCELLED = "cancelled-elsewhere"
     OVER = "sign-in-over"
+    EXPIRED = "account-expired"
+    NOT_NOW = "not-now"
 
 
 class DeniedError(Exception):
@@ -179,6 +181,7 @@ class PasswordBackend(Backend, Protocol):
         :returns: None if it does not know the address, or cannot tell: the next one is asked.
         :raises DeniedError: it knows the address, and whoever asks is not to get in. Nobody else is
             asked, so that the password gets to no other server.
+        :raises MoreAskedError: it asks for more than the password.
         :raises UnavailableError: it cannot be asked, and nobody else is.
         """
 
@@ -214,3 +217,66 @@ class RedirectBackend(Backend, Protocol):
 
         :raises StoreError: it cannot be kept.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Something that a backend asks for.
+
+    :param text: what it says, in words of its own: one line of printable characters.
+    :param hidden: whether nobody is to see what is typed.
+    """
+
+    text: str
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a backend wants somebody to read and to answer.
+
+    :param prompts: what it asks for, at least one.
+    :param infos: what it says besides, likewise in lines.
+    :param errors: what it says was wrong.
+    """
+
+    prompts: tuple[Prompt, ...]
+    infos: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+
+
+class Exchange(Protocol):
+    """A sign-in that a backend has more questions about. For one thread at a time."""
+
+    @property
+    def knows(self) -> bool:
+        """Whether there is such a person: else the questions hide only that there is none."""
+
+    @property
+    def asked(self) -> Asked:
+        """What has to be answered now."""
+
+    def answer(self, answers: Sequence[str]) -> Vouched | None:
+        """Go on with what somebody has answered, secret. Ends what it does not go on with.
+
+        :param answers: one to each prompt.
+        :returns: who it is; None if more is asked, see `asked`.
+        :raises DeniedError: whoever asks is not to get in.
+        :raises UnavailableError: it cannot go on.
+        """
+
+    def end(self) -> None:
+        """Let it go, and what it has learnt with it. May be called again, by any thread."""
+
+
+class MoreAskedError(Exception):
+    """A password alone is not enough for a backend.
+
+    :param exchange: how it goes on; whoever catches this has to end it.
+    :param backend: the backend's name, once that is known.
+    """
+
+    def __init__(self, exchange: Exchange, backend: str = "") -> None:
+        super().__init__("more is asked for")
+        self.exchange = exchange
+        self.backend = backend

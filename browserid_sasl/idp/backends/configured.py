@@ -9,6 +9,7 @@ from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.extras import not_installed
 from browserid_sasl.idp.backends import OWN_ACCOUNTS, Backend
+from browserid_sasl.idp.backends.pam import PamBackend, Service
 from browserid_sasl.idp.outside import Backends
 
 
@@ -51,5 +52,21 @@ def _oidc(config: Config, name: str) -> Backend:
     return oidc_backend(config, name)
 
 
-_BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {"ldap": _ldap, "oidc": _oidc}
-"""By the kind of a section, which is also the name of the extra that it needs."""
+def _pam(config: Config, name: str) -> Backend:
+    options = config.pam[name]
+    service = Service(
+        service=options.service,
+        user_template=options.user_template,
+        least_uid=options.least_uid,
+        groups=options.groups,
+        timeout=options.timeout_ms,
+    )
+    return PamBackend(name, service)
+
+
+_BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {
+    "ldap": _ldap,
+    "oidc": _oidc,
+    "pam": _pam,
+}
+"""By the kind of a section, which is also the name of the extra that it needs, if it does."""

@@ -10,6 +10,9 @@ SESSION: Final = "__Host-browserid-session"
 EMBEDDED: Final = "__Host-browserid-embedded"
 """The session's token once more, for the page that other sites may frame; only where some may."""
 
+EXCHANGE: Final = "__Host-browserid-exchange"
+"""What the browser takes up the questions of a backend by."""
+
 VISITOR: Final = "__Host-browserid-visitor"
 KNOWN: Final = "__Host-browserid-known"
 UPSTREAM: Final = "__Host-browserid-upstream"

@@ -123,6 +123,19 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("Change it where you have it from, such as at your desk, then sign in here."),
     ),
     "account-disabled": Explanation(N_("Your account is disabled"), N_("Ask your administrator.")),
+    "account-expired": Explanation(N_("Your account has expired"), N_("Ask your administrator.")),
+    "not-now": Explanation(
+        N_("Your account is not admitted at this time, or not here"),
+        N_("Try again later, or ask your administrator."),
+    ),
+    "too-many-exchanges": Explanation(
+        N_("Many people are signing in at this moment"),
+        N_("Wait %(wait)s, then try again."),
+    ),
+    "questions-over": Explanation(
+        N_("This sign-in is over"),
+        N_("It took too long, or the provider was restarted. Begin again with your password."),
+    ),
     "not-admitted": Explanation(
         N_("Your account is not admitted here"), N_("Ask your administrator.")
     ),
@@ -262,7 +275,7 @@ _BETTER_AGAIN: Final = frozenset(
         "backend-unavailable",
         *("signed-out", "too-many-attempts"),
         *("cancelled-elsewhere", "foreign-address", "stale-challenge", "weak-sign-in"),
-        *("provider-unclear", "too-many-mails"),
+        *("provider-unclear", "too-many-exchanges", "too-many-mails"),
     }
 )
 _BETTER_SENT_AGAIN: Final = frozenset({"invalid-form", "too-large", "unsupported-media-type"})

@@ -29,6 +29,7 @@ OTHER_BROWSERS: Final = f"{ACCOUNT}/other-browsers"
 PASSKEY: Final = f"{PREFIX}/passkey"
 PASSKEY_OPTIONS: Final = f"{PREFIX}/passkey/options"
 PASSWORD: Final = f"{ACCOUNT}/password"
+QUESTIONS: Final = f"{PREFIX}/questions"
 RECOVERY_CODES: Final = f"{ACCOUNT}/recovery-codes"
 SECOND_FACTOR: Final = f"{ACCOUNT}/second-factor"
 REVOKE_MACHINE: Final = f"{PREFIX}/machines/revoke"
@@ -54,7 +55,7 @@ _OWN: Final = frozenset(
             INVITATION,
             PROVISIONING,
         ),
-        *(MAIL, MAIL_LINK, SECOND_STEP, SIGN_IN, SIGN_OUT),
+        *(MAIL, MAIL_LINK, QUESTIONS, SECOND_STEP, SIGN_IN, SIGN_OUT),
         *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
     }
 )

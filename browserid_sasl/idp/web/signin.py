@@ -15,6 +15,8 @@ from starlette.responses import Response
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.accounts import MAX_PASSWORD
 from browserid_sasl.idp.attempts import Attempts
+from browserid_sasl.idp.backends import MoreAskedError
+from browserid_sasl.idp.exchanges import PATIENCE_S, Waiting
 from browserid_sasl.idp.password_sign_in import PasswordSignIn
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
@@ -120,10 +122,31 @@ def _submit(visit: Visit) -> Response:
         sign_in.check(email, password, visit.client, visit.now, known)
     except RefusedError as error:
         visit.record(error, email)
-        if error.word not in _ABOUT_GUESSES:
-            return _ask_password(visit, email, refusal=explain(error), status=error.status)
-        return _again(error, _wrong(visit), partial(_ask_password, visit, email))
+        return begin_anew(visit, email, error, _wrong(visit))
+    except MoreAskedError as error:
+        return ask_more(visit, Waiting(error.backend, email, error.exchange))
     return go_on(visit, email, "password", goal(visit))
+
+
+def ask_more(visit: Visit, waiting: Waiting) -> Response:
+    """Go on to what a backend asks besides the password.
+
+    :raises RefusedError: too-many-exchanges.
+    """
+    token = visit.provider.outside.exchanges.keep(waiting, visit.client)
+    visit.put_cookie(cookies.EXCHANGE, token, PATIENCE_S)
+    return visit.redirect(paths.with_query(paths.QUESTIONS, next=goal(visit)))
+
+
+def begin_anew(visit: Visit, email: str, error: RefusedError, wrong: str) -> Response:
+    """Ask for the password once more.
+
+    :param error: why.
+    :param wrong: what is said of it if it is not a matter of anything else.
+    """
+    if error.word not in _ABOUT_GUESSES:
+        return _ask_password(visit, email, refusal=explain(error), status=error.status)
+    return _again(error, wrong, partial(_ask_password, visit, email))
 
 
 def _wrong(visit: Visit) -> str:

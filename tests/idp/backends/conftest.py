@@ -16,6 +16,7 @@ from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.second_steps import SecondStep
 from tests.support import directory as support
 from tests.support.directory import Directory, Person
+from tests.support.pam import Accounts
 from tests.support.provider import DOMAIN, RunningProvider, running_provider
 
 _NUMBERS = itertools.count(1)
@@ -62,6 +63,12 @@ def place(**changed: object) -> Place:
 @pytest.fixture
 def backend(directory: Directory) -> LdapBackend:
     return LdapBackend("staff", access(directory), place())
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Accounts:
+    """A system with nobody on it yet."""
+    return Accounts(tmp_path / "etc")
 
 
 Serve = Callable[..., RunningProvider]

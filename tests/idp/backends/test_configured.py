@@ -11,15 +11,20 @@ import trustme
 from browserid_sasl import config
 from browserid_sasl.errors import ConfigurationError, StoreError
 from browserid_sasl.idp.backends import (
+    Denial,
     DeniedError,
     PasswordBackend,
     UnavailableError,
     Vouched,
 )
 from browserid_sasl.idp.backends.configured import configured_backends
+from browserid_sasl.idp.backends.pam import PamBackend
+from browserid_sasl.idp.backends.pam_process import PROGRAM
 from browserid_sasl.web.refusal import RefusedError
+from tests.idp.backends.test_pam import address, denied
 from tests.support import directory as support
 from tests.support.directory import Directory, Person
+from tests.support.pam import PASSWORD, Accounts
 from tests.support.provider import DOMAIN
 
 Write = Callable[..., Path]
@@ -204,3 +209,75 @@ def test_a_claim_that_is_too_long_is_for_the_log(
     assert caught.value.word == "backend-unavailable"
     with pytest.raises(UnavailableError):
         Vouched(f"a@{DOMAIN}", "x", claims={"name": ["x" * 3000]})
+
+
+Desks = Callable[..., PamBackend]
+
+
+@pytest.fixture
+def desks(accounts: Accounts, tmp_path: Path) -> Desks:
+    """Makes what a file has, on the system of a test."""
+
+    def make(**options: str) -> PamBackend:
+        file = tmp_path / "pam.toml"
+        lines = [f"{name} = {value}" for name, value in options.items()]
+        file.write_text("\n".join(['[idp]\nbackends = ["desks"]\n[pam."desks"]', *lines, ""]))
+        backends = configured_backends(config.load(file))
+
+        def there(backend: object) -> PamBackend:
+            assert isinstance(backend, PamBackend)
+            program = (*accounts.program_before, *PROGRAM)
+            return PamBackend(backend.name, backend.service, program)
+
+        return backends.ask("desks", there)
+
+    return make
+
+
+@pytest.mark.option("pam.service", "pam.user_template", "pam.least_uid", "pam.groups")
+def test_who_pam_lets_in(accounts: Accounts, desks: Desks) -> None:
+    accounts.add("x-lena", uid=1500)
+    lena = address("lena")
+    assert desks().verify(lena, PASSWORD) is None
+    template = {"user_template": '"x-{user}"'}
+    assert desks(**template).verify(lena, PASSWORD) is not None
+    assert desks(**template, least_uid="1501").verify(lena, PASSWORD) is None
+    assert desks(**template, least_uid="1500").verify(lena, PASSWORD) is not None
+    with pytest.raises(UnavailableError, match=r"/etc/pam\.d/imap"):
+        desks(**template, service='"imap"').verify(lena, PASSWORD)
+    accounts.put_in_group("staff")
+    with denied(Denial.NOT_ADMITTED):
+        desks(**template, groups='["staff"]').verify(lena, PASSWORD)
+    accounts.put_in_group("staff", "x-lena")
+    assert desks(**template, groups='["staff"]').verify(lena, PASSWORD) is not None
+
+
+@pytest.mark.option("pam.timeout")
+def test_how_long_pam_may_take(accounts: Accounts, desks: Desks, tmp_path: Path) -> None:
+    sleeps = tmp_path / "sleeps"
+    sleeps.write_text("#!/bin/sh\nexec sleep 600\n")
+    sleeps.chmod(0o755)
+    accounts.serve(f"auth required pam_exec.so {sleeps}\n")
+    accounts.add("lena")
+    with pytest.raises(UnavailableError, match="too long"):
+        desks(timeout="2").verify(address("lena"), PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("service", '"../login"'),
+        ("service", '""'),
+        ("user_template", '"lena"'),
+        ("user_template", '"-{user}"'),
+        ("user_template", '"{user}/x"'),
+        ("least_uid", "0"),
+        ("groups", '["a group"]'),
+    ],
+)
+def test_what_is_no_option_of_pam_is_refused_with_its_line(
+    desks: Desks, option: str, value: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        desks(**{option: value})
+    assert caught.value.line

@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp import web
 from browserid_sasl.idp.app import AppSettings
+from browserid_sasl.idp.backends import Asked, Prompt
+from browserid_sasl.idp.exchanges import Waiting
 from browserid_sasl.idp.limits import Policy
-from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.languages import LANGUAGES
 from browserid_sasl.idp.web.site import PAGES
 from tests.idp.web.test_attacks import path_of
@@ -66,15 +68,16 @@ def prepare(running: RunningProvider) -> None:
     for email in (BOB, CAROL):
         provider.accounts.add(email, PASSWORD, now)
     name_passkey(running, "phone")
+    name_passkey(running, "phone", CAROL)
     secret = provider.second_factors.begin(CAROL, now)
     code = TOTP(base64.b32decode(secret), 6, SHA1(), 30).generate(now // 1000).decode()
     assert provider.means.confirm_second_factor(CAROL, code, "::1", now, keep=0)
 
 
-def name_passkey(running: RunningProvider, name: str) -> None:
+def name_passkey(running: RunningProvider, name: str, email: str = ALICE) -> None:
     passkeys, now = running.provider.passkeys, running.clock.now
-    answer = Authenticator().create(passkeys.registration_options(ALICE, now))
-    passkeys.register(ALICE, answer, name, "::1", now)
+    answer = Authenticator().create(passkeys.registration_options(email, now))
+    passkeys.register(email, answer, name, "::1", now)
 
 
 def page_at(path: str) -> Scene:
@@ -118,7 +121,36 @@ def sign_in(browser: Browser, _: RunningProvider) -> Shown:
 
 
 def second_step(browser: Browser, running: RunningProvider) -> Shown:
-    return browser.submit(sign_in(browser, running), paths.SIGN_IN, email=CAROL, password=PASSWORD)
+    """With all that may follow a password."""
+    steps = running.provider.second_steps
+    page = sign_in(browser, running)
+    steps._policy = "passkey"
+    try:
+        return browser.submit(page, paths.SIGN_IN, email=CAROL, password=PASSWORD)
+    finally:
+        steps._policy = "code"
+
+
+class Questions:
+    """What a module of PAM may say at its worst."""
+
+    knows = True
+    asked = Asked(tuple(Prompt(text, hidden=False) for text in MARKUP[:1]), MARKUP, MARKUP)
+
+    def answer(self, answers: object) -> None:
+        """Nobody is behind it."""
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+
+def questions(browser: Browser, running: RunningProvider) -> Shown:
+    exchanges = running.provider.outside.exchanges
+    exchanges.take(browser.cookies.get(cookies.EXCHANGE, ""))
+    sign_in(browser, running)
+    token = exchanges.keep(Waiting("desks", ALICE, Questions()), "192.0.2.1")
+    browser.put_cookie(cookies.EXCHANGE, token)
+    return browser.open(paths.QUESTIONS)
 
 
 def invitation(browser: Browser, running: RunningProvider) -> Shown:
@@ -146,6 +178,7 @@ SCENES: dict[str, Scene] = {
     "address": address,
     "sign-in": sign_in,
     "second-step": second_step,
+    "questions": questions,
     "invitation": invitation,
     "account": account,
     "passkey": passkey,
