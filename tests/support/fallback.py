@@ -9,7 +9,7 @@ import queue
 import re
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
@@ -198,10 +198,10 @@ class RunningFallback:
     def clock(self) -> SettableClock:
         return self.running.clock
 
-    def browser(self) -> Browser:
-        """One that has never been there."""
+    def browser(self, headers: Mapping[str, str] | None = None) -> Browser:
+        """One that has never been there. See `Browser`."""
         running = self.running
-        return Browser(running.url, running.ca_file, origin=f"https://{FALLBACK}")
+        return Browser(running.url, running.ca_file, f"https://{FALLBACK}", headers)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import pytest
@@ -22,6 +23,7 @@ from browserid_sasl.idp.app import AppSettings
 from browserid_sasl.idp.backends import Asked, Prompt
 from browserid_sasl.idp.exchanges import Waiting
 from browserid_sasl.idp.limits import Policy
+from browserid_sasl.idp.mail_limits import DAY_MS
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.languages import LANGUAGES
 from browserid_sasl.idp.web.site import PAGES
@@ -30,6 +32,7 @@ from tests.idp.web.test_consent import BACK, KEY, asked
 from tests.idp.web.test_device import Machine, decide, type_in
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser, Shown, ShownForm
+from tests.support.fallback import NOBODY, RunningFallback, running_fallback
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 BOB = f"bob@{DOMAIN}"
@@ -49,7 +52,8 @@ NEEDED = frozenset({"password", "again"})
 REFUSED = (400, 403, 404, 422)
 LINKS = ("href", "src", "action", "formaction", "data-options")
 
-Scene = Callable[[Browser, RunningProvider], Shown]
+S = TypeVar("S")
+Scene = Callable[[Browser, S], Shown]
 Tried = tuple[str, frozenset[str]]
 
 
@@ -61,6 +65,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvide
     with running_provider(folder, settings=settings, policy=Policy(free=10_000)) as running:
         prepare(running)
         yield running
+
+
+@pytest.fixture(scope="module")
+def mailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFallback]:
+    """One that signs people in by mail."""
+    folder = tmp_path_factory.mktemp("mailed") / "provider"
+    with running_fallback(folder, per_hour=100_000) as site:
+        yield site
 
 
 def prepare(running: RunningProvider) -> None:
@@ -80,7 +92,7 @@ def name_passkey(running: RunningProvider, name: str, email: str = ALICE) -> Non
     passkeys.register(email, answer, name, "::1", now)
 
 
-def page_at(path: str) -> Scene:
+def page_at(path: str) -> Scene[RunningProvider]:
     """A page for whom is signed in, as Alice if nobody is."""
 
     def show(browser: Browser, _: RunningProvider) -> Shown:
@@ -174,7 +186,7 @@ def device_consent(browser: Browser, running: RunningProvider) -> Shown:
     return type_in(browser, Machine(running).code)
 
 
-SCENES: dict[str, Scene] = {
+SCENES: dict[str, Scene[RunningProvider]] = {
     "address": address,
     "sign-in": sign_in,
     "second-step": second_step,
@@ -192,6 +204,33 @@ SCENES: dict[str, Scene] = {
     "provisioning": page_at(paths.PROVISIONING),
     "device-consent": device_consent,
     "device": device,
+}
+
+
+def mail_address(browser: Browser, site: RunningFallback) -> Shown:
+    # Mails are few, so each try is a day of its own.
+    site.clock.now += 2 * DAY_MS
+    site.fallback.limits.allow(NOBODY, "a test", site.clock.now)
+    browser.session.cookies.clear()
+    return browser.open(paths.SIGN_IN)
+
+
+def mail_code(browser: Browser, site: RunningFallback) -> Shown:
+    return browser.submit(mail_address(browser, site), paths.SIGN_IN, email=NOBODY)
+
+
+def mail_link(browser: Browser, site: RunningFallback) -> Shown:
+    """Opened in another browser than the one that has asked."""
+    before = len(site.mailbox.deliveries)
+    mail_code(browser, site)
+    browser.session.cookies.clear()
+    return browser.open(site.mailbox.wait(before + 1).link)
+
+
+MAIL_SCENES: dict[str, Scene[RunningFallback]] = {
+    "mail-address": mail_address,
+    "mail-code": mail_code,
+    "mail-link": mail_link,
 }
 
 
@@ -241,8 +280,8 @@ def leads_home(location: str) -> bool:
 
 def try_fields(
     browser: Browser,
-    running: RunningProvider,
-    scene: Scene,
+    running: S,
+    scene: Scene[S],
     tried: set[Tried],
     texts: Sequence[str],
 ) -> None:
@@ -276,8 +315,19 @@ def test_no_field_puts_anything_into_a_page(
             check(page_at(later)(browser, running), later)
 
 
-def test_that_is_every_form_and_field(running: RunningProvider) -> None:
+@pytest.mark.parametrize(("language", "texts"), [("en", TRIED[1::2]), ("de", TRIED[::2])])
+def test_nor_does_one_of_a_sign_in_by_mail(
+    mailing: RunningFallback, language: str, texts: Sequence[str]
+) -> None:
+    browser = mailing.browser({"Accept-Language": language})
+    tried: set[Tried] = set()
+    for scene in MAIL_SCENES.values():
+        try_fields(browser, mailing, scene, tried, texts)
+
+
+def test_that_is_every_form_and_field(running: RunningProvider, mailing: RunningFallback) -> None:
     forms = [forms_of(scene(Browser.at(running), running)) for scene in SCENES.values()]
+    forms += [forms_of(scene(mailing.browser(), mailing)) for scene in MAIL_SCENES.values()]
     actions = {urlsplit(form.action).path for page in forms for form in page}
     # The same handler as that of the page for programs, at the host that people are led to.
     assert actions >= {page.path for page in PAGES if page.submit} - {paths.CONSENT}
