@@ -316,6 +316,7 @@ def test_from_another_provider_to_mail_until_it_has_them_no_longer(
     assert '"reason":"sign-in-over"' in household.audit_log()
 
 
+@pytest.fixture
 def desks(authority: Authority) -> Iterator[tuple[Household, Accounts]]:
     """A provider on a system that asks for a one-time password after the password."""
     with folder_for_all() as folder:
