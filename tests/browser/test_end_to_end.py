@@ -129,6 +129,13 @@ def mail(installation: Installation, machine_log: Syslog) -> Iterator[MailServer
         yield server
 
 
+@pytest.fixture(scope="module")
+def mail_by_certificate(installation: Installation, machine_log: Syslog) -> Iterator[MailServer]:
+    """One that gives no tickets: those may be used for a minute after they are revoked."""
+    with mail_server(installation, machine_log, {"server.tickets": False}) as server:
+        yield server
+
+
 @dataclass(frozen=True)
 class Doors:
     """What people log in to.
@@ -230,9 +237,10 @@ def test_from_the_password_of_a_directory_to_mail_until_they_leave(
     people: Directory,
     office: Household,
     new_resident: Callable[[Household], Resident],
-    mail: MailServer,
+    mail_by_certificate: MailServer,
 ) -> None:
     """They go on for an hour after they are put out of the group, and not an hour longer."""
+    mail = mail_by_certificate
     lena = people.add(Person("lena", f"lena@{DOMAIN}"))
     guest, resident = Guest(open_window(), office, lena.mail), new_resident(office)
     login = resident.login(lena.mail, "--browser")
@@ -282,9 +290,10 @@ def test_from_another_provider_to_mail_until_it_has_them_no_longer(
     open_window: OpenWindow,
     branch: tuple[Household, OidcProvider],
     new_resident: Callable[[Household], Resident],
-    mail: MailServer,
+    mail_by_certificate: MailServer,
 ) -> None:
     """Nothing is typed but at that provider: the page goes there at once, and it leads back."""
+    mail = mail_by_certificate
     household, company = branch
     email = f"olga@{DOMAIN}"
     company.put("olga", email=email, email_verified=True)
