@@ -6,7 +6,7 @@ and takes several forms of private IPv4 addresses inside IPv6 addresses for publ
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 Address = IPv4Address | IPv6Address
@@ -63,3 +63,11 @@ def is_public(address: Address) -> bool:
     if address.scope_id is not None or address not in _GLOBAL_UNICAST:
         return False
     return not any(address in block for block in _SPECIAL_IPV6)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine by its address alone: what a name leads to can change."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from ipaddress import ip_address
 from typing import Any, Final
 
 import psycopg
@@ -26,6 +25,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, TimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.engines import Fault, is_reading
 from browserid_sasl.store.bounded_connection import BoundedConnection
@@ -164,12 +164,7 @@ def _protection(parts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_here(host: str) -> bool:
-    if host.startswith(("/", "@")) or host in ("", "localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host.startswith(("/", "@")) or host in ("", "localhost") or is_loopback(host)
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

@@ -16,10 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import EmailMessage
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
 
+from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, DiscoveryError
 from browserid_sasl.private_files import read_private
@@ -70,7 +70,7 @@ class MailServer:
                 "a fallback provider cannot work without a mail server",
                 "name one with `mail_server` in [idp]",
             )
-        if self.tls == "loopback" and not _is_loopback(self.host):
+        if self.tls == "loopback" and not _is_here(self.host):
             raise ConfigurationError(
                 f"mail does not go to {self.host} without TLS",
                 "leave out `mail_tls` in [idp], or name a server at a loopback address",
@@ -216,11 +216,8 @@ class Postman:
         return why
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _is_here(host: str) -> bool:
+    return host == "localhost" or is_loopback(host)
 
 
 def _is_final(error: OSError) -> bool:

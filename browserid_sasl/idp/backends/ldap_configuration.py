@@ -10,7 +10,7 @@ import certifi
 from browserid_sasl.config import Config, LdapConfig
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.backends.ldap import Directory, LdapBackend
-from browserid_sasl.idp.backends.ldap_servers import MOST_SERVERS, Access, is_loopback
+from browserid_sasl.idp.backends.ldap_servers import MOST_SERVERS, Access, is_at_loopback
 from browserid_sasl.private_files import read_private
 
 _MAX_PASSWORD: Final = 1024
@@ -66,7 +66,7 @@ def _check(config: Config, name: str, options: LdapConfig) -> None:
             "base", "has both or none of base and dn_template", "give one of them: base to search"
         )
     for server in options.servers if options.plaintext else ():
-        if server.startswith("ldap://") and not is_loopback(server):
+        if server.startswith("ldap://") and not is_at_loopback(server):
             raise wrong(
                 "plaintext",
                 f"has plaintext, and {server} is not at a loopback address",

@@ -5,7 +5,6 @@ A connection is made for one question and closed after it. Each server has a tim
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ import ldap
 from ldap.controls import DecodeControlTuples
 from ldap.controls.ppolicy import PasswordPolicyControl
 
+from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.idp.backends import Denial, DeniedError, UnavailableError
 from browserid_sasl.idp.backends.channels import ChannelError, channel
 
@@ -250,7 +250,7 @@ def _connected(server: str, access: Access, deadline: float) -> Iterator[_Connec
 
 def _needs_tls(server: str, access: Access) -> bool:
     scheme = urlsplit(server).scheme
-    plain = scheme == "ldap" and access.plaintext and is_loopback(server)
+    plain = scheme == "ldap" and access.plaintext and is_at_loopback(server)
     return scheme != "ldapi" and not plain
 
 
@@ -260,13 +260,9 @@ def _context(ca_file: Path) -> ssl.SSLContext:
     return context
 
 
-def is_loopback(server: str) -> bool:
-    """Whether a server is at a loopback address, by its URL alone: a name can change."""
-    host = urlsplit(server).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def is_at_loopback(server: str) -> bool:
+    """Whether the host in a server's URL is a loopback address."""
+    return is_loopback(urlsplit(server).hostname or "")
 
 
 def _raise_denial(error: ldap.LDAPError) -> None:
