@@ -35,6 +35,8 @@ _MOST_AGE_S: Final = 600
 """Of a token that has come just now."""
 
 _MAX_SUBJECT: Final = 255
+_LAST_S: Final = 253_402_300_800
+"""The year 10000."""
 
 
 class UnknownKeyError(UnavailableError):
@@ -129,6 +131,8 @@ def _check(claims: Claims, expected: Expected) -> None:
         raise _wrong("it has expired")
     if not expected.now - _MOST_AGE_S < issued <= expected.now + _SKEW_S:
         raise _wrong("it was not issued just now")
+    if "auth_time" in claims and _time(claims, "auth_time") > expected.now + _SKEW_S:
+        raise _wrong("it is of a sign-in that is yet to come")
     nonce = claims.get("nonce")
     if expected.nonce and not _equal(nonce, expected.nonce):
         raise _wrong("it is not of this sign-in")
@@ -161,6 +165,9 @@ def _time(claims: Claims, name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(f"its {name} is no time")
+    # Python reads NaN and Infinity in JSON, too; no comparison with the former refuses anything.
+    if not 0 <= value < _LAST_S:
+        raise _wrong(f"its {name} is at no time")
     return value
 
 
