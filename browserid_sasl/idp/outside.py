@@ -35,6 +35,7 @@ from browserid_sasl.idp.backends import (
     MoreAskedError,
     PasswordBackend,
     RedirectBackend,
+    RequestBackend,
     UnavailableError,
     Vouched,
 )
@@ -120,13 +121,21 @@ class Backends:
     @property
     def redirecting(self) -> Sequence[RedirectBackend]:
         """Those at whose own page people sign in."""
-        named = (self._named[name] for name in self.order if name in self._named)
-        return [each for each in named if isinstance(each, RedirectBackend)]
+        return [each for each in self._in_order if isinstance(each, RedirectBackend)]
+
+    @property
+    def by_request(self) -> Sequence[RequestBackend]:
+        """Those that know people by their requests themselves."""
+        return [each for each in self._in_order if isinstance(each, RequestBackend)]
 
     @property
     def take_passwords(self) -> bool:
         """Whether there is one that takes a password here, or the own accounts."""
-        return len(self.redirecting) < len(self.order)
+        return len(self.redirecting) + len(self.by_request) < len(self.order)
+
+    @property
+    def _in_order(self) -> Sequence[Backend]:
+        return [self._named[name] for name in self.order if name in self._named]
 
     def keep_in(self, database: Database) -> None:
         """Have a database for what they keep of people."""

@@ -220,6 +220,84 @@ class RedirectBackend(Backend, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Carried:
+    """What a request carries besides its form, by which a backend may know whose it is.
+
+    :param headers: names in lower case, and values, in the order in which they came. A client
+        writes what it likes into them.
+    :param peer: IP address of the other end of the connection, empty for none: a front server's, if
+        there is one.
+    :param exchange: what a `Challenge` before has given the browser to bring back, else empty.
+    """
+
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    peer: str
+    exchange: str = field(default="", repr=False)
+
+    def only(self, name: str) -> str:
+        """A header's value, empty for none; and of several, of which nobody knows who wrote which.
+
+        :param name: in lower case.
+        """
+        values = [value for each, value in self.headers if each == name]
+        return values[0] if len(values) == 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a backend wants of a browser before it knows whose request it is.
+
+    :param headers: of the answer, which has the status 401 and a page.
+    :param exchange: what the browser brings back with its next request, empty for nothing. Secret.
+    """
+
+    headers: Mapping[str, str]
+    exchange: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Whose a request is.
+
+    :param vouched: who it is.
+    :param headers: of the answer.
+    """
+
+    vouched: Vouched
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@runtime_checkable
+class RequestBackend(Backend, Protocol):
+    """A backend that knows somebody by a request itself: by what their computer adds to it.
+
+    It is asked when they have pressed its button, in a form of the provider's own pages. Whoever
+    makes their browser send a request from elsewhere signs nobody in.
+    """
+
+    @property
+    def label(self) -> str:
+        """What people call it; empty: what is usual for its `method`."""
+
+    @property
+    def method(self) -> str:
+        """What it knows people by, as sessions and pages call it, such as `kerberos`."""
+
+    @property
+    def at_once(self) -> bool:
+        """Whether its button is pressed by the page itself, where there is no other way."""
+
+    def look(self, carried: Carried) -> Known | Challenge:
+        """Whose a request is, or what is missing in it.
+
+        :param carried: what the request has.
+        :raises DeniedError: they are not to get in; with a denial about which people are told
+            something, see `password_sign_in.refusal_of`.
+        :raises UnavailableError: it cannot be found out.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """Something that a backend asks for.
 

@@ -13,6 +13,9 @@ EMBEDDED: Final = "__Host-browserid-embedded"
 EXCHANGE: Final = "__Host-browserid-exchange"
 """What the browser takes up the questions of a backend by."""
 
+NEGOTIATION: Final = "__Host-browserid-negotiation"
+"""What the browser goes on with where a backend needs several requests to know whose they are."""
+
 VISITOR: Final = "__Host-browserid-visitor"
 KNOWN: Final = "__Host-browserid-known"
 UPSTREAM: Final = "__Host-browserid-upstream"

@@ -9,6 +9,9 @@ PREFIX: Final = "/browserid"
 
 AUTHENTICATION: Final = "/authentication"
 PROVISIONING: Final = "/provisioning"
+BY_REQUEST: Final = f"{PREFIX}/known/{{name}}"
+"""Where somebody signs in whom a backend knows by the request itself."""
+
 HOME: Final = PREFIX
 ACCOUNT: Final = f"{PREFIX}/account"
 ACCOUNT_PASSKEY: Final = f"{ACCOUNT}/passkey"

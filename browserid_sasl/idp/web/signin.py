@@ -6,7 +6,8 @@ is offered, the same is said, and a password is compared with something.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -36,6 +37,22 @@ _WRONG_CODE: Final = N_("That code is not right, or was used before. Wait for th
 
 _ABOUT_GUESSES: Final = frozenset({"wrong-credentials", "too-many-attempts"})
 """What is said where the password is typed. All else is said above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button by which somebody is signed in whose request is known.
+
+    :param label: see `RequestBackend.label`.
+    :param method: see `RequestBackend.method`.
+    :param path: of the page that its form is for.
+    :param at_once: see `RequestBackend.at_once`.
+    """
+
+    label: str
+    method: str
+    path: str
+    at_once: bool
 
 
 def begin_session(visit: Visit, email: str, method: str) -> None:
@@ -91,10 +108,21 @@ def _show(visit: Visit) -> Response:
 
 
 def _send_on(visit: Visit) -> Response:
-    """Where all sign in at other providers: to theirs, or to that one at once."""
-    ways = _ways(visit)
-    response = visit.page("upstream.html", ways=ways, cancel=cancel_of(visit, goal(visit)))
-    if len(ways) == 1:
+    """Where nobody has a password here: to another provider's page, or to what knows the request.
+
+    At once, if there is that one way only, and it is to be so.
+    """
+    ways, buttons = _ways(visit), buttons_of(visit)
+    at_once = not ways and len(buttons) == 1 and buttons[0].at_once
+    response = visit.page(
+        "upstream.html",
+        ways=ways,
+        buttons=buttons,
+        at_once=at_once,
+        goal=goal(visit),
+        cancel=cancel_of(visit, goal(visit)),
+    )
+    if len(ways) == 1 and not buttons:
         # Not by a redirect: browsers do not follow one to another site after a form.
         response.headers["Refresh"] = f"0; url={ways[0][1]}"
     return response
@@ -107,6 +135,14 @@ def _ways(visit: Visit) -> list[tuple[str, str]]:
     return [
         (each.label, paths.with_query(paths.UPSTREAM.format(name=each.name), **fields))
         for each in visit.provider.outside.backends.redirecting
+    ]
+
+
+def buttons_of(visit: Visit) -> Sequence[Button]:
+    """The buttons of the backends that know somebody by the request itself."""
+    return [
+        Button(each.label, each.method, paths.BY_REQUEST.format(name=each.name), each.at_once)
+        for each in visit.provider.outside.backends.by_request
     ]
 
 
@@ -236,6 +272,7 @@ def _ask_address(
         error=error,
         refusal=refusal,
         ways=_ways(visit),
+        buttons=buttons_of(visit),
         goal=goal(visit),
         cancel=cancel_of(visit, goal(visit)),
     )
@@ -259,6 +296,7 @@ def _ask_password(
         refusal=refusal,
         seconds=seconds,
         ways=_ways(visit),
+        buttons=buttons_of(visit),
         goal=goal(visit),
         cancel=cancel_of(visit, goal(visit)),
     )

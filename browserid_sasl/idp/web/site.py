@@ -16,6 +16,7 @@ from starlette.routing import Route
 from browserid_sasl.idp.web import (
     account,
     authentication,
+    by_request,
     device,
     embedding,
     invitation,
@@ -28,6 +29,7 @@ from browserid_sasl.idp.web import (
     upstream,
 )
 from browserid_sasl.idp.web.assets import ASSETS
+from browserid_sasl.idp.web.by_request import CHALLENGE
 from browserid_sasl.idp.web.errors import error_page, wants_page
 from browserid_sasl.idp.web.forms import read_form
 from browserid_sasl.idp.web.visit import House, Page, Visit
@@ -40,6 +42,7 @@ PAGES: Final[Sequence[Page]] = (
     *machines.PAGES,
     *signin.PAGES,
     *upstream.PAGES,
+    *by_request.PAGES,
     *questions.PAGES,
     *invitation.PAGES,
     *switches.PAGES,
@@ -110,7 +113,8 @@ class Site:
             visit = Visit(self._house, request, form, self._client_of(request), self._clock())
             began = time.monotonic()
             response = await to_thread.run_sync(partial(_answer, page, visit), limiter=limiter)
-            if slow and response.status_code == 401:
+            # A challenge is no wrong password: it goes on at once, in the same browser.
+            if slow and response.status_code == 401 and CHALLENGE not in response.headers:
                 await self._backends.hold_back(began)
             return response
 
