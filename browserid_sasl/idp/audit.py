@@ -9,13 +9,15 @@ about. Passwords and private keys are never in it.
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Index, delete, or_, select
+from sqlalchemy import ColumnElement, Index, and_, delete, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.idp.audit_file import AuditFile
@@ -75,6 +77,10 @@ class Event(Enum):
     OWN_PROVIDER = "own-provider"
     INVITED = "invited"
     INVITATION_ACCEPTED = "invitation-accepted"
+    INVITATION_WITHDRAWN = "invitation-withdrawn"
+    SESSIONS_ENDED = "sessions-ended"
+    ADMINISTRATOR_ADDED = "administrator-added"
+    ADMINISTRATOR_REMOVED = "administrator-removed"
 
 
 class AuditRow(Base):
@@ -85,15 +91,16 @@ class AuditRow(Base):
 
     __tablename__ = "audit"
     __table_args__ = (
-        Index("audit_email", "email", "id"),
-        Index("audit_event", "event", "id"),
-        Index("audit_client", "client", "id"),
+        Index("audit_time", "time", "id"),
+        Index("audit_email", "email", "time", "id"),
+        Index("audit_event", "event", "time", "id"),
+        Index("audit_client", "client", "time", "id"),
         # No number twice: whoever reads on from one misses nothing.
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    time: Mapped[int] = mapped_column(index=True)
+    time: Mapped[int]
     event: Mapped[str]
     email: Mapped[str]
     client: Mapped[str]
@@ -151,13 +158,19 @@ class Question:
 
     def conditions(self) -> Iterator[ColumnElement[bool]]:
         """What is true of a row that is looked for."""
-        for column, wanted in (
-            (AuditRow.event, self.event),
-            (AuditRow.email, self.email),
-            (AuditRow.client, self.client),
-        ):
-            if wanted:
-                yield column == wanted
+        given = [
+            (column, wanted)
+            for column, wanted in (
+                (AuditRow.email, self.email),
+                (AuditRow.client, self.client),
+                (AuditRow.event, self.event),
+            )
+            if wanted
+        ]
+        # By the index of the first, which has the fewest entries. The others are written so that
+        # no index is taken for them: nearly all entries may be of one event.
+        for number, (column, wanted) in enumerate(given):
+            yield (column + "" if number else column) == wanted
         if self.since is not None:
             yield AuditRow.time >= self.since
         if self.until is not None:
@@ -194,8 +207,21 @@ class AuditLog:
         self._file = file
         self._retention = retention or Retention()
         self._host = socket.gethostname()
+        self._behalf = _Behalf()
         self.listener: Callable[[Event], object] = _nobody
         """Told of each event that was written."""
+
+    @contextmanager
+    def by(self, who: str) -> Iterator[None]:
+        """Say in all that this thread writes in the block who has done it.
+
+        :param who: an administrator's address, or who has run a command.
+        """
+        before, self._behalf.who = self._behalf.who, who
+        try:
+            yield
+        finally:
+            self._behalf.who = before
 
     def write(self, event: Event, now: int, **details: str | int) -> None:
         """Write an entry, in the transaction that the thread is in, or in one of its own.
@@ -205,6 +231,8 @@ class AuditLog:
         :raises StoreError: cache-error: it was not written. What it was to record must not take
             place then.
         """
+        if self._behalf.who:
+            details.setdefault("by", self._behalf.who)
         members = {"time": _in_utc(now), "event": event.value} | details
         with self._database.joining() as session:
             row = self._row(event, now, details)
@@ -237,19 +265,31 @@ class AuditLog:
             gone = oldest.limit(_PURGED_AT_ONCE)
             session.execute(delete(AuditRow).where(AuditRow.id.in_(gone)))
 
-    def search(self, question: Question, most: int, *, before: int | None = None) -> list[Entry]:
+    def search(
+        self, question: Question, most: int, *, before: tuple[int, int] | None = None
+    ) -> list[Entry]:
         """The newest entries that somebody looks for, the newest first.
 
         :param most: how many.
-        :param before: only those with a smaller number: those after the last of a page before.
+        :param before: time (ms) and number of the last entry of a page before: only those that
+            come after it there.
         :raises StoreError: cache-error.
         """
         wanted = select(AuditRow).where(*question.conditions())
         if before is not None:
-            wanted = wanted.where(AuditRow.id < before)
+            time, number = before
+            same = and_(AuditRow.time == time, AuditRow.id < number)
+            wanted = wanted.where(AuditRow.time <= time, or_(AuditRow.time < time, same))
+        newest = (AuditRow.time.desc(), AuditRow.id.desc())
         with self._database.reading() as session:
-            rows = session.scalars(wanted.order_by(AuditRow.id.desc()).limit(most))
+            rows = session.scalars(wanted.order_by(*newest).limit(most))
             return [_entry(row) for row in rows]
+
+
+class _Behalf(threading.local):
+    """On whose behalf a thread works, empty for nobody's."""
+
+    who = ""
 
 
 def _entry(row: AuditRow) -> Entry:

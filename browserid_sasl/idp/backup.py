@@ -42,7 +42,15 @@ FORMAT: Final = 1
 
 TRANSIENT: Final = frozenset(
     {
-        *("answered_challenges", "audit", "codes", "devices", "failures", "invitations"),
+        *(
+            "administering_sessions",
+            "answered_challenges",
+            "audit",
+            "codes",
+            "devices",
+            "failures",
+            "invitations",
+        ),
         *("mailed_codes", "sent_mails"),
         *("new_second_factors", "page_sessions", "server_secret", "wrong_codes"),
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from browserid_sasl.config import Config, IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
+from browserid_sasl.idp.administration import Actor, Administration
 from browserid_sasl.idp.app import AppSettings, create_app, longest_in_memory
 from browserid_sasl.idp.audit import Entry, Event, Question, Retention
 from browserid_sasl.idp.backends.configured import configured_backends
@@ -32,18 +33,20 @@ from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
 from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
+from browserid_sasl.idp.health import State
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.mail_limits import MailLimits
 from browserid_sasl.idp.mailed_codes import MailedCodes
 from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.passwords import Cost
+from browserid_sasl.idp.people import Person
 from browserid_sasl.idp.postman import MailServer, Postman
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.sessions import SessionPolicy
-from browserid_sasl.idp.signing_keys import Algorithm, SigningKey
+from browserid_sasl.idp.signing_keys import Algorithm, ListedKey, SigningKey
 from browserid_sasl.idp.status import Metrics, create_status_app
-from browserid_sasl.idp.web.paths import INVITATION, with_query
+from browserid_sasl.printer.node import inert
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.store.memory import MemoryAuthorityCache
 from browserid_sasl.web.clients import Proxies
@@ -220,13 +223,7 @@ def remove_user(
     """Remove the account ADDRESS, and revoke all that its machines have."""
     provider = _open(directory, config_file)
     email = provider.accounts.address(address)
-
-    def record() -> None:
-        provider.renewals.revoke_all(email, system_clock(), by=_OPERATOR)
-        _record(provider, Event.ACCOUNT_REMOVED, email)
-
-    if not provider.accounts.remove(email, record):
-        raise LocalProtocolError(Code.INVALID_PARAMETER, f"there is no account {email}")
+    _administration(provider).remove(email, system_clock())
     output.give({"identity": email})
     output.say(f"removed {email}")
 
@@ -240,6 +237,202 @@ def list_users(directory: Path | None, config_file: Path | None, output: Output)
     output.give({"identities": people})
     for email in people if output.is_text else ():
         click.echo(email)
+
+
+@command.command()
+@place_options
+@click.option("--search", metavar="TEXT", default="", help="Only those with this in the address.")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, _MOST_SHOWN),
+    default=_MOST_SHOWN,
+    show_default=True,
+    help="How many, in the order of their addresses.",
+)
+@output_options
+def people(
+    *,
+    directory: Path | None,
+    config_file: Path | None,
+    search: str,
+    limit: int,
+    output: Output,
+) -> None:
+    """Show the accounts, and what can be signed in to them with, one a line."""
+    options = _configuration(directory, config_file)
+    provider = _folder(options).open(public_url=options.public_url, rp_id=options.rp_id)
+    found = provider.people.search(search, system_clock(), limit)
+    output.give({"people": [asdict(each) for each in found]})
+    for each in found if output.is_text else ():
+        click.echo(f"{each.email}: {', '.join(_means(each)) or 'nothing to sign in with'}")
+
+
+def _means(person: Person) -> Iterator[str]:
+    if person.backend:
+        yield f"vouched for by {person.backend}"
+    if person.password:
+        yield "password"
+    if person.second_factor:
+        yield "second factor"
+    if person.passkeys:
+        yield "1 passkey" if person.passkeys == 1 else f"{person.passkeys} passkeys"
+    if person.invited:
+        yield "invited"
+    if person.administrator:
+        yield "administrator"
+
+
+@command.group()
+def administrator() -> None:
+    """Say who may administrate on the provider's pages."""
+
+
+@administrator.command("add")
+@place_options
+@output_options
+@click.argument("address")
+def add_administrator(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
+    """Let ADDRESS administrate on the pages, who has to have an account.
+
+    They need a passkey for it. A link that was made for the account before is no longer good:
+    invite them after this.
+    """
+    provider = _open(directory, config_file, invites=True)
+    email = provider.accounts.address(address)
+    added = provider.administrators.add(email, _OPERATOR, system_clock())
+    output.give({"identity": email, "changed": added})
+    output.say(f"{email} is an administrator" + ("" if added else " already"))
+
+
+@administrator.command("remove")
+@place_options
+@output_options
+@click.argument("address")
+def remove_administrator(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
+    """Do not let ADDRESS administrate any more, from their next request on."""
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    if not provider.administrators.remove(email, _OPERATOR, system_clock()):
+        raise LocalProtocolError(
+            Code.INVALID_PARAMETER,
+            f"{email} is no administrator",
+            "see `browserid-idp administrator list`",
+        )
+    output.give({"identity": email, "changed": True})
+    output.say(f"{email} is no administrator any more")
+
+
+@administrator.command("list")
+@place_options
+@output_options
+def list_administrators(directory: Path | None, config_file: Path | None, output: Output) -> None:
+    """Show the administrators, one a line."""
+    found = _open(directory, config_file).administrators.all()
+    output.give({"administrators": [asdict(each) for each in found]})
+    for each in found if output.is_text else ():
+        click.echo(f"{each.email}: since {_shown(each.since)}, by {each.by}")
+
+
+@command.command()
+@place_options
+@output_options
+def invitations(directory: Path | None, config_file: Path | None, output: Output) -> None:
+    """Show the invitations that can be accepted yet, one a line."""
+    provider = _open(directory, config_file)
+    found = provider.invitations.open(system_clock(), _MOST_SHOWN)
+    output.give({"invitations": [asdict(each) for each in found]})
+    for each in found if output.is_text else ():
+        click.echo(f"{each.email}: made {_shown(each.created)}, until {_shown(each.expires)}")
+
+
+@command.command()
+@place_options
+@output_options
+@click.argument("address")
+def withdraw(
+    directory: Path | None, config_file: Path | None, address: str, output: Output
+) -> None:
+    """Have the link that was made for ADDRESS with `invite` be good no more."""
+    provider = _open(directory, config_file)
+    email = provider.accounts.address(address)
+    _administration(provider).withdraw(email, system_clock())
+    output.give({"identity": email})
+    output.say(f"the invitation of {email} is withdrawn")
+
+
+@command.command()
+@place_options
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(1, _MOST_SHOWN),
+    default=100,
+    show_default=True,
+    help="How many, of the newest.",
+)
+@output_options
+@click.argument("address")
+def certificates(
+    directory: Path | None, config_file: Path | None, limit: int, address: str, output: Output
+) -> None:
+    """Show the certificates that ADDRESS was given, as the audit log has them, the oldest first."""
+    provider = _open(directory, config_file)
+    question = Question(Event.CERTIFIED.value, provider.accounts.address(address))
+    entries = provider.audit.search(question, limit)[::-1]
+    output.give({"entries": [each.members() for each in entries]})
+    for each in entries if output.is_text else ():
+        click.echo(_entry(each))
+
+
+@command.command()
+@place_options
+@output_options
+def backends(directory: Path | None, config_file: Path | None, output: Output) -> None:
+    """Ask each backend whether it would answer now, and say what is wrong with it.
+
+    The exit status is 1 if something is.
+    """
+    configuration = config.load(config_file)
+    options = _placed(configuration.idp, directory)
+    provider = _folder(options).open(backends=configured_backends(configuration))
+    states = provider.health.of_all()
+    output.give({"backends": [asdict(each) for each in states]})
+    for each in states if output.is_text else ():
+        click.echo(inert(f"{each.name}: {_condition(each)}"))
+    if any(each.faults for each in states):
+        click.get_current_context().exit(1)
+
+
+def _condition(state: State) -> str:
+    if state.faults:
+        return "; ".join(state.faults)
+    return "answers" if state.asked else "comes with requests, and cannot be asked"
+
+
+@command.command()
+@place_options
+@output_options
+def keys(directory: Path | None, config_file: Path | None, output: Output) -> None:
+    """Show the signing keys, one a line, the one that signs first."""
+    provider, now = _open(directory, config_file), system_clock()
+    found = provider.keys.listed(now)
+    output.give({"keys": [asdict(each) for each in found]})
+    for each in found if output.is_text else ():
+        click.echo(f"{each.name}: {each.algorithm}, {_use(each, now)}")
+
+
+def _use(key: ListedKey, now: int) -> str:
+    until = f", published until {_shown(key.published_until)}" if key.published_until else ""
+    if key.signs:
+        return f"signs{until}"
+    if key.signs_from > now:
+        return f"signs from {_shown(key.signs_from)} on"
+    return f"signs no more{until}"
 
 
 @command.command()
@@ -287,8 +480,7 @@ def revoke(
     provider = _open(directory, config_file)
     email, now = provider.accounts.address(address), system_clock()
     if machine is None:
-        count = provider.renewals.revoke_all(email, now, by=_OPERATOR)
-        provider.sessions.end_all(email)
+        count = _administration(provider).revoke_all(email, now)
         output.give({"revoked": count})
         output.say(f"revoked {count} keys of {email}")
     elif provider.renewals.revoke(machine, email, now, by=_OPERATOR):
@@ -345,11 +537,7 @@ def invite(
     _check_invites(options)
     provider = _folder(options).open(public_url=options.public_url)
     email = provider.accounts.address(address)
-    now = system_clock()
-    record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
-    provider.accounts.add_without_password(email, now, record)
-    token = provider.invitations.make(email, _OPERATOR, now, expires * 1000)
-    link = provider.public_url + with_query(INVITATION, token=token)
+    link = _administration(provider).invite(email, system_clock(), expires * 1000)
     output.give({"link": link})
     if output.is_text:
         click.echo(link)
@@ -785,6 +973,10 @@ def _open(directory: Path | None, file: Path | None, *, invites: bool = False) -
     if invites:
         _check_invites(options)
     return _folder(options).open(cost=_cost(options), everywhere=options.fallback)
+
+
+def _administration(provider: Provider) -> Administration:
+    return Administration(provider, Actor(_OPERATOR))
 
 
 def _cost(options: IdpConfig) -> Cost:

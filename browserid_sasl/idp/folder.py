@@ -24,12 +24,14 @@ from sqlalchemy import select
 
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.accounts import Accounts
+from browserid_sasl.idp.administrators import Administrators
 from browserid_sasl.idp.audit import AuditLog, Event, Retention
 from browserid_sasl.idp.audit_file import AuditFile
 from browserid_sasl.idp.codes import Codes
 from browserid_sasl.idp.database import Database, Domain
 from browserid_sasl.idp.devices import Devices
 from browserid_sasl.idp.fallback import Fallback
+from browserid_sasl.idp.health import Health
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
@@ -38,6 +40,7 @@ from browserid_sasl.idp.outside import Backends, Outside
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.paths import CERTIFY
+from browserid_sasl.idp.people import People
 from browserid_sasl.idp.recovery import RecoveryCodes
 from browserid_sasl.idp.refusals import Refusals
 from browserid_sasl.idp.relying_party import RelyingParty
@@ -120,6 +123,9 @@ class Provider:
     :param refusals: writes down what is refused.
     :param outside: who is known by something else than an account of its own.
     :param second_steps: what is asked for after a password.
+    :param administrators: who may administrate on its pages.
+    :param people: its accounts, as administrators look at them.
+    :param health: how its backends are.
     :param fallback: what it has to certify for other domains; None if it does not.
     """
 
@@ -144,6 +150,9 @@ class Provider:
     refusals: Refusals
     outside: Outside
     second_steps: SecondSteps
+    administrators: Administrators
+    people: People
+    health: Health
     fallback: Fallback | None = None
 
 
@@ -372,6 +381,9 @@ class ProviderFolder:
             refusals=Refusals(self.audit),
             outside=outside,
             second_steps=SecondSteps(second_step, second_factors, passkeys),
+            administrators=Administrators(database, self.audit, invitations),
+            people=People(database, party.id),
+            health=Health(backends, database),
         )
 
     def _make(self) -> None:

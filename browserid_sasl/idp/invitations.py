@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import delete, select
@@ -38,6 +39,20 @@ class Invitation(Base):
     expires: Mapped[int]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenInvitation:
+    """An invitation that can be accepted yet.
+
+    :param email: of whom it is for.
+    :param created: ms.
+    :param expires: ms.
+    """
+
+    email: str
+    created: int
+    expires: int
+
+
 class Invitations:
     """The invitations of a provider. Safe for threads and processes.
 
@@ -49,13 +64,14 @@ class Invitations:
         self._database = database
         self._audit = audit
 
-    def make(self, email: str, by: str, now: int, life: int = LIFE_MS) -> str:
+    def make(self, email: str, by: str, now: int, life: int = LIFE_MS, *, client: str = "") -> str:
         """An invitation, in place of the one before.
 
         :param email: of an account that there is.
         :param by: who invites.
         :param now: ms.
         :param life: ms for which it is good.
+        :param client: IP address of who invites, empty for the provider's machine.
         :returns: the token in its link.
         :raises StoreError: cache-error: it was not made.
         """
@@ -65,8 +81,43 @@ class Invitations:
                 Invitation(email=email, digest=digest(token), created=now, expires=now + life)
             )
             session.flush()
-            self._audit.write(Event.INVITED, now, email=email, by=by, expires=now + life)
+            who = {"by": by, "client": client} if client else {"by": by}
+            self._audit.write(Event.INVITED, now, email=email, **who, expires=now + life)
         return token
+
+    def open(self, now: int, most: int, after: str = "") -> list[OpenInvitation]:
+        """Invitations that can be accepted yet, in the order of their addresses.
+
+        :param now: ms.
+        :param most: how many.
+        :param after: only those that come after this address.
+        """
+        wanted = (
+            select(Invitation)
+            .where(Invitation.email > after, Invitation.expires > now)
+            .order_by(Invitation.email)
+            .limit(most)
+        )
+        with self._database.reading() as session:
+            rows = session.scalars(wanted)
+            return [OpenInvitation(row.email, row.created, row.expires) for row in rows]
+
+    def withdraw(self, email: str, by: str, now: int, *, client: str = "") -> bool:
+        """Have an invitation be good no more; whether there was one that was.
+
+        For the parameters see `make`.
+        """
+        with self._database.transaction() as session:
+            row = session.get(Invitation, email)
+            if row is None:
+                return False
+            session.delete(row)
+            session.flush()
+            if row.expires <= now:
+                return False
+            who = {"by": by, "client": client} if client else {"by": by}
+            self._audit.write(Event.INVITATION_WITHDRAWN, now, email=email, **who)
+            return True
 
     def find(self, token: str, now: int) -> str | None:
         """Whom an invitation is for, None if it is not good (any more). It stays so.

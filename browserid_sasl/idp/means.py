@@ -119,6 +119,15 @@ class Means:
         with self._change(email, keep):
             return self._recovery_codes.renew(email, client, now)
 
+    def remove_all(self, email: str, client: str, now: int) -> None:
+        """Leave nothing to sign in with that is the provider's own, nor what came of it."""
+        with self._database.transaction():
+            self._passkeys.remove_all(email, client, now)
+            self._remove_password(email, client, now)
+            self._sessions.end_all(email)
+            # Whoever took the account over may have signed programs of theirs in.
+            self._renewals.revoke_all(email, now, client=client)
+
     def accept_with_passkey(self, token: str, response: str, client: str, now: int) -> str:
         """Accept an invitation with a passkey as the only means to sign in.
 
@@ -167,11 +176,7 @@ class Means:
     def _accepting(self, token: str, client: str, now: int) -> Iterator[str]:
         """Whom an invitation is for, whose account has nothing any more that signs them in."""
         with self._invitations.accepting(token, client, now) as email:
-            self._passkeys.remove_all(email, client, now)
-            self._remove_password(email, client, now)
-            self._sessions.end_all(email)
-            # Whoever took the account over may have signed programs of theirs in.
-            self._renewals.revoke_all(email, now, client=client)
+            self.remove_all(email, client, now)
             yield email
 
     def _set_hash(self, email: str, hashed: str, client: str, now: int) -> None:

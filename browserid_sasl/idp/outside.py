@@ -158,11 +158,8 @@ class Backends:
         :raises DeniedError: what it says; or `not-configured`: there is no such backend.
         :raises RefusedError: backend-unavailable.
         """
-        if name not in self._named:
-            raise DeniedError(Denial.NOT_CONFIGURED)
         try:
-            with self._room(name):
-                return question(self._named[name])
+            return self.try_out(name, question)
         except UnavailableError as error:
             _logger.error("backend %s: %s", name, error)
             raise RefusedError(
@@ -173,6 +170,17 @@ class Backends:
                 Code.INTERACT_UNAVAILABLE,
                 retry_after=_TRY_AGAIN_S,
             ) from None
+
+    def try_out(self, name: str, question: Callable[[Backend], _T]) -> _T:
+        """Ask one as `ask` does, for somebody who wants to know what is wrong with it.
+
+        :raises DeniedError: see `ask`.
+        :raises UnavailableError: it cannot be asked, and why.
+        """
+        if name not in self._named:
+            raise DeniedError(Denial.NOT_CONFIGURED)
+        with self._room(name):
+            return question(self._named[name])
 
     @contextmanager
     def _room(self, name: str) -> Iterator[None]:

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from browserid_sasl.errors import Code, StoreError
-from browserid_sasl.idp import audit as _audit  # noqa: F401 - declares a table
+from browserid_sasl.idp import administrators as _administrators  # noqa: F401 - declares a table
+from browserid_sasl.idp import audit as _audit  # noqa: F401
 from browserid_sasl.idp import challenges as _challenges  # noqa: F401
 from browserid_sasl.idp import codes as _codes  # noqa: F401
 from browserid_sasl.idp import devices as _devices  # noqa: F401
@@ -41,7 +42,7 @@ from browserid_sasl.idp import totp as _totp  # noqa: F401
 from browserid_sasl.idp import upstream_tokens as _upstream_tokens  # noqa: F401
 from browserid_sasl.idp.database import Base, Database, Domain
 
-NUMBER: Final = "0008"
+NUMBER: Final = "0009"
 """Of this release's schema: the last of `migrations`."""
 
 STEPS: Final = Path(__file__).parent / "migrations"

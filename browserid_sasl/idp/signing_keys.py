@@ -60,6 +60,24 @@ class SigningKey(Times):
 
 
 @dataclass(frozen=True, slots=True)
+class ListedKey:
+    """A key that is published, for those who look after them.
+
+    :param name: the start of its thumbprint.
+    :param algorithm: what it signs with.
+    :param signs: whether it is the one that signs.
+    :param signs_from: ms, see `Times`.
+    :param published_until: ms, None as long as it is not replaced.
+    """
+
+    name: str
+    algorithm: Algorithm
+    signs: bool
+    signs_from: int
+    published_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """What a place has when a key is to be made if need be.
 
@@ -183,6 +201,14 @@ class SigningKeys:
         """
         return self._place.load()
 
+    def listed(self, now: int) -> list[ListedKey]:
+        """Those that are published at `now` (ms), the one that signs first.
+
+        :raises StoreError: bad keys, or none.
+        """
+        active, *others = _in_order(self._load(now), now)
+        return [_listed(active, signs=True), *(_listed(key, signs=False) for key in others)]
+
     def active(self, now: int) -> SigningKey:
         """The key that signs at `now` (ms).
 
@@ -230,9 +256,17 @@ class SigningKeys:
 
 
 def _published(keys: Sequence[SigningKey], now: int) -> tuple[PublicKey, ...]:
+    return tuple(key.private_key.public_key for key in _in_order(keys, now))
+
+
+def _in_order(keys: Sequence[SigningKey], now: int) -> list[SigningKey]:
+    """Those that are published, the one that signs first."""
     active = _active(keys, now)
-    others = [key for key in keys if key is not active and key.is_published(now)]
-    return tuple(key.private_key.public_key for key in (active, *others))
+    return [active, *(key for key in keys if key is not active and key.is_published(now))]
+
+
+def _listed(key: SigningKey, *, signs: bool) -> ListedKey:
+    return ListedKey(key.name, key.algorithm, signs, key.signs_from, key.published_until)
 
 
 def _generate(algorithm: Algorithm, signs_from: int) -> SigningKey:

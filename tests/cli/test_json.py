@@ -143,6 +143,8 @@ def with_provider(folder: Path) -> Path:
     wish = wish_of(PrivateKey.generate("ES256"), SOMEBODY)
     now = system_clock()
     provider.renewals.issue(Granted(wish, renewal=True), now + 3_600_000, now, lambda: None)
+    provider.administrators.add(SOMEBODY, "uid 0", now)
+    provider.invitations.make(SOMEBODY, "uid 0", now)
     MailLimits(provider.database, provider.audit, 600).not_me(SOMEBODY, "192.0.2.1", now)
     back_up(place, folder / "saved", "uid 0", now)
     (folder / "restored.toml").write_text(f'[idp]\ndirectory = "{folder}/restored"\n')

@@ -45,6 +45,7 @@ KINDS: Final = {
     ("docs/idp-several-hosts.md", "sh"): "tests/idp/postgresql/test_page.py",
     ("docs/idp-several-hosts.md", "toml"): "tests/idp/postgresql/test_page.py",
     ("docs/configuration.md", "toml"): "tests/config/test_reference.py",
+    ("docs/administration.md", "sh"): "tests/docs/test_administration_page.py",
     ("docs/fallback.md", "toml"): "tests/docs/test_fallback_page.py",
     ("docs/fallback.md", "sh"): "tests/docs/test_fallback_page.py",
     **{

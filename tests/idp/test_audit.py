@@ -25,6 +25,7 @@ from tests.support.provider import (
     RunningProvider,
     running_provider,
 )
+from tests.support.statements import statements
 
 NOW = 1_795_282_504_224
 BOB = f"bob@{DOMAIN}"
@@ -76,6 +77,11 @@ def test_a_name_cannot_make_up_a_line(log: AuditLog, path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1
 
 
+def place(found: list[Entry]) -> tuple[int, int] | None:
+    """Where the next page begins."""
+    return (found[-1].time, found[-1].id) if found else None
+
+
 class TestSearch:
     @pytest.fixture(autouse=True)
     def filled(self, log: AuditLog) -> None:
@@ -111,8 +117,45 @@ class TestSearch:
     def test_page_by_page(self, log: AuditLog) -> None:
         first = everything(log, 3)
         assert [entry.id for entry in first] == [4, 3, 2]
-        rest = log.search(Question(), 3, before=first[-1].id)
+        rest = log.search(Question(), 3, before=(first[-1].time, first[-1].id))
         assert [entry.id for entry in rest] == [1]
+
+    def test_page_by_page_where_a_clock_was_behind_and_of_one_moment(self, log: AuditLog) -> None:
+        for _ in range(3):
+            log.write(Event.SIGNED_IN, NOW + 1, email=ALICE)
+        found: list[Entry] = []
+        while page := log.search(Question(), 2, before=place(found)):
+            found += page
+        assert [entry.id for entry in found] == [4, 3, 7, 6, 5, 2, 1]
+
+    @pytest.mark.parametrize("given", ["email", "client", "event"])
+    def test_the_entries_of_a_search_are_read_in_order_and_no_others(
+        self, log: AuditLog, database: Database, given: str
+    ) -> None:
+        """However many there are of one event."""
+        question = Question(**{given: "signed-in", "event": "signed-in"}, since=NOW, until=NOW + 9)
+        with statements() as asked:
+            log.search(question, 2, before=(NOW, 1))
+        [statement] = [each for each in asked if "FROM audit" in each[0]]
+        with database.reading() as session:
+            plan = session.connection().exec_driver_sql(
+                f"EXPLAIN QUERY PLAN {statement[0]}", statement[1]
+            )
+            assert [row[3] for row in plan] == [
+                f"SEARCH audit USING INDEX audit_{given} ({given}=? AND time>? AND time<?)"
+            ]
+
+
+def test_what_is_done_for_somebody_says_for_whom(log: AuditLog) -> None:
+    with log.by("carol@example.test"):
+        log.write(Event.REVOKED, NOW, email=ALICE)
+        log.write(Event.INVITED, NOW, email=ALICE, by="uid 0")
+    log.write(Event.REVOKED, NOW, email=BOB)
+    assert [entry.details for entry in everything(log)] == [
+        {},
+        {"by": "uid 0"},
+        {"by": "carol@example.test"},
+    ]
 
 
 class TestWithWhatItRecords:

@@ -65,7 +65,8 @@ def password_file(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, command: str, *arguments: object) -> int:
-    return main([command, "--directory", str(folder), *map(str, arguments)])
+    words = (command, *map(str, arguments))
+    return main([*words, "--directory", str(folder)])
 
 
 def events(folder: Path) -> list[str]:
@@ -174,6 +175,88 @@ class TestInit:
         (tmp_path / "something").touch()
         assert run(tmp_path, "init", "--domain", DOMAIN) == os.EX_CONFIG
         assert "something else in it" in capsys.readouterr().err
+
+
+class TestAdministrators:
+    def test_come_and_go(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run(folder, "administrator", "add", ALICE) == 1
+        assert f"browserid-idp invite {ALICE}" in capsys.readouterr().err
+        run(folder, "invite", ALICE)
+        capsys.readouterr()
+        assert run(folder, "administrator", "add", ALICE) == 0
+        assert run(folder, "administrator", "add", ALICE) == 0
+        assert run(folder, "administrator", "list") == 0
+        first, again, listed = capsys.readouterr().out.splitlines()
+        assert (first, again) == (
+            f"{ALICE} is an administrator",
+            f"{ALICE} is an administrator already",
+        )
+        assert listed.startswith(f"{ALICE}: since 2")
+        assert run(folder, "administrator", "remove", ALICE) == 0
+        assert run(folder, "administrator", "remove", ALICE) == 1
+        assert events(folder)[3:] == [
+            *("invitation-withdrawn", "administrator-added", "administrator-removed"),
+        ]
+
+    def test_there_are_none_where_there_are_no_passkeys(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "fallback.toml"
+        file.write_text("[idp]\nfallback = true\n")
+        added = run(folder, "administrator", "add", ALICE, "--config", file)
+        assert added == os.EX_CONFIG
+        assert "a fallback provider" in capsys.readouterr().err
+
+
+class TestLooking:
+    """What administrators look at."""
+
+    def test_at_people(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        for name in ("alice", "bob"):
+            run(folder, "invite", f"{name}@{DOMAIN}")
+        run(folder, "administrator", "add", ALICE)
+        capsys.readouterr()
+        assert run(folder, "people") == 0
+        assert capsys.readouterr().out == (f"{ALICE}: administrator\nbob@{DOMAIN}: invited\n")
+        assert run(folder, "people", "--search", "B@", "--limit", "1") == 0
+        assert capsys.readouterr().out == f"bob@{DOMAIN}: invited\n"
+
+    def test_at_invitations(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        run(folder, "invite", ALICE)
+        capsys.readouterr()
+        assert run(folder, "invitations") == 0
+        assert capsys.readouterr().out.startswith(f"{ALICE}: made 2")
+        assert run(folder, "withdraw", ALICE) == 0
+        assert run(folder, "withdraw", ALICE) != 0
+        assert "no open invitation" in capsys.readouterr().err
+        assert run(folder, "invitations") == 0
+        assert capsys.readouterr().out == ""
+
+    def test_at_keys(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        run(folder, "rotate-key")
+        run(folder, "rotate-key", "--after", "3600")
+        capsys.readouterr()
+        assert run(folder, "keys") == 0
+        present, before, next_one = capsys.readouterr().out.splitlines()
+        assert "ES256, signs, published until 2" in present
+        assert "ES256, signs no more, published until 2" in before
+        assert "ES256, signs from 2" in next_one
+
+    def test_at_backends(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        capsys.readouterr()
+        assert run(folder, "backends") == 0
+        assert capsys.readouterr().out == "accounts: answers\n"
+        file = tmp_path / "desks.toml"
+        file.write_text(
+            '[idp]\nbackends = ["desks", "accounts"]\n'
+            '[pam."desks"]\nservice = "browserid-there-is-none"\n'
+        )
+        assert run(folder, "backends", "--config", file) == 1
+        desks, accounts = capsys.readouterr().out.splitlines()
+        assert desks.startswith("desks: PAM: there is no file /etc/pam.d/browserid-there-is-none")
+        assert accounts == "accounts: answers"
 
 
 class TestUsers:

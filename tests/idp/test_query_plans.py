@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import Engine, event
 
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.renewals import Proof
 from browserid_sasl.idp.wishes import Granted
 from tests.support.grants import ALICE, CLIENT, HOUR_MS, NOW, Program, provider_in, wish_of
+from tests.support.statements import statements
 
 _ONE_ROW: Final = ("domain", "server_secret", "alembic_version")
 
@@ -21,21 +20,6 @@ _ONE_ROW: Final = ("domain", "server_secret", "alembic_version")
 @pytest.fixture
 def provider(tmp_path: Path) -> Provider:
     return provider_in(tmp_path)
-
-
-@contextmanager
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """What is asked of databases in the block, with its parameters."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
 
 
 def sign_in_and_renew(provider: Provider) -> None:

@@ -170,6 +170,17 @@ class Backend(Protocol):
 
 
 @runtime_checkable
+class ProbedBackend(Backend, Protocol):
+    """A backend that can be asked whether it would answer, when nobody signs in."""
+
+    def probe(self) -> list[str]:
+        """What is wrong with it now, in words: empty if it would answer.
+
+        :raises UnavailableError: it cannot be asked, and that is all there is to say.
+        """
+
+
+@runtime_checkable
 class PasswordBackend(Backend, Protocol):
     """A backend that takes a password which people type at the provider."""
 

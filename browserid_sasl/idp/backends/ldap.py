@@ -113,6 +113,17 @@ class LdapBackend:
 
         return self._servers.ask(question)
 
+    def probe(self) -> list[str]:
+        """See `ProbedBackend`: each server is asked, also those that nobody needs now."""
+        base = self._directory.base
+
+        def question(connection: Connection) -> None:
+            # Where each person is looked for by a name of their own there is no such entry.
+            if base and not connection.search(base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"]):
+                raise UnavailableError(f"there is no entry {base!a} that the provider may see")
+
+        return self._servers.ask_each(question)
+
     def _find(self, connection: Connection, email: str) -> Entry | None:
         found = connection.search(*self._place(email), self._directory.attributes)
         if len(found) > 1:

@@ -117,6 +117,18 @@ class Servers:
                 faults.append(f"{server}: {_described(error)}")
         raise UnavailableError("; ".join(faults))
 
+    def ask_each(self, question: Callable[[Connection], object]) -> list[str]:
+        """Ask all servers; what is wrong with those that do not answer as they should."""
+        faults = []
+        for server in self._access.servers:
+            try:
+                self._ask(server, question)
+            except ldap.LDAPError as error:
+                faults.append(f"{server}: {_described(error)}")
+            except UnavailableError as error:
+                faults.append(f"{server}: {error}")
+        return faults
+
     def _ask(self, server: str, question: Callable[[Connection], _T]) -> _T:
         deadline = time.monotonic() + self._access.timeout / 1000
         with _connected(server, self._access, deadline) as connection:

@@ -142,6 +142,11 @@ class OidcBackend:
                 return Vouched(identity.email, identity.subject, claims=identity.claims)
             return self._ask_again(identity, kept)
 
+    def probe(self) -> list[str]:
+        """See `ProbedBackend`."""
+        self._upstream.probe()
+        return []
+
     @property
     def _tokens(self) -> UpstreamTokens:
         if self._kept is None:

@@ -117,10 +117,19 @@ class Upstream:
             known = self._keys
         life = _ANEW_AFTER_S if anew else _GOOD_FOR_S
         if known is None or known[0] + life <= time.monotonic():
-            known = time.monotonic(), self._read_keys()
+            known = time.monotonic(), self._read_keys(self.describe())
             with self._lock:
                 self._keys = known
         return known[1]
+
+    def probe(self) -> None:
+        """See that it describes itself, and has keys, at this moment.
+
+        :raises UnavailableError: see `describe`.
+        """
+        described = self._read_description()
+        if not self._read_keys(described):
+            raise UnavailableError("it has no keys")
 
     def give(self, **form: str) -> Tokens:
         """What it gives for a grant (RFC 6749 sections 4.1.3 and 6).
@@ -174,8 +183,8 @@ class Upstream:
             by_form=not basic,
         )
 
-    def _read_keys(self) -> list[Members]:
-        keys = self._document(self.describe().keys_at).get("keys")
+    def _read_keys(self, described: Described) -> list[Members]:
+        keys = self._document(described.keys_at).get("keys")
         if not isinstance(keys, list) or len(keys) > _MOST_KEYS:
             raise UnavailableError("its keys cannot be read")
         return [each for each in keys if isinstance(each, dict)]

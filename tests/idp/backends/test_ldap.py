@@ -380,3 +380,21 @@ def _pass_on(source: socket.socket, target: socket.socket, most: int = 1 << 20) 
             count += len(octets)
         target.shutdown(socket.SHUT_WR)
     return count
+
+
+class TestHowItIs:
+    def test_nothing_is_wrong(self, backend: LdapBackend) -> None:
+        assert backend.probe() == []
+
+    def test_each_server_is_asked_also_one_that_nobody_needs(self, directory: Directory) -> None:
+        servers = (directory.ldaps, "ldaps://127.0.0.1:1")
+        [fault] = LdapBackend("staff", access(directory, servers=servers), place()).probe()
+        assert fault.startswith("ldaps://127.0.0.1:1: ")
+
+    def test_who_the_provider_is_and_what_it_may_see(self, directory: Directory) -> None:
+        wrong = access(directory, bind_password="wrong")
+        [fault] = LdapBackend("staff", wrong, place()).probe()
+        assert "is not taken" in fault
+        elsewhere = place(base=f"ou=nowhere,{support.BASE}")
+        [fault] = LdapBackend("staff", access(directory), elsewhere).probe()
+        assert "there is no entry 'ou=nowhere," in fault

@@ -107,6 +107,15 @@ def test_what_is_not_believed(authority: trustme.CA, tmp_path: Path, lie: str) -
     assert "broke off" not in str(caught.value)
 
 
+def test_nothing_is_wrong_with_one_that_has_keys(authority: trustme.CA, tmp_path: Path) -> None:
+    def respond(issuer: str) -> Respond:
+        return answer(documented(issuer, keys=[{"kty": "EC"}]))
+
+    assert described(authority, tmp_path, respond, question=Upstream.probe) is None
+    with pytest.raises(UnavailableError, match="keys"):
+        described(authority, tmp_path, lambda x: answer(documented(x)), question=Upstream.probe)
+
+
 def test_one_that_is_slow(authority: trustme.CA, tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(UnavailableError):

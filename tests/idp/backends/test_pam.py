@@ -449,3 +449,10 @@ class TestWhetherItStillHolds:
         backend._program = ("sh", "-c", f"echo '{says}' >&0; sleep 600")
         with pytest.raises(UnavailableError, match="nobody is there"):
             backend.check(before)
+
+
+def test_it_says_how_it_is_without_asking_a_module(accounts: Accounts) -> None:
+    accounts.serve("auth required pam_there_is_none.so")
+    assert pam(accounts).probe() == []
+    with pytest.raises(UnavailableError, match=r"no file /etc/pam\.d/imap"):
+        pam(accounts, service="imap").probe()
