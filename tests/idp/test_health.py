@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from browserid_sasl.idp import health
-from browserid_sasl.idp.backends import Denial, DeniedError, Identity, UnavailableError, Vouched
+from browserid_sasl.idp.backends import (
+    Backend,
+    Denial,
+    DeniedError,
+    Identity,
+    UnavailableError,
+    Vouched,
+)
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.health import Health, State
 from browserid_sasl.idp.outside import Backends
@@ -50,7 +57,7 @@ def failing(error: Exception) -> Callable[[], list[str]]:
 
 
 def test_each_says_how_it_is_in_the_order_in_which_they_are_asked(database: Database) -> None:
-    named = [
+    named: list[Backend] = [
         Asked("good", list),
         Asked("half", lambda: ["ldap://b: it is down"]),
         Asked("down", failing(UnavailableError("no answer"))),
