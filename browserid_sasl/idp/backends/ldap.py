@@ -17,6 +17,7 @@ import ldap
 from ldap.dn import escape_dn_chars
 from ldap.filter import escape_filter_chars
 
+from browserid_sasl.identity.addresses import in_lower_case
 from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
@@ -148,7 +149,7 @@ class LdapBackend:
 
     def _has_address(self, entry: Entry, email: str) -> bool:
         _, _, domain = email.rpartition("@")
-        texts = [_text(value).lower() for value in self._values(entry)]
+        texts = [in_lower_case(_text(value)) for value in self._values(entry)]
         return email in (text if "@" in text else f"{text}@{domain}" for text in texts)
 
     def _values(self, entry: Entry) -> list[bytes]:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from browserid_sasl.identity.addresses import in_lower_case
 from browserid_sasl.idp.backends import (
     Arrival,
     Denial,
@@ -227,10 +228,11 @@ class OidcBackend:
             # With an @ in it, it would be somebody's at another domain.
             if "@" in said:
                 raise DeniedError(Denial.FOREIGN)
-            return f"{said.lower()}@{self._terms.domain}"
+            return f"{in_lower_case(said)}@{self._terms.domain}"
         if claims.get("email_verified") is not True:
             raise DeniedError(Denial.UNVERIFIED)
-        return said.lower()
+        # What is no letter of ASCII stays what it is: there is a Kelvin sign that becomes a k.
+        return in_lower_case(said)
 
 
 def _denied_or_broken(word: str) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 import time
@@ -158,6 +159,17 @@ class TestWhoIsFound:
         directory.add(Person(person.uid, f"another-{person.mail}"))
         tried = LdapBackend("staff", access(directory), place(filter="(uid={user})"))
         assert tried.verify(person.mail, PASSWORD) is None
+
+    def test_one_that_looks_like_another_is_not_that(
+        self, directory: Directory, person: Person
+    ) -> None:
+        """OpenLDAP finds it by the other one's letters, where the attribute is not of ASCII."""
+        name = f"k{person.uid}@{DOMAIN}".replace("k", "\N{KELVIN SIGN}", 1)
+        given = base64.b64encode(name.encode()).decode()
+        directory.add(person, more=f"displayName:: {given}\n")
+        by_name = place(filter="(displayName={address})", address_attribute="displayName")
+        tried = LdapBackend("staff", access(directory), by_name)
+        assert tried.verify(f"k{person.uid}@{DOMAIN}", PASSWORD) is None
 
     def test_two_are_nobody(
         self, directory: Directory, backend: LdapBackend, person: Person

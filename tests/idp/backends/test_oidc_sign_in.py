@@ -189,6 +189,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "of unknown verification": ({"email": f"x@{DOMAIN}"}, "has not verified"),
     "foreign": ({"email": "x@elsewhere.test", "email_verified": True}, "none that is certified"),
     "almost ours": ({"email": f"x@{DOMAIN}.evil", "email_verified": True}, "none that is certif"),
+    "almost in our letters": (
+        {"email": f"\N{KELVIN SIGN}ate@{DOMAIN}", "email_verified": True},
+        "none that is certified",
+    ),
     "two": ({"email": f"x@{DOMAIN},y@evil.test", "email_verified": True}, "none that is certif"),
 }
 
@@ -225,10 +229,11 @@ class TestWhoIsRefused:
         assert page.status == 403
         assert "somebody else" in page.text
 
-    def test_a_claim_with_a_whole_address_in_it(
-        self, company: OidcProvider, serve: Serve, lena: str
+    @pytest.mark.parametrize("name", [f"x@{DOMAIN}", "\N{KELVIN SIGN}ate"])
+    def test_a_claim_with_what_cannot_be_before_the_at(
+        self, company: OidcProvider, serve: Serve, lena: str, name: str
     ) -> None:
-        company.put(lena, preferred_username=f"x@{DOMAIN}")
+        company.put(lena, preferred_username=name)
         page = sign_in(Browser.at(serve(by_claim(company))), company, lena)
         assert (page.status, "none that is certified" in page.text) == (403, True)
 
