@@ -1016,6 +1016,18 @@ class OidcConfig:
         " to be one that people cannot change themselves. Empty: `email` has the whole address,"
         " which has to be verified.",
     )
+    domains: tuple[str, ...] = options.listing(
+        [],
+        _DOMAIN,
+        "At a [fallback provider](fallback.md#large-mail-domains): the domains whose people sign in"
+        " there in place of a mail, such as those of a large mail provider. Other providers have"
+        " none.",
+    )
+    mail_too: bool = options.flag(
+        False,
+        "Whether people of these domains may choose a mail instead. Then whoever reads somebody's"
+        " mail signs in as them, whatever that provider asks for.",
+    )
     timeout_ms: int = options.seconds(
         5,
         1,

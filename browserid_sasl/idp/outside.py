@@ -4,7 +4,9 @@ Each has an account like everybody else, made when the backend first vouches for
 that says which backend it is and what it calls them. That row decides who is asked about the
 address from then on. An address never moves by itself: not from one person of a backend to another
 who has got it there, not from one backend to another, and not from an account of the provider's own
-to a backend.
+to a backend. At a fallback provider the configuration says by domain who vouches: where it says
+something else than before, or leaves a choice, an address has one way at a time, and what came of
+the one before ends.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import anyio
 from sqlalchemy.orm import Mapped, Session
 
 from browserid_sasl.errors import Code, LocalProtocolError
+from browserid_sasl.identity.addresses import domain_of
 from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.backends import (
@@ -44,6 +47,7 @@ from browserid_sasl.idp.exchanges import Exchanges, Waiting
 from browserid_sasl.idp.passwords import NO_PASSWORD
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.sessions import Sessions
+from browserid_sasl.idp.upstream_tokens import UpstreamTokens
 from browserid_sasl.web.refusal import RefusedError
 
 _TRY_AGAIN_S: Final = 10
@@ -77,10 +81,12 @@ class OutsideIdentity(Base):
 class Standing:
     """What was found out about an account that is to get a certificate.
 
+    :param email: the account's address.
     :param identity: by which it is known outside, None for one of the provider's own.
     :param vouched: what the backend says of it now, likewise.
     """
 
+    email: str
     identity: Identity | None = None
     vouched: Vouched | None = None
 
@@ -88,10 +94,6 @@ class Standing:
     def claims(self) -> Mapping[str, list[str]]:
         """What the certificate is to say besides the address."""
         return self.vouched.claims if self.vouched else {}
-
-
-OWN: Final = Standing()
-"""Of the provider's own accounts."""
 
 
 class Backends:
@@ -136,6 +138,19 @@ class Backends:
     @property
     def _in_order(self) -> Sequence[Backend]:
         return [self._named[name] for name in self.order if name in self._named]
+
+    def authority_of(self, email: str) -> RedirectBackend | None:
+        """Who vouches for the addresses of a domain, None if the configuration does not say."""
+        domain = domain_of(email)
+        return next((each for each in self.redirecting if domain in each.domains), None)
+
+    def may_vouch(self, name: str, email: str) -> bool:
+        """Whether a backend, or the own accounts, may say whose an address is."""
+        authority = self.authority_of(email)
+        if authority is None:
+            named = self._named.get(name)
+            return not (isinstance(named, RedirectBackend) and named.domains)
+        return name == authority.name or (name == OWN_ACCOUNTS and authority.mail_too)
 
     def keep_in(self, database: Database) -> None:
         """Have a database for what they keep of people."""
@@ -215,6 +230,7 @@ class Outside:
         self._renewals = renewals
         self.backends = backends
         backends.keep_in(database)
+        self._tokens = UpstreamTokens(database)
         self.exchanges = Exchanges()
 
     def identity(self, email: str) -> Identity | None:
@@ -308,30 +324,48 @@ class Outside:
         :param expected: the address they have given, if they have.
         :returns: the account's address.
         :raises DeniedError: other-subject, own-account, renamed: the address is not theirs;
-            foreign: it is none of this domain.
+            foreign: it is none that the backend may vouch for.
         """
         try:
             email = self._accounts.address(vouched.email)
         except LocalProtocolError:
             raise DeniedError(Denial.FOREIGN) from None
+        if not self.backends.may_vouch(backend, email):
+            raise DeniedError(Denial.FOREIGN)
         if expected not in ("", email):
             raise DeniedError(Denial.RENAMED)
         with self._database.transaction() as session:
             account, row = session.get(Account, email), session.get(OutsideIdentity, email)
             if account is None:
                 self._add(session, email, backend, client, now)
-            elif row is None:
-                raise DeniedError(Denial.OWN_ACCOUNT)
+            elif row is None or row.backend != backend:
+                self._take_over(session, row, backend, email, client, now)
+                row = None
             if row is None:
                 row = OutsideIdentity(email=email, backend=backend, subject=vouched.subject)
                 row.version = vouched.version
                 session.add(row)
-            elif (row.backend, row.subject) != (backend, vouched.subject):
+            elif row.subject != vouched.subject:
                 raise DeniedError(Denial.OTHER_SUBJECT)
             if row.version != vouched.version:
                 self._end(email, Denial.PASSWORD_CHANGED, client, now)
             row.version, row.claims = vouched.version, vouched.claims_text
         return email
+
+    def vouch_by_mail(self, email: str, client: str, now: int) -> None:
+        """Take it for shown by a mail whose an address is. What came of another way ends.
+
+        :param email: the address, in lower case.
+        :param client: IP address of who signs in.
+        :param now: ms.
+        :raises DeniedError: other-way: people of its domain sign in elsewhere.
+        """
+        if not self.backends.may_vouch(OWN_ACCOUNTS, email):
+            raise DeniedError(Denial.OTHER_WAY)
+        with self._database.transaction() as session:
+            row = session.get(OutsideIdentity, email)
+            if row is not None:
+                self._let_go(session, row, client, now)
 
     def admit(self, email: str, client: str, now: int) -> None:
         """See that somebody may sign in who has shown something else than a password.
@@ -357,23 +391,22 @@ class Outside:
         with self._deciding(email, client, now):
             identity = self._identity_of(email)
             if identity is None:
-                return OWN
+                return Standing(email)
             vouched = self.backends.ask(identity.backend, lambda each: each.check(identity))
             _compare(identity, vouched)
-            return Standing(identity, vouched)
+            return Standing(email, identity, vouched)
 
     def confirm(self, standing: Standing) -> None:
         """See that it is as `check` has found it, in the transaction that certifies.
 
         :raises RefusedError: no-longer-vouched: something has ended meanwhile.
         """
-        if standing.identity is None or standing.vouched is None:
-            return
         with self._database.transaction() as session:
-            row = session.get(OutsideIdentity, standing.identity.email)
-            if row is None or row.identity != standing.identity:
+            row = session.get(OutsideIdentity, standing.email)
+            if (row.identity if row else None) != standing.identity:
                 raise _no_longer()
-            row.claims = standing.vouched.claims_text
+            if row is not None and standing.vouched is not None:
+                row.claims = standing.vouched.claims_text
 
     @contextmanager
     def _deciding(self, email: str, client: str, now: int) -> Iterator[None]:
@@ -390,7 +423,37 @@ class Outside:
         identity = self.identity(email)
         if identity is None and not self.has_own_accounts:
             raise DeniedError(Denial.NOT_CONFIGURED)
+        if not self.backends.may_vouch(identity.backend if identity else OWN_ACCOUNTS, email):
+            raise DeniedError(Denial.OTHER_WAY)
         return identity
+
+    def _take_over(
+        self,
+        session: Session,
+        row: OutsideIdentity | None,
+        backend: str,
+        email: str,
+        client: str,
+        now: int,
+    ) -> None:
+        """Have an account be a backend's that another way has led to.
+
+        :raises DeniedError: the configuration does not say that it is the backend's.
+        """
+        authority = self.backends.authority_of(email)
+        if authority is None or authority.name != backend:
+            raise DeniedError(Denial.OTHER_SUBJECT if row else Denial.OWN_ACCOUNT)
+        if row is None:
+            self._end(email, Denial.OTHER_WAY, client, now)
+        else:
+            self._let_go(session, row, client, now)
+
+    def _let_go(self, session: Session, row: OutsideIdentity, client: str, now: int) -> None:
+        """End what a backend has vouched for, and forget that it has."""
+        self._end(row.email, Denial.OTHER_WAY, client, now)
+        self._tokens.drop(row.email)
+        session.delete(row)
+        session.flush()
 
     def _add(self, session: Session, email: str, backend: str, client: str, now: int) -> None:
         session.add(Account(email=email, password=NO_PASSWORD, created=now, changed=now))

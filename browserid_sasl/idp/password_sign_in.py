@@ -32,6 +32,7 @@ _SENTENCES: Final[Mapping[Denial, str]] = {
     Denial.FOREIGN: "the address is none of this domain: use another account there",
     Denial.UNVERIFIED: "the other provider has not verified an address: have it do that",
     Denial.WEAK: "the sign-in there was not one of the kind that is needed here",
+    Denial.OTHER_WAY: "people of this domain sign in at another provider: begin again",
     Denial.CANCELLED: "the sign-in at the other provider came to nothing: try again",
 }
 """What is said to somebody who has given the right password, or has shown it elsewhere, and is not

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from sqlalchemy import delete
 from sqlalchemy.orm import Mapped, Session
 
 from browserid_sasl.idp.backends import UnavailableError
@@ -77,6 +78,11 @@ class UpstreamTokens:
         kept = self._database.secrets.keep(_name(email), token)
         with self._database.transaction() as session:
             session.merge(UpstreamToken(email=email, token=kept, since=since, turn="", turn_ends=0))
+
+    def drop(self, email: str) -> None:
+        """Keep nothing any more for an account."""
+        with self._database.transaction() as session:
+            session.execute(delete(UpstreamToken).where(UpstreamToken.email == email))
 
     @contextmanager
     def turn(self, email: str, most: int) -> Iterator[Kept | None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from tests.support.household import Authority, Household
 from tests.support.household_mail import MailServer
 from tests.support.household_mail import mail_server as imap_server
 from tests.support.https import answer, scripted_server
+from tests.support.oidc import CLIENT, SECRET, OidcProvider, oidc_provider
+from tests.support.ports import free_port
 from tests.support.provider import DOMAIN
 from tests.support.resident import LoginCommand, Resident
 from tests.support.services import Installation, Syslog, folder_for_all
@@ -29,7 +31,9 @@ from tests.support.tour import Guest
 from tests.support.world import key, support_document
 
 FAMILY: Final = "nobody.test"
+BIG: Final = "bigmail.test"
 FIVE_MINUTES: Final = 301
+TWO_HOURS: Final = 7_200
 
 
 @dataclass
@@ -52,47 +56,76 @@ class WebSite:
 
 @dataclass
 class Town:
-    """A fallback provider, and a domain that has none.
+    """A fallback provider, and two domains that have none.
 
-    :param web_site: of the domain.
+    :param web_site: of the domains.
     :param options: by which that is found.
+    :param bigmail: the provider that stands for one of them.
     """
 
     provider: Household
     mailbox: Mailbox
     web_site: WebSite
     options: dict[str, object]
+    bigmail: OidcProvider
     count: int = 0
+    gone_by: int = 0
 
     def next_mail(self) -> Delivery:
         """The next mail that comes from the provider."""
         self.count += 1
         return self.mailbox.wait(self.count)
 
+    def let_go_by(self, seconds: int) -> None:
+        """Have it be later."""
+        self.gone_by += seconds
+        self.provider.surroundings.move_clock(self.gone_by)
+
 
 @pytest.fixture(scope="module")
-def town(authority: Authority) -> Iterator[Town]:
+def town(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     mailbox, web_site = Mailbox(), WebSite()
+    elsewhere, secret = tmp_path_factory.mktemp("bigmail"), tmp_path_factory.mktemp("s") / "secret"
+    secret.touch(0o600)
+    secret.write_text(SECRET)
+    port = free_port()
     with ExitStack() as stack:
         domain = stack.enter_context(
             scripted_server(authority.ca.issue_cert("localhost"), web_site.respond)
         )
-        elsewhere: dict[str, object] = {
-            f'authorities."{FAMILY}".url': f"https://localhost:{domain.port}",
-            f'authorities."{FAMILY}".ca_file': str(authority.file),
+        options: dict[str, object] = {
+            f'authorities."{name}".{option}': each
+            for name in (FAMILY, BIG)
+            for option, each in (
+                ("url", f"https://localhost:{domain.port}"),
+                ("ca_file", str(authority.file)),
+            )
         }
+        bigmail = {
+            "issuer": f"https://localhost:{port}",
+            "client_id": CLIENT,
+            "client_secret_file": str(secret),
+            "ca_file": str(authority.file),
+            "timeout": 30,
+            "domains": [BIG],
+        }
+        named = {f'oidc."bigmail".{name}': each for name, each in bigmail.items()}
         own: dict[str, object] = {
             "fallback": True,
+            "backends": ["bigmail", "accounts"],
             "mail_server": "127.0.0.1",
             "mail_port": stack.enter_context(mail_server(mailbox)),
             "mail_tls": "loopback",
             "mail_bounces": f"bounces@{DOMAIN}",
         }
         folder = stack.enter_context(folder_for_all())
-        provider = Household(folder, authority, own, elsewhere)
+        provider = Household(folder, authority, own, options | named)
+        there = stack.enter_context(
+            oidc_provider(elsewhere, ["bigmail"], provider.url, authority.ca, port)
+        )
         provider.start()
         stack.callback(provider.stop)
-        yield Town(provider, mailbox, web_site, elsewhere)
+        yield Town(provider, mailbox, web_site, options, there)
 
 
 @pytest.fixture
@@ -104,26 +137,33 @@ def resident(town: Town, tmp_path: Path) -> Iterator[Resident]:
 
 
 @pytest.fixture
-def mail(
+def serve_mail(
     town: Town, authority: Authority, installation: Installation, machine_log: Syslog
-) -> Iterator[MailServer]:
-    with folder_for_all() as folder:
-        anchor = folder / "ca.pem"
-        anchor.write_bytes(authority.file.read_bytes())
-        options = town.options | {
-            f'authorities."{FAMILY}".ca_file': str(anchor),
-            "server.secondary_authorities": [DOMAIN],
-            "server.tickets": False,
-        }
-        with imap_server(installation, machine_log, options, FAMILY) as server:
-            yield server
+) -> Iterator[Callable[[str], MailServer]]:
+    """Runs a server for the people of a domain, until the test ends."""
+    with ExitStack() as stack:
+
+        def serve(domain: str) -> MailServer:
+            folder = stack.enter_context(folder_for_all())
+            anchor = folder / "ca.pem"
+            anchor.write_bytes(authority.file.read_bytes())
+            # The acceptor has an account of its own, which cannot read the original.
+            elsewhere = {
+                name: str(anchor) if name.endswith(".ca_file") else each
+                for name, each in town.options.items()
+            }
+            own = {"server.secondary_authorities": [DOMAIN], "server.tickets": False}
+            server = imap_server(installation, machine_log, elsewhere | own, domain)
+            return stack.enter_context(server)
+
+        yield serve
 
 
 def ask(guest: Guest, login: LoginCommand) -> None:
     """Come from a program to the page that asks for the code in a mail."""
     guest.open(login.link)
     assert guest.page.input_value("main [name=email]") == guest.email
-    guest.press("Send the mail")
+    guest.press("Go on")
 
 
 def allow(guest: Guest, login: LoginCommand) -> None:
@@ -154,7 +194,7 @@ def test_a_machine_without_a_browser(
     login = resident.login(guest.email, "--device")
     guest.open("/browserid/device")
     guest.page.fill("main [name=email]", guest.email)
-    guest.press("Send the mail")
+    guest.press("Go on")
     guest.page.fill("main [name=code]", town.next_mail().code)
     guest.submit("code")
     guest.page.fill("main [name=user_code]", login.code)
@@ -170,10 +210,58 @@ def test_nobody_is_found_without_the_option(town: Town, tmp_path: Path) -> None:
     assert "has no support document" in done.stderr
 
 
+def test_from_a_large_mail_domain_to_mail_until_it_has_them_no_longer(
+    town: Town,
+    resident: Resident,
+    serve_mail: Callable[[str], MailServer],
+    open_window: OpenWindow,
+) -> None:
+    """Who gives an address of it types nothing more here: its provider's page is next."""
+    mail = serve_mail(BIG)
+    email = f"olga@{BIG}"
+    town.bigmail.put("olga", email=email, email_verified=True)
+    guest = Guest(open_window(), town.provider, email)
+    # That provider's pages want letters from elsewhere.
+    guest.page.route(
+        "https://fonts.googleapis.com/**",
+        lambda route: route.fulfill(content_type="text/css", body=""),
+    )
+    login = resident.login(email, "--browser")
+    guest.open("/browserid/sign-in")
+    guest.page.fill("main [name=email]", email)
+    guest.press("Go on")
+    guest.page.wait_for_selector("[name=login]")
+    guest.open(login.link)
+    guest.page.wait_for_selector("[name=login]")
+    assert guest.page.url.startswith(town.bigmail.issuer)
+    guest.page.fill("[name=login]", "olga")
+    guest.page.fill("[name=password]", "any")
+    guest.page.click("[type=submit]")
+    guest.page.wait_for_selector("[name=prompt][value=consent]", state="attached")
+    guest.page.click("[type=submit]")
+    guest.page.wait_for_selector("main [name=renewal]")
+    guest.page.check("main [name=renewal]")
+    allow(guest, login)
+    mail.deliver(email, "good morning")
+    assert mail.admits(resident, email)
+    town.bigmail.remove("olga")
+    resident.stop_agent()
+    town.let_go_by(TWO_HOURS)
+    with resident.agent():
+        assert not mail.admits(resident, email)
+    assert '"reason":"sign-in-over"' in town.provider.audit_log()
+    # Of this domain nobody has had a mail.
+    assert {each.recipient.rpartition("@")[2] for each in town.mailbox.deliveries} <= {FAMILY}
+
+
 @pytest.mark.option("client.fallback")
 def test_from_an_address_nobody_knows_to_mail_until_the_domain_speaks_for_itself(
-    town: Town, resident: Resident, mail: MailServer, open_window: OpenWindow
+    town: Town,
+    resident: Resident,
+    serve_mail: Callable[[str], MailServer],
+    open_window: OpenWindow,
 ) -> None:
+    mail = serve_mail(FAMILY)
     guest = Guest(open_window(), town.provider, f"alice@{FAMILY}")
     login = resident.login(guest.email, "--browser")
     ask(guest, login)
@@ -184,9 +272,9 @@ def test_from_an_address_nobody_knows_to_mail_until_the_domain_speaks_for_itself
     assert mail.admits(resident, guest.email)
     # The certificate is good for most of an hour yet.
     town.web_site.has_provider = True
-    town.provider.surroundings.move_clock(FIVE_MINUTES)
+    town.let_go_by(FIVE_MINUTES)
     assert not mail.admits(resident, guest.email)
     # Nor is there another one.
     guest.open("/browserid/sign-in?again=1&email=bob@nobody.test")
-    guest.press("Send the mail")
+    guest.press("Go on")
     assert "Your domain has an identity provider of its own" in guest.page.inner_text("main")

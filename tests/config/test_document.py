@@ -222,6 +222,8 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("oidc.acr_values", '["urn:strong"]', ("urn:strong",)),
     ("oidc.max_age", "60", 60_000),
     ("oidc.local_part_claim", '"preferred_username"', "preferred_username"),
+    ("oidc.domains", '["BigMail.example"]', ("bigmail.example",)),
+    ("oidc.mail_too", "true", True),
     ("oidc.timeout", "2", 2_000),
     ("pam.service", '"imap.d"', "imap.d"),
     ("pam.user_template", r'"EXAMPLE\\{user}"', "EXAMPLE\\{user}"),

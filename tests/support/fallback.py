@@ -23,6 +23,7 @@ from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.mail_limits import MailLimits
 from browserid_sasl.idp.mailed_codes import MailedCodes
+from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.postman import MailServer, Postman
 from tests.support.browser import Browser
 from tests.support.patience import PATIENCE
@@ -206,9 +207,16 @@ class RunningFallback:
 
 @contextmanager
 def running_fallback(
-    path: Path, *, per_hour: int = 600, bounces: str = f"bounces@{FALLBACK}"
+    path: Path,
+    *,
+    per_hour: int = 600,
+    bounces: str = f"bounces@{FALLBACK}",
+    backends: Backends | None = None,
 ) -> Iterator[RunningFallback]:
-    """Run a fallback provider in a folder until the block ends."""
+    """Run a fallback provider in a folder until the block ends.
+
+    :param backends: what people sign in by; None: by mail.
+    """
     mailbox = Mailbox()
     domains: dict[str, str | DiscoveryError] = {}
     asked: list[str] = []
@@ -235,5 +243,7 @@ def running_fallback(
             )
             return replace(provider, fallback=fallback)
 
-        with running_provider(path, domain=FALLBACK, complete=complete) as running:
+        with running_provider(
+            path, domain=FALLBACK, complete=complete, backends=backends
+        ) as running:
             yield RunningFallback(running, mailbox, domains, asked)

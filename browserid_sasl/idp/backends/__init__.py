@@ -98,6 +98,7 @@ class Denial(Enum):
     OVER = "sign-in-over"
     EXPIRED = "account-expired"
     NOT_NOW = "not-now"
+    OTHER_WAY = "other-way"
 
 
 class DeniedError(Exception):
@@ -204,6 +205,14 @@ class RedirectBackend(Backend, Protocol):
     @property
     def label(self) -> str:
         """What people call it."""
+
+    @property
+    def domains(self) -> Sequence[str]:
+        """Those whose people sign in there and nowhere else, at a fallback provider. Else none."""
+
+    @property
+    def mail_too(self) -> bool:
+        """Whether these people may show by a mail instead that an address is theirs."""
 
     def keep_in(self, database: Database) -> None:
         """Keep there what it is asked again with; called before all others."""

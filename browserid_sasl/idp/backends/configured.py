@@ -21,7 +21,46 @@ def configured_backends(config: Config) -> Backends:
     :raises StoreError: others have access to a secret.
     """
     order = config.idp.backends
+    if config.idp.fallback:
+        _check_fallback(config)
     return Backends(order, [_built(config, name) for name in order if name != OWN_ACCOUNTS])
+
+
+def _check_fallback(config: Config) -> None:
+    """See that a fallback provider has what it can use: mail, and other providers for domains."""
+    order = config.idp.backends
+    if OWN_ACCOUNTS not in order:
+        raise config.error(
+            "idp.backends",
+            f"backends in [idp] has no {OWN_ACCOUNTS!r}, and it is a fallback provider",
+            "add it: so are those called who sign in by mail",
+        )
+    if wrong := [name for name in order if name != OWN_ACCOUNTS and name not in config.oidc]:
+        raise config.error(
+            "idp.backends",
+            f"backends in [idp] has {wrong[0]!r}, which a fallback provider cannot ask",
+            'besides mail it has other providers only: sections [oidc."NAME"] with domains',
+        )
+    if config.idp.second_step != "code":
+        raise config.error(
+            "idp.second_step",
+            "second_step is set in [idp], and a fallback provider has no second step",
+            "leave it out",
+        )
+    _check_once(config)
+
+
+def _check_once(config: Config) -> None:
+    """See that no domain is said to be two providers'."""
+    said: dict[str, str] = {}
+    for name in filter(config.oidc.get, config.idp.backends):
+        for domain in config.oidc[name].domains:
+            if said.setdefault(domain, name) != name:
+                raise config.error(
+                    f"oidc.{name}.domains",
+                    f'[oidc."{said[domain]}"] and [oidc."{name}"] both have {domain} in domains',
+                    "leave it in one of them",
+                )
 
 
 def _built(config: Config, name: str) -> Backend:

@@ -50,6 +50,8 @@ class Terms:
     :param max_age: ms for which a sign-in there is good, 0 for what that provider says.
     :param local_part_claim: what has the part before the @, empty: `email` has the whole address.
     :param domain: what comes after it then.
+    :param domains: of one of which an address has to be, where it is a fallback provider that asks.
+    :param mail_too: see `RedirectBackend`.
     """
 
     label: str
@@ -59,6 +61,8 @@ class Terms:
     max_age: int = 0
     local_part_claim: str = ""
     domain: str = ""
+    domains: tuple[str, ...] = ()
+    mail_too: bool = False
 
 
 class OidcBackend:
@@ -72,6 +76,8 @@ class OidcBackend:
     def __init__(self, name: str, upstream: Upstream, terms: Terms) -> None:
         self.name = name
         self.label = terms.label
+        self.domains = terms.domains
+        self.mail_too = terms.mail_too
         self._upstream = upstream
         self._terms = terms
         self._kept: UpstreamTokens | None = None

@@ -48,6 +48,7 @@ def oidc_backend(config: Config, name: str) -> OidcBackend:
             f'[oidc."{name}"] has {wrong[0]} in parameters, which is set by this provider',
             "leave it out, or see whether there is an option for it",
         )
+    _check_domains(config, name)
     file = options.client_secret_file
     access = Access(
         options.issuer,
@@ -64,8 +65,33 @@ def oidc_backend(config: Config, name: str) -> OidcBackend:
         max_age=options.max_age_ms,
         local_part_claim=options.local_part_claim,
         domain=config.idp.domain,
+        domains=options.domains,
+        mail_too=options.mail_too,
     )
     return OidcBackend(name, Upstream(access), terms)
+
+
+def _check_domains(config: Config, name: str) -> None:
+    """See that it is said for which domains it is, where and only where that has to be said."""
+    options, option = config.oidc[name], f"oidc.{name}.domains"
+    if config.idp.fallback and not options.domains:
+        raise config.error(
+            option,
+            f'[oidc."{name}"] has no domains, and [idp] is a fallback provider',
+            "say for the addresses of which domains it is",
+        )
+    if options.domains and not config.idp.fallback:
+        raise config.error(
+            option,
+            f'[oidc."{name}"] has domains, and [idp] is no fallback provider',
+            "leave them out: it is for addresses of `domain` in [idp]",
+        )
+    if options.domains and options.local_part_claim:
+        raise config.error(
+            f"oidc.{name}.local_part_claim",
+            f'[oidc."{name}"] has domains and local_part_claim, which does not say the domain',
+            "leave out local_part_claim: the claim `email` has the whole address",
+        )
 
 
 def _secret(config: Config, option: str, file: Path) -> str:

@@ -155,11 +155,15 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
     ),
     "foreign-address": Explanation(
         N_("That account's address is none that is certified here"),
-        N_("Sign in there with another account, one of this domain."),
+        N_("Sign in there with another account."),
     ),
     "unverified-address": Explanation(
         N_("The other provider has not verified your address"),
         N_("Have your address verified there, then sign in here again."),
+    ),
+    "other-way": Explanation(
+        N_("People of this domain sign in at another provider"),
+        N_("Begin again where you came from: you are sent there."),
     ),
     "weak-sign-in": Explanation(
         N_("The sign-in at the other provider was not strong enough"),

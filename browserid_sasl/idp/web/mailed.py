@@ -1,5 +1,6 @@
 """Signing in to a fallback provider: the address, then a mail with a code and a link.
 
+People of a domain for which the configuration names another provider are sent there in place of it.
 What is answered does not tell whether there is an account, nor whether a mail was sent: that an
 address has got enough of them, or wants none, is between it and the provider.
 """
@@ -13,13 +14,15 @@ from starlette.responses import Response
 
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.backends import OWN_ACCOUNTS, DeniedError, RedirectBackend
 from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.mailed_codes import LIFE_MS, Asked
+from browserid_sasl.idp.password_sign_in import refusal_of
 from browserid_sasl.idp.postman import Letter
 from browserid_sasl.idp.web import mail_text, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.languages import N_
-from browserid_sasl.idp.web.signin import begin_session, goal
+from browserid_sasl.idp.web.signin import begin_session, goal, way_to
 from browserid_sasl.idp.web.visit import Page, Visit
 from browserid_sasl.web.refusal import RefusedError
 
@@ -39,7 +42,26 @@ def _show(visit: Visit) -> Response:
     email = visit.query.get("email", "")
     if visit.session is not None and email in ("", visit.session.email):
         return visit.redirect(goal(visit))
-    return _ask_address(visit, email)
+    authority = visit.provider.outside.backends.authority_of(email)
+    return _send_on(visit, email, authority) if authority else _ask_address(visit, email)
+
+
+def _send_on(visit: Visit, email: str, authority: RedirectBackend) -> Response:
+    """Send somebody to the provider of their domain's: at once, if they have no choice."""
+    way = way_to(visit, authority, email)
+    response = visit.page(
+        "mail-elsewhere.html",
+        here=paths.with_query(paths.SIGN_IN, email=email, next=goal(visit)),
+        email=email,
+        way=way,
+        by_mail=authority.mail_too,
+        goal=goal(visit),
+        cancel=cancel_of(visit, goal(visit)),
+    )
+    if not authority.mail_too:
+        # Not by a redirect: browsers do not follow one to another site after a form.
+        response.headers["Refresh"] = f"0; url={way[1]}"
+    return response
 
 
 def _submit(visit: Visit) -> Response:
@@ -49,6 +71,9 @@ def _submit(visit: Visit) -> Response:
         email = visit.provider.accounts.address(typed)
     except LocalProtocolError:
         return _ask_address(visit, typed, error=_NO_ADDRESS, status=422)
+    authority = visit.provider.outside.backends.authority_of(email)
+    if authority is not None and not (authority.mail_too and "by-mail" in visit.form):
+        return _send_on(visit, email, authority)
     fallback = _fallback(visit)
     known = visit.house.known_browsers.name(visit.known, email)
     # Counted before a stranger's domain is asked: that takes longer than anything else here.
@@ -75,6 +100,8 @@ def _show_code(visit: Visit) -> Response:
     email = _address(visit)
     if not email or not visit.binding:
         return visit.redirect(paths.with_query(paths.SIGN_IN, next=goal(visit)))
+    if not visit.provider.outside.backends.may_vouch(OWN_ACCOUNTS, email):
+        return visit.redirect(paths.with_query(paths.SIGN_IN, email=email, next=goal(visit)))
     if visit.session is not None and visit.session.email == email:
         return visit.redirect(goal(visit))
     return _ask_code(visit, email)
@@ -121,6 +148,10 @@ def _submit_link(visit: Visit) -> Response:
 def _sign_in(visit: Visit, asked: Asked, to: str) -> Response:
     """Sign somebody in who has shown that mail to the address reaches them."""
     email, provider = asked.email, visit.provider
+    try:
+        provider.outside.vouch_by_mail(email, visit.client, visit.now)
+    except DeniedError as error:
+        raise refusal_of(error.denial) from None
     record = partial(
         provider.audit.write, Event.ACCOUNT_ADDED, visit.now, email=email, client=visit.client
     )
@@ -156,6 +187,7 @@ def _ask_address(visit: Visit, typed: str, *, error: str = "", status: int = 200
         here=paths.with_query(paths.SIGN_IN, email=typed, next=goal(visit)),
         email=typed,
         error=error,
+        elsewhere=bool(visit.provider.outside.backends.redirecting),
         goal=goal(visit),
         cancel=cancel_of(visit, goal(visit)),
     )

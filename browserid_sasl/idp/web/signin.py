@@ -16,7 +16,7 @@ from starlette.responses import Response
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.accounts import MAX_PASSWORD
 from browserid_sasl.idp.attempts import Attempts
-from browserid_sasl.idp.backends import MoreAskedError
+from browserid_sasl.idp.backends import MoreAskedError, RedirectBackend
 from browserid_sasl.idp.exchanges import PATIENCE_S, Waiting
 from browserid_sasl.idp.password_sign_in import PasswordSignIn
 from browserid_sasl.idp.web import cookies, paths
@@ -130,12 +130,17 @@ def _send_on(visit: Visit) -> Response:
 
 def _ways(visit: Visit) -> list[tuple[str, str]]:
     """The other providers: what they are called, and where a sign-in there begins."""
-    asked = {"email": visit.query.get("email", ""), "again": visit.query.get("again", "")}
-    fields = {"next": goal(visit)} | asked
-    return [
-        (each.label, paths.with_query(paths.UPSTREAM.format(name=each.name), **fields))
-        for each in visit.provider.outside.backends.redirecting
-    ]
+    email, backends = visit.query.get("email", ""), visit.provider.outside.backends
+    return [way_to(visit, each, email) for each in backends.redirecting]
+
+
+def way_to(visit: Visit, backend: RedirectBackend, email: str) -> tuple[str, str]:
+    """Another provider: what it is called, and where a sign-in there begins.
+
+    :param email: the address that somebody has given, empty for none.
+    """
+    fields = {"next": goal(visit), "email": email, "again": visit.query.get("again", "")}
+    return backend.label, paths.with_query(paths.UPSTREAM.format(name=backend.name), **fields)
 
 
 def buttons_of(visit: Visit) -> Sequence[Button]:

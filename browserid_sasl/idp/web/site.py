@@ -56,10 +56,12 @@ FALLBACK_PAGES: Final[Sequence[Page]] = (
     *device.PAGES,
     *machines.PAGES,
     *mailed.PAGES,
+    *upstream.PAGES,
     *switches.PAGES,
     *account.PAGES_WITHOUT_MEANS,
 )
-"""Every page of a fallback provider, whose people sign in by mail and have nothing to change."""
+"""Every page of a fallback provider, whose people sign in by mail, or at a provider that stands for
+their domain, and have nothing to change."""
 
 LOOKING_THREADS: Final = 32
 """Of a fallback provider, which waits for other people's web servers."""

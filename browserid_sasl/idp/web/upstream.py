@@ -35,14 +35,15 @@ _FRESH, _ANY = b"f", b"a"
 
 
 def _begin(visit: Visit) -> Response:
-    backend = _backend(visit)
+    backend, email = _backend(visit), visit.query.get("email", "")
+    _check_domain(visit, email)
     fresh, to = "again" in visit.query, goal(visit).encode()
     if len(to) > _MAX_GOAL:
         raise RefusedError(422, "too-large", "what you came for does not fit into a cookie")
     began = b64.encode(secrets.token_bytes(_SECRET) + (_FRESH if fresh else _ANY) + to)
     purpose = _purpose(backend.name, began)
     state = b64.encode(_challenges(visit).make(purpose, visit.now, _LIFE_MS))
-    journey = _journey(visit, backend, began, state, visit.query.get("email", ""))
+    journey = _journey(visit, backend, began, state, email)
     page = _ask_page(visit, backend, journey)
     visit.put_cookie(cookies.UPSTREAM, began, _LIFE_MS // 1000)
     return visit.redirect(page)
@@ -58,11 +59,23 @@ def _arrive(visit: Visit) -> Response:
     answer = dict(visit.query)
     try:
         arrival = outside.backends.ask(backend.name, lambda _: backend.arrive(journey, answer))
+        _check_domain(visit, arrival.vouched.email)
         email = outside.vouch(backend.name, arrival.vouched, visit.client, visit.now)
     except DeniedError as error:
         raise refusal_of(error.denial) from None
     backend.keep(email, arrival)
     return go_on(visit, email, "other-provider", _goal_of(began))
+
+
+def _check_domain(visit: Visit, email: str) -> None:
+    """See that an address has no provider of its own, where that has to be: also before this one.
+
+    :param email: as it was given; what is no address has none.
+    :raises RefusedError: see `Fallback.check`.
+    """
+    fallback = visit.provider.fallback
+    if fallback is not None and visit.provider.outside.backends.authority_of(email) is not None:
+        fallback.check(email, visit.now)
 
 
 def _ask_page(visit: Visit, backend: RedirectBackend, journey: Journey) -> str:

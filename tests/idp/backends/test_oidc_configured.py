@@ -42,7 +42,13 @@ def write(company: OidcProvider, tmp_path: Path) -> Write:
     secret.touch(0o600)
     secret.write_text(f"{SECRET}\n")
 
-    def file(*, idp: str = f'domain = "{DOMAIN}"', **changed: str) -> Path:
+    def file(
+        *,
+        idp: str = f'domain = "{DOMAIN}"',
+        backends: str = '["company"]',
+        others: str = "",
+        **changed: str,
+    ) -> Path:
         options = {
             "issuer": f'"{company.issuer}"',
             "client_id": f'"{CLIENT}"',
@@ -52,8 +58,8 @@ def write(company: OidcProvider, tmp_path: Path) -> Write:
         } | changed
         lines = [f"{name} = {value}" for name, value in options.items() if value]
         path = tmp_path / "browserid.toml"
-        named = ["[idp]", 'backends = ["company"]', idp, '[oidc."company"]']
-        path.write_text("\n".join([*named, *lines, ""]))
+        named = ["[idp]", f"backends = {backends}", idp, '[oidc."company"]']
+        path.write_text("\n".join([*named, *lines, others, ""]))
         return path
 
     return file
@@ -150,3 +156,41 @@ def test_which_claim_has_the_address(company: OidcProvider, write: Write) -> Non
 def test_how_long_it_may_take(write: Write, company: OidcProvider) -> None:
     backend = backend_of(write(timeout="7"))
     assert backend._upstream.access.timeout == 7_000  # type: ignore[attr-defined]
+
+
+BY_MAIL_TOO = {
+    "idp": f'domain = "{DOMAIN}"\nfallback = true',
+    "backends": '["company", "accounts"]',
+}
+BIG, ALSO_BIG = '["bigmail.test"]', '["bigmail.test", "bigmail.co.test"]'
+
+
+@pytest.mark.option("oidc.domains", "oidc.mail_too")
+def test_for_which_domains_it_is_at_a_fallback_provider(write: Write) -> None:
+    backends = configured_backends(config.load(write(**BY_MAIL_TOO, domains=ALSO_BIG)))
+    for domain in ("bigmail.test", "bigmail.co.test"):
+        authority = backends.authority_of(f"lena@{domain}")
+        assert authority is not None
+        assert authority.name == "company"
+        assert not backends.may_vouch("accounts", f"lena@{domain}")
+    assert backends.authority_of("lena@nobody.test") is None
+    assert not backends.may_vouch("company", "lena@nobody.test")
+    either = write(**BY_MAIL_TOO, domains=BIG, mail_too="true")
+    assert configured_backends(config.load(either)).may_vouch("accounts", "lena@bigmail.test")
+
+
+def test_what_a_fallback_provider_cannot_use(write: Write) -> None:
+    assert "has no domains" in refused(write(**BY_MAIL_TOO))
+    assert "no fallback provider" in refused(write(domains=BIG))
+    claim = {"domains": BIG, "local_part_claim": '"sub"'}
+    assert "domains and local_part_claim" in refused(write(**BY_MAIL_TOO, **claim))
+    without_mail = BY_MAIL_TOO | {"backends": '["company"]'}
+    assert "has no 'accounts'" in refused(write(**without_mail, domains=BIG))
+    pam = BY_MAIL_TOO | {"backends": '["company", "desks", "accounts"]'}
+    desks = '[pam."desks"]'
+    assert "'desks', which" in refused(write(**pam, domains=BIG, others=desks))
+    twice = BY_MAIL_TOO | {"backends": '["company", "second", "accounts"]'}
+    second = f'[oidc."second"]\ndomains = {ALSO_BIG}'
+    assert "both have bigmail.test" in refused(write(**twice, domains=BIG, others=second))
+    steps = BY_MAIL_TOO | {"idp": f'{BY_MAIL_TOO["idp"]}\nsecond_step = "required"'}
+    assert "no second step" in refused(write(**steps, domains=BIG))

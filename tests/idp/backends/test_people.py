@@ -51,7 +51,8 @@ class Machine:
         self.token = answer["renewal"]
 
     def renew(self) -> tuple[int, dict[str, Any]]:
-        statement = self.program.renewal(self.token, self.running.clock.now)
+        at = f"https://{self.running.provider.domain}/certify"
+        statement = self.program.renewal(self.token, self.running.clock.now, aud=at)
         return ask(self.running, renewal=statement)
 
 
