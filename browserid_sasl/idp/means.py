@@ -166,6 +166,19 @@ class Means:
         """Whether somebody may sign in to the account by a password, wherever that is kept."""
         return self._accounts.has_password(email) or self.is_outside(email)
 
+    def check_own_password(self, email: str) -> None:
+        """See that an account may have a password of the provider's.
+
+        :raises RefusedError: password-elsewhere: a backend vouches for it.
+        """
+        if self.is_outside(email):
+            raise RefusedError(
+                409,
+                "password-elsewhere",
+                "the password of this account is not the provider's: change it where it is kept",
+                Code.INTERACT_FAILURE,
+            )
+
     @contextmanager
     def _change(self, email: str, keep: int) -> Iterator[None]:
         with self._database.transaction():
@@ -183,13 +196,7 @@ class Means:
         def record() -> None:
             self._audit.write(Event.PASSWORD_CHANGED, now, email=email, client=client)
 
-        if self.is_outside(email):
-            raise RefusedError(
-                409,
-                "password-elsewhere",
-                "the password of this account is not the provider's: change it where it is kept",
-                Code.INTERACT_FAILURE,
-            )
+        self.check_own_password(email)
         self._accounts.set_hash(email, hashed, now, record)
 
     def _remove_password(self, email: str, client: str, now: int) -> None:

@@ -132,6 +132,8 @@ def _passkey_page(visit: Visit, passkey: Passkey, error: RefusedError | None = N
 def _show_password(
     visit: Visit, status: int = 200, *, error: str = "", alert: Explanation | None = None
 ) -> Response:
+    # Before somebody has chosen one, and not only when it is sent.
+    visit.provider.means.check_own_password(visit.email)
     return visit.page(
         "password.html",
         status,

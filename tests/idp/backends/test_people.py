@@ -174,8 +174,11 @@ class TestSigningIn:
         browser.sign_in(person.mail, PASSWORD)
         assert "/browserid/account/password" not in browser.open("/browserid/account").text
         path = "/browserid/account/password"
-        own = "a password of their own"
-        page = browser.submit(browser.open(path), path, password=own, again=own)
+        page = browser.open(path)
+        assert (page.status, "kept elsewhere" in page.text) == (409, True)
+        assert "password" not in [given.get("type") for _, given in page.tags]
+        own, csrf = "a password of their own", browser.open("/browserid/account").csrf()
+        page = browser.post(path, {"csrf": csrf, "password": own, "again": own})
         assert page.status == 409
         assert not served.provider.accounts.has_password(person.mail)
 
