@@ -339,6 +339,7 @@ OTHERWISE = {
             Denial.WEAK,
             Denial.CANCELLED,
             Denial.OVER,
+            Denial.OTHER_WAY,
         )
     ),
 }
