@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -843,7 +843,7 @@ def _serve(
         everywhere=options.fallback,
     )
     if options.fallback:
-        provider = replace(provider, fallback=_fallback(configuration, provider))
+        provider = replace(provider, fallback=_fallback(configuration, folder, provider))
     for key in provider.keys.published(system_clock()):
         _check_spelling(options, key.algorithm.name)
     provider.passkeys.check_rp_id()
@@ -866,16 +866,17 @@ def _serve(
     folder.audit.listener = metrics.count
     in_memory = longest_in_memory(options.document_life_ms)
     telling = create_status_app(provider, metrics, system_clock, in_memory)
-    run_server(
-        metrics.measuring(create_app(provider, settings)),
-        listening,
-        terms,
-        lambda: output.announce(
-            f"serving {provider.domain} at {place['url']}", {"domain": provider.domain, **place}
-        ),
-        aside=Aside(telling, status) if status else None,
-        log=options.log_format,
-    )
+    with provider.fallback.postman.at_work() if provider.fallback else nullcontext():
+        run_server(
+            metrics.measuring(create_app(provider, settings)),
+            listening,
+            terms,
+            lambda: output.announce(
+                f"serving {provider.domain} at {place['url']}", {"domain": provider.domain, **place}
+            ),
+            aside=Aside(telling, status) if status else None,
+            log=options.log_format,
+        )
 
 
 def _check_spelling(options: IdpConfig, algorithm: str) -> None:
@@ -914,7 +915,7 @@ def _local_certificate(folder: ProviderFolder) -> ServerCertificate:
     return ServerCertificate(folder.tls.server, folder.tls.server)
 
 
-def _fallback(whole: Config, provider: Provider) -> Fallback:
+def _fallback(whole: Config, folder: ProviderFolder, provider: Provider) -> Fallback:
     """What a provider needs that certifies for other domains."""
     options = whole.idp
     server = MailServer(
@@ -936,7 +937,7 @@ def _fallback(whole: Config, provider: Provider) -> Fallback:
         provider_of=resolver(whole, MemoryAuthorityCache()).provider_of,
         limits=_mail_limits(options, provider),
         codes=MailedCodes(provider.database, provider.secret, provider.audit),
-        postman=Postman(server, failed),
+        postman=Postman(server, folder.outbox, failed),
         sender=options.mail_sender or f"no-reply@{provider.domain}",
         bounces=options.mail_bounces,
     )

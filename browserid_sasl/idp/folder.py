@@ -6,6 +6,7 @@
 | `keys/` | signing keys |
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened at this host; the database has it, too |
+| `outbox/` | mail of a fallback provider that is on its way from this host |
 
 Where several hosts serve one domain, the database is elsewhere, and the signing keys may be in it;
 the rest is each host's own.
@@ -36,6 +37,7 @@ from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
 from browserid_sasl.idp.means import Means
+from browserid_sasl.idp.outbox import Outbox
 from browserid_sasl.idp.outside import Backends, Outside
 from browserid_sasl.idp.passkeys import Passkeys
 from browserid_sasl.idp.passwords import Cost
@@ -62,6 +64,7 @@ _DATABASE: Final = "provider.sqlite"
 _KEYS: Final = "keys"
 _TLS: Final = "tls"
 _AUDIT: Final = "audit.log"
+_OUTBOX: Final = "outbox"
 _PRIVATE: Final = (
     _DATABASE,
     f"{_DATABASE}-wal",
@@ -71,6 +74,7 @@ _PRIVATE: Final = (
     f"{_TLS}/authority.pem",
     f"{_TLS}/server.pem",
     _AUDIT,
+    _OUTBOX,
 )
 """What nobody but the folder's owner may have access to. Each key is looked at when it is read."""
 
@@ -79,7 +83,7 @@ _USUAL_RETENTION: Final = Retention()
 
 _OWN_ACCOUNTS_ALONE: Final = Backends()
 
-_OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT})
+_OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT, _OUTBOX})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ class ProviderFolder:
         self._sharing = sharing
         self._retention = retention
         self.tls = LocalTls(path / _TLS)
+        self.outbox = Outbox(path / _OUTBOX)
 
     @cached_property
     def database(self) -> Database:

@@ -1,39 +1,37 @@
 """Mail from a fallback provider, handed to the site's server (RFC 5321) by threads of their own.
 
-A page does not wait for a mail server: it puts a mail into a queue, which holds so many and no
-more. What is in it when the process ends is lost; whoever has asked asks again. A server that is
-out of order for a moment is tried again a few times.
+A page does not wait for a mail server: it puts a mail into the outbox, which holds so many and no
+more, and in which it is there for the next process if this one ends. A server that is out of order
+for a moment is tried again a few times.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import smtplib
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from email.message import EmailMessage
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.discovery.trust import tls_context
-from browserid_sasl.errors import BrowserIDError, Code, ConfigurationError, DiscoveryError
+from browserid_sasl.errors import BrowserIDError, ConfigurationError, DiscoveryError
+from browserid_sasl.idp.outbox import Letter, Outbox, Taken
 from browserid_sasl.private_files import read_private
-from browserid_sasl.web.refusal import RefusedError
 
 Tls = Literal["starttls", "tls", "loopback"]
-
-MOST_WAITING: Final = 100
-"""Mails in the queue."""
 
 PAUSES_S: Final = (2.0, 10.0)
 """How long to wait before a server is tried again that did not take a mail."""
 
 _THREADS: Final = 2
+_FAREWELL_S: Final = 5.0
+_TOO_LATE: Final = "too late"
 _logger: Final = logging.getLogger(__name__)
 _TIMEOUT_S: Final = 20.0
 
@@ -78,9 +76,10 @@ class MailServer:
         self._context()
         self._password()
 
-    def send(self, message: EmailMessage, sender: str, recipient: str) -> None:
+    def send(self, octets: bytes, sender: str, recipient: str) -> None:
         """Hand a mail over.
 
+        :param octets: the mail, with its headers.
         :param sender: of the envelope, empty for none.
         :raises OSError: it is not taken; see `smtplib`, whose exceptions are such.
         """
@@ -90,7 +89,7 @@ class MailServer:
                 server.starttls(context=self._context())
             if self.user:
                 server.login(self.user, self._password())
-            server.send_message(message, sender, [recipient])
+            server.sendmail(sender, [recipient], octets)
 
     def _connect(self) -> smtplib.SMTP:
         if self.tls == "tls":
@@ -118,31 +117,11 @@ class MailServer:
             ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A mail on its way.
-
-    :param message: what is sent.
-    :param sender: of the envelope, empty for none: a mail that comes back to nobody.
-    :param recipient: of the envelope.
-    :param until: s on the monotonic clock: later, it is of no use.
-    """
-
-    message: EmailMessage = field(repr=False)
-    sender: str
-    recipient: str
-    until: float
-
-    @classmethod
-    def good_for(cls, seconds: float, message: EmailMessage, sender: str, recipient: str) -> Letter:
-        """A mail that is of no use after some time."""
-        return cls(message, sender, recipient, time.monotonic() + seconds)
-
-
 class Postman:
-    """Hands mail over, in threads that start with the first. Safe for threads.
+    """Hands over what is in an outbox, in threads of its own. Safe for threads.
 
     :param server: that takes it.
+    :param outbox: where mail waits.
     :param failed: told of what it does not take: the recipient, and why.
     :param pauses: s to wait before it is tried again.
     """
@@ -150,50 +129,74 @@ class Postman:
     def __init__(
         self,
         server: MailServer,
+        outbox: Outbox,
         failed: Callable[[str, str], object],
         pauses: tuple[float, ...] = PAUSES_S,
     ) -> None:
         self._server = server
+        self._outbox = outbox
         self._failed = failed
         self._pauses = pauses
-        self._waiting: queue.Queue[Letter] = queue.Queue(MOST_WAITING)
-        self._lock = threading.Lock()
-        self._started = False
+        self._news = threading.Semaphore(0)
+        self._ending = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name="postman", daemon=True)
+            for _ in range(_THREADS)
+        ]
 
     def send(self, letter: Letter) -> None:
-        """Have a mail sent.
+        """Have a mail sent, by this process or by the next that serves.
 
         :raises RefusedError: `busy`: too many are waiting.
+        :raises StoreError: it cannot be kept.
         """
-        self._start()
-        try:
-            self._waiting.put_nowait(letter)
-        except queue.Full:
-            raise RefusedError(
-                503,
-                "busy",
-                "too many mails wait to be sent: try again in a minute",
-                Code.INTERACT_UNAVAILABLE,
-                retry_after=60,
-            ) from None
+        self._outbox.put(letter)
+        self._news.release()
 
-    def _start(self) -> None:
-        with self._lock:
-            if not self._started:
-                self._started = True
-                for _ in range(_THREADS):
-                    threading.Thread(target=self._work, name="postman", daemon=True).start()
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Hand over what there is, and what comes, until the end of the block.
+
+        What is being handed over then has a few seconds; the rest waits for the next process.
+        """
+        self._outbox.tidy()
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self._news.release(len(self._threads) or 1)
+            ends = time.monotonic() + _FAREWELL_S
+            for thread in self._threads:
+                thread.join(max(0.0, ends - time.monotonic()))
 
     def _work(self) -> None:
-        while True:
-            letter = self._waiting.get()
-            try:
-                why = self._deliver(letter)
-            except Exception as error:
-                # Whatever happens, the thread goes on with the next.
-                why = type(error).__name__
-            if why:
-                self._tell(letter.recipient, why)
+        # First what another process has left.
+        while not self._ending.is_set():
+            self._hand_over_all()
+            self._news.acquire()
+
+    def _hand_over_all(self) -> None:
+        while not self._ending.is_set() and (taken := self._outbox.take()) is not None:
+            with taken:
+                self._hand_over(taken)
+
+    def _hand_over(self, taken: Taken) -> None:
+        letter = taken.letter
+        if letter is None:
+            _logger.error("a mail that waited cannot be read, and is not sent")
+            taken.remove()
+            return
+        try:
+            why = self._deliver(letter)
+        except Exception as error:
+            # Whatever happens, the thread goes on with the next.
+            why = type(error).__name__
+        if why is not None:
+            taken.remove()
+        if why:
+            self._tell(letter.recipient, why)
 
     def _tell(self, recipient: str, why: str) -> None:
         try:
@@ -201,18 +204,21 @@ class Postman:
         except BrowserIDError as error:
             _logger.error("%s", error)
 
-    def _deliver(self, letter: Letter) -> str:
-        """Why it was not taken, empty if it was."""
-        why = ""
+    def _deliver(self, letter: Letter) -> str | None:
+        """Why it was not taken, empty if it was; None if it is for the next process to try."""
+        why = _TOO_LATE
         for pause in (*self._pauses, None):
+            if time.time() >= letter.until:
+                return why
             try:
-                self._server.send(letter.message, letter.sender, letter.recipient)
+                self._server.send(letter.octets, letter.sender, letter.recipient)
                 return ""
             except OSError as error:
                 why = _reason(error)
-                if pause is None or _is_final(error) or time.monotonic() + pause >= letter.until:
+                if pause is None or _is_final(error) or time.time() + pause >= letter.until:
                     return why
-            time.sleep(pause)
+            if self._ending.wait(pause):
+                return None
         return why
 
 

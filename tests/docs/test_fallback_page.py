@@ -16,7 +16,7 @@ from browserid_sasl.idp.backends import Journey
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.mail_limits import BOUNCED_MS, DAY_MS, NOT_ME_MS, OF_ADDRESS, OF_NETWORK
 from browserid_sasl.idp.mailed_codes import LIFE_MS, TRIES
-from browserid_sasl.idp.postman import MOST_WAITING
+from browserid_sasl.idp.outbox import MOST_WAITING
 from tests.support.guide import blocks_of
 from tests.support.oidc import SECRET, oidc_provider
 from tests.support.patience import PATIENCE

@@ -10,7 +10,7 @@ import re
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -23,6 +23,7 @@ from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.mail_limits import MailLimits
 from browserid_sasl.idp.mailed_codes import MailedCodes
+from browserid_sasl.idp.outbox import Outbox
 from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.postman import MailServer, Postman
 from tests.support.browser import Browser
@@ -127,13 +128,18 @@ class Mailbox:
 
 @contextmanager
 def mail_server(
-    mailbox: Mailbox, context: ssl.SSLContext | None = None, *, at_once: bool = False
+    mailbox: Mailbox,
+    context: ssl.SSLContext | None = None,
+    *,
+    at_once: bool = False,
+    port: int = 0,
 ) -> Iterator[int]:
     """Run a mail server on loopback; its port.
 
     :param context: for TLS; None for none. With one, it takes nothing without TLS, and the user
         `provider` with the password `secret`.
     :param at_once: whether TLS begins with the first octet.
+    :param port: where it is, 0 for any that is free.
     """
 
     def authenticate(
@@ -154,7 +160,7 @@ def mail_server(
         server = await loop.create_server(
             lambda: SMTP(mailbox, loop=loop, **options),
             "127.0.0.1",
-            0,
+            port,
             ssl=context if at_once else None,
         )
         ports.put(server.sockets[0].getsockname()[1])
@@ -228,16 +234,19 @@ def running_fallback(
             raise found
         return found
 
-    with mail_server(mailbox) as port:
+    with mail_server(mailbox) as port, ExitStack() as stack:
 
         def complete(provider: Provider) -> Provider:
             server = MailServer("127.0.0.1", port, "loopback", FALLBACK)
+            outbox = Outbox(path / "outbox")
+            postman = Postman(server, outbox, lambda _email, _why: None, pauses=())
+            stack.enter_context(postman.at_work())
             fallback = Fallback(
                 domain=FALLBACK,
                 provider_of=provider_of,
                 limits=MailLimits(provider.database, provider.audit, per_hour),
                 codes=MailedCodes(provider.database, provider.secret, provider.audit),
-                postman=Postman(server, lambda _email, _why: None, pauses=()),
+                postman=postman,
                 sender=f"no-reply@{FALLBACK}",
                 bounces=bounces,
             )

@@ -156,6 +156,17 @@ class Household:
         wait_until(lambda: "serving" in str(out) or process.poll() is not None, "the start")
         assert process.poll() is None, str(self.err)
 
+    @property
+    def local_url(self) -> str:
+        """Its URL for those who cannot resolve its name."""
+        return f"https://localhost:{self.port}"
+
+    def kill(self) -> None:
+        """Have the provider end at once, wherever it is."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """Stop the provider."""
         if self._process is None:

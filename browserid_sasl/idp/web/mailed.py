@@ -17,8 +17,8 @@ from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.backends import OWN_ACCOUNTS, DeniedError, RedirectBackend
 from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.mailed_codes import LIFE_MS, Asked
+from browserid_sasl.idp.outbox import Letter
 from browserid_sasl.idp.password_sign_in import refusal_of
-from browserid_sasl.idp.postman import Letter
 from browserid_sasl.idp.web import mail_text, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.languages import N_
