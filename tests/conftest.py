@@ -35,6 +35,8 @@ TOGETHER: Final = {
     "tests/mail/": "mail",
     # and so does a database server,
     "tests/idp/postgresql/": "postgresql",
+    # and so does a domain controller,
+    "tests/idp/backends/test_active_directory.py": "active directory",
     # and so do these services, in two halves.
     "tests/plugin/test_adapters.py": "services",
     "tests/plugin/test_dovecot.py": "services",

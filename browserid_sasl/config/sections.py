@@ -94,6 +94,12 @@ _DN_OR_NONE: Final = Text(
     "a distinguished name such as cn=browserid,dc=example,dc=org",
     optional=True,
 )
+_BIND_NAME: Final = Text(
+    syntax.bind_name,
+    "a distinguished name such as cn=browserid,dc=example,dc=org, or in Active Directory a"
+    " userPrincipalName such as browserid@ad.example.org",
+    optional=True,
+)
 _DN_TEMPLATE: Final = Text(
     syntax.dn_template,
     "a distinguished name such as uid={user},ou=people,dc=example,dc=org",
@@ -907,9 +913,9 @@ class LdapConfig:
         " address only.",
     )
     bind_dn: str = options.text(
-        _DN_OR_NONE,
+        _BIND_NAME,
         "Who the provider is when it looks for people, at sign-ins and before each renewal of a"
-        " certificate. Without one, it looks anonymously.",
+        " certificate. Without one, it looks anonymously, which Active Directory does not allow.",
     )
     bind_password_file: Path | None = options.path(
         "File with the password of `bind_dn`, for the account of the provider alone (mode 600).",
@@ -931,14 +937,15 @@ class LdapConfig:
     address_attribute: str = options.text(
         _ATTRIBUTE,
         "Attribute that has to have the address among its values. One without an @ is the part"
-        " before it.",
+        " before it; `smtp:` before an address, as in `proxyAddresses`, does not count.",
         "mail",
     )
     groups: tuple[str, ...] = options.listing(
         [],
         _DN,
         "Groups in one of which somebody has to be, as a `member`, a `uniqueMember` or a"
-        " `memberUid` of it. Empty: nobody has to be in one.",
+        " `memberUid` of it, in Active Directory also by a group in it. Empty: nobody has to be in"
+        " one.",
     )
     claims: tuple[tuple[str, str], ...] = options.table(
         _CLAIM,

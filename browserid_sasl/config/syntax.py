@@ -40,6 +40,7 @@ _PAM_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _MAX_DN: Final = 1024
 _MAX_LABEL: Final = 64
 _PARAMETER: Final = r"[\x21\x23-\x5b\x5d-\x7e]{1,256}"
+_PRINCIPAL: Final = r"[^\s@=,]{1,64}@[A-Za-z0-9.-]{1,253}"
 _DN_BEGINS: Final = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)="
 _ATTRIBUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,63}"
 _CLAIM: Final = r"[a-z][a-z0-9_-]{0,31}"
@@ -324,6 +325,12 @@ def distinguished_name(text: str) -> str:
     if not text.isprintable() or len(text) > _MAX_DN or not re.match(_DN_BEGINS, text):
         raise Unfit(f"is {shown(text)}, which is not of the form attribute=value,...")
     return text
+
+
+def bind_name(text: str) -> str:
+    """Such a name, or a `userPrincipalName`, which Active Directory takes in its place."""
+    is_principal = text.isprintable() and re.fullmatch(_PRINCIPAL, text)
+    return text if is_principal else distinguished_name(text)
 
 
 def dn_template(text: str) -> str:

@@ -20,7 +20,10 @@ import jsonschema
 import pytest
 
 from tests.browser.conftest import OpenWindow
+from tests.conftest import SHARED
+from tests.support import active_directory as ad
 from tests.support import pam
+from tests.support.active_directory import Controller, active_directory
 from tests.support.directory import (
     PEOPLE,
     SERVICE,
@@ -259,6 +262,68 @@ def test_from_the_password_of_a_directory_to_mail_until_they_leave(
     with resident.agent():
         assert not mail.admits(resident, lena.mail)
     assert '"reason":"not-admitted"' in office.audit_log()
+
+
+@pytest.fixture
+def controller(pytestconfig: pytest.Config) -> Iterator[Controller]:
+    """A domain of Active Directory."""
+    with folder_for_all() as folder:
+        with active_directory(pytestconfig.stash[SHARED], folder / "ad") as controller:
+            yield controller
+
+
+@pytest.fixture
+def desktops(controller: Controller, authority: Authority, tmp_path: Path) -> Iterator[Household]:
+    """A provider that asks it."""
+    secret = tmp_path / "ad-password"
+    secret.touch(0o600)
+    secret.write_text(ad.SERVICE_PASSWORD)
+    windows = {
+        "servers": [controller.ldaps],
+        "ca_file": str(controller.ca_file),
+        "bind_dn": ad.SERVICE_NAME,
+        "bind_password_file": str(secret),
+        "base": ad.BASE,
+        "filter": "(&(objectCategory=person)(objectClass=user)(mail={address}))",
+        "groups": [ad.STAFF],
+        "timeout": 30,
+    }
+    named = {f'ldap."windows".{name}': each for name, each in windows.items()}
+    with folder_for_all() as folder:
+        house = Household(folder, authority, {"backends": ["windows"]}, named)
+        house.start()
+        yield house
+        house.stop()
+
+
+def test_from_the_password_of_active_directory_to_mail_until_they_are_disabled(
+    open_window: OpenWindow,
+    controller: Controller,
+    desktops: Household,
+    new_resident: Callable[[Household], Resident],
+    mail_by_certificate: MailServer,
+) -> None:
+    """They are moved and renamed there meanwhile, which changes nothing."""
+    mail, lena = mail_by_certificate, ad.Person("lena", f"lena.windows@{DOMAIN}")
+    controller.add(lena)
+    guest, resident = Guest(open_window(), desktops, lena.mail), new_resident(desktops)
+    login = resident.login(lena.mail, "--browser")
+    guest.open(login.link)
+    guest.give_password(lena.password)
+    allow(guest, login, renewal=True)
+    mail.believe(desktops)
+    mail.deliver(lena.mail, "good morning")
+    assert mail.admits(resident, lena.mail)
+    controller.rename(lena.dn, "CN=Lena B.", f"OU=Former,{ad.BASE}")
+    resident.stop_agent()
+    leave_off(desktops, 2)
+    with resident.agent():
+        assert mail.admits(resident, lena.mail)
+    controller.set(f"CN=Lena B.,OU=Former,{ad.BASE}", "userAccountControl", "514")
+    leave_off(desktops, 4)
+    with resident.agent():
+        assert not mail.admits(resident, lena.mail)
+    assert '"reason":"account-disabled"' in desktops.audit_log()
 
 
 @pytest.fixture

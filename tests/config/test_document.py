@@ -204,6 +204,7 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("ldap.ca_file", '"ca.pem"', FILE.parent / "ca.pem"),
     ("ldap.plaintext", "true", True),
     ("ldap.bind_dn", '"cn=Reader,dc=example"', "cn=Reader,dc=example"),
+    ("ldap.bind_dn", '"reader@ad.example"', "reader@ad.example"),
     ("ldap.bind_password_file", '"password"', FILE.parent / "password"),
     ("ldap.base", '"dc=example,dc=org"', "dc=example,dc=org"),
     ("ldap.filter", '"(&(mail={address})(uid={user}))"', "(&(mail={address})(uid={user}))"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,6 +13,8 @@ from browserid_sasl.idp.backends import Denial, Journey, MoreAskedError, Passwor
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backends.pam import PamBackend
 from browserid_sasl.idp.backends.pam_process import PROGRAM
+from tests.conftest import SHARED
+from tests.support import active_directory as ad
 from tests.support import directory as support
 from tests.support import pam
 from tests.support.directory import PASSWORD, Person
@@ -59,16 +62,40 @@ def test_a_directory_as_it_is_shown(tmp_path: Path) -> None:
     assert backends.order == ("staff", "accounts")
 
 
-def test_active_directory_as_it_is_shown_is_a_configuration(tmp_path: Path) -> None:
+def test_active_directory_as_it_is_shown(pytestconfig: pytest.Config, tmp_path: Path) -> None:
     [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# Active Directory")]
-    for name in ("ad-password", "ad-ca.pem"):
-        path = tmp_path / name
-        path.touch(0o600)
-        path.write_text("a password\n")
-        shown = shown.replace(f"/etc/browserid/{name}", name)
-    file = tmp_path / "browserid.toml"
-    file.write_text(shown)
-    assert configured_backends(config.load(file)).any_outside
+    ways = re.findall(r"^\| .* \| `(\(.*\))` \| `(\w+)` \|$", PAGE, re.MULTILINE)
+    assert len(ways) == 3
+    secret, lena = tmp_path / "ad-password", ad.Person("lena", "lena@example.org")
+    secret.touch(0o600)
+    secret.write_text(f"{ad.SERVICE_PASSWORD}\n")
+    with ad.active_directory(pytestconfig.stash[SHARED], tmp_path / "d") as controller:
+        controller.add(lena, userPrincipalName=lena.mail, proxyAddresses=f"SMTP:{lena.mail}")
+        for there, here in {
+            "DC=ad,DC=example,DC=org": ad.BASE,
+            "ad.example.org": "ad.example.test",
+            "/etc/browserid/ad-ca.pem": str(controller.ca_file),
+            "/etc/browserid/ad-password": str(secret),
+            "ldaps://dc1.ad.example.test": "ldaps://127.0.0.1:1",
+            "ldaps://dc2.ad.example.test": controller.ldaps,
+        }.items():
+            assert there in shown
+            shown = shown.replace(there, here)
+        file = tmp_path / "browserid.toml"
+        for filter, attribute in [("", ""), *ways]:
+            file.write_text(
+                re.sub("filter = .*", f'filter = "{filter}"', shown) if filter else shown
+            )
+            with file.open("a") as more:
+                more.write(f'address_attribute = "{attribute}"\n' if attribute else "")
+            vouched = configured_backends(config.load(file)).ask("windows", _verify)
+            assert vouched is not None
+            assert vouched.email == lena.mail
+
+
+def _verify(backend: object) -> Vouched | None:
+    assert isinstance(backend, PasswordBackend)
+    return backend.verify("lena@example.org", ad.PASSWORD)
 
 
 def test_another_provider_as_it_is_shown(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ as it. What the entry has is looked at again for each certificate.
 from __future__ import annotations
 
 import re
+import struct
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +26,13 @@ from browserid_sasl.idp.backends import (
     UnavailableError,
     Vouched,
 )
-from browserid_sasl.idp.backends.ldap_servers import Access, Connection, Entry, Servers
+from browserid_sasl.idp.backends.ldap_servers import (
+    Access,
+    Connection,
+    Entry,
+    NoSuchPlaceError,
+    Servers,
+)
 
 _SUBJECTS: Final = ("entryuuid", "objectguid", "nsuniqueid", "ipauniqueid")
 """What servers call an entry all its life."""
@@ -38,6 +45,14 @@ _STATES: Final = (
     *("pwdaccountlockedtime", "useraccountcontrol", "accountexpires", "nsaccountlock"),
     *("shadowexpire", "logindisabled"),
 )
+
+_IN_GROUPS: Final = ("uid", "objectsid", "primarygroupid")
+"""What groups have of their members, besides an entry's name."""
+
+_AT_ANY_DEPTH: Final = "1.2.840.113556.1.4.1941"
+"""The rule that finds members of groups in a group ([MS-ADTS] 3.1.1.3.4.4.3)."""
+
+_LEAST_OF_SID: Final = 12
 
 _DISABLED_IN_AD: Final = 0x2
 _LOCKED_FOR_GOOD: Final = b"000001010000Z"
@@ -70,8 +85,8 @@ class Directory:
     @property
     def attributes(self) -> list[str]:
         """What is asked for of an entry."""
-        wanted = {self.address_attribute.lower(), *map(str.lower, self.claims.values()), "uid"}
-        return sorted(wanted | {*_SUBJECTS, *_VERSIONS, *_STATES})
+        wanted = {self.address_attribute.lower(), *map(str.lower, self.claims.values())}
+        return sorted(wanted | {*_SUBJECTS, *_VERSIONS, *_STATES, *_IN_GROUPS})
 
 
 class LdapBackend:
@@ -126,7 +141,14 @@ class LdapBackend:
         return self._servers.ask_each(question)
 
     def _find(self, connection: Connection, email: str) -> Entry | None:
-        found = connection.search(*self._place(email), self._directory.attributes)
+        try:
+            found = connection.search(*self._place(email), self._directory.attributes)
+        except NoSuchPlaceError:
+            # An entry that a template names is not there; but if nobody is, then it is not they
+            # who have gone.
+            if self._directory.dn_template:
+                return None
+            raise UnavailableError(f"there is no {self._directory.base!a} to be seen") from None
         if len(found) > 1:
             raise DeniedError(Denial.AMBIGUOUS)
         # Whatever found it, it is theirs only if it says so itself.
@@ -149,31 +171,23 @@ class LdapBackend:
 
     def _has_address(self, entry: Entry, email: str) -> bool:
         _, _, domain = email.rpartition("@")
-        texts = [in_lower_case(_text(value)) for value in self._values(entry)]
-        return email in (text if "@" in text else f"{text}@{domain}" for text in texts)
-
-    def _values(self, entry: Entry) -> list[bytes]:
-        return entry.attributes.get(self._directory.address_attribute.lower(), [])
+        values = entry.attributes.get(self._directory.address_attribute.lower(), [])
+        return email in (_address(in_lower_case(_text(value)), domain) for value in values)
 
     def _vouch(self, connection: Connection, entry: Entry, email: str) -> Vouched:
-        if _is_disabled(entry, time.time()):
+        now = time.time()
+        if _is_disabled(entry):
             raise DeniedError(Denial.DISABLED)
+        if _has_expired(entry, now):
+            raise DeniedError(Denial.EXPIRED)
         if self._directory.groups and not self._is_member(connection, entry):
             raise DeniedError(Denial.NOT_ADMITTED)
         return Vouched(email, _subject(entry), _first(entry, _VERSIONS), self._claims(entry))
 
     def _is_member(self, connection: Connection, entry: Entry) -> bool:
         """Whether one of the groups has the entry. Not all servers keep that in the entry."""
-        dn = escape_filter_chars(entry.dn)
-        names = "".join(
-            f"(memberUid={escape_filter_chars(_text(uid))})"
-            for uid in entry.attributes.get("uid", [])
-        )
-        filter = f"(|(member={dn})(uniqueMember={dn}){names})"
-        return any(
-            connection.search(group, ldap.SCOPE_BASE, filter, ["1.1"])
-            for group in self._directory.groups
-        )
+        filter = f"(|{''.join(_memberships(entry))})"
+        return any(_is_found(connection, group, filter) for group in self._directory.groups)
 
     def _claims(self, entry: Entry) -> dict[str, list[str]]:
         found = {
@@ -181,7 +195,8 @@ class LdapBackend:
             for name, attribute in self._directory.claims.items()
         }
         for name, values in found.items():
-            if len(values) > _MOST_VALUES or any(len(each) > _MOST_CHARACTERS for each in values):
+            many = len(values) > _MOST_VALUES or entry.has_more(self._directory.claims[name])
+            if many or any(len(each) > _MOST_CHARACTERS for each in values):
                 raise UnavailableError(f"the claim {name} of {entry.dn!a} is too long")
         return {name: values for name, values in found.items() if values}
 
@@ -192,6 +207,42 @@ def _filled(template: str, email: str, *, dn: bool) -> str:
     values = {"{address}": escape(email), "{user}": escape(email.rpartition("@")[0])}
     # In one go: what an address has in braces is no place.
     return re.sub(r"\{address\}|\{user\}", lambda place: values[place[0]], template)
+
+
+def _is_found(connection: Connection, group: str, filter: str) -> bool:
+    try:
+        return bool(connection.search(group, ldap.SCOPE_BASE, filter, ["1.1"]))
+    except NoSuchPlaceError:
+        return False
+
+
+def _address(text: str, domain: str) -> str:
+    """An address, from what an attribute has in lower case: `proxyAddresses` says of which kind."""
+    return text.removeprefix("smtp:") if "@" in text else f"{text}@{domain}"
+
+
+def _memberships(entry: Entry) -> Iterator[str]:
+    """Filters, of which at least one finds each group that an entry is in."""
+    dn = escape_filter_chars(entry.dn)
+    yield f"(member={dn})(uniqueMember={dn})"
+    for uid in entry.attributes.get("uid", []):
+        yield f"(memberUid={escape_filter_chars(_text(uid))})"
+    # Other servers do not know the rule, and would have to take it for one that says no.
+    if "objectguid" in entry.attributes:
+        yield f"(member:{_AT_ANY_DEPTH}:={dn})"
+        yield from _primary_memberships(entry)
+
+
+def _primary_memberships(entry: Entry) -> Iterator[str]:
+    """Likewise by the one group, "Domain Users" mostly, that does not have it as a member.
+
+    Its SID is the entry's with another number at the end ([MS-DTYP] section 2.4.2.2).
+    """
+    sid, number = entry.attributes.get("objectsid", [b""])[0], _number(entry, "primarygroupid")
+    if number is not None and len(sid) >= _LEAST_OF_SID and len(sid) % 4 == 0:
+        authority, domain = int.from_bytes(sid[2:8], "big"), struct.iter_unpack("<I", sid[8:-4])
+        text = "-".join(map(str, ("S", sid[0], authority, *(each for (each,) in domain), number)))
+        yield f"(objectSid={text})(member:{_AT_ANY_DEPTH}:=<SID={text}>)"
 
 
 def _text(value: bytes) -> str:
@@ -211,23 +262,28 @@ def _first(entry: Entry, names: tuple[str, ...]) -> str:
     return next((_text(each) for name in names for each in entry.attributes.get(name, [])), "")
 
 
-def _is_disabled(entry: Entry, now: float) -> bool:
+def _is_disabled(entry: Entry) -> bool:
     """Whether an entry says that nobody is to sign in by it.
 
     That it is locked for a while counts for who signs in only: else a stranger who guesses could
     end what its owner has.
     """
-    flags, day = _number(entry, "useraccountcontrol"), _number(entry, "shadowexpire")
+    flags = _number(entry, "useraccountcontrol")
     return any(
         (
             bool(flags and flags & _DISABLED_IN_AD),
-            _has_expired_in_ad(_number(entry, "accountexpires"), now),
-            day is not None and 0 <= day * _DAY_S <= now,
             _LOCKED_FOR_GOOD in entry.attributes.get("pwdaccountlockedtime", []),
             _is_true(entry, "nsaccountlock"),
             _is_true(entry, "logindisabled"),
         )
     )
+
+
+def _has_expired(entry: Entry, now: float) -> bool:
+    """Whether an entry says that its time is over."""
+    day = _number(entry, "shadowexpire")
+    in_ad = _has_expired_in_ad(_number(entry, "accountexpires"), now)
+    return in_ad or (day is not None and 0 <= day * _DAY_S <= now)
 
 
 def _has_expired_in_ad(time: int | None, now: float) -> bool:

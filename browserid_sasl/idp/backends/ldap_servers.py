@@ -39,11 +39,11 @@ _BY_POLICY: Final = {
 }
 
 _BY_DATA: Final = {
-    "530": Denial.NOT_ADMITTED,
-    "531": Denial.NOT_ADMITTED,
+    "530": Denial.NOT_NOW,
+    "531": Denial.NOT_NOW,
     "532": Denial.PASSWORD_EXPIRED,
     "533": Denial.DISABLED,
-    "701": Denial.DISABLED,
+    "701": Denial.EXPIRED,
     "773": Denial.PASSWORD_RESET,
     "775": Denial.LOCKED,
 }
@@ -90,6 +90,14 @@ class Entry:
 
     dn: str
     attributes: dict[str, list[bytes]]
+
+    def has_more(self, attribute: str) -> bool:
+        """Whether there are more values than the server gives at once ([MS-ADTS] 3.1.1.3.1.3.3)."""
+        return any(name.startswith(f"{attribute.lower()};range=") for name in self.attributes)
+
+
+class NoSuchPlaceError(Exception):
+    """The entry from which a search is to begin is not there, or not for who searches."""
 
 
 class Servers:
@@ -167,6 +175,7 @@ class Connection:
         """Entries, two at the most.
 
         :param scope: one of python-ldap's.
+        :raises NoSuchPlaceError: there is no `base`.
         """
         return self._connection.search(base, scope, filter, attributes)
 
@@ -221,7 +230,7 @@ class _Connection:
         try:
             _, data, _, _ = self._ldap.result3(message, timeout=self._left())
         except ldap.NO_SUCH_OBJECT:
-            return found
+            raise NoSuchPlaceError(base) from None
         except ldap.SIZELIMIT_EXCEEDED:
             raise DeniedError(Denial.AMBIGUOUS) from None
         # References to other servers are not followed: they have no name.
