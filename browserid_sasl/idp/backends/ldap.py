@@ -135,8 +135,8 @@ class LdapBackend:
 
         def question(connection: Connection) -> None:
             # Where each person is looked for by a name of their own there is no such entry.
-            if base and not connection.search(base, ldap.SCOPE_BASE, "(objectClass=*)", ["1.1"]):
-                raise UnavailableError(f"there is no entry {base!a} that the provider may see")
+            if base and not _is_found(connection, base, "(objectClass=*)"):
+                raise _nowhere(base)
 
         return self._servers.ask_each(question)
 
@@ -148,7 +148,7 @@ class LdapBackend:
             # who have gone.
             if self._directory.dn_template:
                 return None
-            raise UnavailableError(f"there is no {self._directory.base!a} to be seen") from None
+            raise _nowhere(self._directory.base) from None
         if len(found) > 1:
             raise DeniedError(Denial.AMBIGUOUS)
         # Whatever found it, it is theirs only if it says so itself.
@@ -209,9 +209,14 @@ def _filled(template: str, email: str, *, dn: bool) -> str:
     return re.sub(r"\{address\}|\{user\}", lambda place: values[place[0]], template)
 
 
-def _is_found(connection: Connection, group: str, filter: str) -> bool:
+def _nowhere(base: str) -> UnavailableError:
+    return UnavailableError(f"there is no entry {base!a} that the provider may see")
+
+
+def _is_found(connection: Connection, name: str, filter: str) -> bool:
+    """Whether there is an entry of this name that the filter finds."""
     try:
-        return bool(connection.search(group, ldap.SCOPE_BASE, filter, ["1.1"]))
+        return bool(connection.search(name, ldap.SCOPE_BASE, filter, ["1.1"]))
     except NoSuchPlaceError:
         return False
 

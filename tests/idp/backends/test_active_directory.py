@@ -487,6 +487,8 @@ class TestControllers:
             elsewhere.check(identity)
         with pytest.raises(UnavailableError, match="OU=Nobody"):
             elsewhere.verify(person.mail, PASSWORD)
+        assert ["OU=Nobody" in fault for fault in elsewhere.probe()] == [True]
+        assert not backend.probe()
 
     def test_the_next_one_is_asked_and_the_first_again_when_it_is_back(
         self, controller: Controller, person: Person, tmp_path: Path
