@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from browserid_sasl.errors import Code, StoreError
+from browserid_sasl.errors import Code, ConfigurationError, StoreError
 
 PRIVATE_FILE: Final = 0o600
 PUBLIC_FILE: Final = 0o644
 PRIVATE_FOLDER: Final = 0o700
+MOST_OF_SECRET: Final = 1024
+"""Characters of a password or the like in a file."""
+
 _OF_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_MOST: Final = 16 << 20
 
 
 Stamp = tuple[int, ...]
@@ -80,12 +86,52 @@ def require_private(path: Path, status: os.stat_result, mode: str) -> None:
 def read_private(path: Path) -> bytes:
     """What is in a file that only its owner can read.
 
-    :raises OSError: it cannot be read.
+    :raises OSError: it cannot be read, is no ordinary file, or is too large.
     :raises StoreError: cache-error: others have access to it, or it is another user's.
     """
-    with path.open("rb") as file:
-        require_private(path, os.fstat(file.fileno()), "600")
-        return file.read()
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no ordinary file")
+        require_private(path, status, "600")
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise OSError(errno.EFBIG, f"it has more than {_MOST} octets")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file, also a pipe that nobody writes to."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_secret(
+    path: Path, what: str, error: Callable[[str, str], ConfigurationError] = ConfigurationError
+) -> str:
+    """A password or the like, which a configuration names the file of: a line, and nothing else.
+
+    :param what: what it is, for messages, such as "the password of the shared store".
+    :param error: makes an error of a message and a remedy.
+    :raises ConfigurationError: it cannot be read, others have access to it, or it is none.
+    """
+    try:
+        text = read_private(path).decode()
+    except StoreError as refused:
+        raise error(refused.message, refused.remedy) from None
+    except (OSError, UnicodeDecodeError) as failed:
+        reason = failed.strerror if isinstance(failed, OSError) else "it is no text"
+        raise error(
+            f"{what} cannot be read from {path}: {reason}",
+            "see that the account that runs this owns it, with mode 600",
+        ) from None
+    line = text.removesuffix("\n").removesuffix("\r")
+    if not 0 < len(line) <= MOST_OF_SECRET or not line.isprintable():
+        raise error(
+            f"{what} is not in {path}",
+            f"write it there, in one line of at most {MOST_OF_SECRET} printable characters, with"
+            " nothing else",
+        )
+    return line
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Final
+from functools import partial
 
 from browserid_sasl.config import Config
 from browserid_sasl.database_url import DatabaseUrl, parse_database_url
-from browserid_sasl.errors import StoreError
 from browserid_sasl.extras import not_installed
-from browserid_sasl.private_files import read_private
+from browserid_sasl.private_files import read_secret
 from browserid_sasl.store.engine import Engine
 from browserid_sasl.store.sealing import SiteKeyFile
 from browserid_sasl.store.shared import SharedStores, shared_acceptor, unheard
 from browserid_sasl.trusted_files import read_anchors
-
-_MAX_PASSWORD: Final = 1000
 
 
 def shared_stores(
@@ -43,7 +39,9 @@ def shared_url(config: Config) -> DatabaseUrl:
 def _engine(config: Config) -> Engine:
     url, store = shared_url(config), config.store
     if store.password_file is not None:
-        url = replace(url, password=_password(config, store.password_file))
+        wrong = partial(config.error, "store.password_file")
+        secret = read_secret(store.password_file, "the password of the shared store", wrong)
+        url = replace(url, password=secret)
     if store.ca_file is not None:
         read_anchors(store.ca_file)
     extra = "postgresql" if url.kind == "postgresql" else "redis"
@@ -63,24 +61,3 @@ def _engine(config: Config) -> Engine:
         replicas=store.replicas if store.durability == "replicas" else 0,
         ca_file=None if store.ca_file is None else str(store.ca_file),
     )
-
-
-def _password(config: Config, path: Path) -> str:
-    try:
-        text = read_private(path).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise config.error(
-            "store.password_file",
-            f"the password of the shared store cannot be read from {path}: {reason}",
-            "see that the account that runs this owns it, with mode 600",
-        ) from None
-    except StoreError as error:
-        raise config.error("store.password_file", error.message, error.remedy) from None
-    if not text or len(text) > _MAX_PASSWORD or not text.isprintable():
-        raise config.error(
-            "store.password_file",
-            f"there is no password in {path}",
-            "write it there, on a line of its own",
-        )
-    return text

@@ -798,7 +798,7 @@ class IdpConfig(WebServerConfig):
         "User name to log in to it as, if it takes that.",
     )
     mail_password_file: Path | None = options.path(
-        "File with the password for that, in its first line, for the account of the provider alone"
+        "File with the password for that, and nothing else, for the account of the provider alone"
         " (mode 600).",
     )
     mail_sender: str = options.text(

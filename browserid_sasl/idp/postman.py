@@ -22,7 +22,7 @@ from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.discovery.trust import tls_context
 from browserid_sasl.errors import BrowserIDError, ConfigurationError, DiscoveryError
 from browserid_sasl.idp.outbox import Letter, Outbox, Taken
-from browserid_sasl.private_files import read_private
+from browserid_sasl.private_files import read_secret
 
 Tls = Literal["starttls", "tls", "loopback"]
 
@@ -45,7 +45,7 @@ class MailServer:
     :param tls: `starttls`, `tls` from the first octet on, or `loopback`: none, on this machine.
     :param domain: what to call oneself.
     :param user: to log in as; empty for not at all.
-    :param password_file: with the password, in its first line.
+    :param password_file: with the password.
     :param ca_file: PEM file of the authorities whose certificates are believed of it; None for the
         system's.
     """
@@ -107,14 +107,7 @@ class MailServer:
     def _password(self) -> str:
         if self.password_file is None:
             return ""
-        try:
-            return read_private(self.password_file).decode().partition("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(
-                f"the password for the mail server in {self.password_file} cannot be read"
-                f" ({getattr(error, 'strerror', None) or 'it is not UTF-8'})",
-                "name a file with `mail_password_file` in [idp] that the provider can read",
-            ) from None
+        return read_secret(self.password_file, "the password for the mail server")
 
 
 class Postman:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 import certifi
 
@@ -11,9 +11,7 @@ from browserid_sasl.config import Config, LdapConfig
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.backends.ldap import Directory, LdapBackend
 from browserid_sasl.idp.backends.ldap_servers import MOST_SERVERS, Access, is_at_loopback
-from browserid_sasl.private_files import read_private
-
-_MAX_PASSWORD: Final = 1024
+from browserid_sasl.private_files import read_secret
 
 
 def ldap_backend(config: Config, name: str) -> LdapBackend:
@@ -25,12 +23,13 @@ def ldap_backend(config: Config, name: str) -> LdapBackend:
     options = config.ldap[name]
     _check(config, name, options)
     file = options.bind_password_file
+    wrong = partial(config.error, f"ldap.{name}.bind_password_file")
     access = Access(
         servers=options.servers,
         ca_file=options.ca_file or Path(certifi.where()),
         plaintext=options.plaintext,
         bind_dn=options.bind_dn,
-        bind_password=_secret(config, f"ldap.{name}.bind_password_file", file) if file else "",
+        bind_password=read_secret(file, "the password of bind_dn", wrong) if file else "",
         timeout=options.timeout_ms,
     )
     directory = Directory(
@@ -72,21 +71,3 @@ def _check(config: Config, name: str, options: LdapConfig) -> None:
                 f"has plaintext, and {server} is not at a loopback address",
                 "leave plaintext out, or write 127.0.0.1 or [::1] for the host",
             )
-
-
-def _secret(config: Config, option: str, file: Path) -> str:
-    try:
-        text = read_private(file).decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise config.error(
-            option,
-            f"{file} cannot be read ({why})",
-            "it has the password, and a line's end at most",
-        ) from None
-    if not 0 < len(text) <= _MAX_PASSWORD or "\0" in text:
-        # An empty one would make nobody of the name.
-        raise config.error(
-            option, f"there is no password in {file}", "write it there, with nothing else"
-        )
-    return text

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 from browserid_sasl.config import Config
 from browserid_sasl.idp.backends.oidc import OidcBackend, Terms
 from browserid_sasl.idp.backends.oidc_upstream import Access, Upstream
-from browserid_sasl.private_files import read_private
-
-_MAX_SECRET: Final = 1024
+from browserid_sasl.private_files import read_secret
 
 _OURS: Final = frozenset(
     {
@@ -50,10 +48,11 @@ def oidc_backend(config: Config, name: str) -> OidcBackend:
         )
     _check_domains(config, name)
     file = options.client_secret_file
+    unfit = partial(config.error, f"oidc.{name}.client_secret_file")
     access = Access(
         options.issuer,
         options.client_id,
-        _secret(config, f"oidc.{name}.client_secret_file", file) if file else "",
+        read_secret(file, "the secret of this client", unfit) if file else "",
         options.ca_file,
         options.timeout_ms,
     )
@@ -92,20 +91,3 @@ def _check_domains(config: Config, name: str) -> None:
             f'[oidc."{name}"] has domains and local_part_claim, which does not say the domain',
             "leave out local_part_claim: the claim `email` has the whole address",
         )
-
-
-def _secret(config: Config, option: str, file: Path) -> str:
-    try:
-        text = read_private(file).decode("ascii").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not ASCII"
-        raise config.error(
-            option,
-            f"{file} cannot be read ({why})",
-            "it has the secret, and a line's end at most",
-        ) from None
-    if not 0 < len(text) <= _MAX_SECRET or not text.isprintable():
-        raise config.error(
-            option, f"there is no secret in {file}", "write it there, with nothing else"
-        )
-    return text

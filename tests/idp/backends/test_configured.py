@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from browserid_sasl import config
-from browserid_sasl.errors import ConfigurationError, StoreError
+from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
@@ -167,7 +167,7 @@ def test_what_makes_no_sense_is_refused(
 def test_a_secret_that_others_can_read_is_refused(write: Write, tmp_path: Path) -> None:
     file = write()
     (tmp_path / "secret").chmod(0o644)
-    with pytest.raises(StoreError):
+    with pytest.raises(ConfigurationError, match="chmod 600"):
         configured_backends(config.load(file))
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from browserid_sasl import config
-from browserid_sasl.errors import ConfigurationError, StoreError
+from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
@@ -95,7 +95,7 @@ def test_a_provider_is_asked(company: OidcProvider, write: Write, tmp_path: Path
     assert "has no client_id" in refused(write(client_id=""))
     other = tmp_path / "other"
     other.touch(0o600)
-    assert "there is no secret in" in refused(write(client_secret_file='"other"'))
+    assert "the secret of this client is not in" in refused(write(client_secret_file='"other"'))
     other.write_text("another secret")
     with pytest.raises(UnavailableError, match="401"):
         vouched(company, write(client_secret_file='"other"'))
@@ -105,7 +105,7 @@ def test_a_provider_is_asked(company: OidcProvider, write: Write, tmp_path: Path
 
 def test_a_secret_that_others_can_read(write: Write, tmp_path: Path) -> None:
     (tmp_path / "secret").chmod(0o640)
-    with pytest.raises(StoreError):
+    with pytest.raises(ConfigurationError, match="chmod 600"):
         configured_backends(config.load(write()))
 
 
