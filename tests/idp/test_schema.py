@@ -1,7 +1,7 @@
 """The tables of older releases become today's, with what is in them.
 
 In `data/schemas` are those of each release and of each state between two that somebody may have
-run, as SQLAlchemy made them then.
+run, as SQLAlchemy made them then: with a number of the schema since there is one.
 """
 
 from __future__ import annotations
@@ -26,25 +26,31 @@ from browserid_sasl.idp.folder import ProviderFolder
 from browserid_sasl.idp.schema import NUMBER, STEPS, bring_up_to_date
 from tests.support.patience import PATIENCE
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN
+from tools import schemas
 
-SCHEMAS = sorted((Path(__file__).parent / "data" / "schemas").glob("*.sql"))
+WITHOUT_NUMBER = sorted(schemas.FOLDER.glob("[0-9]-*.sql"))
+NUMBERED = {
+    file.name.split(".")[0].removeprefix("number-"): file
+    for file in sorted(schemas.FOLDER.glob("number-*.sqlite.sql"))
+}
 
 Rows = dict[str, list[dict[str, object]]]
 
 
-@pytest.fixture(params=SCHEMAS, ids=lambda path: path.stem)
+@pytest.fixture(params=[*WITHOUT_NUMBER, *NUMBERED.values()], ids=lambda path: path.stem)
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A database of an older release, with a row in each table."""
-    return filled(tmp_path / "provider.sqlite", request.param.read_text())
+    return filled(tmp_path / "provider.sqlite", request.param)
 
 
-def filled(path: Path, schema: str) -> Path:
+def filled(path: Path, schema: Path) -> Path:
     path.touch(0o600)
+    number = next((number for number, file in NUMBERED.items() if file == schema), "")
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(schema)
+        connection.executescript(schema.read_text())
         for table in tables(connection):
             columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
-            values = {name: value(table, name, kind) for _, name, kind, *_ in columns}
+            values = {name: value(table, name, kind, number) for _, name, kind, *_ in columns}
             names = ", ".join(f'"{name}"' for name in values)
             holes = ", ".join("?" * len(values))
             connection.execute(
@@ -55,14 +61,14 @@ def filled(path: Path, schema: str) -> Path:
     return path
 
 
-def value(table: str, column: str, kind: str) -> object:
+def value(table: str, column: str, kind: str, number: str) -> object:
+    """What a column has in the one row of its table, in a database of a number."""
     if kind == "INTEGER":
         return 1 if column == "id" else 1_764_000_000_000
     if table == "domain":
         return DOMAIN
     if table == "alembic_version":
-        # The only release whose schema had a number in it.
-        return "0002"
+        return number
     if table == "server_secret":
         return "c2VjcmV0"
     if (table, column) == ("accounts", "password"):
@@ -162,7 +168,7 @@ def lines(sql: str) -> Iterator[str]:
 
 
 def test_a_step_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    file = filled(tmp_path / "provider.sqlite", SCHEMAS[3].read_text())
+    file = filled(tmp_path / "provider.sqlite", WITHOUT_NUMBER[3])
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("CREATE TABLE signing_keys (of_somebody_else TEXT)")
     before = rows(file)
@@ -181,6 +187,17 @@ def test_the_tables_of_a_later_release_are_left_alone(tmp_path: Path) -> None:
             connection.commit()
         with pytest.raises(StoreError, match="later release: run that release"):
             bring_up_to_date(database)
+
+
+@pytest.mark.parametrize("engine", schemas.ENGINES)
+def test_every_number_has_its_tables_here(engine: str) -> None:
+    """Whoever changes the schema runs `python -m tools.schemas`."""
+    config = Config()
+    config.set_main_option("script_location", str(STEPS))
+    numbers = [step.revision for step in ScriptDirectory.from_config(config).walk_revisions()]
+    of_engine = {number: schemas.file_of(number, engine) for number in numbers if number > "0001"}
+    assert [number for number, file in of_engine.items() if not file.exists()] == []
+    assert of_engine[NUMBER].read_text() == schemas.tables(engine)
 
 
 def test_a_new_database_has_the_number_of_the_last_step() -> None:

@@ -54,7 +54,7 @@ WHAT_IT_IS_FOR: dict[str, list[tuple[str, ...]]] = {
 }
 """What each extra is for, as commands that succeed."""
 
-SCHEMA = ROOT / "tests" / "idp" / "data" / "schemas" / "7-signing-keys.sql"
+SCHEMA = ROOT / "tests" / "idp" / "data" / "schemas" / "number-0002.sqlite.sql"
 OLDER = f"""
 import os, pathlib, sqlite3, sys, time
 folder = pathlib.Path(sys.argv[1])
