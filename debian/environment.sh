@@ -27,5 +27,6 @@ ln -s /usr/bin/python3.11 "$folder/bin/python3"
 sed -i "1s:^#!.*:#!$place/bin/python3:" "$folder"/bin/b*
 rm -rf "${folder:?}/include" "${folder:?}/lib64" "${folder:?}/share"
 printf '%s\n' 'home = /usr/bin' 'include-system-site-packages = false' >"$folder/pyvenv.cfg"
+cp debian/extras.txt "$folder/extras.txt"
 find "$folder" -name direct_url.json -delete
 find "$folder/lib" -type f -exec chmod 644 {} +

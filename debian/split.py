@@ -28,7 +28,7 @@ EXTRAS = {
     "core": {"keyring"},
     "databases": {"postgresql", "redis"},
     "saml": {"saml"},
-    "web": {"idp"},
+    "web": {"idp", "oidc"},
 }
 
 

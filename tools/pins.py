@@ -17,7 +17,7 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 WHEELS: Final = ROOT / "debian" / "wheels.txt"
-EXTRAS: Final = ("idp", "keyring", "postgresql", "redis", "saml")
+EXTRAS: Final = ("idp", "keyring", "oidc", "postgresql", "redis", "saml")
 ARCHITECTURES: Final = ("x86_64", "aarch64")
 _PYTHON: Final = "3.11"
 _HEAD: Final = """\

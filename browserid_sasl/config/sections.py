@@ -491,7 +491,8 @@ class SamlAuthority:
 
     Its entity identifier, which its assertions have as their issuer, stands in the section's name
     and needs quotes: `[saml."https://idp.example.org/metadata"]`. There may be any number of these
-    sections. They need the extra `saml`: in a checkout, `pip install ".[saml]"`.
+    sections. They need the extra `saml`: in a checkout, `pip install ".[saml]"`; the [Debian
+    packages](packages.md) have it.
     """
 
     certificate_file: Path | None = options.path(
@@ -893,8 +894,9 @@ class LdapConfig:
     """An LDAP directory, such as OpenLDAP or Active Directory, that knows who people are.
 
     `backends` in [idp] has its name: `[ldap."staff"]`. There may be any number of these sections.
-    They need the extra `ldap`: in a checkout, `pip install ".[ldap]"`. What it takes to set one up
-    is in [connect what you have](backends.md).
+    They need the extra `ldap`: in a checkout, `pip install ".[ldap]"`; of the [Debian
+    packages](packages.md), `browserid-ldap`. What it takes to set one up is in [connect what you
+    have](backends.md).
     """
 
     servers: tuple[str, ...] = options.listing(
@@ -967,8 +969,9 @@ class OidcConfig:
     """Another provider, of OpenID Connect, at whose page people sign in.
 
     `backends` in [idp] has its name: `[oidc."company"]`. There may be any number of these sections.
-    They need the extra `oidc`: in a checkout, `pip install ".[oidc]"`. What it takes to set one up
-    is in [connect what you have](backends.md).
+    They need the extra `oidc`: in a checkout, `pip install ".[oidc]"`; the [Debian
+    packages](packages.md) have it. What it takes to set one up is in [connect what you
+    have](backends.md).
     """
 
     issuer: str = options.text(

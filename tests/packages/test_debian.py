@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import os
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,28 @@ def test_there_is_a_wheel_for_all_that_is_needed() -> None:
     for requirement in pins.requirements():
         name, least = re.fullmatch(r"([\w.-]+)>=([\w.]+)", requirement).groups()  # type: ignore[union-attr]
         assert numbers(pinned[name.lower()]) >= numbers(least), requirement
+
+
+def test_a_package_has_each_extra_that_a_configuration_can_ask_for() -> None:
+    """By debian/extras.txt, which tells people whom one is missing."""
+    lines = (DEBIAN / "extras.txt").read_text().splitlines()
+    found = dict(line.split() for line in lines)
+    assert len(found) == len(lines)
+    assert found.keys() == {*pins.EXTRAS, *OF_DEBIAN}
+    assert set(found.values()) <= set(PACKAGES)
+    for extra in pins.EXTRAS:
+        files = (DEBIAN / f"{found[extra]}.install").read_text()
+        assert f"debian/split.py {GROUPS[extra]}" in files
+
+
+OF_DEBIAN = ("ldap",)
+"""Extras whose Python packages are Debian's."""
+GROUPS = {
+    extra: group
+    for group, extras in runpy.run_path(str(DEBIAN / "split.py"))["EXTRAS"].items()
+    for extra in extras
+}
+"""What debian/split.py calls the package of an extra."""
 
 
 def numbers(version: str) -> list[int]:

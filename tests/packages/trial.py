@@ -11,6 +11,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -48,6 +49,7 @@ ENOUGH = 1000
 """Logins during upgrades."""
 
 IMTEST = "imtest -m BROWSERID-AES128 -a alice@example.org mail.example.org"
+ORIGIN = "https://example.org/browserid"
 STATE = ("/var/lib/browserid", "/var/lib/browserid-idp", "/var/lib/browserid-verifier")
 PURGED = ("/etc/browserid", "/usr/lib/browserid", "/run/browserid", *STATE)
 
@@ -108,7 +110,8 @@ def follow(computer: Machine, title: str) -> str:
     for block in blocks(title):
         if block.file:
             file = computer.path(block.file)
-            computer.write(block.file, file.read_text() + block.text)
+            before = file.read_text() if file.exists() else ""
+            computer.write(block.file, before + block.text)
         else:
             for command in block.text.splitlines():
                 said = do(computer, command)
@@ -194,6 +197,38 @@ def test_the_agent_is_her_systemds(computer: Machine) -> None:
     assert said == "ActiveState=active\n"
 
 
+@contextmanager
+def asking(computer: Machine, backend: str, sections: str) -> Iterator[None]:
+    """Have the identity provider ask a backend, until the end of a block."""
+    before = computer.path(TOML).read_text()
+    named = f'[idp]\nbackends = ["accounts", "{backend}"]'
+    computer.write(TOML, before.replace("[idp]", named) + sections)
+    try:
+        yield
+    finally:
+        computer.write(TOML, before)
+        computer.do("systemctl restart browserid-idp")
+
+
+def sign_in_as(computer: Machine, name: str) -> None:
+    """Somebody signs in at the identity provider, which is started again for it."""
+    computer.do("systemctl restart browserid-idp")
+    computer.wait_for_port(443)
+    said = as_alice(computer, f"browserid login {name}@example.org")
+    found = as_alice(computer, "browserid list")
+    assert f"{name}@example.org" in found, said + journal(computer, "browserid-idp")
+
+
+def test_what_a_configuration_needs_is_a_package(computer: Machine) -> None:
+    secret = "/var/lib/browserid-idp/ldap-password"
+    computer.write(secret, "of the provider\n", mode=0o600)
+    computer.do(f"chown browserid-idp: {secret}")
+    with asking(computer, "staff", STAFF):
+        done = computer.run("runuser -u browserid-idp -- browserid-idp serve --port 0")
+    assert done.returncode == os.EX_CONFIG, done.stdout
+    assert "install the Debian package browserid-ldap, of the same version" in done.stdout
+
+
 def test_a_person_whom_a_directory_knows(computer: Machine) -> None:
     follow(computer, "A directory of people")
     computer.do("apt install slapd && systemctl stop slapd && mkdir /srv/slapd", timeout=600)
@@ -201,20 +236,41 @@ def test_a_person_whom_a_directory_knows(computer: Machine) -> None:
     computer.write("/srv/people.ldif", PEOPLE)
     computer.do("slapadd -f /srv/slapd.conf -l /srv/people.ldif")
     computer.do("slapd -f /srv/slapd.conf -h ldaps://example.org")
-    secret = "/var/lib/browserid-idp/ldap-password"
-    computer.write(secret, "of the provider\n", mode=0o600)
-    computer.do(f"chown browserid-idp: {secret}")
-    before = computer.path(TOML).read_text()
-    backends = '[idp]\nbackends = ["accounts", "staff"]'
-    computer.write(TOML, before.replace("[idp]", backends) + STAFF)
-    computer.do("systemctl restart browserid-idp")
-    computer.wait_for_port(443)
-    said = as_alice(computer, "browserid login carol@example.org")
-    assert "carol@example.org" in as_alice(computer, "browserid list"), said + journal(
-        computer, "browserid-idp"
+    with asking(computer, "staff", STAFF):
+        sign_in_as(computer, "carol")
+
+
+def test_a_person_whom_the_host_knows(computer: Machine) -> None:
+    computer.write(
+        "/etc/pam.d/browserid-idp", "auth required pam_unix.so\naccount required pam_unix.so\n"
     )
-    computer.write(TOML, before)
-    computer.do("systemctl restart browserid-idp")
+    computer.do(f"useradd dora && echo dora:$(cat {PASSWORD_FILE}) | chpasswd")
+    follow(computer, "Accounts of the host")
+    with asking(computer, "desks", '\n[pam."desks"]\n'):
+        sign_in_as(computer, "dora")
+
+
+def test_a_button_for_another_provider(computer: Machine) -> None:
+    with asking(computer, "company", COMPANY):
+        computer.do("systemctl restart browserid-idp")
+        computer.wait_for_port(443)
+        assert "Sign in with the Company" in opened(computer, "sign-in")
+        # It cannot be reached here, which the provider finds out when it asks it.
+        assert "HTTP Error 503" in opened(computer, "upstream/company")
+
+
+COMPANY = """
+[oidc."company"]
+issuer = "https://login.example.org"
+client_id = "browserid"
+label = "the Company"
+"""
+
+
+def opened(computer: Machine, page: str) -> str:
+    """What the identity provider shows, or what it says of why not."""
+    get = f"import urllib.request as web; print(web.urlopen('{ORIGIN}/{page}').read().decode())"
+    return computer.run(f'python3 -c "{get}"').stdout
 
 
 SLAPD = """\
