@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 
 PYTHON := .venv/bin/python
 INSTALL_PACKAGES := tools/debian-base.txt
-TEST_EXTRAS := adapters,http,idp,keyring,ldap,oidc,postgresql,pyspnego,redis,saml,test
+TEST_EXTRAS := adapters,http,idp,kerberos,keyring,ldap,oidc,postgresql,pyspnego,redis,saml,test
 TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/debian-test.txt \
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)

@@ -57,7 +57,7 @@ LAYERS: Final[dict[str, set[str]]] = {
     "agent.service": SERVICES | {"", "proxy"},
     "doctor": SERVICES | {"", "agent.service", "acceptor"},
     "web": {"errors"},
-    "idp": SERVICES | {"web"},
+    "idp": SERVICES | {"negotiate", "web"},
     "verifier": SERVICES | {"web"},
     "cli": SERVICES
     | {"", "printer", "agent.service", "proxy", "acceptor", "doctor", "web", "idp", "verifier"},
@@ -163,6 +163,7 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
         "alembic.config.Config",
         "alembic.util.CommandError",
         "browserid_sasl.idp.backends.ldap_configuration.ldap_backend",  # the extra `ldap`
+        "browserid_sasl.idp.backends.kerberos_configuration.kerberos_backend",  # `kerberos`
         "browserid_sasl.idp.backends.oidc_configuration.oidc_backend",  # the extra `oidc`
         "browserid_sasl.idp.commands.command",  # the extra `idp`
         "browserid_sasl.idp.postgresql.PostgresqlEngine",  # the extra `postgresql`

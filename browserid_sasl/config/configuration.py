@@ -14,6 +14,7 @@ from browserid_sasl.config.sections import (
     ClientConfig,
     DiscoveryConfig,
     IdpConfig,
+    KerberosConfig,
     LdapConfig,
     ListenerConfig,
     OidcConfig,
@@ -38,6 +39,7 @@ class Config:
     :param programs: by account.
     :param ldap: directories of the identity provider, by name.
     :param oidc: other providers at which people sign in, by name.
+    :param kerberos: realms of Kerberos, by name.
     :param pam: services of PAM that it asks, by name.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
@@ -55,6 +57,7 @@ class Config:
     programs: Mapping[str, ProgramsConfig] = field(default_factory=dict)
     ldap: Mapping[str, LdapConfig] = field(default_factory=dict)
     oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
+    kerberos: Mapping[str, KerberosConfig] = field(default_factory=dict)
     pam: Mapping[str, PamConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
@@ -199,6 +202,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     "programs": NamedSections(ProgramsConfig, "account", syntax.account, "www-data"),
     "ldap": NamedSections(LdapConfig, "name", syntax.own_backend, "staff"),
     "oidc": NamedSections(OidcConfig, "name", syntax.own_backend, "company"),
+    "kerberos": NamedSections(KerberosConfig, "name", syntax.own_backend, "desks"),
     "pam": NamedSections(PamConfig, "name", syntax.own_backend, "desks"),
 }
 

@@ -110,6 +110,18 @@ _PAM_SERVICE: Final = Text(syntax.pam_service, "the name of a file in /etc/pam.d
 _PAM_USER: Final = Text(
     syntax.pam_user, "an account's name with a place for the address, such as {user}"
 )
+_KERBEROS_REALM: Final = Text(
+    syntax.kerberos_realm, "a realm such as EXAMPLE.ORG, in capital letters as it is"
+)
+_PRINCIPAL: Final = Text(syntax.principal, "a principal with its realm such as lena@EXAMPLE.ORG")
+_OWN_PRINCIPAL: Final = Text(
+    syntax.principal,
+    "a principal with its realm such as HTTP/login.example.org@EXAMPLE.ORG",
+    optional=True,
+)
+_OWN_BACKEND: Final = Text(
+    syntax.own_backend, 'the name of a section such as [ldap."staff"]', optional=True
+)
 _ATTRIBUTE: Final = Text(syntax.ldap_attribute, "the name of an attribute such as mail")
 _CLAIM: Final = Text(syntax.claim, "the name of a claim such as groups")
 _ISSUER: Final = Text(syntax.issuer, "a URL such as https://login.example.com", optional=True)
@@ -1084,6 +1096,74 @@ class PamConfig:
         60,
         "How long PAM may take until it asks something or has a result. What takes longer is"
         " killed.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KerberosConfig:
+    """Realms of Kerberos, whose people are signed in by the computers at their desks.
+
+    `backends` in [idp] has its name: `[kerberos."desks"]`. There may be any number of these
+    sections. They need the extra `kerberos`: in a checkout, `pip install ".[kerberos]"`. What it
+    takes to set one up is in [connect what you have](backends.md#kerberos).
+    """
+
+    keytab: Path | None = options.path(
+        "File with the keys of `principal`, for the account of the provider alone (mode 600). It is"
+        " read at each sign-in, so that new keys count at once.",
+    )
+    principal: str = options.text(
+        _OWN_PRINCIPAL,
+        "The service that browsers get a ticket for: `HTTP/` and the host at which people find the"
+        " provider's pages.",
+    )
+    realms: tuple[str, ...] = options.listing(
+        [],
+        _KERBEROS_REALM,
+        "Realms whose people may sign in. Empty: that of `principal`. Nobody of a name in one of"
+        " them is to be somebody else than who has the same name in another.",
+    )
+    any_case: bool = options.flag(
+        False,
+        "Whether names that differ in capital letters only are the same person's, as with Active"
+        " Directory. Otherwise nobody with a capital letter in the name may sign in.",
+    )
+    addresses: tuple[tuple[str, str], ...] = options.table(
+        _PRINCIPAL,
+        _SOMEBODY,
+        "Addresses of those for whom it is not the name before the @ of the principal, with the"
+        ' domain of [idp]: a table such as `[kerberos."desks".addresses]` with a line'
+        ' `"lena/admin@EXAMPLE.ORG" = "lena-admin@example.org"`.',
+    )
+    ask_kdc: bool = options.flag(
+        True,
+        "Whether the KDC is asked, at sign-ins and before each certificate, if it would still give"
+        " somebody tickets (S4U2Self). Without it, there has to be a `directory`.",
+    )
+    asks_as: str = options.text(
+        _OWN_PRINCIPAL,
+        "The principal of `keytab` that asks it. Without one it is `principal`, which with Active"
+        " Directory is not possible: there it is the service's account.",
+    )
+    directory: str = options.text(
+        _OWN_BACKEND,
+        'Name of a section `[ldap."NAME"]`, whose directory is asked about the address, at the'
+        " same times: whether somebody is there, in a group, and what certificates say of them.",
+    )
+    label: str = options.text(
+        _LABEL,
+        "What the button on the sign-in page is for, after `Sign in with`. Without one it says that"
+        " it is this computer's account.",
+    )
+    at_once: bool = options.flag(
+        False,
+        "Whether the sign-in page presses that button by itself, where it is the only way.",
+    )
+    timeout_ms: int = options.seconds(
+        5,
+        1,
+        30,
+        "How long the KDC has for an answer.",
     )
 
 

@@ -37,6 +37,10 @@ _HOST_PATTERN: Final = r"[a-z0-9*:.-]{1,253}"
 _REALM: Final = r"[a-z][a-z0-9_]{0,31}"
 _BACKEND: Final = r"[a-z][a-z0-9_-]{0,31}"
 _PAM_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_KERBEROS_REALM: Final = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
+_PRINCIPAL: Final = rf"[\x21-\x3f\x41-\x5b\x5d-\x7e]{{1,255}}@{_KERBEROS_REALM}"
+"""Without what would have to be escaped."""
+
 _MAX_DN: Final = 1024
 _MAX_LABEL: Final = 64
 _PARAMETER: Final = r"[\x21\x23-\x5b\x5d-\x7e]{1,256}"
@@ -377,6 +381,20 @@ def pam_user(text: str) -> str:
     ):
         raise Unfit(f"is {shown(text)}, which is not the name of an account")
     return _with_place(text)
+
+
+def kerberos_realm(text: str) -> str:
+    """A realm of Kerberos, in which capital letters matter (RFC 4120 section 6.1)."""
+    if not re.fullmatch(_KERBEROS_REALM, text):
+        raise Unfit(f"is {shown(text)}, which is not the name of a realm")
+    return text
+
+
+def principal(text: str) -> str:
+    """A principal of Kerberos with its realm."""
+    if not re.fullmatch(_PRINCIPAL, text):
+        raise Unfit(f"is {shown(text)}, which is not of the form name@REALM")
+    return text
 
 
 def claim(text: str) -> str:

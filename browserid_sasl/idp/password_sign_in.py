@@ -33,6 +33,7 @@ _SENTENCES: Final[Mapping[Denial, str]] = {
     Denial.UNVERIFIED: "the other provider has not verified an address: have it do that",
     Denial.WEAK: "the sign-in there was not one of the kind that is needed here",
     Denial.OTHER_WAY: "people of this domain sign in at another provider: begin again",
+    Denial.INVALID_TICKET: "the ticket of Kerberos is not accepted here: get a new one",
     Denial.CANCELLED: "the sign-in at the other provider came to nothing: try again",
 }
 """What is said to somebody who has given the right password, or has shown it elsewhere, and is not

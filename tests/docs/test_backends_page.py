@@ -11,8 +11,7 @@ import pytest
 from browserid_sasl import config
 from browserid_sasl.idp.backends import Denial, Journey, MoreAskedError, PasswordBackend, Vouched
 from browserid_sasl.idp.backends.configured import configured_backends
-from browserid_sasl.idp.backends.pam import PamBackend
-from browserid_sasl.idp.backends.pam_process import PROGRAM
+from browserid_sasl.idp.backends.pam import PROGRAM, PamBackend
 from tests.conftest import SHARED
 from tests.support import active_directory as ad
 from tests.support import directory as support

@@ -99,6 +99,7 @@ class Denial(Enum):
     EXPIRED = "account-expired"
     NOT_NOW = "not-now"
     OTHER_WAY = "other-way"
+    INVALID_TICKET = "invalid-ticket"
 
 
 class DeniedError(Exception):

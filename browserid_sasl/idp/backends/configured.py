@@ -79,6 +79,14 @@ def _built(config: Config, name: str) -> Backend:
         raise ConfigurationError(*not_installed(kind, error)) from None
 
 
+def _kerberos(config: Config, name: str) -> Backend:
+    from browserid_sasl.idp.backends.kerberos_configuration import (  # noqa: PLC0415
+        kerberos_backend,
+    )
+
+    return kerberos_backend(config, name)
+
+
 def _ldap(config: Config, name: str) -> Backend:
     from browserid_sasl.idp.backends.ldap_configuration import ldap_backend  # noqa: PLC0415
 
@@ -104,6 +112,7 @@ def _pam(config: Config, name: str) -> Backend:
 
 
 _BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {
+    "kerberos": _kerberos,
     "ldap": _ldap,
     "oidc": _oidc,
     "pam": _pam,

@@ -2,7 +2,7 @@
 
 Modules of PAM are other people's code: they wait, hang, crash, and keep what they are told in their
 memory. So each conversation has a process of its own, this one, which the provider starts, bounds
-and kills (`pam_process`). It loads nothing but the standard library, and is started by its path.
+and kills (`child_process`). It loads nothing but the standard library, and is started by its path.
 
 Libraries that are there do less than it takes. python-pam answers every question with the one
 password, whatever is asked, and pamela changes an expired password in a conversation of its own,

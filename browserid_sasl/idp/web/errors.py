@@ -169,6 +169,13 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("The sign-in at the other provider was not strong enough"),
         N_("Sign in there with what this domain needs, such as a second factor."),
     ),
+    "invalid-ticket": Explanation(
+        N_("What your computer has shown is not accepted here"),
+        N_(
+            "See whether its clock is right, then lock it and sign in to it again. If that does not"
+            " help, ask your administrator."
+        ),
+    ),
     "cancelled-elsewhere": Explanation(
         N_("The sign-in at the other provider came to nothing"),
         N_("Try again, or sign in in another way."),
@@ -278,7 +285,13 @@ _BETTER_AGAIN: Final = frozenset(
         *("form-expired", "cross-site", "busy", "unavailable", "timeout", "internal"),
         "backend-unavailable",
         *("signed-out", "too-many-attempts"),
-        *("cancelled-elsewhere", "foreign-address", "stale-challenge", "weak-sign-in"),
+        *(
+            "cancelled-elsewhere",
+            "foreign-address",
+            "invalid-ticket",
+            "stale-challenge",
+            "weak-sign-in",
+        ),
         *("provider-unclear", "too-many-exchanges", "too-many-mails"),
     }
 )

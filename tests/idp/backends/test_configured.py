@@ -18,8 +18,7 @@ from browserid_sasl.idp.backends import (
     Vouched,
 )
 from browserid_sasl.idp.backends.configured import configured_backends
-from browserid_sasl.idp.backends.pam import PamBackend
-from browserid_sasl.idp.backends.pam_process import PROGRAM
+from browserid_sasl.idp.backends.pam import PROGRAM, PamBackend
 from browserid_sasl.web.refusal import RefusedError
 from tests.idp.backends.test_pam import address, denied
 from tests.support import directory as support

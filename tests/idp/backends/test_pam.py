@@ -19,8 +19,8 @@ from browserid_sasl.idp.backends import (
     UnavailableError,
     Vouched,
 )
-from browserid_sasl.idp.backends.pam import MOST_ANSWER, PamBackend, Service
-from browserid_sasl.idp.backends.pam_process import PROGRAM, PamProcess
+from browserid_sasl.idp.backends.child_process import ChildProcess
+from browserid_sasl.idp.backends.pam import MOST_ANSWER, PROGRAM, PamBackend, Service
 from tests.support.pam import PASSWORD, SERVICE, Accounts, code
 from tests.support.patience import wait_until
 from tests.support.provider import DOMAIN
@@ -379,12 +379,12 @@ class TestModulesThatFail:
             backend.verify(address("lena"), PASSWORD)
 
 
-def process_of(accounts: Accounts, patience: int = 60) -> PamProcess:
+def process_of(accounts: Accounts, patience: int = 60) -> ChildProcess:
     task = {
         **{"service": SERVICE, "user": "lena", "least_uid": 1000, "groups": []},
         **{"check": False, "step": 60, "patience": patience},
     }
-    return PamProcess((*accounts.program_before, *PROGRAM), task)
+    return ChildProcess("PAM", (*accounts.program_before, *PROGRAM), task)
 
 
 def is_gone(pid: int) -> bool:

@@ -1,4 +1,8 @@
-"""The process that talks to PAM about one person: started, listened to for a while, and killed."""
+"""A process that asks something about one person: started, listened to for a while, and killed.
+
+It is there for libraries that wait, hang or crash. It is spoken to by lines of JSON, on the socket
+that is its standard input.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,24 +18,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from browserid_sasl.idp.backends import UnavailableError, pam_child
-
-PROGRAM: Final = (sys.executable, "-I", "-S", str(Path(pam_child.__file__).resolve()))
-"""By its path and with the standard library alone, so that it starts in a few milliseconds."""
+from browserid_sasl.idp.backends import UnavailableError
 
 MOST_LINE: Final = 65_536
 _CHUNK: Final = 4096
 
 
-class PamProcess:
-    """One conversation with PAM. For one thread at a time, but for `end`.
+class ChildProcess:
+    """One conversation with it. For one thread at a time, but for `end`.
 
-    :param program: what to run, see `PROGRAM`.
+    :param what: it asks, such as `PAM`, for the log.
+    :param program: what to run.
     :param task: what it is to do.
     :raises UnavailableError: it cannot be started.
     """
 
-    def __init__(self, program: Sequence[str], task: Mapping[str, object]) -> None:
+    def __init__(self, what: str, program: Sequence[str], task: Mapping[str, object]) -> None:
+        self._what = what
         self._buffer = bytearray()
         self._ending = threading.Lock()
         ours, theirs = socket.socketpair()
@@ -47,7 +49,7 @@ class PamProcess:
             )
         except OSError as error:
             ours.close()
-            raise UnavailableError(f"PAM's process does not start ({error.strerror})") from None
+            raise UnavailableError(f"{what}'s process does not start ({error.strerror})") from None
         finally:
             theirs.close()
         self._socket = ours
@@ -68,13 +70,13 @@ class PamProcess:
             said = json.loads(self._line(until))
         except TimeoutError:
             self.end()
-            raise UnavailableError("PAM has taken too long") from None
+            raise UnavailableError(f"{self._what} has taken too long") from None
         except (OSError, ValueError):
             self.end()
-            raise UnavailableError(f"PAM's process has ended ({self._how()})") from None
+            raise UnavailableError(f"{self._what}'s process has ended ({self._how()})") from None
         if not isinstance(said, dict):
             self.end()
-            raise UnavailableError("PAM's process makes no sense")
+            raise UnavailableError(f"{self._what}'s process makes no sense")
         return said
 
     def end(self) -> None:

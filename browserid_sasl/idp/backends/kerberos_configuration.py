@@ -1,0 +1,100 @@
+"""Realms of Kerberos as a configuration describes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from browserid_sasl.config import Config, KerberosConfig
+from browserid_sasl.errors import ConfigurationError
+from browserid_sasl.extras import not_installed
+from browserid_sasl.idp.backends import Backend
+from browserid_sasl.idp.backends.kerberos import Kdc, KerberosBackend
+from browserid_sasl.idp.backends.kerberos_principals import Principals
+from browserid_sasl.idp.backends.kerberos_tickets import Acceptor
+from browserid_sasl.private_files import read_private
+
+
+def kerberos_backend(config: Config, name: str) -> KerberosBackend:
+    """The realms of a section.
+
+    :raises ConfigurationError: it lacks something, or has too much.
+    :raises StoreError: others have access to its keytab.
+    """
+    options = config.kerberos[name]
+    keytab = _keytab(config, name, options)
+    principals = Principals(
+        realms=options.realms or (options.principal.rpartition("@")[2],),
+        domain=config.idp.domain,
+        any_case=options.any_case,
+        addresses=dict(options.addresses),
+    )
+    kdc = Kdc(
+        keytab=keytab,
+        service=options.asks_as or options.principal,
+        timeout=options.timeout_ms,
+    )
+    return KerberosBackend(
+        name,
+        Acceptor(name, keytab, options.principal, _certificate(config)),
+        principals,
+        kdc if options.ask_kdc else None,
+        _directory(config, name, options),
+        label=options.label,
+        at_once=options.at_once,
+    )
+
+
+def _keytab(config: Config, name: str, options: KerberosConfig) -> Path:
+    """The file, in which there is something that nobody else can read."""
+    for option in ("keytab", "principal"):
+        if not getattr(options, option):
+            raise config.error(
+                f"kerberos.{name}.{option}",
+                f'[kerberos."{name}"] has no {option}',
+                "give the file with the service's keys, and what the service is called in it",
+            )
+    if not config.idp.domain:
+        raise config.error(
+            "idp.domain",
+            f'[kerberos."{name}"] makes addresses of names, and [idp] has no domain',
+            "give the domain, which comes after the @",
+        )
+    keytab = options.keytab or Path()
+    try:
+        read_private(keytab)
+    except OSError as error:
+        raise config.error(
+            f"kerberos.{name}.keytab",
+            f"{keytab} cannot be read ({error.strerror})",
+            f"have the keys of {options.principal} written there, with `ktadd` of kadmin",
+        ) from None
+    return keytab
+
+
+def _certificate(config: Config) -> Path | None:
+    """What browsers bind their tickets to, if it is this server's own: not behind a proxy."""
+    return None if config.idp.proxies else config.idp.tls_certificate
+
+
+def _directory(config: Config, name: str, options: KerberosConfig) -> Backend | None:
+    wanted = options.directory
+    if not wanted and not options.ask_kdc:
+        raise config.error(
+            f"kerberos.{name}.ask_kdc",
+            f'[kerberos."{name}"] has ask_kdc = false and no directory: nobody would be asked'
+            " whether somebody is still there",
+            "name a directory, or leave ask_kdc out",
+        )
+    if not wanted:
+        return None
+    if wanted not in config.ldap:
+        raise config.error(
+            f"kerberos.{name}.directory",
+            f'[kerberos."{name}"] has the directory {wanted!r}, and there is no [ldap."{wanted}"]',
+            "write that section, or leave directory out",
+        )
+    try:
+        from browserid_sasl.idp.backends.ldap_configuration import ldap_backend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(*not_installed("ldap", error)) from None
+    return ldap_backend(config, wanted)
