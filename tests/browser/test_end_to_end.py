@@ -18,12 +18,14 @@ from typing import TypeAlias
 
 import jsonschema
 import pytest
+from playwright.sync_api import Browser
 
 from tests.browser.conftest import OpenWindow
 from tests.conftest import SHARED
 from tests.support import active_directory as ad
 from tests.support import pam
 from tests.support.active_directory import Controller, active_directory
+from tests.support.chromium import Complaints, Window, at_a_desk
 from tests.support.directory import (
     PEOPLE,
     SERVICE,
@@ -35,6 +37,8 @@ from tests.support.directory import (
 )
 from tests.support.household import Authority, Household
 from tests.support.household_mail import MailServer, mail_server
+from tests.support.kdc import SERVICE as SERVICE_PRINCIPAL
+from tests.support.kdc import Kdc, kdc
 from tests.support.oidc import CLIENT, SECRET, OidcProvider, oidc_provider
 from tests.support.pam import Accounts
 from tests.support.patience import PATIENCE, wait_until
@@ -434,6 +438,67 @@ def test_from_what_pam_asks_to_a_login(
     mail.believe(house)
     mail.deliver(otto, "good morning")
     assert mail.admits(resident, otto)
+
+
+@pytest.fixture
+def domain_of_desks(authority: Authority) -> Iterator[tuple[Household, Kdc]]:
+    """A provider whose people are signed in by their computers, and their KDC."""
+    with folder_for_all() as folder:
+        keytab = folder / "http.keytab"
+        options = {"backends": ["desks"], "proxies": []}
+        named = {
+            'kerberos."desks".keytab': str(keytab),
+            'kerberos."desks".principal': SERVICE_PRINCIPAL,
+            'kerberos."desks".at_once': True,
+            'kerberos."desks".timeout': 30,
+        }
+        house = Household(folder, authority, options, named)
+        with kdc(house.surroundings.variables) as center:
+            center.keytab().rename(keytab)
+            house.start()
+            yield house, center
+            house.stop()
+
+
+def test_from_a_desk_to_mail_until_they_are_disabled(
+    browser: Browser,
+    authority: Authority,
+    domain_of_desks: tuple[Household, Kdc],
+    new_resident: Callable[[Household], Resident],
+    mail_by_certificate: MailServer,
+    tmp_path: Path,
+) -> None:
+    """Nothing is typed at all. Their browser binds its ticket to the certificate that it sees."""
+    mail = mail_by_certificate
+    house, center = domain_of_desks
+    email = f"dora@{DOMAIN}"
+    principal = center.add("dora")
+    tickets = center.at(center.sign_in(principal))
+    resident = new_resident(house)
+    login = resident.login(email, "--browser")
+    complaints = Complaints()
+    with at_a_desk(browser, tmp_path / "desk", authority.file, tickets) as context:
+        guest = Guest(Window(context, complaints), house, email)
+        guest.open(login.link)
+        guest.page.wait_for_selector("main [name=renewal]")
+        allow(guest, login, renewal=True)
+    assert complaints.texts == []
+    mail.believe(house)
+    mail.deliver(email, "good morning")
+    assert mail.admits(resident, email)
+    fetched = [file.read_text() for file in (resident.folder / "INBOX").rglob("*,*")]
+    assert ["good morning" in text for text in fetched] == [True]
+    # They go on for an hour.
+    resident.stop_agent()
+    leave_off(house, 2)
+    with resident.agent():
+        assert mail.admits(resident, email)
+    center.do("modprinc", "-allow_tix", principal)
+    resident.stop_agent()
+    leave_off(house, 4)
+    with resident.agent():
+        assert not mail.admits(resident, email)
+    assert '"reason":"account-disabled"' in house.audit_log()
 
 
 def test_from_an_invitation_to_a_login_with_a_passkey(

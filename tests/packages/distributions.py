@@ -45,6 +45,7 @@ WHAT_IT_IS_FOR: dict[str, list[tuple[str, ...]]] = {
         (IDP, "list-users", "--directory", "{home}/older"),
         ("{bin}/browserid-verifier", "--help"),
     ],
+    "kerberos": [("{bin}/python", "-c", "import gssapi, browserid_sasl")],
     "keyring": [("{bin}/python", "-c", "import browserid_sasl.agent.keyring_access")],
     "ldap": [("{bin}/python", "-c", "import ldap, browserid_sasl")],
     "oidc": [("{bin}/python", "-c", "import joserfc.jwt, browserid_sasl")],

@@ -20,9 +20,19 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.support.provider import DOMAIN
+
 PROGRAM: Final = "/usr/bin/chromium"
 PATIENCE_MS: Final = 30_000
 """For everything that is waited for: a busy machine is no failure."""
+
+_NAMES: Final = "--host-resolver-rules=MAP *.test 127.0.0.1, MAP *.* ~NOTFOUND, EXCLUDE 127.0.0.1"
+_AT_A_DESK: Final = {
+    # Whether the library for tickets was needed before: it is loaded at the next start only.
+    "net": {"received_http_auth_negotiate_headers": True},
+    # Here a name of a test is an address, for which there is no service.
+    "auth": {"disable_negotiate_cname_lookup": True},
+}
 
 AXE: Final = resources.files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
@@ -35,7 +45,6 @@ def chromium(home: Path, authority: Path) -> Iterator[Browser]:
     :param authority: whose certificates it believes, beside the public ones.
     """
     _believe(home, authority)
-    rules = "MAP *.test 127.0.0.1, MAP *.* ~NOTFOUND, EXCLUDE 127.0.0.1"
     variables: dict[str, str | float | bool] = {
         "HOME": str(home),
         "PATH": "/usr/bin:/bin",
@@ -44,7 +53,7 @@ def chromium(home: Path, authority: Path) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=PROGRAM,
-            args=[f"--host-resolver-rules={rules}", "--disable-dev-shm-usage"],
+            args=[_NAMES, "--disable-dev-shm-usage"],
             env=variables,
             timeout=2 * PATIENCE_MS,
         )
@@ -52,6 +61,40 @@ def chromium(home: Path, authority: Path) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def at_a_desk(
+    browser: Browser, home: Path, authority: Path, variables: Mapping[str, str]
+) -> Iterator[BrowserContext]:
+    """Another browser, of somebody whose computer has signed them in: it shows whose it is.
+
+    It is one of its own, as none does that in a window without a history.
+
+    :param browser: the one that there is.
+    :param home: see `chromium`.
+    :param authority: likewise.
+    :param variables: by which the tickets are found.
+    """
+    _believe(home, authority)
+    profile = home / "profile"
+    profile.mkdir()
+    (profile / "Local State").write_text(json.dumps(_AT_A_DESK))
+    context = browser.browser_type.launch_persistent_context(
+        profile,
+        executable_path=PROGRAM,
+        args=[
+            _NAMES,
+            f"--auth-server-allowlist={DOMAIN}",
+            "--disable-dev-shm-usage",
+        ],
+        env={"HOME": str(home), "LANG": "C.UTF-8", **variables},
+        timeout=2 * PATIENCE_MS,
+    )
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def _believe(home: Path, authority: Path) -> None:

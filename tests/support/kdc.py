@@ -73,10 +73,12 @@ class Kdc:
     """One that can run.
 
     :param folder: of all its files.
+    :param clock: variables that tell it the time, if that is another one than this machine's.
     :param port: of 127.0.0.1.
     """
 
     folder: Path
+    clock: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
 
@@ -107,7 +109,7 @@ class Kdc:
         """Have it answer."""
         self._process = subprocess.Popen(
             ("krb5kdc", "-n", "-r", REALM, "-r", OTHER_REALM, "-P", str(self.folder / "pid")),
-            env=self.environment,
+            env={**self.environment, **self.clock},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -171,10 +173,13 @@ class Kdc:
 
 
 @contextmanager
-def kdc() -> Iterator[Kdc]:
-    """One that runs until the block ends, in which this process finds it as well."""
+def kdc(clock: Mapping[str, str] | None = None) -> Iterator[Kdc]:
+    """One that runs until the block ends, in which this process finds it as well.
+
+    :param clock: see `Kdc`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="kdc-"))
-    made = Kdc(folder)
+    made = Kdc(folder, clock or {})
     made.create()
     before = {name: os.environ.get(name) for name in ("KRB5_CONFIG", "KRB5CCNAME")}
     try:
