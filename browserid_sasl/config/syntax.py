@@ -38,7 +38,7 @@ _REALM: Final = r"[a-z][a-z0-9_]{0,31}"
 _BACKEND: Final = r"[a-z][a-z0-9_-]{0,31}"
 _PAM_SERVICE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _KERBEROS_REALM: Final = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?"
-_PRINCIPAL: Final = rf"[\x21-\x3f\x41-\x5b\x5d-\x7e]{{1,255}}@{_KERBEROS_REALM}"
+_KERBEROS_PRINCIPAL: Final = rf"[\x21-\x3f\x41-\x5b\x5d-\x7e]{{1,255}}@{_KERBEROS_REALM}"
 """Without what would have to be escaped."""
 
 _MAX_DN: Final = 1024
@@ -392,7 +392,7 @@ def kerberos_realm(text: str) -> str:
 
 def principal(text: str) -> str:
     """A principal of Kerberos with its realm."""
-    if not re.fullmatch(_PRINCIPAL, text):
+    if not re.fullmatch(_KERBEROS_PRINCIPAL, text):
         raise Unfit(f"is {shown(text)}, which is not of the form name@REALM")
     return text
 

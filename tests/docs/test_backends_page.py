@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from browserid_sasl import config
-from browserid_sasl.idp.backends import Denial, Journey, MoreAskedError, PasswordBackend, Vouched
+from browserid_sasl.idp.backends import (
+    Carried,
+    Denial,
+    Identity,
+    Journey,
+    Known,
+    MoreAskedError,
+    PasswordBackend,
+    Vouched,
+)
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backends.pam import PROGRAM, PamBackend
 from tests.conftest import SHARED
@@ -17,6 +27,7 @@ from tests.support import active_directory as ad
 from tests.support import directory as support
 from tests.support import pam
 from tests.support.directory import PASSWORD, Person
+from tests.support.kdc import REALM, initiator, kdc, shows
 from tests.support.oidc import SECRET, oidc_provider
 from tests.support.pages import blocks
 from tests.support.pam import Accounts
@@ -127,7 +138,7 @@ def test_another_provider_as_it_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "denial",
-    [Denial.UNVERIFIED, Denial.FOREIGN, Denial.WEAK, Denial.CANCELLED],
+    [Denial.UNVERIFIED, Denial.FOREIGN, Denial.WEAK, Denial.CANCELLED, Denial.INVALID_TICKET],
 )
 def test_what_people_are_told_who_come_back(denial: Denial) -> None:
     assert f"| `{denial.value}` |" in PAGE
@@ -138,6 +149,39 @@ def test_what_people_are_told_who_come_back(denial: Denial) -> None:
 )
 def test_the_codes_are_these(denial: Denial) -> None:
     assert f"| `{denial.value}` |" in PAGE
+
+
+def test_kerberos_as_it_is_shown(tmp_path: Path) -> None:
+    [shown] = [text for text in blocks(PAGE, "toml") if "[kerberos." in text and "[idp]" in text]
+    [addresses] = [text for text in blocks(PAGE, "toml") if text.startswith("# Addresses that")]
+    [commands] = [text for text in blocks(PAGE, "sh") if text.startswith("# On the KDC")]
+    host, keytab = "login.example.org", tmp_path / "http.keytab"
+    for there, here in {
+        "/etc/browserid/http.keytab": str(keytab),
+        f"HTTP/{host}@EXAMPLE.ORG": f"HTTP/{host}@{REALM}",
+    }.items():
+        assert there in shown + commands
+        shown, commands = shown.replace(there, here), commands.replace(there, here)
+    file = tmp_path / "browserid.toml"
+    file.write_text(f"{shown}timeout = 20\n{addresses.replace('EXAMPLE.ORG', REALM)}")
+    with kdc() as center:
+        for line in commands.splitlines()[1:]:
+            program, option, command = shlex.split(line)
+            assert (program, option) == ("kadmin", "-q")
+            center.do(*shlex.split(command))
+        assert keytab.stat().st_mode & 0o777 == 0o600
+        [backend] = configured_backends(config.load(file)).by_request
+        for name, email in {
+            "lena": "lena@example.org",
+            "lena/admin": "lena-admin@example.org",
+        }.items():
+            ticket = initiator(center.sign_in(center.add(name)), host=host).step()
+            carried = [(each.lower(), value) for each, value in shows(ticket).items()]
+            known = backend.look(Carried(carried, "192.0.2.1"))
+            assert isinstance(known, Known)
+            assert known.vouched.email == email
+            identity = Identity(email, "desks", known.vouched.subject)
+            assert backend.check(identity) == known.vouched
 
 
 def test_pam_as_it_is_shown(tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ SINGLY: Final = {
             "# A directory,",
             "# Active Directory",
             "# Another provider",
+            *("# On the KDC", "# People at a domain-joined desk", "# Addresses that are not"),
             *("dn: cn=browserid,", "# A directory,", "# Active Directory"),
             *("# /etc/pam.d/browserid-idp", "# The accounts of the provider's host"),
         )

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from time import time
 from typing import Any
 
-import gssapi  # type: ignore[import-not-found]
-from gssapi.raw import (  # type: ignore[import-not-found]
+import gssapi
+from gssapi.raw import (
     IOV,
     IOVBufferType,
     unwrap_aead,

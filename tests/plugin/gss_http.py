@@ -9,7 +9,7 @@ import base64
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
-import gssapi  # type: ignore[import-not-found]
+import gssapi
 
 NEGOTIATE = "Negotiate "
 

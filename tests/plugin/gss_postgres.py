@@ -9,7 +9,7 @@ import socket
 import struct
 import sys
 
-import gssapi  # type: ignore[import-not-found]
+import gssapi
 
 VERSION = 3 << 16
 OK, GSS_CONTINUE = 0, 8

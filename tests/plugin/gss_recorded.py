@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import gssapi  # type: ignore[import-not-found]
-from gssapi.raw import ChannelBindings  # type: ignore[import-not-found]
+import gssapi
+from gssapi.raw import ChannelBindings
 
 from browserid_sasl.acceptor import answers, requests
 from browserid_sasl.acceptor.answers import Answer, Challenge, Success

@@ -209,7 +209,7 @@ def initiator(
         creds=gssapi.Credentials(usage="initiate", store={"ccache": f"FILE:{cache}"}),
         mech=mechanism,
         usage="initiate",
-        flags=list(flags),  # type: ignore[arg-type]  # as its documentation has it
+        flags=list(flags),
         channel_bindings=raw.ChannelBindings(application_data=binding) if binding else None,
     )
 
