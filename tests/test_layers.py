@@ -64,7 +64,7 @@ LAYERS: Final[dict[str, set[str]]] = {
 }
 
 COMMANDS: Final = {
-    *("acceptor.cli", "acceptor.__main__", "idp.cli", "idp.commands"),
+    *("acceptor.cli", "acceptor.__main__", "idp.cli", "idp.commands", "idp.place"),
     *("verifier.cli", "verifier.commands"),
 }
 """Modules beside their service that are commands, and in the layer of those."""

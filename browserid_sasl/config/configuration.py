@@ -13,6 +13,7 @@ from browserid_sasl.config.sections import (
     AuthorityOverride,
     ClientConfig,
     DiscoveryConfig,
+    DomainConfig,
     IdpConfig,
     KerberosConfig,
     LdapConfig,
@@ -41,6 +42,7 @@ class Config:
     :param oidc: other providers at which people sign in, by name.
     :param kerberos: realms of Kerberos, by name.
     :param pam: services of PAM that it asks, by name.
+    :param domain: further domains of the identity provider, by name; see `config.domains`.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -59,6 +61,7 @@ class Config:
     oidc: Mapping[str, OidcConfig] = field(default_factory=dict)
     kerberos: Mapping[str, KerberosConfig] = field(default_factory=dict)
     pam: Mapping[str, PamConfig] = field(default_factory=dict)
+    domain: Mapping[str, DomainConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -204,6 +207,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     "oidc": NamedSections(OidcConfig, "name", syntax.own_backend, "company"),
     "kerberos": NamedSections(KerberosConfig, "name", syntax.own_backend, "desks"),
     "pam": NamedSections(PamConfig, "name", syntax.own_backend, "desks"),
+    "domain": NamedSections(DomainConfig, "domain", syntax.own_domain, "example.net"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -144,6 +144,17 @@ def _declared(
 ) -> Any:
     option = Option(kind, doc, f"`{json.dumps(default)}`", together=together)
     return field(default=kind.read(default, None), metadata={_OPTION: option}, repr=not secret)
+
+
+def inherited(of: type[Any], name: str, words: str) -> Any:
+    """A field with an option of another section, None where it is left out.
+
+    :param of: the other section.
+    :param name: of its option.
+    :param words: what holds then, in Markdown.
+    """
+    option = replace(options_of(of)[name], default=words, together="")
+    return field(default=None, metadata={_OPTION: option})
 
 
 def flag(default: bool, doc: str) -> bool:

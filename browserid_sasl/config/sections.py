@@ -34,6 +34,7 @@ MailTls = Literal["starttls", "tls", "loopback"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
 _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
+_OWN_DOMAIN: Final = Text(syntax.own_domain, "a domain such as example.org", optional=True)
 _HOST: Final = Text(syntax.host, "a host name or an IP address")
 _NETWORK: Final = Text(syntax.network, "an IP address or a network such as 192.0.2.0/24")
 _EMAIL: Final = Text(syntax.email, "an e-mail address such as alice@example.org", optional=True)
@@ -126,6 +127,10 @@ _ATTRIBUTE: Final = Text(syntax.ldap_attribute, "the name of an attribute such a
 _CLAIM: Final = Text(syntax.claim, "the name of a claim such as groups")
 _ISSUER: Final = Text(syntax.issuer, "a URL such as https://login.example.com", optional=True)
 _LABEL: Final = Text(syntax.label, "at most 64 letters in one line", optional=True)
+_NAME: Final = Text(
+    syntax.label, "at most 64 letters in one line, such as Example Ltd", optional=True
+)
+_COLOUR: Final = Text(syntax.accent_colour, "a colour such as #0b57d0", optional=True)
 _PARAMETER: Final = Text(syntax.parameter, "at most 256 letters of ASCII without a space")
 _PARAMETER_OR_NONE: Final = Text(
     syntax.parameter, "at most 256 letters of ASCII without a space", optional=True
@@ -688,8 +693,28 @@ class IdpConfig(WebServerConfig):
     """The identity provider that `browserid-idp` runs for one domain."""
 
     domain: str = options.text(
+        _OWN_DOMAIN,
+        "Domain whose addresses the provider vouches for. It cannot run without one. Further ones"
+        " have sections of their own: see [several domains](several-domains.md).",
+    )
+    authority: str = options.text(
         _DOMAIN_OR_NONE,
-        "Domain whose addresses the provider vouches for. It cannot run without one.",
+        "Host at which programs find the provider, where the domain's own web server only says that"
+        " it is there, with what `browserid-idp delegation` prints. It is the issuer of all"
+        " certificates. Without one, it is the domain itself.",
+    )
+    name: str = options.text(
+        _NAME,
+        "What the pages call the organisation, beside the domain.",
+    )
+    logo_file: Path | None = options.path(
+        "PNG file, of at most 64 KiB, with a picture that the pages show before its name. It is"
+        " read when the provider starts.",
+    )
+    accent_colour: str = options.text(
+        _COLOUR,
+        "Colour of buttons and links. It has to be dark enough for letters on a light page; on dark"
+        " pages a lighter one is made of it.",
     )
     directory: Path = options.folder(
         lambda: _user_data() / "idp",
@@ -899,6 +924,50 @@ class IdpConfig(WebServerConfig):
         86_400,
         "How long a wrong password counts.",
     )
+
+
+_AS_IN_IDP: Final = "as in `[idp]`"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainConfig:
+    """A further domain of the identity provider, with keys, people and pages of its own.
+
+    Its name stands in the section's name: `[domain."example.net"]`. There may be any number of
+    these sections, at hosts of their own. What one leaves out is as in `[idp]` where that is said,
+    and where it is not said, as here; what is not here is as in `[idp]` for all domains. How to set
+    them up is in [several domains](several-domains.md).
+    """
+
+    authority: str | None = options.inherited(IdpConfig, "authority", '`""`')
+    directory: Path | None = options.inherited(
+        IdpConfig, "directory", "`domains/DOMAIN` in the `directory` of `[idp]`"
+    )
+    database: str | None = options.inherited(IdpConfig, "database", '`""`')
+    key_encryption_file: Path | None = options.inherited(IdpConfig, "key_encryption_file", '`""`')
+    public_url: str | None = options.inherited(IdpConfig, "public_url", '`""`')
+    rp_id: str | None = options.inherited(IdpConfig, "rp_id", '`""`')
+    name: str | None = options.inherited(IdpConfig, "name", '`""`')
+    logo_file: Path | None = options.inherited(IdpConfig, "logo_file", '`""`')
+    accent_colour: str | None = options.inherited(IdpConfig, "accent_colour", '`""`')
+    embedders: tuple[str, ...] | None = options.inherited(IdpConfig, "embedders", "`[]`")
+    backends: tuple[str, ...] | None = options.inherited(IdpConfig, "backends", '`["accounts"]`')
+    second_step: SecondStep | None = options.inherited(IdpConfig, "second_step", _AS_IN_IDP)
+    tls_certificate: Path | None = options.path(
+        "PEM file with the certificate and chain for whoever asks for one of the domain's hosts"
+        " (SNI). Without one it is that of `[idp]`, or else what `init --local-tls` has made.",
+        together="tls_key",
+    )
+    tls_key: Path | None = options.path(
+        "PEM file with the private key of `tls_certificate`, not encrypted.",
+        together="tls_certificate",
+    )
+    certificate_life_ms: int | None = options.inherited(IdpConfig, "certificate_life", _AS_IN_IDP)
+    renewal_life_ms: int | None = options.inherited(IdpConfig, "renewal_life", _AS_IN_IDP)
+    session_life_ms: int | None = options.inherited(IdpConfig, "session_life", _AS_IN_IDP)
+    session_idle_ms: int | None = options.inherited(IdpConfig, "session_idle", _AS_IN_IDP)
+    document_life_ms: int | None = options.inherited(IdpConfig, "document_life", _AS_IN_IDP)
+    key_spelling: KeySpelling | None = options.inherited(IdpConfig, "key_spelling", _AS_IN_IDP)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from browserid_sasl.config.colours import LEAST_CONTRAST, least_contrast
 from browserid_sasl.database_url import BadDatabaseUrl, parse_database_url
 from browserid_sasl.errors import RemoteProtocolError
 from browserid_sasl.gss.names import ServiceName, is_service
 from browserid_sasl.identity.addresses import is_domain, is_host_name
 from browserid_sasl.identity.allow_list import EVERYONE
+from browserid_sasl.identity.look_alikes import ACE_PREFIX, letters_of
 
 _SHOWN_LENGTH: Final = 60
 _MAX_EMAIL: Final = 254
@@ -51,6 +53,7 @@ _CLAIM: Final = r"[a-z][a-z0-9_-]{0,31}"
 _RESERVED_CLAIMS: Final = frozenset(
     {"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "principal", "public-key", "email", "saml"}
 )
+_COLOUR: Final = r"#[0-9A-Fa-f]{6}"
 _MECHANISM: Final = r"BROWSERID(?:-[A-Z0-9]+)?"
 
 
@@ -82,6 +85,19 @@ def domain(text: str) -> str:
     name = _host_name(text)
     if not is_domain(name):
         raise Unfit(f"is {shown(text)}, which has no dot in it and so is no domain")
+    return name
+
+
+def own_domain(text: str) -> str:
+    """A domain that is looked after here. Of one in other letters there is one spelling only.
+
+    What begins with ``xn--`` has to be what such letters are written as (RFC 3492): anything else
+    is shown to people as it is, or as another domain.
+    """
+    name = domain(text)
+    for label in name.split("."):
+        if label.startswith(ACE_PREFIX) and letters_of(label) is None:
+            raise Unfit(f"is {shown(text)}, in which {shown(label)} stands for no letters")
     return name
 
 
@@ -421,6 +437,19 @@ def label(text: str) -> str:
     if not text.isprintable() or text != text.strip() or not 0 < len(text) <= _MAX_LABEL:
         raise Unfit(f"is {shown(text)}, which is no such text")
     return text
+
+
+def accent_colour(text: str) -> str:
+    """A colour `#rrggbb` in which letters can be read on the pages (WCAG 2.2, section 1.4.3)."""
+    if not re.fullmatch(_COLOUR, text):
+        raise Unfit(f"is {shown(text)}, which is not of the form #rrggbb")
+    found = least_contrast(text)
+    if found < LEAST_CONTRAST:
+        raise Unfit(
+            f"is {shown(text)}, whose contrast with the pages is {found:.1f} to 1: letters in it"
+            f" are read from {LEAST_CONTRAST} to 1 on, which a darker one has"
+        )
+    return text.lower()
 
 
 def parameter(text: str) -> str:

@@ -34,6 +34,13 @@ _MAX_LOCAL_PART: Final = 64
 _MOST_HASHED: Final = max(1, min(4, os.cpu_count() or 1))
 """Passwords at a time: each takes a processor, and the memory that its hash costs."""
 
+_HASHING: Final = threading.BoundedSemaphore(_MOST_HASHED)
+"""Of all domains of a process together, or many domains would take that many times the memory.
+
+Who floods one of them is never before anybody of another by more passwords than one domain has
+threads for (`app`, `web.site`).
+"""
+
 
 def _no_record() -> None:
     pass
@@ -60,7 +67,6 @@ class Accounts:
         self._domain = domain
         self._everywhere = everywhere
         self._hasher = hasher or Cost().hasher()
-        self._hashing = threading.BoundedSemaphore(_MOST_HASHED)
         self._stand_ins = StandIns(database, self._hasher)
 
     def address(self, text: str) -> str:
@@ -135,7 +141,7 @@ class Accounts:
         :raises LocalProtocolError: invalid-parameter: it cannot be used.
         """
         octets = _normal(check_password(password))
-        with self._hashing:
+        with _HASHING:
             return self._hasher.hash(octets)
 
     def set_hash(
@@ -229,7 +235,7 @@ class Accounts:
         instead = self._stand_ins.hash(address, now)
         hashed = (account.password if account else NO_PASSWORD) or instead
         try:
-            with self._hashing:
+            with _HASHING:
                 self._hasher.verify(hashed, _normal(password))
         except (VerificationError, InvalidHashError):
             return False

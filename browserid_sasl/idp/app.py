@@ -48,11 +48,11 @@ from browserid_sasl.web.refusal import RefusedError
 
 _THREADS: Final = max(1, min(4, os.cpu_count() or 1))
 _MAX_WAITING: Final = 32
-_TRY_AGAIN_S: Final = 5
+TRY_AGAIN_S: Final = 5
 _LEAST_COPY_MS: Final = 300_000
 """For so long others keep a copy, whatever they are told."""
 
-_SECURITY_HEADERS: Final = {
+SECURITY_HEADERS: Final = {
     "Strict-Transport-Security": "max-age=31536000",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -271,7 +271,7 @@ def _broken(error: Exception) -> RefusedError:
             "the identity provider cannot reach its database at the moment: try again in a little"
             " while",
             Code.INTERACT_UNAVAILABLE,
-            retry_after=_TRY_AGAIN_S,
+            retry_after=TRY_AGAIN_S,
         )
     return _unexpected(error)
 
@@ -301,7 +301,7 @@ class _SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

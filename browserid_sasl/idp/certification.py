@@ -175,7 +175,7 @@ class Certifier:
 
     def _sign(self, wish: Wish, standing: Standing, expires: int, now: int) -> str:
         return certificate.issue(
-            self._provider.domain,
+            self._provider.authority,
             wish.email,
             wish.public_key,
             issued_at=now,

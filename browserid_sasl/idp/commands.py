@@ -5,55 +5,40 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar, get_args
-from urllib.parse import urlsplit
 
 import click
 
-from browserid_sasl import config
-from browserid_sasl.api.authorities import resolver
-from browserid_sasl.cli.options import config_option, version_option, web_server_options
+from browserid_sasl.cli.options import version_option, web_server_options
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.passwords import password_options, password_source
-from browserid_sasl.config import Config, IdpConfig
+from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.administration import Actor, Administration
-from browserid_sasl.idp.app import AppSettings, create_app, longest_in_memory
-from browserid_sasl.idp.audit import Entry, Event, Question, Retention
+from browserid_sasl.idp.audit import AuditLog, Entry, Event, Question
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
-from browserid_sasl.idp.fallback import Fallback
-from browserid_sasl.idp.folder import Provider, ProviderFolder, Sharing
+from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.health import State
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
-from browserid_sasl.idp.limits import Policy
-from browserid_sasl.idp.mail_limits import MailLimits
-from browserid_sasl.idp.mailed_codes import MailedCodes
-from browserid_sasl.idp.ownership import become_owner_of
-from browserid_sasl.idp.passwords import Cost
+from browserid_sasl.idp.opening import check_spelling, folder_of, mail_limits_of, open_to_look_after
 from browserid_sasl.idp.people import Person
-from browserid_sasl.idp.postman import MailServer, Postman
+from browserid_sasl.idp.place import Place, place_options
 from browserid_sasl.idp.renewals import Renewal
-from browserid_sasl.idp.sessions import SessionPolicy
+from browserid_sasl.idp.serving import serve_domains
 from browserid_sasl.idp.signing_keys import Algorithm, ListedKey, SigningKey
-from browserid_sasl.idp.status import Metrics, create_status_app
 from browserid_sasl.printer.node import inert
 from browserid_sasl.store.base import system_clock
-from browserid_sasl.store.memory import MemoryAuthorityCache
-from browserid_sasl.web.clients import Proxies
-from browserid_sasl.web.door import Capacity
-from browserid_sasl.web.server import Aside, Listener, Terms, place_of
-from browserid_sasl.web.server import serve as run_server
-from browserid_sasl.web.server_certificate import ServerCertificate
+from browserid_sasl.web.server import Listener, place_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,18 +55,6 @@ def command() -> None:
     """Run an identity provider for the e-mail addresses of a domain."""
 
 
-def place_options(function: F) -> F:
-    """Add ``--directory`` and ``--config``."""
-    directory = click.option(
-        "--directory",
-        metavar="DIR",
-        # Whether this user may read it is found out later, by a better message.
-        type=click.Path(readable=False, path_type=Path),
-        help="Folder of the provider, in place of the configured one.",
-    )
-    return directory(config_option(function))
-
-
 def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return tuple(map(network, given))
@@ -91,7 +64,6 @@ def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str
 
 @command.command()
 @place_options
-@click.option("--domain", metavar="DOMAIN", help="Domain whose addresses it will certify.")
 @click.option("--local-tls", is_flag=True, help="Make a private TLS authority and certificate.")
 @click.option(
     "--key-type",
@@ -104,32 +76,30 @@ def _checked_proxies(_: object, __: object, given: tuple[str, ...]) -> tuple[str
 @output_options
 def init(
     *,
-    directory: Path | None,
-    config_file: Path | None,
-    domain: str | None,
+    place: Place,
     local_tls: bool,
     key_type: Algorithm,
     output: Output,
 ) -> None:
     """Make a provider's folder, with its signing key. What is there already is kept."""
-    options = _configuration(directory, config_file)
-    _check_spelling(options, key_type)
-    name = in_lower_case(domain or options.domain)
+    options = place.options
+    check_spelling(options, key_type)
+    name = options.domain
     if not is_domain(name):
         raise ConfigurationError(
             f"{name!r} is not a domain" if name else "no domain is given",
             "name one with --domain example.org",
         )
-    folder = _folder(options)
+    folder = folder_of(options)
     now = system_clock()
     with output.working("making the keys"):
-        made = folder.create(name, key_type, now, local_tls=local_tls)
+        made = folder.create(name, key_type, now, local_tls=local_tls, authority=options.authority)
     if made.provider:
         output.say(f"made an identity provider for {name} in {folder.path}")
     else:
         output.say(f"there is an identity provider for {name} in {folder.path}")
     if made.key and not made.provider:
-        _record_key(folder, made.key, now)
+        _record_key(folder.audit, made.key, now)
         output.say(
             f"made the signing key {made.key.name}, since the one that signed was missing: what"
             " that one has signed is void"
@@ -157,8 +127,7 @@ def init(
 @click.argument("address")
 def add_user(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     password_file: Path | None,
     password_fd: int | None,
     address: str,
@@ -166,7 +135,7 @@ def add_user(
 ) -> None:
     """Make an account for ADDRESS."""
     source = password_source(password_file, password_fd).opened()
-    provider = _open(directory, config_file, invites=True)
+    provider = _open(place, invites=True)
     email = provider.accounts.address(address)
     password = source.read(f"Password for {email}", confirm=True)
     record = partial(_record, provider, Event.ACCOUNT_ADDED, email)
@@ -187,8 +156,7 @@ def add_user(
 @click.argument("address")
 def set_password(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     password_file: Path | None,
     password_fd: int | None,
     address: str,
@@ -199,7 +167,7 @@ def set_password(
     Who is signed in on the pages is signed out. Machines keep what they have: see `revoke`.
     """
     source = password_source(password_file, password_fd).opened()
-    provider = _open(directory, config_file, invites=True)
+    provider = _open(place, invites=True)
     email = provider.accounts.address(address)
     password = source.read(f"New password for {email}", confirm=True)
 
@@ -217,11 +185,9 @@ def set_password(
 @place_options
 @output_options
 @click.argument("address")
-def remove_user(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def remove_user(place: Place, address: str, output: Output) -> None:
     """Remove the account ADDRESS, and revoke all that its machines have."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     email = provider.accounts.address(address)
     _administration(provider).remove(email, system_clock())
     output.give({"identity": email})
@@ -231,9 +197,9 @@ def remove_user(
 @command.command("list-users")
 @place_options
 @output_options
-def list_users(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def list_users(place: Place, output: Output) -> None:
     """Show the accounts, one a line."""
-    people = [account.email for account in _open(directory, config_file).accounts.all()]
+    people = [account.email for account in _open(place).accounts.all()]
     output.give({"identities": people})
     for email in people if output.is_text else ():
         click.echo(email)
@@ -253,15 +219,14 @@ def list_users(directory: Path | None, config_file: Path | None, output: Output)
 @output_options
 def people(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     search: str,
     limit: int,
     output: Output,
 ) -> None:
     """Show the accounts, and what can be signed in to them with, one a line."""
-    options = _configuration(directory, config_file)
-    provider = _folder(options).open(public_url=options.public_url, rp_id=options.rp_id)
+    options = place.options
+    provider = open_to_look_after(options)
     found = provider.people.search(search, system_clock(), limit)
     output.give({"people": [asdict(each) for each in found]})
     for each in found if output.is_text else ():
@@ -292,15 +257,13 @@ def administrator() -> None:
 @place_options
 @output_options
 @click.argument("address")
-def add_administrator(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def add_administrator(place: Place, address: str, output: Output) -> None:
     """Let ADDRESS administrate on the pages, who has to have an account.
 
     They need a passkey for it. A link that was made for the account before is no longer good:
     invite them after this.
     """
-    provider = _open(directory, config_file, invites=True)
+    provider = _open(place, invites=True)
     email = provider.accounts.address(address)
     added = provider.administrators.add(email, _OPERATOR, system_clock())
     output.give({"identity": email, "changed": added})
@@ -311,11 +274,9 @@ def add_administrator(
 @place_options
 @output_options
 @click.argument("address")
-def remove_administrator(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def remove_administrator(place: Place, address: str, output: Output) -> None:
     """Do not let ADDRESS administrate any more, from their next request on."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     email = provider.accounts.address(address)
     if not provider.administrators.remove(email, _OPERATOR, system_clock()):
         raise LocalProtocolError(
@@ -330,9 +291,9 @@ def remove_administrator(
 @administrator.command("list")
 @place_options
 @output_options
-def list_administrators(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def list_administrators(place: Place, output: Output) -> None:
     """Show the administrators, one a line."""
-    found = _open(directory, config_file).administrators.all()
+    found = _open(place).administrators.all()
     output.give({"administrators": [asdict(each) for each in found]})
     for each in found if output.is_text else ():
         click.echo(f"{each.email}: since {_shown(each.since)}, by {each.by}")
@@ -341,9 +302,9 @@ def list_administrators(directory: Path | None, config_file: Path | None, output
 @command.command()
 @place_options
 @output_options
-def invitations(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def invitations(place: Place, output: Output) -> None:
     """Show the invitations that can be accepted yet, one a line."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     found = provider.invitations.open(system_clock(), _MOST_SHOWN)
     output.give({"invitations": [asdict(each) for each in found]})
     for each in found if output.is_text else ():
@@ -354,11 +315,9 @@ def invitations(directory: Path | None, config_file: Path | None, output: Output
 @place_options
 @output_options
 @click.argument("address")
-def withdraw(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def withdraw(place: Place, address: str, output: Output) -> None:
     """Have the link that was made for ADDRESS with `invite` be good no more."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     email = provider.accounts.address(address)
     _administration(provider).withdraw(email, system_clock())
     output.give({"identity": email})
@@ -377,11 +336,9 @@ def withdraw(
 )
 @output_options
 @click.argument("address")
-def certificates(
-    directory: Path | None, config_file: Path | None, limit: int, address: str, output: Output
-) -> None:
+def certificates(place: Place, limit: int, address: str, output: Output) -> None:
     """Show the certificates that ADDRESS was given, as the audit log has them, the oldest first."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     question = Question(Event.CERTIFIED.value, provider.accounts.address(address))
     entries = provider.audit.search(question, limit)[::-1]
     output.give({"entries": [each.members() for each in entries]})
@@ -392,14 +349,13 @@ def certificates(
 @command.command()
 @place_options
 @output_options
-def backends(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def backends(place: Place, output: Output) -> None:
     """Ask each backend whether it would answer now, and say what is wrong with it.
 
     The exit status is 1 if something is.
     """
-    configuration = config.load(config_file)
-    options = _placed(configuration.idp, directory)
-    provider = _folder(options).open(backends=configured_backends(configuration))
+    configuration = place.one()
+    provider = folder_of(configuration.idp).open(backends=configured_backends(configuration))
     states = provider.health.of_all()
     output.give({"backends": [asdict(each) for each in states]})
     for each in states if output.is_text else ():
@@ -417,9 +373,9 @@ def _condition(state: State) -> str:
 @command.command()
 @place_options
 @output_options
-def keys(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def keys(place: Place, output: Output) -> None:
     """Show the signing keys, one a line, the one that signs first."""
-    provider, now = _open(directory, config_file), system_clock()
+    provider, now = _open(place), system_clock()
     found = provider.keys.listed(now)
     output.give({"keys": [asdict(each) for each in found]})
     for each in found if output.is_text else ():
@@ -439,11 +395,9 @@ def _use(key: ListedKey, now: int) -> str:
 @place_options
 @output_options
 @click.argument("address")
-def sessions(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def sessions(place: Place, address: str, output: Output) -> None:
     """Show the machines that have a certificate of the account ADDRESS, one a line."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     machines = list(provider.renewals.all(provider.accounts.address(address), system_clock()))
     output.give({"machines": [_machine(each) for each in machines]})
     for each in machines if output.is_text else ():
@@ -463,8 +417,7 @@ def sessions(
 @click.argument("address")
 def revoke(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     machine: int | None,
     everything: bool,
     address: str,
@@ -477,7 +430,7 @@ def revoke(
     """
     if everything == (machine is not None):
         raise click.UsageError("give one of --machine ID and --all")
-    provider = _open(directory, config_file)
+    provider = _open(place)
     email, now = provider.accounts.address(address), system_clock()
     if machine is None:
         count = _administration(provider).revoke_all(email, now)
@@ -524,18 +477,16 @@ def _shown(time: int) -> str:
 )
 @output_options
 @click.argument("address")
-def invite(
-    directory: Path | None, config_file: Path | None, expires: int, address: str, output: Output
-) -> None:
+def invite(place: Place, expires: int, address: str, output: Output) -> None:
     """Print a link with which ADDRESS sets up their account, once.
 
     They choose a passkey or a password, which takes the place of all with which the account could
     be signed in to before. The account is made if there is none. A link that was made for it
     before is no longer good.
     """
-    options = _configuration(directory, config_file)
+    options = place.options
     _check_invites(options)
-    provider = _folder(options).open(public_url=options.public_url)
+    provider = open_to_look_after(options)
     email = provider.accounts.address(address)
     link = _administration(provider).invite(email, system_clock(), expires * 1000)
     output.give({"link": link})
@@ -557,8 +508,7 @@ def invite(
 @click.argument("recipient")
 def bounce(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     mail: BinaryIO,
     recipient: str,
     output: Output,
@@ -569,11 +519,11 @@ def bounce(
     a mail could not be delivered, for good, a fallback provider sends that address none for a week.
     Whatever else comes is taken in, and changes nothing.
     """
-    options = _configuration(directory, config_file)
+    options = place.options
     token = token_of(recipient)
     failed = is_failure(mail.read(MAX_SIZE))
-    provider = _open(directory, config_file)
-    email = _mail_limits(options, provider).bounced(token, system_clock()) if failed else None
+    provider = _open(place)
+    email = mail_limits_of(options, provider).bounced(token, system_clock()) if failed else None
     output.give({"identity": email or ""})
     output.say(f"{email} gets no mail for a week" if email else "nothing is changed")
 
@@ -582,14 +532,12 @@ def bounce(
 @place_options
 @output_options
 @click.argument("address")
-def allow_mail(
-    directory: Path | None, config_file: Path | None, address: str, output: Output
-) -> None:
+def allow_mail(place: Place, address: str, output: Output) -> None:
     """Send mail to ADDRESS again, which has wanted none, or from which one has come back."""
-    options = _configuration(directory, config_file)
-    provider = _open(directory, config_file)
+    options = place.options
+    provider = _open(place)
     email = provider.accounts.address(address)
-    if not _mail_limits(options, provider).allow(email, _OPERATOR, system_clock()):
+    if not mail_limits_of(options, provider).allow(email, _OPERATOR, system_clock()):
         raise LocalProtocolError(Code.INVALID_PARAMETER, f"mail to {email} is not held back")
     output.give({"identity": email})
     output.say(f"{email} gets mail again")
@@ -598,13 +546,12 @@ def allow_mail(
 @command.command("confirm-rp-id")
 @place_options
 @output_options
-def confirm_rp_id(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def confirm_rp_id(place: Place, output: Output) -> None:
     """Have passkeys for the configured RP ID from now on.
 
     Those for another one do not sign anybody in any more.
     """
-    options = _configuration(directory, config_file)
-    provider = _folder(options).open(public_url=options.public_url, rp_id=options.rp_id)
+    provider = open_to_look_after(place.options)
     broken = provider.passkeys.confirm_rp_id(_OPERATOR, system_clock())
     rp_id = provider.passkeys.rp_id
     output.give({"rp_id": rp_id, "broken": broken})
@@ -631,8 +578,7 @@ def confirm_rp_id(directory: Path | None, config_file: Path | None, output: Outp
 @output_options
 def rotate_key(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     key_type: Algorithm | None,
     after: int,
     withdraw_old: bool,
@@ -645,14 +591,13 @@ def rotate_key(
     """
     if after and withdraw_old:
         raise click.UsageError("--after and --withdraw-old exclude each other")
-    options = _configuration(directory, config_file)
-    folder = _folder(options)
-    provider = folder.open()
+    options = place.options
+    provider = open_to_look_after(options)
     now = system_clock()
-    _check_spelling(options, key_type or provider.keys.active(now).algorithm)
+    check_spelling(options, key_type or provider.keys.active(now).algorithm)
     with output.working("making the key"):
         key = provider.keys.rotate(key_type, now, lead=after * 1000, withdraw=withdraw_old)
-    _record_key(folder, key, now, withdrawn=withdraw_old)
+    _record_key(provider.audit, key, now, withdrawn=withdraw_old)
     if withdraw_old:
         for account in provider.accounts.all():
             provider.renewals.revoke_all(account.email, now, by=_OPERATOR)
@@ -698,8 +643,7 @@ def _moment_option(name: str, help_: str) -> Callable[[F], F]:
 @output_options
 def audit(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     event: str | None,
     email: str,
     client: str,
@@ -710,7 +654,7 @@ def audit(
     output: Output,
 ) -> None:
     """Search what happened, on all hosts: the audit log, the oldest of what is shown first."""
-    provider = _open(directory, config_file)
+    provider = _open(place)
     question = Question(event or "", in_lower_case(email), client, since, until, text)
     entries = provider.audit.search(question, limit)[::-1]
     output.give({"entries": [each.members() for each in entries]})
@@ -731,13 +675,13 @@ def _entry(entry: Entry) -> str:
 @command.command()
 @place_options
 @output_options
-def reseal(directory: Path | None, config_file: Path | None, output: Output) -> None:
+def reseal(place: Place, output: Output) -> None:
     """Encrypt what is secret in the database with the first key of `key_encryption_file`.
 
     That is for after another key was put there: then the others are of no use any more. The
     provider may be serving.
     """
-    sealed = _folder(_configuration(directory, config_file)).reseal(_OPERATOR, system_clock())
+    sealed = folder_of(place.options).reseal(_OPERATOR, system_clock())
     output.give({"secrets": sealed})
     output.say(f"encrypted {sealed} secrets and keys")
 
@@ -746,13 +690,13 @@ def reseal(directory: Path | None, config_file: Path | None, output: Output) -> 
 @place_options
 @output_options
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def backup(directory: Path | None, config_file: Path | None, file: Path, output: Output) -> None:
+def backup(place: Place, file: Path, output: Output) -> None:
     """Write accounts, what they sign in with, and signing keys to FILE, which is not there yet.
 
     The provider may be serving. Who has the file can log in as everybody of the domain, unless the
     keys in it are encrypted, which they are where the database has them.
     """
-    folder = _folder(_configuration(directory, config_file))
+    folder = folder_of(place.options)
     content = back_up(folder, file, _OPERATOR, system_clock())
     _tell(output, content, f"backed up {content.domain} to {file}")
 
@@ -761,13 +705,13 @@ def backup(directory: Path | None, config_file: Path | None, file: Path, output:
 @place_options
 @output_options
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-def restore_(directory: Path | None, config_file: Path | None, file: Path, output: Output) -> None:
+def restore_(place: Place, file: Path, output: Output) -> None:
     """Make a provider of FILE, which `backup` has written, where there is none.
 
     It may be on another host, or have its database and its keys elsewhere than before. What was
     revoked after the backup was made has to be revoked again.
     """
-    folder = _folder(_configuration(directory, config_file))
+    folder = folder_of(place.options)
     content = restore(folder, file, _OPERATOR, system_clock())
     _tell(output, content, f"made an identity provider for {content.domain} of {file}")
 
@@ -797,8 +741,7 @@ def _tell(output: Output, content: Content, done: str) -> None:
 @output_options
 def serve(
     *,
-    directory: Path | None,
-    config_file: Path | None,
+    place: Place,
     given: dict[str, Any],
     document_life: int | None,
     proxy: tuple[str, ...],
@@ -812,140 +755,25 @@ def serve(
         given["document_life_ms"] = document_life * 1000
     if proxy:
         given["proxies"] = proxy
-    configuration = config.load(config_file)
-    options = replace(_placed(configuration.idp, directory), **given)
-    configuration = replace(configuration, idp=options)
+    domains = place.domains(**given)
+    if place.directory and len(domains) > 1:
+        raise click.UsageError("--directory is the folder of one domain: say which with --domain")
+    options = domains[0].idp
     with ExitStack() as sockets:
         listening = sockets.enter_context(Listener(options.listen, options.port).open())
         status = None
         if options.status_port:
-            place = Listener(options.status_listen, options.status_port)
-            status = sockets.enter_context(place.open())
-        _serve(configuration, listening, status, output)
+            aside = Listener(options.status_listen, options.status_port)
+            status = sockets.enter_context(aside.open())
+        serve_domains(domains, listening, status, partial(_tell_place, output, listening))
 
 
-def _serve(
-    configuration: Config, listening: socket.socket, status: socket.socket | None, output: Output
-) -> None:
-    options = configuration.idp
-    # Where it is root that runs this, what only root can do comes first: the port, a key of root's.
-    configured = _configured_certificate(options)
-    folder = _folder(options)
-    provider = folder.open(
-        Policy(options.failed_sign_ins, options.failed_sign_in_window_ms),
-        SessionPolicy(options.session_life_ms, options.session_idle_ms),
-        public_url=options.public_url,
-        rp_id=options.rp_id,
-        renewal_life=options.renewal_life_ms,
-        cost=_cost(options),
-        backends=configured_backends(configuration),
-        second_step=options.second_step,
-        everywhere=options.fallback,
-    )
-    if options.fallback:
-        provider = replace(provider, fallback=_fallback(configuration, folder, provider))
-    for key in provider.keys.published(system_clock()):
-        _check_spelling(options, key.algorithm.name)
-    provider.passkeys.check_rp_id()
-    _check_embedders(options, provider)
-    proxies = Proxies(options.proxies)
-    settings = AppSettings(
-        options.certificate_life_ms,
-        options.document_life_ms,
-        options.key_spelling,
-        proxies,
-        options.embedders,
-    )
-    terms = Terms(
-        configured or _local_certificate(folder),
-        Capacity(options.max_connections, options.max_connections_per_client),
-        proxies,
-    )
+def _tell_place(output: Output, listening: socket.socket, domains: Sequence[str]) -> None:
     place = place_of(listening)
-    metrics = Metrics()
-    folder.audit.listener = metrics.count
-    in_memory = longest_in_memory(options.document_life_ms)
-    telling = create_status_app(provider, metrics, system_clock, in_memory)
-    with provider.fallback.postman.at_work() if provider.fallback else nullcontext():
-        run_server(
-            metrics.measuring(create_app(provider, settings)),
-            listening,
-            terms,
-            lambda: output.announce(
-                f"serving {provider.domain} at {place['url']}", {"domain": provider.domain, **place}
-            ),
-            aside=Aside(telling, status) if status else None,
-            log=options.log_format,
-        )
-
-
-def _check_spelling(options: IdpConfig, algorithm: str) -> None:
-    if options.key_spelling == "classic" and algorithm == "ES256":
-        raise ConfigurationError(
-            "a signing key for ES256 cannot be written in the spelling `classic`, which has none"
-            " for P-256 keys",
-            "have a key for RS256 (`--key-type RS256`, with `rotate-key --withdraw-old` where there"
-            " is another), or leave `key_spelling` out of [idp]",
-        )
-
-
-def _check_embedders(options: IdpConfig, provider: Provider) -> None:
-    if options.embedders and urlsplit(provider.public_url).hostname != provider.domain:
-        raise ConfigurationError(
-            "`embedders` in [idp] need the pages at the domain itself: the cookies of those at"
-            f" {provider.public_url} do not get to https://{provider.domain}/provisioning",
-            f"leave out `embedders`, or have `public_url` at the host {provider.domain}",
-        )
-
-
-def _configured_certificate(options: IdpConfig) -> ServerCertificate | None:
-    if options.tls_certificate and options.tls_key:
-        return ServerCertificate(options.tls_certificate, options.tls_key)
-    return None
-
-
-def _local_certificate(folder: ProviderFolder) -> ServerCertificate:
-    """What `init --local-tls` has made."""
-    if not folder.tls.server.exists():
-        raise ConfigurationError(
-            f"there is no TLS certificate to serve with: none is configured, and there is no"
-            f" {folder.tls.server}",
-            "give --tls-certificate and --tls-key, or make one with `init --local-tls`",
-        )
-    return ServerCertificate(folder.tls.server, folder.tls.server)
-
-
-def _fallback(whole: Config, folder: ProviderFolder, provider: Provider) -> Fallback:
-    """What a provider needs that certifies for other domains."""
-    options = whole.idp
-    server = MailServer(
-        options.mail_server,
-        options.mail_port,
-        options.mail_tls,
-        provider.domain,
-        options.mail_user,
-        options.mail_password_file,
-        options.mail_ca_file,
+    output.announce(
+        f"serving {', '.join(domains)} at {place['url']}",
+        {"domain": domains[0], "domains": list(domains), **place},
     )
-    server.check()
-
-    def failed(email: str, why: str) -> None:
-        provider.audit.write(Event.MAIL_FAILED, system_clock(), email=email, reason=why)
-
-    fallback = Fallback(
-        domain=provider.domain,
-        provider_of=resolver(whole, MemoryAuthorityCache()).provider_of,
-        limits=_mail_limits(options, provider),
-        codes=MailedCodes(provider.database, provider.secret, provider.audit),
-        postman=Postman(server, folder.outbox, failed),
-        sender=options.mail_sender or f"no-reply@{provider.domain}",
-        bounces=options.mail_bounces,
-    )
-    return fallback.checked()
-
-
-def _mail_limits(options: IdpConfig, provider: Provider) -> MailLimits:
-    return MailLimits(provider.database, provider.audit, options.mails_per_hour)
 
 
 def _check_invites(options: IdpConfig) -> None:
@@ -957,45 +785,24 @@ def _check_invites(options: IdpConfig) -> None:
         )
 
 
-def _configuration(directory: Path | None, file: Path | None) -> IdpConfig:
-    return _placed(config.load(file).idp, directory)
-
-
-def _placed(options: IdpConfig, directory: Path | None) -> IdpConfig:
-    return replace(options, directory=directory.absolute()) if directory else options
-
-
-def _open(directory: Path | None, file: Path | None, *, invites: bool = False) -> Provider:
+def _open(place: Place, *, invites: bool = False) -> Provider:
     """Open the provider.
 
     :param invites: whether it has to be one that knows its people.
     """
-    options = _configuration(directory, file)
+    options = place.options
     if invites:
         _check_invites(options)
-    return _folder(options).open(cost=_cost(options), everywhere=options.fallback)
+    return open_to_look_after(options)
 
 
 def _administration(provider: Provider) -> Administration:
     return Administration(provider, Actor(_OPERATOR))
 
 
-def _cost(options: IdpConfig) -> Cost:
-    return Cost(options.password_memory, options.password_passes)
-
-
-def _folder(options: IdpConfig) -> ProviderFolder:
-    become_owner_of(options.directory)
-    sharing = Sharing(options.database, options.key_encryption_file)
-    retention = Retention(options.audit_life_ms, options.audit_entries)
-    return ProviderFolder(options.directory, sharing, retention)
-
-
 def _record(provider: Provider, event: Event, email: str) -> None:
     provider.audit.write(event, system_clock(), email=email, by=_OPERATOR)
 
 
-def _record_key(
-    folder: ProviderFolder, key: SigningKey, now: int, *, withdrawn: bool = False
-) -> None:
-    folder.audit.write(Event.KEY_CREATED, now, key=key.name, by=_OPERATOR, withdrawn=withdrawn)
+def _record_key(audit: AuditLog, key: SigningKey, now: int, *, withdrawn: bool = False) -> None:
+    audit.write(Event.KEY_CREATED, now, key=key.name, by=_OPERATOR, withdrawn=withdrawn)

@@ -33,6 +33,7 @@ class Fallback:
     :param postman: sends it.
     :param sender: address that mail is from.
     :param bounces: address that mails come back to; empty for none.
+    :param authority: where its domain says that it is, empty for there.
     """
 
     domain: str
@@ -42,6 +43,7 @@ class Fallback:
     postman: Postman
     sender: str
     bounces: str = ""
+    authority: str = ""
 
     def check(self, email: str, now: int) -> None:
         """See that an address has no provider of its own.
@@ -66,7 +68,7 @@ class Fallback:
                 Code.INTERACT_UNAVAILABLE,
                 retry_after=60,
             ) from None
-        if own not in (None, self.domain):
+        if own not in (None, self.authority or self.domain):
             raise RefusedError(
                 403,
                 OWN_PROVIDER,

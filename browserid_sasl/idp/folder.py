@@ -7,6 +7,7 @@
 | `tls/` | private authority and server certificate, with `init --local-tls` |
 | `audit.log` | what happened at this host; the database has it, too |
 | `outbox/` | mail of a fallback provider that is on its way from this host |
+| `domains/` | the folders of further domains, which are like this one |
 
 Where several hosts serve one domain, the database is elsewhere, and the signing keys may be in it;
 the rest is each host's own.
@@ -36,6 +37,7 @@ from browserid_sasl.idp.health import Health
 from browserid_sasl.idp.invitations import Invitations
 from browserid_sasl.idp.key_folder import KeyFolder
 from browserid_sasl.idp.limits import Policy, SignInLimits
+from browserid_sasl.idp.look import USUAL_LOOK, Look
 from browserid_sasl.idp.means import Means
 from browserid_sasl.idp.outbox import Outbox
 from browserid_sasl.idp.outside import Backends, Outside
@@ -60,15 +62,17 @@ from browserid_sasl.idp.tls import LocalTls
 from browserid_sasl.idp.totp import SecondFactors
 from browserid_sasl.private_files import make_private_folder, require_private
 
-_DATABASE: Final = "provider.sqlite"
+DATABASE: Final = "provider.sqlite"
+"""The file with it, where it is in the folder."""
+
 _KEYS: Final = "keys"
 _TLS: Final = "tls"
 _AUDIT: Final = "audit.log"
 _OUTBOX: Final = "outbox"
 _PRIVATE: Final = (
-    _DATABASE,
-    f"{_DATABASE}-wal",
-    f"{_DATABASE}-shm",
+    DATABASE,
+    f"{DATABASE}-wal",
+    f"{DATABASE}-shm",
     _KEYS,
     _TLS,
     f"{_TLS}/authority.pem",
@@ -83,7 +87,10 @@ _USUAL_RETENTION: Final = Retention()
 
 _OWN_ACCOUNTS_ALONE: Final = Backends()
 
-_OURS: Final = frozenset({_DATABASE, _KEYS, _TLS, _AUDIT, _OUTBOX})
+_DOMAINS: Final = "domains"
+"""Below which further domains have their folders, if they are configured nowhere else."""
+
+_OURS: Final = frozenset({DATABASE, _KEYS, _TLS, _AUDIT, _OUTBOX, _DOMAINS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,8 @@ class Provider:
     """An identity provider, ready to work.
 
     :param domain: whose addresses it certifies.
+    :param authority: where programs find it, and whose name its certificates have: the domain, or
+        a host that the domain delegates to (PROTOCOL.md section 2).
     :param database: where all of the following is kept that is not a key or the log.
     :param accounts: the people.
     :param limits: on failed sign-ins.
@@ -131,9 +140,11 @@ class Provider:
     :param people: its accounts, as administrators look at them.
     :param health: how its backends are.
     :param fallback: what it has to certify for other domains; None if it does not.
+    :param look: how its pages look.
     """
 
     domain: str
+    authority: str
     database: Database
     accounts: Accounts
     limits: SignInLimits
@@ -158,6 +169,7 @@ class Provider:
     people: People
     health: Health
     fallback: Fallback | None = None
+    look: Look = USUAL_LOOK
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +192,18 @@ class ProviderFolder:
     :param path: of the folder.
     :param sharing: what of a provider is elsewhere.
     :param retention: what the database keeps of the audit log.
+    :param domain: whose provider it has to be, empty if it may be anybody's.
     """
 
     def __init__(
-        self, path: Path, sharing: Sharing = _ALONE, retention: Retention = _USUAL_RETENTION
+        self,
+        path: Path,
+        sharing: Sharing = _ALONE,
+        retention: Retention = _USUAL_RETENTION,
+        domain: str = "",
     ) -> None:
         self.path = path
+        self._wanted = domain
         self._sharing = sharing
         self._retention = retention
         self.tls = LocalTls(path / _TLS)
@@ -197,7 +215,7 @@ class ProviderFolder:
 
         :raises StoreError: it cannot be opened.
         """
-        return Database(self._sharing.database or self.path / _DATABASE, self.seal)
+        return Database(self._sharing.database or self.path / DATABASE, self.seal)
 
     @cached_property
     def audit(self) -> AuditLog:
@@ -224,13 +242,22 @@ class ProviderFolder:
         """
         return Seal.read(self._sharing.key_file) if self._sharing.key_file else None
 
-    def create(self, domain: str, algorithm: Algorithm, now: int, *, local_tls: bool) -> Creation:
+    def create(
+        self,
+        domain: str,
+        algorithm: Algorithm,
+        now: int,
+        *,
+        local_tls: bool,
+        authority: str = "",
+    ) -> Creation:
         """Make what is missing. What an interruption left can be completed by the next try.
 
         :param domain: whose addresses are to be certified, in lower case.
         :param algorithm: of the first signing key.
         :param now: ms.
         :param local_tls: whether to make a private authority for the server, too.
+        :param authority: where programs find the provider, empty for at the domain.
         :returns: what had to be made.
         :raises ConfigurationError: the folder is another domain's, has something else in it, or
             cannot be written.
@@ -241,11 +268,11 @@ class ProviderFolder:
         if self._sharing.key_file is not None:
             bring_up_to_date(self.database)
         key = self.keys.create(algorithm, now)
-        authority = local_tls and self.tls.create(domain, now)
+        tls = local_tls and self.tls.create(authority or domain, now)
         # Last, because it is what makes the folder a provider's.
         made = not present and self._begin(domain, now)
         self.database.close()
-        return Creation(provider=made, key=key, authority=authority)
+        return Creation(provider=made, key=key, authority=tls)
 
     def prepare(self, domain: str) -> str:
         """Make the folder, if it is not there.
@@ -254,14 +281,13 @@ class ProviderFolder:
         :returns: the domain, or an empty text if no provider is in it yet.
         :raises ConfigurationError: see `create`.
         """
+        if self._wanted not in ("", domain):
+            raise self._of_another(domain)
         self._make()
         self._check_private()
         present = self._domain()
         if present not in ("", domain):
-            raise ConfigurationError(
-                f"{self.path} is the folder of an identity provider for {present}",
-                f"choose another folder for {domain}",
-            )
+            raise self._of_another(present)
         return present
 
     def _begin(self, domain: str, now: int) -> bool:
@@ -305,6 +331,7 @@ class ProviderFolder:
         policy: Policy | None = None,
         session_policy: SessionPolicy | None = None,
         *,
+        authority: str = "",
         public_url: str = "",
         rp_id: str = "",
         renewal_life: int = RENEWAL_LIFE_MS,
@@ -317,7 +344,8 @@ class ProviderFolder:
 
         :param policy: limits on failed sign-ins.
         :param session_policy: how long people stay signed in on its pages.
-        :param public_url: where people reach it; empty: at its domain.
+        :param authority: where programs find it; empty: at its domain.
+        :param public_url: where people reach it; empty: there, too.
         :param rp_id: what passkeys are bound to, empty for the host of that.
         :param renewal_life: ms for which a renewal is good after each use.
         :param cost: of the hashes of passwords that are made from now on.
@@ -333,7 +361,8 @@ class ProviderFolder:
         if not domain:
             raise self._no_provider()
         database = self.database
-        public_url = public_url or f"https://{domain}"
+        authority = authority or domain
+        public_url = public_url or f"https://{authority}"
         secret = ServerSecret(database)
         party = RelyingParty.at(public_url, rp_id)
         accounts = Accounts(database, domain, everywhere=everywhere, hasher=cost.hasher())
@@ -342,8 +371,8 @@ class ProviderFolder:
         recovery_codes = RecoveryCodes(database, self.audit)
         invitations = Invitations(database, self.audit)
         sessions = Sessions(database, session_policy)
-        # Programs know the domain, by which they have found the provider, and no other address.
-        at = f"https://{domain}{CERTIFY}"
+        # Programs know where they have found the provider, and no other address.
+        at = f"https://{authority}{CERTIFY}"
         renewals = Renewals(database, self.audit, at, renewal_life, extends=not everywhere)
         outside = Outside(
             database=database,
@@ -355,6 +384,7 @@ class ProviderFolder:
         )
         return Provider(
             domain=domain,
+            authority=authority,
             database=database,
             accounts=accounts,
             limits=SignInLimits(database, policy or Policy()),
@@ -379,7 +409,7 @@ class ProviderFolder:
             sessions=sessions,
             secret=secret,
             public_url=public_url,
-            revocations=Revocations(database, domain, self.keys),
+            revocations=Revocations(database, authority, self.keys),
             renewals=renewals,
             codes=Codes(database, renewals, self.audit),
             devices=Devices(database, self.audit),
@@ -423,7 +453,7 @@ class ProviderFolder:
     def _no_provider(self) -> ConfigurationError:
         if not self._sharing.database and (self.path / _KEYS).exists():
             return ConfigurationError(
-                f"the provider's database {self.path / _DATABASE} is missing, or empty",
+                f"the provider's database {self.path / DATABASE} is missing, or empty",
                 "put it back from the backup; `browserid-idp init` makes one without accounts",
             )
         return ConfigurationError(
@@ -440,10 +470,20 @@ class ProviderFolder:
     def _domain(self) -> str:
         """The domain whose provider this is, empty if it is none's yet."""
         try:
-            if not self._sharing.database and not (self.path / _DATABASE).exists():
+            if not self._sharing.database and not (self.path / DATABASE).exists():
                 return ""
         except OSError as error:
             raise self._unreadable(error) from None
         bring_up_to_date(self.database)
         with self.database.reading() as session:
-            return session.scalar(select(Domain.name)) or ""
+            present = session.scalar(select(Domain.name)) or ""
+        if "" not in (present, self._wanted) and present != self._wanted:
+            raise self._of_another(present)
+        return present
+
+    def _of_another(self, domain: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"what is in {self.path}, or is to be there, is an identity provider for {domain}, and"
+            " not for the domain that is meant",
+            f"name the folder, database or file of the other domain, or say --domain {domain}",
+        )

@@ -4,19 +4,25 @@
 | --- | --- |
 | `GET /health` | 200 as long as the process answers at all |
 | `GET /ready` | 200 if its database answers and it has a key to sign with, else 503 and why |
+| `GET /ready?domain=DOMAIN` | the same of one domain, where there are several |
 | `GET /metrics` | numbers, as Prometheus reads them |
 
-Names in the numbers are of events and paths that there are in the program, so nobody who asks for
-something makes them more.
+Where there are several domains, the host is ready as long as one of them is: else what breaks one
+would have all of them sent elsewhere, or nowhere. The answer has a line for each.
+
+Names in the numbers are of domains that are configured, and of events and paths that there are in
+the program, so nobody who asks for something makes them more.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, create_task_group, to_thread
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
@@ -46,27 +52,27 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._events = Counter(
             "browserid_idp_events",
-            "Events of the audit log, by their word there.",
-            ["event"],
+            "Events of the audit log, by domain, and by their word there.",
+            ["domain", "event"],
             registry=self._registry,
         )
         self._requests = Histogram(
             "browserid_idp_request_seconds",
-            "Requests by path and status, and how long their answers took.",
-            ["path", "status"],
+            "Requests by domain, path and status, and how long their answers took.",
+            ["domain", "path", "status"],
             buckets=_SECONDS,
             registry=self._registry,
         )
+
+    def counting(self, domain: str) -> Callable[[Event], None]:
+        """What counts an event that is in the audit log of a domain."""
         # Rates begin at nothing, and not at the first one.
         for event in Event:
-            self._events.labels(event.value)
+            self._events.labels(domain, event.value)
+        return lambda event: self._events.labels(domain, event.value).inc()
 
-    def count(self, event: Event) -> None:
-        """Count an event that is in the audit log."""
-        self._events.labels(event.value).inc()
-
-    def measuring(self, app: ASGIApp) -> ASGIApp:
-        """An application whose requests are counted."""
+    def measuring(self, app: ASGIApp, domain: str) -> ASGIApp:
+        """An application whose requests are counted as those of a domain; empty for none."""
 
         async def measured(scope: Scope, receive: Receive, send: Send) -> None:
             began, status = time.monotonic(), "none"
@@ -81,7 +87,7 @@ class Metrics:
                 await app(scope, receive, noting)
             finally:
                 path = scope["path"] if scope["path"] in _FOR_PROGRAMS else _PAGES
-                self._requests.labels(path, status).observe(time.monotonic() - began)
+                self._requests.labels(domain, path, status).observe(time.monotonic() - began)
 
         return measured
 
@@ -90,33 +96,63 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-def create_status_app(
-    provider: Provider, metrics: Metrics, clock: Callable[[], int], in_memory: int
-) -> ASGIApp:
-    """The application that tells.
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A domain, and what tells whether its provider is ready.
 
-    :param clock: ms.
+    :param domain: its name.
+    :param fault: what is wrong, empty if it is ready. It may take as long as a database does.
+    """
+
+    domain: str
+    fault: Callable[[], str]
+
+
+def fault_of(provider: Provider, now: int, in_memory: int) -> str:
+    """What is wrong with a provider, empty if nothing.
+
+    :param now: ms.
     :param in_memory: ms for which keys are published from memory.
     """
-    limiter = CapacityLimiter(1)
-
-    def check() -> None:
+    try:
         provider.database.check()
-        provider.keys.active(clock())
+        provider.keys.active(now)
+    except BrowserIDError as error:
+        left = provider.keys.remembered_for(now, in_memory) // 1000
+        remembered = f"\nits keys are published from memory for {left} s" if left else ""
+        return f"{error}{remembered}"
+    return ""
 
-    def remembered() -> str:
-        left = provider.keys.remembered_for(clock(), in_memory) // 1000
-        return f"its keys are published from memory for {left} s\n" if left else ""
+
+def create_status_app(watched: Sequence[Watched], metrics: Metrics) -> ASGIApp:
+    """The application that tells.
+
+    :param watched: all domains, one at the least.
+    """
+    # One domain whose database is slow does not keep the others waiting.
+    limiters = {each.domain: CapacityLimiter(1) for each in watched}
+
+    async def look(each: Watched, faults: dict[str, str]) -> None:
+        limiter = limiters[each.domain]
+        faults[each.domain] = await to_thread.run_sync(each.fault, limiter=limiter)
 
     async def health(_request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
-    async def ready(_request: Request) -> Response:
-        try:
-            await to_thread.run_sync(check, limiter=limiter)
-        except BrowserIDError as error:
-            return PlainTextResponse(f"{error}\n{remembered()}", 503)
-        return PlainTextResponse("ready\n")
+    async def ready(request: Request) -> Response:
+        wanted = request.query_params.get("domain")
+        asked = [each for each in watched if wanted in (None, each.domain)]
+        if not asked:
+            return PlainTextResponse("there is no such domain\n", 404)
+        faults: dict[str, str] = {}
+        async with create_task_group() as group:
+            for each in asked:
+                group.start_soon(partial(look, each, faults))
+        status = 503 if all(faults.values()) else 200
+        if len(asked) == 1:
+            return PlainTextResponse(f"{faults[asked[0].domain] or 'ready'}\n", status)
+        lines = [f"{each.domain}: {faults[each.domain] or 'ready'}\n" for each in asked]
+        return PlainTextResponse("".join(lines), status)
 
     async def numbers(_request: Request) -> Response:
         return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

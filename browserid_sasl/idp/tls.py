@@ -99,6 +99,7 @@ class LocalTls:
             make_private_folder(self._folder)
             made = not self._authority.exists()
             issuer = self._issuer(domain, moment)
+            self._check_vouches(issuer, domain)
             if not self._is_current(issuer, moment):
                 write_atomically(self.server, _server_pem(issuer, domain, moment))
             return made
@@ -115,6 +116,16 @@ class LocalTls:
         if not self.anchor.exists() or self.anchor.read_bytes() != public:
             write_atomically(self.anchor, public, PUBLIC_FILE)
         return issuer
+
+    def _check_vouches(self, issuer: Issuer, domain: str) -> None:
+        """See that an authority that is there may vouch for the host the provider has now."""
+        constraints = issuer.certificate.extensions.get_extension_for_class(x509.NameConstraints)
+        if x509.DNSName(domain) not in (constraints.value.permitted_subtrees or ()):
+            raise ConfigurationError(
+                f"the private authority in {self._folder} cannot vouch for {domain}: it was made"
+                " for another host",
+                f"remove {self._folder} to have another one made, which nobody believes yet",
+            )
 
     def _is_current(self, issuer: Issuer, moment: datetime) -> bool:
         if not self.server.exists():

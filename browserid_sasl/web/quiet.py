@@ -82,6 +82,11 @@ class QuietHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+def log_quietly(log: Log) -> None:
+    """Have the log of this process on standard error, if it is nowhere yet."""
+    logging.basicConfig(handlers=[QuietHandler(log=log)])
+
+
 class _JsonFormatter(logging.Formatter):
     """An object on a line: `time` (UTC), `level`, `logger`, `message`, and `trace` of an error."""
 

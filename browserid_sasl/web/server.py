@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import socket
 from asyncio.sslproto import SSLProtocol
@@ -18,8 +17,8 @@ from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.web.clients import Proxies
 from browserid_sasl.web.connection import HttpConnection
 from browserid_sasl.web.door import Capacity, Door
-from browserid_sasl.web.quiet import Log, QuietHandler
-from browserid_sasl.web.server_certificate import ServerCertificate
+from browserid_sasl.web.quiet import Log, log_quietly
+from browserid_sasl.web.server_certificate import HostCertificates, ServerCertificate
 
 _SHUTDOWN_S: Final = 5
 _BACKLOG: Final = 512
@@ -61,12 +60,12 @@ class Listener:
 class Terms:
     """Whom to serve, and as whom.
 
-    :param certificate: what the server presents.
+    :param certificate: what the server presents: one, or one for each host.
     :param capacity: how many connections there may be.
     :param proxies: those before it, which have more of them.
     """
 
-    certificate: ServerCertificate
+    certificate: ServerCertificate | HostCertificates
     capacity: Capacity = field(default_factory=Capacity)
     proxies: Proxies = field(default_factory=Proxies)
 
@@ -107,7 +106,7 @@ def serve(
     # asyncio has a buffer of 256 KiB for each connection, which a crowd of silent clients would
     # fill the memory with. A TLS record has no more than this (RFC 8446, section 5.1).
     SSLProtocol.max_size = _TLS_BUFFER
-    logging.basicConfig(handlers=[QuietHandler(log=log)])
+    log_quietly(log)
     server = make_server(app, terms, ready, aside)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn puts its own handlers over these and, when it has stopped, raises the signal

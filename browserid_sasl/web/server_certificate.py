@@ -7,6 +7,7 @@ import os
 import ssl
 import stat
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -72,6 +73,32 @@ class ServerCertificate:
                 "give PEM files that belong together, the key not encrypted",
             ) from None
         return context
+
+
+class HostCertificates:
+    """Certificates for several hosts, chosen by the name that a client asks for (RFC 6066, SNI).
+
+    :param default: for whoever asks for no name, or for another one.
+    :param hosts: the others, by host in lower case.
+    """
+
+    def __init__(self, default: ServerCertificate, hosts: Mapping[str, ServerCertificate]) -> None:
+        self._default = default
+        self._hosts = hosts
+
+    def context(self) -> ssl.SSLContext:
+        """What a new connection is made with. See `ServerCertificate`."""
+        context = self._default.context()
+        # A renewed certificate has another context, which does not know of this yet.
+        context.sni_callback = self._choose
+        return context
+
+    def _choose(
+        self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
+    ) -> None:
+        found = self._hosts.get((name or "").lower().removesuffix("."))
+        if found is not None:
+            connection.context = found.context()
 
 
 def _version_of(file: Path) -> tuple[int, int, int, int]:

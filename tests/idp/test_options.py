@@ -34,6 +34,7 @@ from tests.support.fallback import Mailbox, mail_server
 from tests.support.grants import Program
 from tests.support.https import context_of, write_ca
 from tests.support.patience import PATIENCE, wait_until
+from tests.support.pictures import png
 from tests.support.ports import free_port
 from tests.support.provider import ALICE, CHEAP_HASHER, DOMAIN, PASSWORD
 from tests.support.sealing import write_keys
@@ -479,6 +480,30 @@ def ask_for_mail(site: Site, served: Served, name: str) -> int:
     browser = Browser(served.url, site.folder.tls.anchor, f"https://{DOMAIN}")
     fields = {"csrf": browser.open(paths.SIGN_IN).csrf(), "email": f"{name}@nobody.test"}
     return browser.post(paths.SIGN_IN, fields | {"next": ""}).status
+
+
+@shows("authority")
+def test_certificates_are_those_of_where_the_domain_says_that_its_provider_is(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, 'authority = "id.login.test"')
+    with site.served() as served:
+        assert Certificate.parse(served.certify().json()["certificate"]).issuer == "id.login.test"
+        begun = served.post("/device-authorization", email=ALICE, **{"public-key": KEY.to_json()})
+        assert begun["verification_uri"] == "https://id.login.test/browserid/device"
+
+
+@shows("name", "logo_file", "accent_colour")
+def test_the_pages_look_as_it_says(tmp_path: Path) -> None:
+    site = Site(tmp_path, 'name = "Wir"', 'logo_file = "logo.png"', 'accent_colour = "#7A0019"')
+    (tmp_path / "logo.png").write_bytes(png())
+    with site.served() as served:
+        browser = Browser(served.url, site.folder.tls.anchor)
+        page = browser.open(paths.SIGN_IN)
+        assert f"Wir {DOMAIN}" in page.text
+        assert "--accent: #7a0019;" in page.html
+        logo = next(given["src"] for tag, given in page.tags if tag == "img")
+        assert browser.open(logo).answer.content == png()
 
 
 def test_there_is_a_test_of_every_option_above() -> None:

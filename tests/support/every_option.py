@@ -39,7 +39,10 @@ def with_place(*cases: Words) -> Sequence[Words]:
     return [
         [*place, *each]
         for each in cases
-        for place in (["--directory", "{home}/idp"], ["--config", "{home}/idp.toml"])
+        for place in (
+            ["--directory", "{home}/idp", "--domain", DOMAIN],
+            ["--config", "{home}/idp.toml"],
+        )
     ]
 
 
@@ -210,12 +213,12 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     ),
     "browserid-idp backup": with_place(["{home}/backup"]),
     "browserid-idp restore": (
-        ["--directory", "{home}/restored", "{home}/saved"],
+        ["--directory", "{home}/restored", "--domain", DOMAIN, "{home}/saved"],
         ["--config", "{home}/restored.toml", "{home}/saved"],
     ),
     "browserid-idp reseal": (
         ["--config", "{home}/sealed.toml"],
-        ["--config", "{home}/sealed.toml", "--directory", "{home}/sealed"],
+        ["--config", "{home}/sealed.toml", "--directory", "{home}/sealed", "--domain", DOMAIN],
     ),
     "browserid-idp rotate-key": with_place(
         ["--key-type", "ES256", "--after", "60"], ["--withdraw-old"]
@@ -223,7 +226,7 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp serve": (
         [
             *("--directory", "{home}/idp", "--listen", "127.0.0.1", "--port", "0", "--quiet"),
-            *("--document-life", "600", "--proxy", "192.0.2.1"),
+            *("--document-life", "600", "--proxy", "192.0.2.1", "--domain", DOMAIN),
         ],
         [
             *("--config", "{home}/idp.toml", "--listen", "127.0.0.1", "--port", "0"),

@@ -21,13 +21,13 @@ _RENEWAL: Final = "renewal"
 
 
 def _enter(visit: Visit) -> Response:
-    """Lead people to where the pages are: programs know the domain only.
+    """Lead people to where the pages are: programs know where they have found the provider only.
 
     By the address that is configured and not by the one that was asked for, which a web server
     before this one may have changed. The path is another one, so that it never leads to itself.
     """
     house = visit.house
-    if house.origin == f"https://{house.provider.domain}":
+    if house.origin == f"https://{house.provider.authority}":
         return _show(visit)
     query = visit.request.url.query
     return visit.redirect(f"{house.origin}{paths.CONSENT}" + (f"?{query}" if query else ""))

@@ -41,6 +41,7 @@ SECOND_STEP: Final = f"{PREFIX}/second-step"
 SIGN_IN: Final = f"{PREFIX}/sign-in"
 SIGN_OUT: Final = f"{PREFIX}/sign-out"
 STATIC: Final = f"{PREFIX}/static"
+LOGO: Final = f"{PREFIX}/logo.png"
 UPSTREAM: Final = f"{PREFIX}/upstream/{{name}}"
 """Where a sign-in at another provider begins; it comes back to a page of its own for each."""
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
+from browserid_sasl.config.colours import ON_DARK_ACCENT, ON_LIGHT_ACCENT
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.languages import LANGUAGES, Language
@@ -95,7 +96,13 @@ def _environment(code: str) -> Environment:
     environment.install_gettext_callables(  # type: ignore[attr-defined]
         language.gettext, language.ngettext, newstyle=True
     )
-    environment.globals.update(asset=_asset_url, paths=paths, languages=tuple(LANGUAGES.values()))
+    environment.globals.update(
+        asset=_asset_url,
+        paths=paths,
+        languages=tuple(LANGUAGES.values()),
+        on_accent=ON_LIGHT_ACCENT,
+        on_dark_accent=ON_DARK_ACCENT,
+    )
     environment.filters.update(time=_time, wait=_wait)
     return environment
 

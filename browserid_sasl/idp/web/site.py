@@ -98,12 +98,19 @@ class Site:
         pages = [
             Route(page.path, self._endpoint(page), methods=page.methods) for page in self._pages
         ]
-        return [*pages, Route(f"{paths.STATIC}/{{name}}", _static, methods=["GET"])]
+        static = Route(f"{paths.STATIC}/{{name}}", _static, methods=["GET"])
+        return [*pages, static, Route(paths.LOGO, self._logo, methods=["GET"])]
 
     def error_page(self, request: Request, error: RefusedError) -> Response:
         """The page about an error that happened before, or outside of, a page's own work."""
         visit = Visit(self._house, request, {}, "", self._clock())
         return error_page(visit, error, visit.before, bare=True)
+
+    async def _logo(self, _request: Request) -> Response:
+        logo = self._house.provider.look.logo
+        if logo is None:
+            raise RefusedError(404, "not-found", "Not Found.")
+        return Response(logo.content, headers=_KEPT, media_type="image/png")
 
     def _endpoint(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
@@ -133,12 +140,14 @@ def _answer(page: Page, visit: Visit) -> Response:
         return error_page(visit, error, page.back(visit))
 
 
+_KEPT: Final = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 async def _static(request: Request) -> Response:
     asset = ASSETS.get(request.path_params["name"])
     if asset is None:
         raise RefusedError(404, "not-found", "Not Found.")
-    headers = {
-        "Cache-Control": "public, max-age=31536000, immutable",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
-    return Response(asset.content, headers=headers, media_type=asset.media_type)
+    return Response(asset.content, headers=_KEPT, media_type=asset.media_type)

@@ -233,6 +233,7 @@ class Visit:
             "fallback": self.provider.fallback is not None,
             "here": self.here,
             "lang": self.language.code,
+            "look": self.provider.look,
             "session": session,
         }
 
