@@ -166,6 +166,7 @@ def test_imports_in_functions_are_of_what_may_not_be_installed(module: str) -> N
         "browserid_sasl.idp.backends.kerberos_configuration.kerberos_backend",  # `kerberos`
         "browserid_sasl.idp.backends.oidc_configuration.oidc_backend",  # the extra `oidc`
         "browserid_sasl.idp.commands.command",  # the extra `idp`
+        "browserid_sasl.idp.opening.published_keys",
         "browserid_sasl.idp.postgresql.PostgresqlEngine",  # the extra `postgresql`
         "browserid_sasl.store.postgresql_engine.make_engine",  # the extra `postgresql`
         "browserid_sasl.store.redis_engine.make_engine",  # the extra `redis`

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -12,13 +12,17 @@ import click
 from browserid_sasl.cli.options import config_option
 from browserid_sasl.cli.output import Output, output_options
 from browserid_sasl.cli.tables import coloured
+from browserid_sasl.config import IdpConfig
 from browserid_sasl.config.syntax import Unfit, host
+from browserid_sasl.doctor.domains import ProviderSide
 from browserid_sasl.doctor.findings import Finding, Verdict, worst
 from browserid_sasl.doctor.person import Person
 from browserid_sasl.doctor.server import Files, ServerSide
-from browserid_sasl.errors import BrowserIDError
+from browserid_sasl.errors import BrowserIDError, ConfigurationError
+from browserid_sasl.extras import not_installed
 from browserid_sasl.gss.names import ServiceName
-from browserid_sasl.identity.addresses import domain_of
+from browserid_sasl.identity.addresses import domain_of, in_lower_case
+from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.printer.node import harmless
 
 _WORDS: Final = {Verdict.GOOD: "good", Verdict.DOUBTFUL: "doubtful", Verdict.BAD: "bad"}
@@ -35,6 +39,12 @@ _FILE: Final = click.Path(path_type=Path)
     help="Look at a service of this host, such as imap/mail.example.org, and not at yourself.",
 )
 @click.option(
+    "--provider",
+    is_flag=True,
+    help="Look at the identity provider of this host, and each of its domains.",
+)
+@click.option("--domain", metavar="DOMAIN", help="Of these, look at this one alone.")
+@click.option(
     "--port", metavar="N", type=click.IntRange(1, 65_535), help="Where the service speaks TLS."
 )
 @click.option("--postfix", metavar="FILE", type=_FILE, help="Postfix's main.cf.")
@@ -45,6 +55,8 @@ def doctor(
     *,
     config_file: Path | None,
     service: str | None,
+    provider: bool,
+    domain: str | None,
     port: int | None,
     postfix: Path | None,
     imapd: Path | None,
@@ -58,6 +70,13 @@ def doctor(
 
     The exit status is 0 if all is good, 1 if something is doubtful, and 2 if something is bad.
     """
+    if domain and not provider:
+        raise click.UsageError("--domain goes with --provider")
+    if provider:
+        if address or service or port or postfix or imapd:
+            raise click.UsageError("--provider goes with --domain, and with no other of these")
+        side = ProviderSide(_keys_of, config_file, in_lower_case(domain or ""))
+        return int(_show(side.findings(), output))
     if service is None:
         if port or postfix or imapd:
             raise click.UsageError("--port, --postfix and --imapd go with --server")
@@ -71,6 +90,15 @@ def doctor(
         files = Files(postfix or usual.postfix, imapd or usual.imapd)
         findings = ServerSide(_name(service), config_file, port, files).findings()
     return int(_show(findings, output))
+
+
+def _keys_of(options: IdpConfig) -> Mapping[str, PublicKey]:
+    try:
+        # The whole provider is an extra.
+        from browserid_sasl.idp.opening import published_keys  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(*not_installed("idp", error)) from None
+    return published_keys(options)
 
 
 def _name(text: str) -> ServiceName:

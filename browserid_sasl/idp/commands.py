@@ -27,16 +27,19 @@ from browserid_sasl.idp.audit import AuditLog, Entry, Event, Question
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
+from browserid_sasl.idp.delegation import delegation_document
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.health import State
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.opening import check_spelling, folder_of, mail_limits_of, open_to_look_after
+from browserid_sasl.idp.paths import WELL_KNOWN
 from browserid_sasl.idp.people import Person
 from browserid_sasl.idp.place import Place, place_options
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.serving import serve_domains
 from browserid_sasl.idp.signing_keys import Algorithm, ListedKey, SigningKey
 from browserid_sasl.printer.node import inert
+from browserid_sasl.private_files import PUBLIC_FILE, write_atomically
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.web.server import Listener, place_of
 
@@ -118,6 +121,32 @@ def init(
             "ca_file": str(folder.tls.anchor) if local_tls else "",
         }
     )
+
+
+@command.command()
+@place_options
+@click.option(
+    "--file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it there, for a web server to read, in place of printing it.",
+)
+@output_options
+def delegation(place: Place, file: Path | None, output: Output) -> None:
+    """Print the document with which the domain's own web server says where its provider is.
+
+    It is published at https://DOMAIN/.well-known/browserid as application/json, without a redirect.
+    `browserid doctor` looks whether it is.
+    """
+    options = place.options
+    document = json.dumps(delegation_document(options))
+    url = f"https://{options.domain}{WELL_KNOWN}"
+    output.give({"domain": options.domain, "authority": options.authority, "url": url})
+    if file is not None:
+        write_atomically(file, f"{document}\n".encode(), PUBLIC_FILE)
+        output.say(f"wrote {file}, which is to be published at {url}")
+    elif output.is_text:
+        click.echo(document)
 
 
 @command.command("add-user")

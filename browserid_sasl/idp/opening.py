@@ -20,6 +20,7 @@ from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.postman import MailServer, Postman
 from browserid_sasl.idp.sessions import SessionPolicy
+from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.store.memory import MemoryAuthorityCache
 
@@ -79,6 +80,17 @@ def open_to_serve(config: Config, folder: ProviderFolder) -> Provider:
         if options.fallback
         else provider
     )
+
+
+def published_keys(options: IdpConfig) -> dict[str, PublicKey]:
+    """The keys that a domain's provider publishes, by their names. Nothing is changed.
+
+    :raises ConfigurationError: there is no provider.
+    :raises StoreError: they cannot be read.
+    """
+    now = system_clock()
+    keys = folder_of(options).keys.all()
+    return {each.name: each.private_key.public_key for each in keys if each.is_published(now)}
 
 
 def cost_of(options: IdpConfig) -> Cost:

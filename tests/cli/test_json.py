@@ -154,6 +154,9 @@ def with_provider(folder: Path) -> Path:
     (folder / "sealed.toml").write_text(
         f'[idp]\ndirectory = "{sealed.path}"\nkey_encryption_file = "{key_file}"\n'
     )
+    (folder / "delegating.toml").write_text(
+        f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\nauthority = "at.login.test"\n'
+    )
     (folder / "idp.toml").write_text(f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\n')
     return folder
 

@@ -49,6 +49,10 @@ KINDS: Final = {
     ("docs/fallback.md", "toml"): "tests/docs/test_fallback_page.py",
     ("docs/fallback.md", "sh"): "tests/docs/test_fallback_page.py",
     **{
+        ("docs/several-domains.md", kind): "tests/docs/test_several_domains_page.py"
+        for kind in ("sh", "toml", "nginx")
+    },
+    **{
         ("docs/several-hosts.md", kind): "tests/guides/test_several_hosts.py"
         for kind in ("sh", "conf", "toml", "sql")
     },
@@ -98,6 +102,10 @@ SINGLY: Final = {
             *("# /etc/pam.d/browserid-idp", "# The accounts of the provider's host"),
         )
     },
+    (
+        "docs/several-domains.md",
+        "    bad       domain example.net: ",
+    ): "tests/docs/test_several_domains_page.py",
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
     ("docs/several-hosts.md", "    runuser -u browserid"): "tests/cli/test_store_key.py",
     ("docs/agent.md", "install"): "tests/guides/test_agent.py",

@@ -171,6 +171,7 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid mail pipe": (["--as", ALICE, "imap", "localhost:{mail-imap}"],),
     "browserid doctor": (
         [ALICE, "--config", "{home}/site.toml"],
+        ["--provider", "--domain", DOMAIN, "--config", "{home}/delegating.toml"],
         [
             *("--server", "imap/127.0.0.1", "--port", "1", "--config", "{home}/site.toml"),
             *("--imapd", "{home}/none", "--postfix", "{home}/none"),
@@ -186,6 +187,10 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp set-password": with_place(
         ["--password-file", "{home}/password", SOMEBODY],
         ["--password-fd", "{password-fd}", SOMEBODY],
+    ),
+    "browserid-idp delegation": (
+        ["--config", "{home}/delegating.toml", "--file", "{home}/delegation.json"],
+        ["--config", "{home}/delegating.toml", "--directory", "{home}/idp", "--domain", DOMAIN],
     ),
     "browserid-idp remove-user": with_place([SOMEBODY]),
     "browserid-idp list-users": with_place([]),
