@@ -99,6 +99,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     write_site_keys(tmp_path / "store-key", SiteKeys.generate())
     monkeypatch.setenv("BROWSERID_CONFIG", str(tmp_path / "site.toml"))
+    write_delegating(tmp_path)
     return tmp_path
 
 
@@ -134,6 +135,13 @@ def with_password(folder: Path) -> Path:
     return folder
 
 
+def write_delegating(folder: Path) -> None:
+    """The configuration of a provider of a domain that points to it."""
+    (folder / "delegating.toml").write_text(
+        f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\nauthority = "at.login.test"\n'
+    )
+
+
 def with_provider(folder: Path) -> Path:
     """A folder with a provider, which has an account with a machine, and its configuration."""
     place = ProviderFolder(folder / "idp")
@@ -154,9 +162,7 @@ def with_provider(folder: Path) -> Path:
     (folder / "sealed.toml").write_text(
         f'[idp]\ndirectory = "{sealed.path}"\nkey_encryption_file = "{key_file}"\n'
     )
-    (folder / "delegating.toml").write_text(
-        f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\nauthority = "at.login.test"\n'
-    )
+    write_delegating(folder)
     (folder / "idp.toml").write_text(f'[idp]\ndirectory = "{folder}/idp"\ndomain = "{DOMAIN}"\n')
     return folder
 
