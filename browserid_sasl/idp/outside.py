@@ -139,6 +139,10 @@ class Backends:
     def _in_order(self) -> Sequence[Backend]:
         return [self._named[name] for name in self.order if name in self._named]
 
+    def redirecting_to(self, name: str) -> RedirectBackend | None:
+        """The one of `redirecting` with a name."""
+        return next((each for each in self.redirecting if each.name == name), None)
+
     def authority_of(self, email: str) -> RedirectBackend | None:
         """Who vouches for the addresses of a domain, None if the configuration does not say."""
         domain = domain_of(email)
@@ -351,6 +355,12 @@ class Outside:
                 self._end(email, Denial.PASSWORD_CHANGED, client, now)
             row.version, row.claims = vouched.version, vouched.claims_text
         return email
+
+    def over_at(self, email: str) -> int | None:
+        """Ms at which what an account has is over at the latest; None if that is not known."""
+        identity = self.identity(email)
+        backend = self.backends.redirecting_to(identity.backend) if identity else None
+        return backend.over_at(email) if backend else None
 
     def vouch_by_mail(self, email: str, client: str, now: int) -> None:
         """Take it for shown by a mail whose an address is. What came of another way ends.

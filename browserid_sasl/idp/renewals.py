@@ -154,7 +154,7 @@ class Renewals:
         extends: bool = True,
     ) -> None:
         self._database = database
-        self._extends = extends
+        self.extends = extends
         self._audit = audit
         self._audience = audience
         self.life = life
@@ -231,7 +231,7 @@ class Renewals:
             if session.get(Account, row.email) is None:
                 raise _over("revoked", "its account is gone")
             row.client, row.last = client, now
-            if self._extends:
+            if self.extends:
                 row.expires = now + self.life
             row.certificate = max(row.certificate, certificate)
             session.flush()

@@ -79,6 +79,12 @@ class UpstreamTokens:
         with self._database.transaction() as session:
             session.merge(UpstreamToken(email=email, token=kept, since=since, turn="", turn_ends=0))
 
+    def find(self, email: str) -> Kept | None:
+        """What there is for an account, to look at: for its use there is `turn`."""
+        with self._database.reading() as session:
+            row = session.get(UpstreamToken, email)
+            return self._kept(row) if row else None
+
     def drop(self, email: str) -> None:
         """Keep nothing any more for an account."""
         with self._database.transaction() as session:
@@ -124,8 +130,11 @@ class UpstreamTokens:
             if row.turn and now < row.turn_ends:
                 return _BUSY
             row.turn, row.turn_ends = secrets.token_hex(8), now + most + _MARGIN_MS
-            token = self._database.secrets.read(_name(email), row.token)
-            return Kept(email, token, row.since, row.turn)
+            return self._kept(row)
+
+    def _kept(self, row: UpstreamToken) -> Kept:
+        token = self._database.secrets.read(_name(row.email), row.token)
+        return Kept(row.email, token, row.since, row.turn)
 
     def _end(self, kept: Kept) -> None:
         with self._database.transaction() as session:

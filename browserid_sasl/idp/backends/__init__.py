@@ -211,6 +211,9 @@ class RedirectBackend(Backend, Protocol):
     def domains(self) -> Sequence[str]:
         """Those whose people sign in there and nowhere else, at a fallback provider. Else none."""
 
+    def over_at(self, email: str) -> int | None:
+        """Ms at which a sign-in to an account is over at the latest; None if that is not known."""
+
     @property
     def mail_too(self) -> bool:
         """Whether these people may show by a mail instead that an address is theirs."""

@@ -160,9 +160,18 @@ class OidcBackend:
             raise RuntimeError("nobody has said where tokens are kept")
         return self._kept
 
-    def _is_over(self, kept: Kept) -> bool:
+    def over_at(self, email: str) -> int | None:
+        """See `RedirectBackend`."""
+        kept = self._tokens.find(email)
+        return self._over_at(kept) if kept else None
+
+    def _over_at(self, kept: Kept) -> int | None:
         good = self._terms.max_age or (0 if kept.token else _WITHOUT_TOKEN_MS)
-        return bool(good) and time.time() * 1000 >= kept.since + good
+        return kept.since + good if good else None
+
+    def _is_over(self, kept: Kept) -> bool:
+        over = self._over_at(kept)
+        return over is not None and time.time() * 1000 >= over
 
     def _ask_again(self, identity: Identity, kept: Kept) -> Vouched:
         try:

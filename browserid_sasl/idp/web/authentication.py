@@ -14,6 +14,7 @@ from browserid_sasl.identity.addresses import in_lower_case
 from browserid_sasl.idp.authorization_request import AuthorizationRequest
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.embedding import show_authenticated, way_back
+from browserid_sasl.idp.web.keeping import keeping
 from browserid_sasl.idp.web.rendering import Framing
 from browserid_sasl.idp.web.visit import Page, Visit
 
@@ -105,7 +106,7 @@ def _ask(visit: Visit, request: AuthorizationRequest) -> Response:
         framing=Framing(targets=(_target(request.redirect_uri),)),
         wish=request.wish(visit.client),
         certificate_ends=visit.now + visit.house.certifier.life,
-        renewal_ends=visit.now + visit.provider.renewals.life,
+        keeping=keeping(visit),
         action=_here(visit, request),
         cancel=f"{paths.CANCEL}?{request.query}",
     )

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from browserid_sasl.idp.devices import PendingDevice
 from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.keeping import keeping
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.visit import Page, Visit
 from browserid_sasl.web.refusal import RefusedError
@@ -35,11 +36,20 @@ def _show(visit: Visit) -> Response:
     done = visit.query.get("done", "")
     if done in ("allowed", "denied"):
         return visit.page("device-done.html", allowed=done == "allowed")
-    return _ask_code(visit, visit.query.get("user_code", ""))
+    return _send_for_second_step(visit) or _ask_code(visit, visit.query.get("user_code", ""))
+
+
+def _send_for_second_step(visit: Visit) -> Response | None:
+    """Send somebody to add a second step whose account needs one: the machine would be refused."""
+    if not visit.provider.second_steps.is_missing(visit.email):
+        return None
+    return visit.redirect(paths.with_query(paths.NEW_PASSKEY, next=_address(visit)))
 
 
 def _submit(visit: Visit) -> Response:
     """Take a code, and then the answer to what is asked about it."""
+    if elsewhere := _send_for_second_step(visit):
+        return elsewhere
     typed = visit.form.get("user_code", "")[:_MAX_CODE]
     devices = visit.provider.devices
     try:
@@ -83,7 +93,7 @@ def _ask(visit: Visit, pending: PendingDevice, typed: str) -> Response:
         user_code=typed,
         wish=pending.wish,
         certificate_ends=visit.now + visit.house.certifier.life,
-        renewal_ends=visit.now + visit.provider.renewals.life,
+        keeping=keeping(visit),
     )
 
 

@@ -83,10 +83,9 @@ def _ask_page(visit: Visit, backend: RedirectBackend, journey: Journey) -> str:
 
 
 def _backend(visit: Visit) -> RedirectBackend:
-    name = visit.request.path_params["name"]
-    for each in visit.provider.outside.backends.redirecting:
-        if each.name == name:
-            return each
+    backends = visit.provider.outside.backends
+    if backend := backends.redirecting_to(visit.request.path_params["name"]):
+        return backend
     raise RefusedError(404, "not-found", "Not Found.")
 
 

@@ -22,6 +22,8 @@ from browserid_sasl.idp.seal import Seal
 from browserid_sasl.idp.upstream_tokens import UpstreamToken, UpstreamTokens
 from tests.idp.backends.conftest import Serve
 from tests.idp.backends.test_people import Machine, events
+from tests.idp.web.test_device import DEVICE, type_in
+from tests.idp.web.test_device import Machine as Waiting
 from tests.idp.web.test_second_steps import registered
 from tests.support.browser import Browser, Shown
 from tests.support.oidc import WITHOUT_REFRESH, OidcProvider, oidc_provider, path_of
@@ -405,6 +407,41 @@ class TestWhatTheyHave:
         assert kept.token
         tokens.put(address(lena), kept.token, kept.since - 60_000)
         assert machine.renew()[1]["error"] == "no-longer-vouched"
+
+
+class TestWhatIsSaidBeforeAProgramIsAllowed:
+    """Whether it can be kept signed in, and until when."""
+
+    def ask(self, served: RunningProvider, company: OidcProvider, name: str) -> Shown:
+        browser = Browser.at(served)
+        sign_in(browser, company, name)
+        waiting = Waiting(served, address(name))
+        return type_in(browser, waiting.code)
+
+    def test_as_long_as_it_is_used_with_a_refresh_token(
+        self, company: OidcProvider, served: RunningProvider, lena: str
+    ) -> None:
+        assert "as long as it is used" in self.ask(served, company, lena).text
+
+    def test_that_it_cannot_without_one(
+        self, company: OidcProvider, serve: Serve, lena: str
+    ) -> None:
+        served = serve(company.backend(client_id=WITHOUT_REFRESH))
+        page = self.ask(served, company, lena)
+        assert "It cannot be kept signed in" in page.text
+        assert "renewal" not in page.form(DEVICE).fields
+        assert not [given for _, given in page.tags if given.get("name") == "renewal"]
+
+    def test_until_the_sign_in_there_is_too_old(
+        self, company: OidcProvider, serve: Serve, lena: str
+    ) -> None:
+        served = serve(company.backend(max_age=7_200_000))
+        text = self.ask(served, company, lena).text
+        over = served.provider.outside.over_at(address(lena))
+        assert over is not None
+        assert abs(over - served.clock.now - 7_200_000) < 120_000
+        assert "may renew without asking until" in text
+        assert "as long as it is used" not in text
 
 
 def test_a_provider_that_is_down_ends_nothing(tmp_path: Path, serve: Serve) -> None:

@@ -12,6 +12,7 @@ import pytest
 from browserid_sasl.idp.mail_limits import DAY_MS, HOUR_MS, MINUTE_MS, NOT_ME_MS, OF_NETWORK
 from browserid_sasl.idp.mailed_codes import LIFE_MS, TRIES
 from browserid_sasl.idp.web import paths
+from tests.idp.web.test_device import Machine, type_in
 from tests.support.browser import Browser, Shown
 from tests.support.fallback import FALLBACK, NOBODY, UNCLEAR, RunningFallback, running_fallback
 
@@ -432,6 +433,15 @@ class TestLookingFirst:
 
 
 class TestOtherPages:
+    def test_what_is_said_of_renewals_is_that_their_use_extends_none(
+        self, site: RunningFallback
+    ) -> None:
+        browser = site.browser()
+        give(browser, ask(browser), site.mailbox.wait().code)
+        page = type_in(browser, Machine(site.running, NOBODY).code)
+        assert "may renew without asking until" in page.text
+        assert "as long as it is used" not in page.text
+
     def test_there_is_nothing_to_sign_in_with_but_mail(self, site: RunningFallback) -> None:
         browser = site.browser()
         give(browser, ask(browser), site.mailbox.wait().code)

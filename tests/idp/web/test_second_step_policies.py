@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from browserid_sasl.idp.second_steps import SecondStep
+from tests.idp.web.test_device import DEVICE, Machine, decide, type_in
 from tests.idp.web.test_second_steps import (
     ACCOUNT,
     SECOND_STEP,
@@ -49,6 +51,28 @@ def by_password(running: RunningProvider) -> str:
     key = Program().key.public_key.to_json()
     asked = {"email": ALICE, "password": PASSWORD, "public-key": key}
     return str(running.post("/certify", json=asked).json().get("error", ""))
+
+
+@pytest.mark.parametrize("policy", ["required"])
+def test_a_machine_waits_until_its_person_has_added_one(
+    browser: Browser, running: RunningProvider
+) -> None:
+    """Or it would be told what only its person can mend."""
+    machine = Machine(running)
+    browser.sign_in()
+    csrf = browser.open(NEW_PASSKEY).csrf()
+    asked = {"csrf": csrf, "user_code": machine.code}
+    for page in (
+        browser.open(f"{DEVICE}?user_code={machine.code}"),
+        browser.post(DEVICE, asked),
+        browser.post(DEVICE, asked | {"decision": "allow"}),
+    ):
+        assert page.path == NEW_PASSKEY
+        assert f"next={quote(DEVICE, safe='')}%3Fuser_code%3D{machine.code}" in page.query
+    assert machine.poll()["error"] == "authorization_pending"
+    registered(running, ALICE)
+    decide(browser, type_in(browser, machine.code), "allow")
+    assert "certificate" in machine.poll()
 
 
 class TestAPasskeyOfWhoHasOne:
