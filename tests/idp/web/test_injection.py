@@ -20,14 +20,18 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp import web
 from browserid_sasl.idp.app import AppSettings
-from browserid_sasl.idp.backends import Asked, Prompt
+from browserid_sasl.idp.backends import OWN_ACCOUNTS, Asked, Prompt
+from browserid_sasl.idp.backends.oidc import OidcBackend, Terms
+from browserid_sasl.idp.backends.oidc_upstream import Access, Upstream
 from browserid_sasl.idp.exchanges import Waiting
 from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.mail_limits import DAY_MS
+from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.languages import LANGUAGES
 from browserid_sasl.idp.web.site import PAGES
 from tests.idp.web.test_attacks import path_of
+from tests.idp.web.test_by_request import Headers
 from tests.idp.web.test_consent import BACK, KEY, asked
 from tests.idp.web.test_device import Machine, decide, type_in
 from tests.support.authenticator import Authenticator
@@ -37,6 +41,7 @@ from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, run
 
 BOB = f"bob@{DOMAIN}"
 CAROL = f"carol@{DOMAIN}"
+EITHER = "either.test"
 DIALOG = "https://dialog.elsewhere.test"
 MARKUP = (
     "<script>alert(1)</script>",
@@ -71,8 +76,19 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvide
 def mailing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFallback]:
     """One that signs people in by mail."""
     folder = tmp_path_factory.mktemp("mailed") / "provider"
-    with running_fallback(folder, per_hour=100_000) as site:
+    upstream = Upstream(Access("https://localhost:1", "client"))
+    either = OidcBackend("either", upstream, Terms("Either", domains=(EITHER,), mail_too=True))
+    backends = Backends(["either", OWN_ACCOUNTS], [either])
+    with running_fallback(folder, per_hour=100_000, backends=backends) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvider]:
+    """One that knows people by their requests."""
+    folder = tmp_path_factory.mktemp("known") / "provider"
+    with running_provider(folder, backends=Backends(["desks"], [Headers()])) as running:
+        yield running
 
 
 def prepare(running: RunningProvider) -> None:
@@ -227,8 +243,18 @@ def mail_link(browser: Browser, site: RunningFallback) -> Shown:
     return browser.open(site.mailbox.wait(before + 1).link)
 
 
+def at_door(browser: Browser, _: RunningProvider) -> Shown:
+    """With a button for those whom their request makes known."""
+    return browser.open(paths.SIGN_IN)
+
+
+def mail_elsewhere(browser: Browser, site: RunningFallback) -> Shown:
+    return browser.submit(mail_address(browser, site), paths.SIGN_IN, email=f"alice@{EITHER}")
+
+
 MAIL_SCENES: dict[str, Scene[RunningFallback]] = {
     "mail-address": mail_address,
+    "mail-elsewhere": mail_elsewhere,
     "mail-code": mail_code,
     "mail-link": mail_link,
 }
@@ -325,10 +351,19 @@ def test_nor_does_one_of_a_sign_in_by_mail(
         try_fields(browser, mailing, scene, tried, texts)
 
 
-def test_that_is_every_form_and_field(running: RunningProvider, mailing: RunningFallback) -> None:
+def test_nor_does_one_of_a_sign_in_by_a_request(knowing: RunningProvider) -> None:
+    tried: set[Tried] = set()
+    try_fields(Browser.at(knowing), knowing, at_door, tried, TRIED)
+
+
+def test_that_is_every_form_and_field(
+    running: RunningProvider, mailing: RunningFallback, knowing: RunningProvider
+) -> None:
     forms = [forms_of(scene(Browser.at(running), running)) for scene in SCENES.values()]
     forms += [forms_of(scene(mailing.browser(), mailing)) for scene in MAIL_SCENES.values()]
+    forms.append(forms_of(at_door(Browser.at(knowing), knowing)))
     actions = {urlsplit(form.action).path for page in forms for form in page}
+    actions = {each.replace("/known/desks", "/known/{name}") for each in actions}
     # The same handler as that of the page for programs, at the host that people are led to.
     assert actions >= {page.path for page in PAGES if page.submit} - {paths.CONSENT}
     shown = [{name for form in page for name in form.fields} for page in forms]
