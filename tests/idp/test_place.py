@@ -76,10 +76,12 @@ def test_another_domain_s_folder_is_not_taken(
 ) -> None:
     assert run(file, "init", "--domain", ORG) == 0
     other = ["--directory", str(file.parent / "idp"), "--domain", NET]
+    backup = file.parent / "backup"
     for command in ("list-users", "serve", "init", "backup", "reseal", "rotate-key"):
-        arguments = [command, *other, *(["x"] if command == "backup" else [])]
+        arguments = [command, *other, *([str(backup)] if command == "backup" else [])]
         assert run(file, *arguments) == os.EX_CONFIG, command
         assert ORG in capsys.readouterr().err
+    assert not backup.exists()
 
 
 def test_a_folder_is_that_of_one(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
