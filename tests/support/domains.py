@@ -36,6 +36,8 @@ class Domains:
     :param sections: the options of further domains, by domain.
     :param options: of [idp], which is for `ONE`.
     :param without: domains that are not made.
+    :param at_addresses: whether the pages of `ONE` are at 127.0.0.1 and those of `TWO` at
+        localhost, which lead there without a name server.
     """
 
     def __init__(
@@ -44,8 +46,15 @@ class Domains:
         sections: Mapping[str, Sequence[str]],
         options: Sequence[str] = (),
         without: Sequence[str] = (),
+        *,
+        at_addresses: bool = False,
     ) -> None:
         self.path = path
+        self.port = free_port() if at_addresses else 0
+        if at_addresses:
+            options = [*options, f'public_url = "https://127.0.0.1:{self.port}"']
+            own = [f'public_url = "https://localhost:{self.port}"', *sections[TWO]]
+            sections = {**sections, TWO: own}
         self.file = path / "browserid.toml"
         self.authority = Authority(path / "ca")
         self.status = free_port()
@@ -70,6 +79,21 @@ class Domains:
         """A domain's folder."""
         return ProviderFolder(self.configured[domain].idp.directory)
 
+    def authorities(self, delegating: int) -> str:
+        """Sections by which programs find the two where their pages are.
+
+        :param delegating: port of localhost where `TWO` has its own document.
+        """
+        places = {
+            ONE: f"https://127.0.0.1:{self.port}",
+            AT: f"https://localhost:{self.port}",
+            TWO: f"https://localhost:{delegating}",
+        }
+        return "".join(
+            f'[authorities."{domain}"]\nurl = "{url}"\nca_file = "{self.authority.file}"\n'
+            for domain, url in places.items()
+        )
+
     @contextmanager
     def served(self) -> Iterator[Served]:
         """Run the provider until the block ends."""
@@ -92,7 +116,7 @@ class Domains:
         hosts = [ONE, *sections, AT, "127.0.0.1", "localhost"]
         chain, key = self.authority.certificate(*hosts)
         lines = [
-            *("[idp]", f'domain = "{ONE}"', 'directory = "idp"', "port = 0"),
+            *("[idp]", f'domain = "{ONE}"', 'directory = "idp"', f"port = {self.port}"),
             *(f'tls_certificate = "{chain}"', f'tls_key = "{key}"'),
             *(f"status_port = {self.status}", *options),
         ]
