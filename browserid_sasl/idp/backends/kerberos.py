@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,7 @@ from browserid_sasl.idp.backends import (
     DeniedError,
     Identity,
     Known,
+    ProbedBackend,
     UnavailableError,
     Vouched,
 )
@@ -31,6 +33,7 @@ from browserid_sasl.idp.backends.kerberos_tickets import Acceptor, More
 from browserid_sasl.negotiate import header
 
 _ASK: Final = "WWW-Authenticate"
+_NOBODY: Final = "browserid-nobody"
 _NTLM: Final = b"NTLMSSP\0"
 
 # RFC 4120 section 7.5.9.
@@ -142,6 +145,14 @@ class KerberosBackend:
         """See `Backend.check`."""
         principal, _, _ = identity.subject.partition(" ")
         return self._vouched(principal)
+
+    def probe(self) -> list[str]:
+        """See `ProbedBackend`: the KDC is asked about nobody, of whom it knows nothing."""
+        self._acceptor.check()
+        if self._kdc is not None:
+            with suppress(DeniedError):
+                self._kdc.check(f"{_NOBODY}@{self._kdc.service.rpartition('@')[2]}")
+        return self._directory.probe() if isinstance(self._directory, ProbedBackend) else []
 
     def _vouched_at_sign_in(self, principal: str) -> Vouched:
         try:

@@ -113,6 +113,13 @@ class Acceptor:
             raise self._refused("it does not come to an end")
         return More(answer, self._keep(pending))
 
+    def check(self) -> None:
+        """See that tickets could be taken.
+
+        :raises UnavailableError: the keytab or the certificate cannot be used.
+        """
+        self._begin()
+
     def _begin(self) -> _Pending:
         context = gssapi.SecurityContext(
             creds=self._credentials(), usage="accept", channel_bindings=self._binding()

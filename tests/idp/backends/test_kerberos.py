@@ -665,6 +665,33 @@ def answering(answer: bytes | None) -> Iterator[int]:
             thread.join(PATIENCE)
 
 
+class TestHowItIs:
+    def test_it_would_answer(self, keytab: Path, directory: Directory) -> None:
+        assert backend_of(keytab).probe() == []
+        staff = LdapBackend("staff", access(directory), place())
+        assert backend_of(keytab, directory=staff, ask_kdc=False).probe() == []
+
+    def test_its_keytab_is_away(self, tmp_path: Path) -> None:
+        with pytest.raises(UnavailableError, match="keytab"):
+            backend_of(tmp_path / "away").probe()
+
+    def test_the_kdc_or_the_directory_is_away(
+        self, center: Kdc, keytab: Path, directory: Directory
+    ) -> None:
+        with answering(None) as port:
+            url = f"ldaps://127.0.0.1:{port}"
+        away = LdapBackend("staff", access(directory, servers=(url,)), place())
+        backend = backend_of(keytab, directory=away)
+        [fault] = backend.probe()
+        assert "127.0.0.1" in fault
+        center.stop()
+        try:
+            with pytest.raises(UnavailableError, match="no ticket for HTTP"):
+                backend.probe()
+        finally:
+            center.start()
+
+
 class TestTrouble:
     """What the KDC does not say clearly is neither a yes nor a no."""
 
