@@ -107,7 +107,11 @@ MESSAGES: Final = (
     Amount("service principal name", "gss.names.MAX_LENGTH", "characters"),
     Amount("e-mail address", "identity.addresses.MAX_ADDRESS", "characters"),
     Amount("X.509 certificates in `x5c`", "jose.jwt.MAX_X5C"),
-    Amount("X.509 certificates in a path", "x509.trust.MAX_CHAIN"),
+    Amount("X.509 certificates in a path", "x509.paths.MAX_CHAIN"),
+    Amount(
+        "characters of a header with a person's certificate",
+        "idp.backends.certificate_headers.MOST",
+    ),
     Amount("levels of nesting in a SAML assertion", "attributes.saml.MAX_DEPTH"),
     Amount("attributes of a SAML assertion", "attributes.saml.MAX_ATTRIBUTES"),
     Amount("exported context", "gss.export.MAX_LENGTH", "octets"),

@@ -24,7 +24,8 @@ from browserid_sasl.gss.ports import ServerCredential
 from browserid_sasl.jose.keys import PrivateKey, public_key_from
 from browserid_sasl.trusted_files import MOST_ANCHORS, read_trusted, require_trusted
 from browserid_sasl.x509.names import UNREADABLE
-from browserid_sasl.x509.trust import MAX_CHAIN, SIGNING_ALGORITHMS
+from browserid_sasl.x509.paths import MAX_CHAIN
+from browserid_sasl.x509.trust import SIGNING_ALGORITHMS
 
 SYSTEM_BUNDLE: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 
