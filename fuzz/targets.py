@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fuzz import (
+    certificates,
     config,
     discovery,
     gss,
@@ -24,6 +25,7 @@ from fuzz import (
 from fuzz.target import Target
 
 _AREAS: Final = (
+    certificates,
     config,
     discovery,
     gss,

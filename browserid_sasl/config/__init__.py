@@ -13,6 +13,7 @@ from browserid_sasl.config.options import Origin, options_of
 from browserid_sasl.config.sections import (
     AcceptorConfig,
     AuthorityOverride,
+    CertificateConfig,
     ClientConfig,
     DiscoveryConfig,
     DomainConfig,
@@ -32,6 +33,7 @@ from browserid_sasl.config.sections import (
 __all__ = [
     "AcceptorConfig",
     "AuthorityOverride",
+    "CertificateConfig",
     "ClientConfig",
     "Config",
     "DiscoveryConfig",

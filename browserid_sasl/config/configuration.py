@@ -11,6 +11,7 @@ from browserid_sasl.config.options import NOWHERE, Origin, not_allowed, options_
 from browserid_sasl.config.sections import (
     AcceptorConfig,
     AuthorityOverride,
+    CertificateConfig,
     ClientConfig,
     DiscoveryConfig,
     DomainConfig,
@@ -43,6 +44,7 @@ class Config:
     :param kerberos: realms of Kerberos, by name.
     :param pam: services of PAM that it asks, by name.
     :param domain: further domains of the identity provider, by name; see `config.domains`.
+    :param certificate: people's certificates, which a web server hands on, by name.
     :param origins: where each option came from that was given in a file, by its name with its
         section, for example ``server.clock_skew``.
     :param personal: whether it is for a person, and not for a daemon.
@@ -62,6 +64,7 @@ class Config:
     kerberos: Mapping[str, KerberosConfig] = field(default_factory=dict)
     pam: Mapping[str, PamConfig] = field(default_factory=dict)
     domain: Mapping[str, DomainConfig] = field(default_factory=dict)
+    certificate: Mapping[str, CertificateConfig] = field(default_factory=dict)
     idp: IdpConfig = field(default_factory=IdpConfig)
     verifier: VerifierConfig = field(default_factory=VerifierConfig)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -208,6 +211,7 @@ NAMED_SECTIONS: Final[dict[str, NamedSections]] = {
     "kerberos": NamedSections(KerberosConfig, "name", syntax.own_backend, "desks"),
     "pam": NamedSections(PamConfig, "name", syntax.own_backend, "desks"),
     "domain": NamedSections(DomainConfig, "domain", syntax.own_domain, "example.net"),
+    "certificate": NamedSections(CertificateConfig, "name", syntax.own_backend, "cards"),
 }
 
 SECTIONS: Final[dict[str, type[Any]]] = {

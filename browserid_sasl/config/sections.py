@@ -31,6 +31,9 @@ KeySpelling = Literal["2012.08.15", "classic", "jwk"]
 SecondStep = Literal["code", "passkey", "required"]
 LogFormat = Literal["text", "json"]
 MailTls = Literal["starttls", "tls", "loopback"]
+CertificateForm = Literal["rfc9440", "nginx", "apache"]
+CertificatePerson = Literal["serial-number", "user-id", "upn", "address"]
+CertificateAddress = Literal["email", "upn"]
 
 _DOMAIN: Final = Text(syntax.domain, "a domain such as example.org")
 _DOMAIN_OR_NONE: Final = Text(syntax.domain, "a domain such as example.org", optional=True)
@@ -134,6 +137,10 @@ _COLOUR: Final = Text(syntax.accent_colour, "a colour such as #0b57d0", optional
 _PARAMETER: Final = Text(syntax.parameter, "at most 256 letters of ASCII without a space")
 _PARAMETER_OR_NONE: Final = Text(
     syntax.parameter, "at most 256 letters of ASCII without a space", optional=True
+)
+_HEADER: Final = Text(syntax.header, "the name of a header such as Client-Cert, without a _")
+_HEADER_OR_NONE: Final = Text(
+    syntax.header, "the name of a header such as Client-Cert-Chain, without a _", optional=True
 )
 _SERVICE: Final = Text(syntax.service, "the SASL name of a service such as imap")
 
@@ -1233,6 +1240,79 @@ class KerberosConfig:
         1,
         30,
         "How long the KDC has for an answer.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateConfig:
+    """TLS certificates of people, such as those on smart cards, which a web server hands on.
+
+    `backends` in [idp] has its name: `[certificate."cards"]`. There may be any number of these
+    sections. What it takes to set one up, with the web server's side of it, is in
+    [connect what you have](backends.md#client-certificates-and-smart-cards).
+    """
+
+    form: CertificateForm = options.choice(
+        "rfc9440",
+        get_args(CertificateForm),
+        "How the web server writes a certificate into a header: as RFC 9440 says, as nginx has it"
+        " in `$ssl_client_escaped_cert`, or as Apache has it in `SSL_CLIENT_CERT`.",
+    )
+    header: str = options.text(
+        _HEADER,
+        "The header with the certificate. The web server has to take it out of what clients send.",
+        "Client-Cert",
+    )
+    chain_header: str = options.text(
+        _HEADER_OR_NONE,
+        "The header with the certificates of the authorities that came with it, for the form"
+        " `rfc9440`, there called `Client-Cert-Chain`. Without one they have to be in"
+        " `authorities_file`.",
+    )
+    secret_header: str = options.text(
+        _HEADER,
+        "The header in which the web server sends the secret. Without it the others say nothing.",
+        "Front-Server-Secret",
+    )
+    secret_file: Path | None = options.path(
+        "File with that secret, at least 32 characters, for the account of the provider alone (mode"
+        " 600).",
+    )
+    authorities_file: Path | None = options.path(
+        "PEM file with the authorities whose certificates are taken.",
+    )
+    crl_file: Path | None = options.path(
+        "File with the lists of revoked certificates of all of these authorities, in PEM one after"
+        " another. It is read again when it has changed. While the list of an authority is missing"
+        " or too old, none of its certificates is taken, and nothing is ended. Without a file,"
+        " certificates are good until they expire.",
+    )
+    person: CertificatePerson = options.choice(
+        "serial-number",
+        get_args(CertificatePerson),
+        "What of a certificate is the same in all that its person ever gets, and in nobody else's:"
+        " `serialNumber` or `UID` of the subject, the user principal name (`upn`), or, where there"
+        " is nothing of the kind, the address.",
+    )
+    address: CertificateAddress = options.choice(
+        "email",
+        get_args(CertificateAddress),
+        "What of a certificate has the address: its names for mail (`rfc822Name`), or the user"
+        " principal name.",
+    )
+    people_file: Path | None = options.path(
+        "File that has the addresses in place of certificates: lines with what `person` says, and"
+        " an address. It is read again when it has changed. Who is not in it does not get in.",
+    )
+    directory: str = options.text(
+        _OWN_BACKEND,
+        "Directory that has to have the address as well, at a sign-in and before each certificate:"
+        ' the name of a section such as `[ldap."staff"]`, with its `groups` and `claims`.',
+    )
+    label: str = options.text(
+        _LABEL,
+        'What people call it: the button says "Sign in with" that. Empty: "Sign in with a'
+        ' certificate or card".',
     )
 
 

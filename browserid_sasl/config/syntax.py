@@ -47,6 +47,7 @@ _MAX_DN: Final = 1024
 _MAX_LABEL: Final = 64
 _PARAMETER: Final = r"[\x21\x23-\x5b\x5d-\x7e]{1,256}"
 _PRINCIPAL: Final = r"[^\s@=,]{1,64}@[A-Za-z0-9.-]{1,253}"
+_HEADER: Final = r"[A-Za-z][A-Za-z0-9-]{0,63}"
 _DN_BEGINS: Final = r"(?:[A-Za-z][A-Za-z0-9-]*|[0-9]+(?:\.[0-9]+)+)="
 _ATTRIBUTE: Final = r"[A-Za-z][A-Za-z0-9-]{0,63}"
 _CLAIM: Final = r"[a-z][a-z0-9_-]{0,31}"
@@ -456,6 +457,13 @@ def parameter(text: str) -> str:
     """A word, or the name of something, in a request of OAuth: without a space in it."""
     if not re.fullmatch(_PARAMETER, text):
         raise Unfit(f"is {shown(text)}, which is no such word")
+    return text
+
+
+def header(text: str) -> str:
+    """The name of a header of HTTP, without a _, which some servers take for a -."""
+    if not re.fullmatch(_HEADER, text):
+        raise Unfit(f"is {shown(text)}, which is not the name of a header")
     return text
 
 

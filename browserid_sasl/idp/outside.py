@@ -35,6 +35,7 @@ from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
     Identity,
+    KeepingBackend,
     MoreAskedError,
     PasswordBackend,
     RedirectBackend,
@@ -158,8 +159,9 @@ class Backends:
 
     def keep_in(self, database: Database) -> None:
         """Have a database for what they keep of people."""
-        for each in self.redirecting:
-            each.keep_in(database)
+        for each in self._in_order:
+            if isinstance(each, RedirectBackend | KeepingBackend):
+                each.keep_in(database)
 
     async def hold_back(self, began: float) -> None:
         """Wait with the answer to a wrong password.

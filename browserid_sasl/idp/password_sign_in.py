@@ -34,6 +34,11 @@ _SENTENCES: Final[Mapping[Denial, str]] = {
     Denial.WEAK: "the sign-in there was not one of the kind that is needed here",
     Denial.OTHER_WAY: "people of this domain sign in at another provider: begin again",
     Denial.INVALID_TICKET: "the ticket of Kerberos is not accepted here: get a new one",
+    Denial.UNPROVEN: "the request does not come from the web server that vouches for people",
+    Denial.UNTRUSTED: "the certificate is none that is taken here: use another one",
+    Denial.CERTIFICATE_EXPIRED: "the certificate is not good any more, or not yet: get a new one",
+    Denial.CERTIFICATE_REVOKED: "the certificate was revoked: get a new one",
+    Denial.UNIDENTIFIED: "the certificate does not say whose it is: ask your administrator",
     Denial.CANCELLED: "the sign-in at the other provider came to nothing: try again",
 }
 """What is said to somebody who has given the right password, or has shown it elsewhere, and is not

@@ -1,4 +1,5 @@
-"""What other providers have given for asking them again about somebody who signed in there.
+"""What there is for asking again about somebody who has signed in: a refresh token of another
+provider, or the certificates that they have shown.
 
 A refresh token may be good for one use: then two that use the same one look like theft, and all of
 it ends. So whoever uses an account's has a turn, on one host or on several, and others wait.

@@ -274,6 +274,18 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("domain.session_idle", "60", 60_000),
     ("domain.document_life", "0", 0),
     ("domain.key_spelling", '"jwk"', "jwk"),
+    ("certificate.form", '"nginx"', "nginx"),
+    ("certificate.header", '"X-SSL-Cert"', "X-SSL-Cert"),
+    ("certificate.chain_header", '"Client-Cert-Chain"', "Client-Cert-Chain"),
+    ("certificate.secret_header", '"X-Secret"', "X-Secret"),
+    ("certificate.secret_file", '"secret"', FILE.parent / "secret"),
+    ("certificate.authorities_file", '"ca.pem"', FILE.parent / "ca.pem"),
+    ("certificate.crl_file", '"crl.pem"', FILE.parent / "crl.pem"),
+    ("certificate.person", '"upn"', "upn"),
+    ("certificate.address", '"upn"', "upn"),
+    ("certificate.people_file", '"people"', FILE.parent / "people"),
+    ("certificate.directory", '"staff"', "staff"),
+    ("certificate.label", '"your card"', "your card"),
 ]
 
 

@@ -20,6 +20,7 @@ from browserid_sasl.idp.backends import (
     PasswordBackend,
     Vouched,
 )
+from browserid_sasl.idp.backends.certificate_names import PeopleFile
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backends.pam import PROGRAM, PamBackend
 from tests.conftest import SHARED
@@ -138,7 +139,11 @@ def test_another_provider_as_it_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "denial",
-    [Denial.UNVERIFIED, Denial.FOREIGN, Denial.WEAK, Denial.CANCELLED, Denial.INVALID_TICKET],
+    [
+        *(Denial.UNVERIFIED, Denial.FOREIGN, Denial.WEAK, Denial.CANCELLED),
+        *(Denial.UNPROVEN, Denial.UNTRUSTED, Denial.UNIDENTIFIED),
+        *(Denial.CERTIFICATE_EXPIRED, Denial.CERTIFICATE_REVOKED, Denial.INVALID_TICKET),
+    ],
 )
 def test_what_people_are_told_who_come_back(denial: Denial) -> None:
     assert f"| `{denial.value}` |" in PAGE
@@ -182,6 +187,13 @@ def test_kerberos_as_it_is_shown(tmp_path: Path) -> None:
             assert known.vouched.email == email
             identity = Identity(email, "desks", known.vouched.subject)
             assert backend.check(identity) == known.vouched
+
+
+def test_a_file_of_people_as_it_is_shown(tmp_path: Path) -> None:
+    [shown] = [text for text in blocks(PAGE, "text") if text.startswith("# /etc/browserid/people")]
+    file = tmp_path / "people"
+    file.write_text(shown)
+    assert PeopleFile(file).address_of("PNOEE-38001085718") == "lena@example.org"
 
 
 def test_pam_as_it_is_shown(tmp_path: Path) -> None:

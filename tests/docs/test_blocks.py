@@ -106,6 +106,15 @@ SINGLY: Final = {
         "docs/several-domains.md",
         "    bad       domain example.net: ",
     ): "tests/docs/test_several_domains_page.py",
+    **{
+        ("docs/backends.md", begin): "tests/idp/backends/test_certificate_fronts.py"
+        for begin in (
+            "# The secret of the front server",
+            "# Certificates that nginx hands on",
+            *("# /etc/nginx/sites-available", "# /etc/apache2/sites-available"),
+        )
+    },
+    ("docs/backends.md", "# /etc/browserid/people"): "tests/docs/test_backends_page.py",
     ("docs/acceptor.md", "    login succeeded: "): "an example of a line of the log",
     ("docs/several-hosts.md", "    runuser -u browserid"): "tests/cli/test_store_key.py",
     ("docs/agent.md", "install"): "tests/guides/test_agent.py",

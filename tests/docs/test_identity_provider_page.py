@@ -339,6 +339,12 @@ OTHERWISE = {
             Denial.WEAK,
             Denial.CANCELLED,
             Denial.OVER,
+            # Of who shows a certificate, likewise.
+            Denial.UNPROVEN,
+            Denial.UNTRUSTED,
+            Denial.CERTIFICATE_EXPIRED,
+            Denial.CERTIFICATE_REVOKED,
+            Denial.UNIDENTIFIED,
             Denial.OTHER_WAY,
         )
     ),

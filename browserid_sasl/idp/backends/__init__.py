@@ -97,6 +97,11 @@ class Denial(Enum):
     CANCELLED = "cancelled-elsewhere"
     OVER = "sign-in-over"
     EXPIRED = "account-expired"
+    UNPROVEN = "unproven-header"
+    UNTRUSTED = "untrusted-certificate"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    UNIDENTIFIED = "unidentified-certificate"
     NOT_NOW = "not-now"
     OTHER_WAY = "other-way"
     INVALID_TICKET = "invalid-ticket"
@@ -285,10 +290,12 @@ class Known:
 
     :param vouched: who it is.
     :param headers: of the answer.
+    :param kept: what the backend keeps of it, see `KeepingBackend`. Secret.
     """
 
     vouched: Vouched
     headers: Mapping[str, str] = field(default_factory=dict)
+    kept: str = field(default="", repr=False)
 
 
 @runtime_checkable
@@ -318,6 +325,20 @@ class RequestBackend(Backend, Protocol):
         :raises DeniedError: they are not to get in; with a denial about which people are told
             something, see `password_sign_in.refusal_of`.
         :raises UnavailableError: it cannot be found out.
+        """
+
+
+@runtime_checkable
+class KeepingBackend(RequestBackend, Protocol):
+    """A `RequestBackend` that keeps what people have been known by, to look at it again."""
+
+    def keep_in(self, database: Database) -> None:
+        """Keep it there; called before all others."""
+
+    def keep(self, email: str, known: Known) -> None:
+        """Keep what somebody was known by to whom an account belongs.
+
+        :raises StoreError: it cannot be kept.
         """
 
 

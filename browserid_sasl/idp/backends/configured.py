@@ -9,6 +9,7 @@ from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.extras import not_installed
 from browserid_sasl.idp.backends import OWN_ACCOUNTS, Backend
+from browserid_sasl.idp.backends.certificate_configuration import certificate_backend
 from browserid_sasl.idp.backends.pam import PamBackend, Service
 from browserid_sasl.idp.outside import Backends
 
@@ -113,6 +114,7 @@ def _pam(config: Config, name: str) -> Backend:
 
 _BUILDERS: Final[dict[str, Callable[[Config, str], Backend]]] = {
     "kerberos": _kerberos,
+    "certificate": certificate_backend,
     "ldap": _ldap,
     "oidc": _oidc,
     "pam": _pam,

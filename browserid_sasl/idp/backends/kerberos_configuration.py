@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from browserid_sasl.config import Config, KerberosConfig
-from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.extras import not_installed
 from browserid_sasl.idp.backends import Backend
+from browserid_sasl.idp.backends.directory_configuration import directory_of
 from browserid_sasl.idp.backends.kerberos import Kdc, KerberosBackend
 from browserid_sasl.idp.backends.kerberos_principals import Principals
 from browserid_sasl.idp.backends.kerberos_tickets import Acceptor
@@ -77,24 +76,11 @@ def _certificate(config: Config) -> Path | None:
 
 
 def _directory(config: Config, name: str, options: KerberosConfig) -> Backend | None:
-    wanted = options.directory
-    if not wanted and not options.ask_kdc:
+    if not options.directory and not options.ask_kdc:
         raise config.error(
             f"kerberos.{name}.ask_kdc",
             f'[kerberos."{name}"] has ask_kdc = false and no directory: nobody would be asked'
             " whether somebody is still there",
             "name a directory, or leave ask_kdc out",
         )
-    if not wanted:
-        return None
-    if wanted not in config.ldap:
-        raise config.error(
-            f"kerberos.{name}.directory",
-            f'[kerberos."{name}"] has the directory {wanted!r}, and there is no [ldap."{wanted}"]',
-            "write that section, or leave directory out",
-        )
-    try:
-        from browserid_sasl.idp.backends.ldap_configuration import ldap_backend  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(*not_installed("ldap", error)) from None
-    return ldap_backend(config, wanted)
+    return directory_of(config, "kerberos", name)

@@ -16,6 +16,7 @@ from browserid_sasl.idp.backends import (
     Carried,
     Challenge,
     DeniedError,
+    KeepingBackend,
     Known,
     RequestBackend,
 )
@@ -61,6 +62,8 @@ def _carried(visit: Visit) -> Carried:
 
 def _let_in(visit: Visit, backend: RequestBackend, known: Known) -> Response:
     email = visit.provider.outside.vouch(backend.name, known.vouched, visit.client, visit.now)
+    if isinstance(backend, KeepingBackend):
+        backend.keep(email, known)
     if cookies.NEGOTIATION in visit.request.cookies:
         visit.put_cookie(cookies.NEGOTIATION, "", 0)
     return _with(go_on(visit, email, backend.method, goal(visit)), known.headers)

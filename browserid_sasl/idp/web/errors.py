@@ -176,6 +176,25 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
             " help, ask your administrator."
         ),
     ),
+    "unproven-header": Explanation(
+        N_("The web server does not say who you are"),
+        N_("It is not set up as it has to be. Sign in in another way, or tell your administrator."),
+    ),
+    "untrusted-certificate": Explanation(
+        N_("This certificate is not taken here"),
+        N_("Use the card or certificate that you have been given for this, or another way."),
+    ),
+    "certificate-expired": Explanation(
+        N_("This certificate has expired, or is not good yet"),
+        N_("Use your new card or certificate, or ask your administrator for one."),
+    ),
+    "certificate-revoked": Explanation(
+        N_("This certificate was revoked"),
+        N_("Use your new card or certificate, or ask your administrator for one."),
+    ),
+    "unidentified-certificate": Explanation(
+        N_("This certificate does not say whose it is"), N_("Ask your administrator.")
+    ),
     "cancelled-elsewhere": Explanation(
         N_("The sign-in at the other provider came to nothing"),
         N_("Try again, or sign in in another way."),
@@ -292,6 +311,7 @@ _BETTER_AGAIN: Final = frozenset(
             "stale-challenge",
             "weak-sign-in",
         ),
+        *("untrusted-certificate", "certificate-expired", "certificate-revoked"),
         *("provider-unclear", "too-many-exchanges", "too-many-mails"),
     }
 )
