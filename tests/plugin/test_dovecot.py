@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 import trustme
@@ -53,15 +54,28 @@ def server(site: Site) -> Iterator[Dovecot]:
 
 @pytest.fixture
 def hasty(site: Site) -> Iterator[Dovecot]:
-    """A server whose module waits for an answer for a tenth of the usual time."""
-    modules = site.folder / "modules"
-    python = site.installation.environment / "bin" / "python3"
-    limits = ("ANSWER_MS=3000", "HANDSHAKE_MS=1000")
-    settings = (f"BUILD={modules}", f"PYTHON={python}", *limits, "WERROR=-Werror")
-    done = run(("make", "-C", ROOT / "plugin", "dovecot", *settings))
-    assert done.returncode == 0, done.stdout
+    """A server whose module waits for a tenth of the usual time: for a greeting, and an answer."""
+    modules = build_module(site, "HANDSHAKE_MS=1000", "ANSWER_MS=3000")
     with Dovecot(site, modules=modules).running() as server:
         yield server
+
+
+@pytest.fixture
+def hasty_at_first(site: Site) -> Iterator[Dovecot]:
+    """A server whose module waits for a tenth of the usual time for a greeting only."""
+    modules = build_module(site, "HANDSHAKE_MS=1000")
+    with Dovecot(site, modules=modules).running() as server:
+        yield server
+
+
+def build_module(site: Site, *limits: str) -> Path:
+    """Build a module that is not the installed one; its folder."""
+    folder = site.folder / "modules"
+    python = site.installation.environment / "bin" / "python3"
+    settings = (f"BUILD={folder}", f"PYTHON={python}", *limits, "WERROR=-Werror")
+    done = run(("make", "-C", ROOT / "plugin", "dovecot", *settings))
+    assert done.returncode == 0, done.stdout
+    return folder
 
 
 def log_in(server: Dovecot, mechanism: ClientMechanism | None = None) -> str:
@@ -325,7 +339,8 @@ class TestAcceptor:
         server.site.start_acceptor()
         log_in(server)
 
-    def test_hangs(self, server: Dovecot) -> None:
+    def test_hangs(self, hasty_at_first: Dovecot) -> None:
+        server = hasty_at_first
         log_in(server)
         with self.stopped(server.site, workers=True):
             server.site.acceptor.send_signal(signal.SIGSTOP)

@@ -243,7 +243,7 @@ class TestServicesThatAreNotThere:
 def listening(
     path: Path, greeting: bytes, account: str = "root"
 ) -> Iterator[tuple[Path, list[bytes]]]:
-    """A service of an account's that says this to the first who connects, and what it is told."""
+    """A service of an account's that says this to who connects, and what each of them told it."""
     told: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
@@ -257,14 +257,17 @@ def listening(
         try:
             yield path, told
         finally:
+            listener.shutdown(socket.SHUT_RDWR)
             thread.join()
             path.unlink()
 
 
 def _greet(listener: socket.socket, greeting: bytes, told: list[bytes]) -> None:
-    connection, _ = listener.accept()
-    octets = b""
-    with connection, suppress(OSError):  # who has been told enough closes it
-        connection.sendall(greeting)
-        octets = connection.recv(65536)
-    told.append(octets)
+    with suppress(OSError):  # it is shut down
+        while True:
+            connection, _ = listener.accept()
+            octets = b""
+            with connection, suppress(OSError):  # who has been told enough closes it
+                connection.sendall(greeting)
+                octets = connection.recv(65536)
+            told.append(octets)

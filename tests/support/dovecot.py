@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import imaplib
 import json
+import os
 import pwd
 import re
+import signal
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -121,7 +124,7 @@ class Dovecot:
     :param passwords: a file of passwords to take as well.
     :param settings: lines of its configuration, on top of the usual, which both releases know.
     :param relay: the port to which it passes what is submitted.
-    :param auth: a command that runs its auth process.
+    :param auth: a command that runs its auth process, and sees how it ends.
     :param socket: of the acceptor, where it is not the site's usual one.
     :param modules: the folder of its auth process's modules, where it is not the installed one.
     """
@@ -142,6 +145,7 @@ class Dovecot:
         modules: Path | None = None,
     ) -> None:
         self.site = site
+        self._is_watched = bool(auth)
         self.modules = modules or site.installation.dovecot_modules
         self.port, self.tls_port, self.submission_port = free_port(), free_port(), free_port()
         self.pop3_port, self.pop3s_port, self.sieve_port = free_port(), free_port(), free_port()
@@ -156,6 +160,8 @@ class Dovecot:
             "log_path": self.log,
             # Without it the log has no reasons for refusals, of whatever mechanism.
             "auth_verbose": "yes",
+            # Who was refused is answered at once, and not after two seconds.
+            "auth_failure_delay": "0",
             "protocols": "imap pop3 sieve submission",
             "listen": "127.0.0.1",
             "hostname": HOST,
@@ -237,6 +243,9 @@ service auth {{
             wait_until(lambda: listens(self.submission_port), "the submission service")
             self.pid = process.pid
             yield self
+            if not self._is_watched:
+                # However it is asked to end, it looks only once a second whether all others have.
+                os.killpg(process.pid, signal.SIGKILL)
 
     def auth_pid(self) -> int:
         """Its auth process."""
@@ -268,6 +277,8 @@ service auth {{
     def imap(self) -> Iterator[imaplib.IMAP4]:
         """A connection to imapd, which may be in the middle of a login at its end."""
         connection = imaplib.IMAP4("127.0.0.1", self.port, 60)
+        # It sends the end of an answer by itself, which else waits until the rest is acknowledged.
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             yield connection
         finally:

@@ -245,21 +245,20 @@ class Site:
 
     def agent_pid(self) -> int:
         """The agent that a program has started."""
-        return self._agent()[0]
-
-    def _agent(self) -> tuple[int, int]:
-        """Its process and its account."""
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(str(self.agent_socket))
             option = caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        pid, account, _ = struct.unpack("iII", option)
-        return pid, account
+        pid, _, _ = struct.unpack("iII", option)
+        return int(pid)
 
     def kill_agent(self) -> None:
         """End the agent without a word."""
+        self._end_agent(signal.SIGKILL)
+
+    def _end_agent(self, number: signal.Signals) -> None:
         pid = self.agent_pid()
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the agent")
+        os.kill(pid, number)
+        wait_until(lambda: not _is_alive(pid), "the end of the agent")
 
     def reload_acceptor(self) -> None:
         """Have the acceptor read its configuration again."""
@@ -278,17 +277,8 @@ class Site:
     def stop_agent(self) -> None:
         """End the agent that a program has started, if one has."""
         with contextlib.suppress(OSError):
-            pid, account = self._agent()
-            if account != os.geteuid():
-                # Started by a service, it takes nothing from us.
-                os.kill(pid, signal.SIGTERM)
-                wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the agent")
-                return
-        with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
-            caller.connect(str(self.agent_socket))
-            caller.sendall(b"STOP\t1\n")
-            while caller.recv(4096):
-                pass
+            # It may be another account's, which takes no request from us.
+            self._end_agent(signal.SIGTERM)
 
     def configure(self, program: str, folder: Path | None = None, **options: str) -> None:
         """Write a program's SASL configuration, into a folder other than usual if need be."""
@@ -395,12 +385,24 @@ def _is_in_use(place: str) -> bool:
         return True
 
 
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs: one that has ended may be listed until its parent takes notice."""
+    return _state_and_group(Path(f"/proc/{pid}/stat"))[0] not in ("", "Z")
+
+
 def _is_group(number: int) -> bool:
+    """Whether a process of a group runs."""
+    found = map(_state_and_group, Path("/proc").glob("[0-9]*/stat"))
+    return any(group == str(number) and state != "Z" for state, group in found)
+
+
+def _state_and_group(file: Path) -> tuple[str, str]:
+    """Of a process, by its file below /proc (proc_pid_stat(5)); both empty if it is gone."""
     try:
-        os.killpg(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+        state, _, group, *_ = file.read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", ""
+    return state, group
 
 
 class Syslog:
@@ -580,6 +582,8 @@ class Imapd:
             "unixhierarchysep": "yes",
             "delete_mode": "immediate",
             "lmtp_admins": "postman",
+            # Who was refused is answered at once, and not after three seconds.
+            "failedloginpause": "0",
             "sasl_mech_list": f"{AES128} {PADDING}",
             "sasl_browserid_socket": str(self.site.socket),
             "sasl_browserid_allow": self.site.allow,
