@@ -398,9 +398,12 @@ class SqliteDatabase:
                 connection.executescript(
                     f"PRAGMA page_size = {_PAGE_SIZE};"
                     "PRAGMA auto_vacuum = INCREMENTAL;"
+                    # By themselves, each of these would be waited for until it is on the disk.
+                    "BEGIN;"
                     f"PRAGMA application_id = {self._schema.application_id};"
                     f"PRAGMA user_version = {self._schema.version};"
                     f"{self._schema.statements}"
+                    "COMMIT;"
                     "PRAGMA journal_mode = WAL;"
                 )
             _give_to_owner_of(folder, temporary)
