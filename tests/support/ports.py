@@ -15,12 +15,19 @@ _TAKEN: Final = ExitStack()
 """What this process has been given, held until its end."""
 
 
-def free_port() -> int:
-    """A port that nobody listens on, and that no other process of the tests is given meanwhile."""
+def free_port(*further: int) -> int:
+    """A port that nobody listens on, and that no other process of the tests is given meanwhile.
+
+    :param further: how far above it are ports of which the same has to hold.
+    """
     for port in random.sample(_CHOICE, len(_CHOICE)):
-        if _is_free(port) and _take(port):
+        if all(_is_ours(port + each) for each in (0, *further)):
             return port
     raise AssertionError("no port is free")
+
+
+def _is_ours(port: int) -> bool:
+    return port in _CHOICE and _is_free(port) and _take(port)
 
 
 def _is_free(port: int) -> bool:

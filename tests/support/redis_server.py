@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -21,6 +21,9 @@ PROGRAM: Final = os.environ.get("REDIS_SERVER", "redis-server")
 """What runs: Redis, or Valkey where `make debian13` asks for it."""
 
 CLI: Final = PROGRAM.replace("-server", "-cli")
+
+_TO_THE_BUS: Final = 10_000
+"""How far above a node's port is that at which the other nodes of its cluster find it."""
 
 _ACCOUNT: Final = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
 
@@ -126,12 +129,17 @@ def redis_server(*options: str, port: int | None = None) -> Iterator[RedisServer
         server.remove()
 
 
+def _node(*options: str) -> AbstractContextManager[RedisServer]:
+    """A server that may be a part of a cluster, whose others it listens to at a second port."""
+    usual = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    return redis_server(*usual, *options, port=free_port(_TO_THE_BUS))
+
+
 @contextmanager
 def redis_cluster(count: int, *options: str) -> Iterator[list[RedisServer]]:
     """A cluster of so many primaries, three at least, for the block."""
     with ExitStack() as stack:
-        usual = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
-        nodes = [stack.enter_context(redis_server(*usual, *options)) for _ in range(count)]
+        nodes = [stack.enter_context(_node(*options)) for _ in range(count)]
         _cluster("create", *map(_address, nodes), "--cluster-yes")
         wait_until(lambda: all(map(_sees_all, nodes)), "the cluster")
         yield nodes
@@ -140,7 +148,7 @@ def redis_cluster(count: int, *options: str) -> Iterator[list[RedisServer]]:
 @contextmanager
 def cluster_replica(primary: RedisServer) -> Iterator[RedisServer]:
     """A further node of a cluster, which follows one that is there."""
-    with redis_server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000") as replica:
+    with _node() as replica:
         its_id = primary.client.execute_command("CLUSTER", "MYID")  # type: ignore[no-untyped-call]
         follows = ("--cluster-slave", "--cluster-master-id", its_id.decode())
         _cluster("add-node", _address(replica), _address(primary), *follows)
