@@ -16,16 +16,22 @@ PROGRAMS = ("sample_client.py", "sample_server.py")
 NOTHING = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A copy without an environment, in a folder with spaces."""
-    top = tmp_path / "check out"
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy that no test changes."""
+    top = tmp_path_factory.mktemp("checkout") / "copy"
     top.mkdir()
     for program in PROGRAMS:
         shutil.copy(ROOT / program, top)
     for folder in ("browserid_sasl", "tools"):
         shutil.copytree(ROOT / folder, top / folder)
     return top
+
+
+@pytest.fixture
+def checkout(copy: Path, tmp_path: Path) -> Path:
+    """A copy without an environment, in a folder with spaces: its files are links to one copy's."""
+    return Path(shutil.copytree(copy, tmp_path / "check out", copy_function=os.link))
 
 
 def run(program: Path, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:

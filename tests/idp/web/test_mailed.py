@@ -292,9 +292,11 @@ class TestMailBombing:
 
     def test_five_an_hour_and_ten_a_day(self, site: RunningFallback) -> None:
         limits, now = site.fallback.limits, site.clock.now
+        # Every minute at first, when it is somebody else's turn every time; then six times an hour.
+        minutes = (*range(2 * 60), *range(2 * 60, 24 * 60, 10))
         sent = [
             limits.ask(NOBODY, f"192.0.2.{at % 250}", now + at * MINUTE_MS) is not None
-            for at in range(24 * 60)
+            for at in minutes
         ]
         assert sum(sent[:60]) == 5
         assert sum(sent) == 10
