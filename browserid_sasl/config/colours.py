@@ -8,10 +8,10 @@ from typing import Final
 LEAST_CONTRAST: Final = 4.5
 """Between letters and what is behind them, at the least."""
 
-LIGHT: Final = ("#ffffff", "#f2f4f7")
-"""What is behind letters of the accent colour on light pages: the page, and a card on it."""
+LIGHT: Final = ("#ffffff", "#f2f4f7", "#fdecea", "#e6f4ea")
+"""What is behind letters of the accent colour on light pages: the page, a card, and news on it."""
 
-DARK: Final = ("#16181c", "#22262c")
+DARK: Final = ("#16181c", "#22262c", "#3b1b19", "#17301f")
 """The same on dark pages."""
 
 ON_LIGHT_ACCENT: Final = "#ffffff"

@@ -47,11 +47,7 @@ def test_what_is_no_colour_is_refused(text: str) -> None:
 def test_they_are_those_of_the_style_sheet() -> None:
     sheet = (ROOT / "browserid_sasl/idp/web/static/style.css").read_text()
     light, dark = sheet.split("prefers-color-scheme: dark", 1)
-    for part, page, soft, on_accent in (
-        (light, *LIGHT, ON_LIGHT_ACCENT),
-        (dark, *DARK, ON_DARK_ACCENT),
-    ):
-        values = (("--page", page), ("--soft", soft), ("--on-accent", on_accent))
-        for name, colour in values:
-            short = colour if colour != "#ffffff" else "#fff"
-            assert f"{name}: {short};" in part
+    names = ("page", "soft", "bad-soft", "good-soft", "on-accent")
+    for part, colours in ((light, (*LIGHT, ON_LIGHT_ACCENT)), (dark, (*DARK, ON_DARK_ACCENT))):
+        for name, colour in zip(names, colours, strict=True):
+            assert f"--{name}: {colour.replace('#ffffff', '#fff')};" in part

@@ -302,6 +302,8 @@ REFUSED: dict[tuple[int, str], Any] = {
 }
 OTHERWISE = {
     (400, "revoked-key"),
+    (400, "bad-request"),
+    (421, "misdirected"),
     (400, "authorization_pending"),
     (400, "slow_down"),
     (400, "access_denied"),
