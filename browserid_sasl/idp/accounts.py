@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -210,6 +210,15 @@ class Accounts:
         """
         with self._database.reading() as session:
             return session.get(Account, address) is not None
+
+    def existing(self, addresses: Sequence[str]) -> set[str]:
+        """Those of some addresses that have an account.
+
+        :param addresses: in lower case.
+        """
+        with self._database.reading() as session:
+            found = select(Account.email).where(Account.email.in_(addresses))
+            return set(session.scalars(found))
 
     def has_password(self, address: str) -> bool:
         """Whether there is an account, and it has a password.

@@ -34,6 +34,8 @@ from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.opening import check_spelling, folder_of, mail_limits_of, open_to_look_after
 from browserid_sasl.idp.paths import WELL_KNOWN
 from browserid_sasl.idp.people import Person
+from browserid_sasl.idp.people_file import read_people
+from browserid_sasl.idp.people_import import Outcome, PeopleImport, new_invitation_list
 from browserid_sasl.idp.place import Place, place_options
 from browserid_sasl.idp.renewals import Renewal
 from browserid_sasl.idp.serving import serve_domains
@@ -521,6 +523,54 @@ def invite(place: Place, expires: int, address: str, output: Output) -> None:
     output.give({"link": link})
     if output.is_text:
         click.echo(link)
+
+
+@command.command("import-people")
+@place_options
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--invitations",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a link for each new account to a new file that only you can read.",
+)
+@output_options
+@click.argument("file", type=click.File("rb"))
+def import_people(
+    *,
+    place: Place,
+    dry_run: bool,
+    invitations: Path | None,
+    file: BinaryIO,
+    output: Output,
+) -> None:
+    """Make accounts for the people in FILE, which a spreadsheet has written as CSV (UTF-8).
+
+    Its first line names the columns: `address`, and `invite` (yes or no) if you like. If anything
+    is wrong in it, that is said with the line's number, and nothing is done. Accounts that are
+    there already stay as they are, so it can be done again. Nobody can sign in to the new ones
+    without an invitation.
+    """
+    options = place.options
+    _check_invites(options)
+    # The file is made by who runs this, and not by the owner of the provider's folder.
+    with new_invitation_list(invitations, dry=dry_run) as links:
+        provider = open_to_look_after(options)
+        people, faults = read_people(file, provider.accounts.address)
+        importing = PeopleImport(provider, Actor(_OPERATOR), dry=dry_run)
+        outcome = Outcome()
+        if not faults:
+            outcome = importing.from_file(people, links, system_clock())
+    output.give(asdict(outcome) | {"dry_run": dry_run, "faults": [asdict(each) for each in faults]})
+    for fault in faults:
+        click.echo(inert(f"{file.name}:{fault.line}: {fault.message}: {fault.remedy}"), err=True)
+    if faults:
+        click.get_current_context().exit(1)
+    would = "would be " if dry_run else ""
+    output.say(
+        f"{would}added: {outcome.added}, {would}invited: {outcome.invited},"
+        f" there already: {outcome.existing}"
+    )
 
 
 @command.command()

@@ -156,6 +156,7 @@ def with_provider(folder: Path) -> Path:
     provider.administrators.add(SOMEBODY, "uid 0", now)
     provider.invitations.make(SOMEBODY, "uid 0", now)
     MailLimits(provider.database, provider.audit, 600).not_me(SOMEBODY, "192.0.2.1", now)
+    (folder / "people.csv").write_text(f"address\nbob@{DOMAIN}\n")
     back_up(place, folder / "saved", "uid 0", now)
     (folder / "restored.toml").write_text(f'[idp]\ndirectory = "{folder}/restored"\n')
     key_file = write_keys(folder / "encryption", bytes(32))

@@ -87,6 +87,7 @@ SINGLY: Final = {
     ("docs/identity-provider.md", "browserid-idp backup browserid-idp.backup"): (
         "tests/docs/test_identity_provider_page.py"
     ),
+    ("docs/identity-provider.md", "address,invite"): "tests/docs/test_identity_provider_page.py",
     ("docs/identity-provider.md", "browserid-idp restore browserid-idp.backup"): (
         "tests/docs/test_identity_provider_page.py"
     ),

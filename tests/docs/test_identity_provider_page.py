@@ -59,6 +59,8 @@ def test_the_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text(PASSWORD)
     password.chmod(0o600)
+    [people] = pages.blocks(PAGE, "csv")
+    (tmp_path / "people.csv").write_text(people)
     home = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"}
     for name, command, *arguments in pages.commands(PAGE):
         if command == "serve":
@@ -71,6 +73,8 @@ def test_the_commands_work_in_the_order_of_the_page(tmp_path: Path) -> None:
         program = str(Path(sys.executable).with_name(name))
         whole = [program, command, *arguments]
         subprocess.run(whole, env=home, cwd=tmp_path, check=True, timeout=60)
+    links = (tmp_path / "invitations.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in links] == ["address", "bob@example.org"]
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:

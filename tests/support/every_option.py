@@ -206,6 +206,10 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp sessions": with_place([SOMEBODY]),
     "browserid-idp revoke": with_place(["--all", SOMEBODY], ["--machine", "{machine}", SOMEBODY]),
     "browserid-idp invite": with_place(["--expires", "60", SOMEBODY]),
+    "browserid-idp import-people": with_place(
+        ["--dry-run", "{home}/people.csv"],
+        ["--invitations", "{home}/invitations.csv", "{home}/people.csv"],
+    ),
     "browserid-idp bounce": with_place(["--file", "{home}/password", f"bounces+0@{DOMAIN}"]),
     "browserid-idp allow-mail": with_place([SOMEBODY]),
     "browserid-idp confirm-rp-id": with_place([]),
