@@ -18,6 +18,7 @@ from typing import TypeAlias
 
 import jsonschema
 import pytest
+from cryptography import x509
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import OpenWindow
@@ -25,7 +26,8 @@ from tests.conftest import SHARED
 from tests.support import active_directory as ad
 from tests.support import pam
 from tests.support.active_directory import Controller, active_directory
-from tests.support.chromium import Complaints, Window, at_a_desk
+from tests.support.card_fronts import Nginx, Office
+from tests.support.chromium import Complaints, Window, at_a_desk, with_card
 from tests.support.directory import (
     PEOPLE,
     SERVICE,
@@ -499,6 +501,50 @@ def test_from_a_desk_to_mail_until_they_are_disabled(
     with resident.agent():
         assert not mail.admits(resident, email)
     assert '"reason":"account-disabled"' in house.audit_log()
+
+
+@pytest.fixture
+def cards(authority: Authority) -> Iterator[Office]:
+    """A provider of people with cards, and nginx before it."""
+    with folder_for_all() as folder:
+        office = Office(folder, authority)
+        office.household.start()
+        with Nginx(office).running():
+            yield office
+        office.household.stop()
+
+
+def test_from_a_certificate_to_mail_until_it_is_revoked(
+    browser: Browser,
+    cards: Office,
+    new_resident: Callable[[Household], Resident],
+    mail_by_certificate: MailServer,
+    tmp_path: Path,
+) -> None:
+    """Nothing is typed: the browser shows the certificate, and a button is pressed."""
+    mail, house = mail_by_certificate, cards.household
+    email = f"carla@{DOMAIN}"
+    card = cards.cards.card(x509.RFC822Name(email), serial="4711")
+    resident = new_resident(house)
+    login = resident.login(email, "--browser")
+    complaints = Complaints()
+    home = tmp_path / "browser"
+    with with_card(browser, home, cards.authority.file, card.pkcs12(), cards.url) as context:
+        guest = Guest(Window(context, complaints), house, email)
+        guest.open(login.link)
+        guest.press("Sign in with a certificate or card")
+        allow(guest, login, renewal=True)
+    assert complaints.texts == []
+    mail.believe(house)
+    mail.deliver(email, "good morning")
+    assert mail.admits(resident, email)
+    # They go on for an hour.
+    cards.revoke(card)
+    resident.stop_agent()
+    leave_off(house, 2)
+    with resident.agent():
+        assert not mail.admits(resident, email)
+    assert '"reason":"certificate-revoked"' in house.audit_log()
 
 
 def test_from_an_invitation_to_a_login_with_a_passkey(

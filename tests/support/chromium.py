@@ -14,6 +14,7 @@ from typing import Any, Final
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    BrowserType,
     CDPSession,
     ConsoleMessage,
     Page,
@@ -45,22 +46,56 @@ def chromium(home: Path, authority: Path) -> Iterator[Browser]:
     :param authority: whose certificates it believes, beside the public ones.
     """
     _believe(home, authority)
+    with sync_playwright() as playwright, _launched(playwright.chromium, PROGRAM, home) as browser:
+        yield browser
+
+
+@contextmanager
+def _launched(kind: BrowserType, program: str, home: Path) -> Iterator[Browser]:
     variables: dict[str, str | float | bool] = {
         "HOME": str(home),
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=PROGRAM,
-            args=[_NAMES, "--disable-dev-shm-usage"],
-            env=variables,
-            timeout=2 * PATIENCE_MS,
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = kind.launch(
+        executable_path=program,
+        args=[_NAMES, "--disable-dev-shm-usage"],
+        env=variables,
+        timeout=2 * PATIENCE_MS,
+    )
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@contextmanager
+def with_card(
+    browser: Browser, home: Path, authority: Path, card: bytes, url: str
+) -> Iterator[BrowserContext]:
+    """Another browser, of somebody who has a certificate: it shows that to one site, unasked.
+
+    :param browser: the one that there is.
+    :param home: see `chromium`.
+    :param authority: likewise.
+    :param card: the certificate and its key, as PKCS #12 without a password.
+    :param url: of the site. Elsewhere it would ask in a window, which nobody sees.
+    """
+    _believe(home, authority)
+    (home / "card.p12").write_bytes(card)
+    command = ("pk12util", "-i", home / "card.p12", "-d", f"sql:{home}/.pki/nssdb", "-W", "")
+    subprocess.run(command, check=True, timeout=60)
+    policies = home / "etc" / "policies" / "managed"
+    policies.mkdir(parents=True)
+    shown = json.dumps({"pattern": url, "filter": {}})
+    (policies / "card.json").write_text(json.dumps({"AutoSelectCertificateForUrls": [shown]}))
+    # Policies are read in one place, which nobody but this browser sees changed.
+    mounted = f"mount --bind {home}/etc /etc/chromium && exec {PROGRAM}"
+    program = home / "chromium"
+    program.write_text(f'#!/bin/sh\nexec unshare -m sh -c \'{mounted} "$@"\' sh "$@"\n')
+    program.chmod(0o755)
+    with _launched(browser.browser_type, str(program), home) as own:
+        yield own.new_context()
 
 
 @contextmanager
