@@ -110,6 +110,9 @@ _DN_TEMPLATE: Final = Text(
     optional=True,
 )
 _FILTER: Final = Text(syntax.ldap_filter, "a filter such as (mail={address})")
+_PRINCIPAL_FILTER: Final = Text(
+    syntax.principal_filter, "a filter such as (krbPrincipalName={principal})", optional=True
+)
 _PAM_SERVICE: Final = Text(syntax.pam_service, "the name of a file in /etc/pam.d")
 _PAM_USER: Final = Text(
     syntax.pam_user, "an account's name with a place for the address, such as {user}"
@@ -1225,6 +1228,12 @@ class KerberosConfig:
         _OWN_BACKEND,
         'Name of a section `[ldap."NAME"]`, whose directory is asked about the address, at the'
         " same times: whether somebody is there, in a group, and what certificates say of them.",
+    )
+    directory_filter: str = options.text(
+        _PRINCIPAL_FILTER,
+        "How people are found in that directory, if not by the address that belongs to their name:"
+        " `{principal}` stands for the principal, `{user}` for what is before its @. Their address"
+        " is then the one of this domain that the entry has.",
     )
     label: str = options.text(
         _LABEL,

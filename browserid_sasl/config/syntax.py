@@ -361,16 +361,25 @@ def dn_template(text: str) -> str:
 
 def ldap_filter(text: str) -> str:
     """A search filter (RFC 4515) with such a place in it."""
+    return _with_place(_filter(text))
+
+
+def principal_filter(text: str) -> str:
+    """A search filter with a place for a principal of Kerberos, or what is before its @."""
+    return _with_place(_filter(text), "{principal}")
+
+
+def _filter(text: str) -> str:
     nested = text.startswith("(") and text.endswith(")") and text.count("(") == text.count(")")
     if not nested or not text.isprintable() or len(text) > _MAX_DN:
         raise Unfit(f"is {shown(text)}, which is not a filter in parentheses")
-    return _with_place(text)
+    return text
 
 
-def _with_place(text: str) -> str:
+def _with_place(text: str, whole: str = "{address}") -> str:
     places = re.findall(r"\{[^{}]*\}", text)
-    if not places or not set(places) <= {"{address}", "{user}"}:
-        raise Unfit(f"is {shown(text)}, which has to have {{address}} or {{user}}, and no other {{")
+    if not places or not set(places) <= {whole, "{user}"}:
+        raise Unfit(f"is {shown(text)}, which has to have {whole} or {{user}}, and no other {{")
     return text
 
 

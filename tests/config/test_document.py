@@ -246,6 +246,11 @@ VALID_NAMED: list[tuple[str, str, object]] = [
     ("kerberos.ask_kdc", "false", False),
     ("kerberos.asks_as", '"LOGIN$@EXAMPLE.ORG"', "LOGIN$@EXAMPLE.ORG"),
     ("kerberos.directory", '"staff"', "staff"),
+    (
+        "kerberos.directory_filter",
+        '"(|(uid={user})(krbPrincipalName={principal}))"',
+        "(|(uid={user})(krbPrincipalName={principal}))",
+    ),
     ("kerberos.label", '"the desk"', "the desk"),
     ("kerberos.at_once", "true", True),
     ("kerberos.timeout", "2", 2_000),

@@ -16,20 +16,19 @@ from typing import Any, Final
 
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.idp.backends import (
-    Backend,
     Carried,
     Challenge,
     Denial,
     DeniedError,
     Identity,
     Known,
-    ProbedBackend,
     UnavailableError,
     Vouched,
 )
 from browserid_sasl.idp.backends.child_process import ChildProcess
+from browserid_sasl.idp.backends.kerberos_directory import People
 from browserid_sasl.idp.backends.kerberos_principals import Principals
-from browserid_sasl.idp.backends.kerberos_tickets import Acceptor, More
+from browserid_sasl.idp.backends.kerberos_tickets import Acceptor, More, in_one_line
 from browserid_sasl.negotiate import header
 
 _ASK: Final = "WWW-Authenticate"
@@ -67,12 +66,12 @@ class Kdc:
         """
         said = self._ask(principal)
         if "unavailable" in said:
-            raise UnavailableError(_shown(said["unavailable"]))
+            raise UnavailableError(in_one_line(said["unavailable"]))
         if "error" in said:
             denial = _DENIALS.get(said["error"])
             if denial is None:
                 raise UnavailableError(
-                    f"the KDC tells nothing of people: {_shown(said['meaning'])}"
+                    f"the KDC tells nothing of people: {in_one_line(said['meaning'])}"
                 )
             raise DeniedError(denial)
         if said["known"] != principal:
@@ -100,7 +99,7 @@ class KerberosBackend:
     :param acceptor: takes tickets.
     :param principals: whose are good, and what their addresses are.
     :param kdc: is asked whether that still holds, if it is to be.
-    :param directory: likewise, by the address; it says what certificates say of people.
+    :param people: likewise; it says what certificates say of people.
     :param label: see `RequestBackend`.
     :param at_once: likewise.
     """
@@ -113,7 +112,7 @@ class KerberosBackend:
         acceptor: Acceptor,
         principals: Principals,
         kdc: Kdc | None,
-        directory: Backend | None = None,
+        people: People | None = None,
         *,
         label: str = "",
         at_once: bool = False,
@@ -124,7 +123,7 @@ class KerberosBackend:
         self._acceptor = acceptor
         self._principals = principals
         self._kdc = kdc
-        self._directory = directory
+        self._people = people
 
     def look(self, carried: Carried) -> Known | Challenge:
         """See `RequestBackend.look`."""
@@ -152,7 +151,7 @@ class KerberosBackend:
         if self._kdc is not None:
             with suppress(DeniedError):
                 self._kdc.check(f"{_NOBODY}@{self._kdc.service.rpartition('@')[2]}")
-        return self._directory.probe() if isinstance(self._directory, ProbedBackend) else []
+        return self._people.directory.probe() if self._people else []
 
     def _vouched_at_sign_in(self, principal: str) -> Vouched:
         try:
@@ -168,14 +167,10 @@ class KerberosBackend:
         email = self._principals.address(principal)
         if self._kdc is not None:
             self._kdc.check(principal)
-        if self._directory is None:
+        if self._people is None:
             return Vouched(email, principal)
-        found = self._directory.check(Identity(email, self.name, principal))
+        found = self._people.look(email, principal)
         return replace(found, subject=f"{principal} {found.subject}")
-
-
-def _shown(text: str) -> str:
-    return ascii(text)[1:-1][:300]
 
 
 _PROGRAM: Final = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from browserid_sasl.config import Config, KerberosConfig
-from browserid_sasl.idp.backends import Backend
 from browserid_sasl.idp.backends.directory_configuration import directory_of
 from browserid_sasl.idp.backends.kerberos import Kdc, KerberosBackend
+from browserid_sasl.idp.backends.kerberos_directory import People
 from browserid_sasl.idp.backends.kerberos_principals import Principals
 from browserid_sasl.idp.backends.kerberos_tickets import Acceptor
 from browserid_sasl.private_files import read_private
@@ -37,7 +37,7 @@ def kerberos_backend(config: Config, name: str) -> KerberosBackend:
         Acceptor(name, keytab, options.principal, _certificate(config)),
         principals,
         kdc if options.ask_kdc else None,
-        _directory(config, name, options),
+        _people(config, name, options),
         label=options.label,
         at_once=options.at_once,
     )
@@ -75,7 +75,13 @@ def _certificate(config: Config) -> Path | None:
     return None if config.idp.proxies else config.idp.tls_certificate
 
 
-def _directory(config: Config, name: str, options: KerberosConfig) -> Backend | None:
+def _people(config: Config, name: str, options: KerberosConfig) -> People | None:
+    if options.directory_filter and (options.addresses or not options.directory):
+        raise config.error(
+            f"kerberos.{name}.directory_filter",
+            f'[kerberos."{name}"] has directory_filter, and no directory or addresses as well',
+            "with it, people's addresses are what the directory has: leave addresses out",
+        )
     if not options.directory and not options.ask_kdc:
         raise config.error(
             f"kerberos.{name}.ask_kdc",
@@ -83,4 +89,14 @@ def _directory(config: Config, name: str, options: KerberosConfig) -> Backend | 
             " whether somebody is still there",
             "name a directory, or leave ask_kdc out",
         )
-    return directory_of(config, "kerberos", name)
+    directory = directory_of(config, "kerberos", name)
+    if directory is None:
+        return None
+    if options.directory_filter and not config.ldap[options.directory].base:
+        raise config.error(
+            f"ldap.{options.directory}.base",
+            f'[ldap."{options.directory}"] has no base, below which directory_filter could find'
+            " anybody",
+            "give it, in place of dn_template",
+        )
+    return People(directory, options.directory_filter, config.idp.domain)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from browserid_sasl.identity.addresses import in_lower_case
 from browserid_sasl.idp.backends import Denial, DeniedError
 
 _PERSON: Final = re.compile(
@@ -35,8 +36,7 @@ class Principals:
     def subject(self, principal: str) -> str:
         """What a principal is called for as long as the account lives."""
         name, at, realm = principal.rpartition("@")
-        # Other alphabets have capital letters of which the small one is a letter of ours.
-        return f"{name.lower()}{at}{realm}" if self.any_case and name.isascii() else principal
+        return f"{in_lower_case(name)}{at}{realm}" if self.any_case else principal
 
     def address(self, subject: str) -> str:
         """The address of who it is.

@@ -46,12 +46,10 @@ class Ticket:
     """A ticket that is good.
 
     :param principal: whose it is, with its realm, as libraries write it.
-    :param life: s for which it is good yet.
     :param answer: by which the browser knows that it is the service, empty for none.
     """
 
     principal: str
-    life: int
     answer: bytes
 
 
@@ -137,7 +135,9 @@ class Acceptor:
             # Whatever else is installed on the host, such as NTLM, is negotiated with nobody.
             raw.set_neg_mechs(credentials, [KERBEROS])
         except GSSError as error:
-            raise UnavailableError(f"the keytab cannot be used: {_shown(str(error))}") from None
+            raise UnavailableError(
+                f"the keytab cannot be used: {in_one_line(str(error))}"
+            ) from None
         return credentials
 
     def _binding(self) -> raw.ChannelBindings | None:
@@ -157,10 +157,10 @@ class Acceptor:
         if context.mech != KERBEROS or shown.name_type != _PRINCIPAL_NAME:
             raise self._refused("it is not a person's of Kerberos")
         principal = shown.name.decode("utf-8", "backslashreplace")
-        return Ticket(principal, context.lifetime or 0, answer)
+        return Ticket(principal, answer)
 
     def _refused(self, why: str) -> DeniedError:
-        _logger.warning("backend %s: a ticket is refused: %s", self._name, _shown(why))
+        _logger.warning("backend %s: a ticket is refused: %s", self._name, in_one_line(why))
         return DeniedError(Denial.INVALID_TICKET)
 
     def _take(self, exchange: str) -> _Pending | None:
@@ -179,6 +179,6 @@ class Acceptor:
         return exchange
 
 
-def _shown(text: str) -> str:
-    """A library's words in one line: names in them are a stranger's."""
+def in_one_line(text: str) -> str:
+    """A library's words for the log: names in them are a stranger's."""
     return ascii(text)[1:-1][:_MOST_REASON]

@@ -129,6 +129,31 @@ class LdapBackend:
 
         return self._servers.ask(question)
 
+    def find(self, filter: str, values: Mapping[str, str], domain: str) -> Vouched:
+        """Somebody who is known by something else than an address: theirs is in their entry.
+
+        :param filter: finds the entry below the base, with places.
+        :param values: what comes into the places, by what these are written as.
+        :param domain: of the address.
+        :raises DeniedError: there is no such entry, or no more; or it has not one address there.
+        :raises UnavailableError: it cannot be asked.
+        """
+
+        def question(connection: Connection) -> Vouched:
+            filled = _put_in(
+                filter, {place: escape_filter_chars(values[place]) for place in values}
+            )
+            place = self._directory.base, ldap.SCOPE_SUBTREE, filled
+            entry = self._only(connection, place)
+            if entry is None:
+                raise DeniedError(Denial.GONE)
+            addresses = {each for each in self._addresses(entry, domain) if _is_of(each, domain)}
+            if len(addresses) != 1:
+                raise DeniedError(Denial.NOT_ADMITTED)
+            return self._vouch(connection, entry, addresses.pop())
+
+        return self._servers.ask(question)
+
     def probe(self) -> list[str]:
         """See `ProbedBackend`: each server is asked, also those that nobody needs now."""
         base = self._directory.base
@@ -141,8 +166,14 @@ class LdapBackend:
         return self._servers.ask_each(question)
 
     def _find(self, connection: Connection, email: str) -> Entry | None:
+        entry = self._only(connection, self._place(email))
+        # Whatever found it, it is theirs only if it says so itself.
+        return entry if entry and self._has_address(entry, email) else None
+
+    def _only(self, connection: Connection, place: tuple[str, int, str]) -> Entry | None:
+        """The entry there, if there is one."""
         try:
-            found = connection.search(*self._place(email), self._directory.attributes)
+            found = connection.search(*place, self._directory.attributes)
         except NoSuchPlaceError:
             # An entry that a template names is not there; but if nobody is, then it is not they
             # who have gone.
@@ -151,8 +182,7 @@ class LdapBackend:
             raise _nowhere(self._directory.base) from None
         if len(found) > 1:
             raise DeniedError(Denial.AMBIGUOUS)
-        # Whatever found it, it is theirs only if it says so itself.
-        return found[0] if found and self._has_address(found[0], email) else None
+        return found[0] if found else None
 
     def _place(self, email: str) -> tuple[str, int, str]:
         """Where somebody is looked for: base, scope and filter."""
@@ -171,8 +201,11 @@ class LdapBackend:
 
     def _has_address(self, entry: Entry, email: str) -> bool:
         _, _, domain = email.rpartition("@")
+        return email in self._addresses(entry, domain)
+
+    def _addresses(self, entry: Entry, domain: str) -> list[str]:
         values = entry.attributes.get(self._directory.address_attribute.lower(), [])
-        return email in (_address(in_lower_case(_text(value)), domain) for value in values)
+        return [_address(in_lower_case(_text(value)), domain) for value in values]
 
     def _vouch(self, connection: Connection, entry: Entry, email: str) -> Vouched:
         now = time.time()
@@ -205,8 +238,17 @@ def _filled(template: str, email: str, *, dn: bool) -> str:
     """A template with an address in its places, which stays a value there whatever it has."""
     escape = escape_dn_chars if dn else escape_filter_chars
     values = {"{address}": escape(email), "{user}": escape(email.rpartition("@")[0])}
-    # In one go: what an address has in braces is no place.
-    return re.sub(r"\{address\}|\{user\}", lambda place: values[place[0]], template)
+    return _put_in(template, values)
+
+
+def _put_in(template: str, values: Mapping[str, str]) -> str:
+    # In one go: what a value has in braces is no place.
+    places = "|".join(map(re.escape, values))
+    return re.sub(places, lambda place: values[place[0]], template)
+
+
+def _is_of(address: str, domain: str) -> bool:
+    return address.rpartition("@")[2] == domain
 
 
 def _nowhere(base: str) -> UnavailableError:

@@ -32,6 +32,7 @@ from browserid_sasl.idp.backends import (
 )
 from browserid_sasl.idp.backends.kerberos import Kdc as Asked
 from browserid_sasl.idp.backends.kerberos import KerberosBackend
+from browserid_sasl.idp.backends.kerberos_directory import People
 from browserid_sasl.idp.backends.kerberos_principals import Principals
 from browserid_sasl.idp.backends.kerberos_tickets import Acceptor
 from browserid_sasl.idp.backends.ldap import LdapBackend
@@ -92,6 +93,7 @@ def backend_of(
     certificate: Path | None = None,
     timeout: int = 20_000,
     directory: LdapBackend | None = None,
+    filter: str = "",
     ask_kdc: bool = True,
     **principals: object,
 ) -> KerberosBackend:
@@ -101,7 +103,7 @@ def backend_of(
         Acceptor("desks", keytab, service, certificate),
         Principals(**(given | principals)),  # type: ignore[arg-type]
         Asked(keytab=keytab, service=service, timeout=timeout) if ask_kdc else None,
-        directory,
+        People(directory, filter, DOMAIN) if directory else None,
     )
 
 
@@ -861,3 +863,82 @@ class TestADirectoryBesides:
         directory.change_group("delete", person)
         with denied(Denial.NOT_ADMITTED):
             backend.check(identity(vouched))
+
+
+class TestAnAddressOfTheDirectory:
+    """Where people's addresses are not what they are called by the KDC."""
+
+    @pytest.fixture
+    def staff(self, directory: Directory) -> LdapBackend:
+        return LdapBackend("staff", access(directory), place())
+
+    @pytest.fixture
+    def by_uid(self, keytab: Path, staff: LdapBackend) -> KerberosBackend:
+        return backend_of(keytab, directory=staff, filter="(uid={user})")
+
+    def test_it_is_theirs(
+        self, center: Kdc, directory: Directory, by_uid: KerberosBackend, lena: str
+    ) -> None:
+        name = lena.partition("@")[0]
+        person = directory.add(Person(name, f"{name}.muster@{DOMAIN}"))
+        vouched = vouched_for(by_uid, center.sign_in(lena))
+        assert vouched.email == person.mail
+        assert by_uid.check(identity(vouched)) == vouched
+
+    def test_another_one_is_found_at_the_next_renewal(
+        self,
+        center: Kdc,
+        directory: Directory,
+        by_uid: KerberosBackend,
+        serve: Serve,
+        lena: str,
+    ) -> None:
+        name = lena.partition("@")[0]
+        person = directory.add(Person(name, f"{name}.before@{DOMAIN}"))
+        served = serve(by_uid)
+        assert press(Browser.at(served), center.sign_in(lena)).status == 200
+        machine = Machine(served, person.mail)
+        directory.set(person, "mail", f"{name}.after@{DOMAIN}")
+        assert machine.renew()[1]["error"] == "no-longer-vouched"
+        [ended] = events(served, "vouching-ended")
+        assert ended["reason"] == Denial.RENAMED.value
+
+    @pytest.mark.parametrize(
+        "more", [f"mail: second@{DOMAIN}\n", "mail: other@elsewhere.test\n"], ids=["two", "one"]
+    )
+    def test_it_is_the_only_one_of_the_domain(
+        self,
+        center: Kdc,
+        directory: Directory,
+        by_uid: KerberosBackend,
+        lena: str,
+        more: str,
+    ) -> None:
+        directory.add(Person(lena.partition("@")[0], address(lena)), more=more)
+        cache = center.sign_in(lena)
+        if DOMAIN in more:
+            with denied(Denial.NOT_ADMITTED):
+                vouched_for(by_uid, cache)
+        else:
+            assert vouched_for(by_uid, cache).email == address(lena)
+
+    def test_who_is_not_found_or_has_another_domain_is_not_admitted(
+        self, center: Kdc, directory: Directory, by_uid: KerberosBackend, lena: str
+    ) -> None:
+        cache = center.sign_in(lena)
+        with denied(Denial.NOT_ADMITTED):
+            vouched_for(by_uid, cache)
+        directory.add(Person(lena.partition("@")[0], "lena@elsewhere.test"))
+        with denied(Denial.NOT_ADMITTED):
+            vouched_for(by_uid, cache)
+
+    def test_what_a_principal_has_is_a_value_in_the_filter(
+        self, directory: Directory, staff: LdapBackend
+    ) -> None:
+        person = Person("victim", f"victim@{DOMAIN}")
+        directory.add(person)
+        people = People(staff, "(|(uid={user})(uid={principal}))", DOMAIN)
+        assert people.look("", f"victim@{REALM}").email == person.mail
+        for name in ("vic*", "*", "x)(uid=victim", "{principal}", "x\\2a"):
+            with denied(Denial.GONE):
+                people.look("", f"{name}@{REALM}")

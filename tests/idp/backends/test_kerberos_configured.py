@@ -146,6 +146,26 @@ def test_who_is_asked_whether_it_still_holds(
         directory.remove(lena)
 
 
+@pytest.mark.option("kerberos.directory_filter")
+def test_the_directory_says_whose_address_it_is(
+    write: Write, desk: Path, directory: Directory, tmp_path: Path
+) -> None:
+    staff = (
+        f'[ldap."staff"]\nservers = ["{directory.ldaps}"]\nca_file = "{directory.ca_file}"\n'
+        f'bind_dn = "{support.SERVICE}"\nbind_password_file = "secret"\n'
+        f'base = "{support.PEOPLE}"\ntimeout = 20'
+    )
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(support.SERVICE_PASSWORD)
+    found_by = {"directory": '"staff"', "directory_filter": '"(uid={user})"'}
+    lena = directory.add(Person("lena", f"lena.muster@{DOMAIN}"), member=False)
+    try:
+        assert vouched_for(backend_of(write(more=staff, **found_by)), desk).email == lena.mail
+    finally:
+        directory.remove(lena)
+
+
 @pytest.mark.option("kerberos.timeout")
 def test_how_long_the_kdc_may_take(
     center: Kdc, write: Write, desk: Path, monkeypatch: pytest.MonkeyPatch
@@ -189,6 +209,16 @@ def test_tickets_are_bound_to_our_certificate_unless_a_proxy_has_another(
         ({"idp": ""}, "no domain"),
         ({"ask_kdc": "false"}, "no directory"),
         ({"directory": '"others"'}, r'no [ldap."others"]'),
+        ({"directory_filter": '"(uid={user})"'}, "no directory or addresses"),
+        ({"directory_filter": '"(uid={address})"'}, "{principal} or {user}"),
+        (
+            {
+                "directory_filter": '"(uid={user})"',
+                "directory": '"staff"',
+                "more": '[ldap."staff"]\nservers = ["ldapi://x"]\ndn_template = "uid={user},o=x"',
+            },
+            "has no base",
+        ),
         ({"principal": '"HTTP/www.example.org"'}, "name@REALM"),
         ({"realms": '["EXAMPLE ORG"]'}, "realm"),
         ({"addresses": '{ "lena" = "lena@example.test" }'}, "name@REALM"),
