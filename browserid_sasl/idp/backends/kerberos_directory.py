@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from browserid_sasl.idp.backends import Identity, Vouched
+from browserid_sasl.idp.backends import Identity, ProbedBackend, Vouched
 
-if TYPE_CHECKING:
-    # Only who has one needs the library.
-    from browserid_sasl.idp.backends.ldap import LdapBackend
+
+class Directory(ProbedBackend, Protocol):
+    """What is needed of one: see `LdapBackend`, whose library only who has one needs."""
+
+    def find(self, filter: str, values: Mapping[str, str], domain: str) -> Vouched:
+        """See `LdapBackend.find`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class People:
     :param domain: of addresses that are theirs.
     """
 
-    directory: LdapBackend
+    directory: Directory
     filter: str
     domain: str
 
