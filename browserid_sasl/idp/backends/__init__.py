@@ -187,6 +187,20 @@ class ProbedBackend(Backend, Protocol):
         """
 
 
+class DirectoryBackend(ProbedBackend, Protocol):
+    """A backend that others ask besides about their people."""
+
+    def find(self, filter: str, values: Mapping[str, str], domain: str) -> Vouched:
+        """Somebody who is known by something else than an address: theirs is in their entry.
+
+        :param filter: finds the entry below the base, with places.
+        :param values: what comes into the places, by what these are written as.
+        :param domain: of the address.
+        :raises DeniedError: there is no such entry, or no more; or it has not one address there.
+        :raises UnavailableError: it cannot be asked.
+        """
+
+
 @runtime_checkable
 class PasswordBackend(Backend, Protocol):
     """A backend that takes a password which people type at the provider."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
 from browserid_sasl.extras import not_installed
-from browserid_sasl.idp.backends import Backend
+from browserid_sasl.idp.backends import DirectoryBackend
 
 
-def directory_of(config: Config, kind: str, name: str) -> Backend | None:
+def directory_of(config: Config, kind: str, name: str) -> DirectoryBackend | None:
     """The directory that a section names, None if it names none.
 
     :param kind: of the section.

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from browserid_sasl.idp.backends import Identity, ProbedBackend, Vouched
-
-
-class Directory(ProbedBackend, Protocol):
-    """What is needed of one: see `LdapBackend`, whose library only who has one needs."""
-
-    def find(self, filter: str, values: Mapping[str, str], domain: str) -> Vouched:
-        """See `LdapBackend.find`."""
+from browserid_sasl.idp.backends import DirectoryBackend, Identity, Vouched
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +17,7 @@ class People:
     :param domain: of addresses that are theirs.
     """
 
-    directory: Directory
+    directory: DirectoryBackend
     filter: str
     domain: str
 

@@ -130,14 +130,7 @@ class LdapBackend:
         return self._servers.ask(question)
 
     def find(self, filter: str, values: Mapping[str, str], domain: str) -> Vouched:
-        """Somebody who is known by something else than an address: theirs is in their entry.
-
-        :param filter: finds the entry below the base, with places.
-        :param values: what comes into the places, by what these are written as.
-        :param domain: of the address.
-        :raises DeniedError: there is no such entry, or no more; or it has not one address there.
-        :raises UnavailableError: it cannot be asked.
-        """
+        """See `DirectoryBackend.find`."""
 
         def question(connection: Connection) -> Vouched:
             filled = _put_in(
