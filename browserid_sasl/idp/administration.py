@@ -84,7 +84,7 @@ class Administration:
         For somebody who has lost it, or whose it is no more.
 
         :returns: the link of another invitation, secret.
-        :raises RefusedError: no-account, administrator-account.
+        :raises RefusedError: no-person, administrator-account.
         """
         with self._acting():
             self._check_account(email)
@@ -95,7 +95,7 @@ class Administration:
     def remove(self, email: str, now: int) -> None:
         """Remove an account, and revoke what its machines have.
 
-        :raises RefusedError: no-account, administrator-account.
+        :raises RefusedError: no-person, administrator-account.
         """
         with self._acting():
             self._check_ordinary(email)
@@ -110,7 +110,7 @@ class Administration:
         """Sign somebody out in all browsers.
 
         :param keep: the session in which that is asked for, which stays.
-        :raises RefusedError: no-account.
+        :raises RefusedError: no-person.
         """
         with self._acting():
             self._check_account(email)
@@ -194,5 +194,5 @@ class Administration:
 
 def _no_account(email: str) -> RefusedError:
     return RefusedError(
-        404, "no-account", f"there is no account {email} (any more)", Code.INTERACT_FAILURE
+        404, "no-person", f"there is no account {email} (any more)", Code.INTERACT_FAILURE
     )

@@ -91,7 +91,9 @@ def create_app(
     """
     certifier = Certifier(provider, settings.certificate_life, settings.key_spelling)
     endpoints = _Endpoints(provider, certifier, settings, clock)
-    house = House(provider, certifier, provider.public_url, settings.embedders)
+    house = House(
+        provider, certifier, provider.public_url, settings.embedders, settings.document_life
+    )
     site = Site(house, endpoints.client_of, clock)
     application = Starlette(
         routes=[

@@ -30,6 +30,9 @@ LIFE_MS: Final = 34_560_000_000
 MOST_ENTRIES: Final = 1_000_000
 """How many there are at the most, unless somebody says otherwise."""
 
+TIMES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
+"""How people write a time, in UTC, since which or until which they look for entries."""
+
 _PURGED_EACH: Final = 64
 _PURGED_AT_ONCE: Final = 1_000
 """More than are written meanwhile, and no more than others can wait for."""

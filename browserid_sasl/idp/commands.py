@@ -23,7 +23,7 @@ from browserid_sasl.config.syntax import Unfit, network
 from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.administration import Actor, Administration
-from browserid_sasl.idp.audit import AuditLog, Entry, Event, Question
+from browserid_sasl.idp.audit import TIMES, AuditLog, Entry, Event, Question
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
@@ -48,7 +48,6 @@ from browserid_sasl.web.server import Listener, place_of
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DAY_S: Final = 86_400
-_TIMES: Final = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ")
 _MOST_SHOWN: Final = 100_000
 _OPERATOR: Final = f"uid {os.getuid()}"
 """Who runs the command, before it may go on as the owner of the provider's folder."""
@@ -692,7 +691,7 @@ def _moment(_: object, __: object, given: datetime | None) -> int | None:
 
 def _moment_option(name: str, help_: str) -> Callable[[F], F]:
     return click.option(
-        name, metavar="TIME", type=click.DateTime(_TIMES), callback=_moment, help=help_
+        name, metavar="TIME", type=click.DateTime(TIMES), callback=_moment, help=help_
     )
 
 

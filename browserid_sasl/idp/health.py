@@ -30,6 +30,9 @@ PATIENCE_S: Final = 10.0
 GOOD_FOR_S: Final = 5.0
 """How long an answer is good."""
 
+_MOST_WAITING: Final = 2
+"""How many wait at once, each in a thread of the server's: others see what is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -59,12 +62,20 @@ class Health:
         self._backends = backends
         self._database = database
         self._patience = patience
+        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         named = [name for name in backends.order if name != OWN_ACCOUNTS]
         self._probes = {name: _Probe(backends, name) for name in named}
 
     def of_all(self) -> list[State]:
         """How each is, in the order in which they are asked about people."""
-        until = time.monotonic() + self._patience
+        waits = self._waiting.acquire(blocking=False)
+        try:
+            return self._of_all(time.monotonic() + (self._patience if waits else 0))
+        finally:
+            if waits:
+                self._waiting.release()
+
+    def _of_all(self, until: float) -> list[State]:
         for probe in self._probes.values():
             probe.begin()
         return [

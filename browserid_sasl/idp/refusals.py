@@ -30,7 +30,7 @@ _WORTH_IT: Final = frozenset(
         *("code-expired", "code-used", "invalid-code", "invitation-spent", "revoked-key"),
         *("renewal-expired", "renewal-revoked", "renewal-unknown", "too-many-keys", "no-account"),
         *(each.value for each in Denial if each is not Denial.WRONG_PASSWORD),
-        "no-longer-vouched",
+        *("administrator-account", "no-longer-vouched", "passkey-needed"),
         *("too-many-mails", "mail-code-spent"),
     }
 )

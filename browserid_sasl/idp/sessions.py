@@ -26,6 +26,9 @@ _SET_BACK_MS: Final = 300_000
 
 _MAX_AGENT: Final = 200
 
+PASSKEY: Final = "passkey"
+"""The method of a session that was signed in to with a passkey, which knows its owner."""
+
 _FULL: Final = "full"
 _HALF_WAY: Final = "half-way"
 
@@ -83,6 +86,11 @@ class PageSession:
     agent: str
     created: int
     used: int
+
+    @property
+    def by_passkey(self) -> bool:
+        """Whether it was signed in to with a passkey."""
+        return self.method == PASSKEY
 
 
 class Sessions:

@@ -9,7 +9,10 @@ from typing import Final
 
 import pytest
 
-from browserid_sasl.idp.health import PATIENCE_S
+from browserid_sasl.idp.administrators import IDLE_MS
+from browserid_sasl.idp.health import GOOD_FOR_S, PATIENCE_S
+from browserid_sasl.idp.web import paths
+from browserid_sasl.idp.web.visit import FRESH_MS
 from tests.support.guide import blocks_of
 from tests.support.patience import PATIENCE
 from tests.support.sample_programs import ROOT
@@ -40,9 +43,10 @@ def run(script: str, home: dict[str, str]) -> str:
 
 
 def test_the_commands_do_what_the_page_says(home: dict[str, str]) -> None:
-    to_see, *to_do = [block.text for block in blocks_of(PAGE) if block.kind == "sh"]
+    who, to_see, *to_do = [block.text for block in blocks_of(PAGE) if block.kind == "sh"]
+    assert "alice@example.org: since" in run(who, home)
     shown = run(to_see, home)
-    assert "alice@example.org: invited" in shown
+    assert "alice@example.org: invited, administrator" in shown
     assert "accounts: answers" in shown
     assert "ES256, signs" in shown
     for block in to_do:
@@ -51,4 +55,9 @@ def test_the_commands_do_what_the_page_says(home: dict[str, str]) -> None:
 
 
 def test_the_numbers_are_those_of_the_program() -> None:
-    assert f"for {PATIENCE_S:.0f} seconds at the most" in PAGE.read_text()
+    text = " ".join(PAGE.read_text().split())
+    assert f"for {PATIENCE_S:.0f} seconds at the most" in text
+    assert f"once in {GOOD_FOR_S:.0f} seconds at the most" in text
+    assert f"not longer than {FRESH_MS // 60_000} minutes ago" in text
+    assert f"after {IDLE_MS // 60_000} minutes without a visit" in text
+    assert paths.ADMIN in text

@@ -129,7 +129,7 @@ def test_a_machine_is_one_of_the_account_s(provider: Provider, alice: Administra
 
 def test_nobody_is_nobody(alice: Administration) -> None:
     for do in (alice.reset, alice.remove, alice.end_sessions):
-        assert refused(lambda do=do: do(NOBODY, NOW)) == "no-account"  # type: ignore[misc]
+        assert refused(lambda do=do: do(NOBODY, NOW)) == "no-person"  # type: ignore[misc]
     assert refused(lambda: alice.withdraw(NOBODY, NOW)) == "no-invitation"
 
 

@@ -364,6 +364,51 @@ def _account_with_machine(guest: Guest) -> None:
     guest.open(f"{PREFIX}/account")
 
 
+def _before_administration(guest: Guest) -> None:
+    """An administrator's, who has signed in a while ago; with the page that says so."""
+    guest.sign_in()
+    guest.open(f"{PREFIX}/account/new-passkey")
+    make_passkey(guest)
+    guest.provider.open().administrators.add(guest.email, "uid 0", _now())
+    guest.open(f"{PREFIX}/admin")
+
+
+def administer(guest: Guest) -> None:
+    """Come to the people of the domain, as an administrator with a passkey."""
+    _before_administration(guest)
+    with guest.page.expect_navigation():
+        guest.page.locator("form[data-passkey=get] button").click()
+
+
+def _administering(path: str) -> Callable[[Guest], None]:
+    def visit(guest: Guest) -> None:
+        administer(guest)
+        guest.open(f"{PREFIX}/admin/{path}")
+
+    return visit
+
+
+def _person(guest: Guest) -> None:
+    """Somebody who has all that a person has, for an administrator to look at."""
+    other = Guest(Window(guest.window.context, guest.window.complaints), guest.provider)
+    _account_with_machine(other)
+    administer(guest)
+    guest.open(f"{PREFIX}/admin/person?email={quote(other.email)}")
+
+
+def _open_invitation(guest: Guest) -> None:
+    Guest(guest.window, guest.provider, f"newcomer-{secrets.token_hex(4)}@{DOMAIN}").invitation()
+    administer(guest)
+    guest.open(f"{PREFIX}/admin/invitations")
+
+
+def _link(guest: Guest) -> None:
+    administer(guest)
+    guest.open(f"{PREFIX}/admin/invitations")
+    guest.page.fill("main [name=email]", f"newcomer-{secrets.token_hex(4)}@{DOMAIN}")
+    guest.submit("email")
+
+
 STOPS: Final = (
     Stop("sign-in", lambda guest: guest.open(f"{PREFIX}/sign-in")),
     Stop("sign-in-not-an-address", _not_an_address),
@@ -395,6 +440,15 @@ STOPS: Final = (
     Stop("device-denied", _decided("deny")),
     Stop("device-cancelled", lambda guest: guest.open(f"{PREFIX}/device/cancelled")),
     Stop("account-with-machine", _account_with_machine),
+    Stop("admin-passkey", _before_administration, needs_scripts=True),
+    Stop("admin-people", administer, needs_scripts=True),
+    Stop("admin-person", _person, needs_scripts=True),
+    Stop("admin-invitations", _open_invitation, needs_scripts=True),
+    Stop("admin-link", _link, needs_scripts=True),
+    Stop("admin-log", _administering("log"), needs_scripts=True),
+    Stop("admin-log-wrong-time", _administering("log?since=yesterday"), needs_scripts=True),
+    Stop("admin-backends", _administering("backends"), needs_scripts=True),
+    Stop("admin-keys", _administering("keys"), needs_scripts=True),
     Stop("sign-out", _sign_out),
     Stop("signed-out", _signed_out),
     Stop("provisioning", lambda guest: guest.open("/provisioning")),

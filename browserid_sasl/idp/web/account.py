@@ -10,6 +10,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from browserid_sasl.errors import Code
 from browserid_sasl.idp.passkeys import Passkey
 from browserid_sasl.idp.web import chosen_passwords, paths
 from browserid_sasl.idp.web.errors import Explanation, explain
@@ -46,6 +47,7 @@ def _show(visit: Visit) -> Response:
         codes_left=provider.recovery_codes.left(visit.email),
         machines=machines_of(visit),
         sessions=len(provider.sessions.all(visit.email, visit.now)),
+        administrator=provider.administrators.has(visit.email),
     )
 
 
@@ -58,7 +60,23 @@ def _sign_out_others(visit: Visit) -> Response:
     return _done(visit, "browsers")
 
 
+def _check_may_add(visit: Visit) -> None:
+    """See that who adds a passkey may have one.
+
+    Who has got hold of an administrator's password alone does not get to what it takes to be one.
+    """
+    by_passkey = visit.session is not None and visit.session.by_passkey
+    if not by_passkey and visit.provider.administrators.has(visit.email):
+        raise RefusedError(
+            403,
+            "passkey-needed",
+            "an administrator adds a passkey after a sign-in with one, or by an invitation",
+            Code.INTERACT_FAILURE,
+        )
+
+
 def _show_new_passkey(visit: Visit, error: RefusedError | None = None) -> Response:
+    _check_may_add(visit)
     # Here, and not only when the script asks: it could not say so in these words.
     visit.provider.passkeys.check_room(visit.email)
     return visit.page(
@@ -77,10 +95,12 @@ def _goal(visit: Visit) -> str:
 
 
 def _new_passkey_options(visit: Visit) -> Response:
+    _check_may_add(visit)
     return visit.json(visit.provider.passkeys.registration_options(visit.email, visit.now))
 
 
 def _add_passkey(visit: Visit) -> Response:
+    _check_may_add(visit)
     response, name = visit.form.get("response", ""), visit.form.get("name", "")
     try:
         visit.provider.means.add_passkey(

@@ -82,6 +82,24 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("You are signed out"), N_("Sign in again and go on where you were.")
     ),
     "revoked-key": _malformed(N_("Its key was revoked. It has to make another one.")),
+    "no-person": Explanation(
+        N_("There is no such account"), N_("It may have been removed. Look among the people.")
+    ),
+    "no-invitation": Explanation(
+        N_("There is no such invitation"), N_("It was accepted, withdrawn, or is too old.")
+    ),
+    "administrator-account": Explanation(
+        N_("This is an administrator's account"),
+        N_("No administrator changes another here: that is done by a command on the server."),
+    ),
+    "passkey-needed": Explanation(
+        N_("An administrator's passkeys are added with care"),
+        N_("Sign in with a passkey that you have, or have yourself invited on the server."),
+    ),
+    "too-many-signing-keys": Explanation(
+        N_("No more keys can be published"),
+        N_("Wait until the certificates signed by the oldest have expired."),
+    ),
     "not-found": Explanation(
         N_("There is no such page"),
         N_("Check the address, or go to your account."),

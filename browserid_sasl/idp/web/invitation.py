@@ -6,6 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from browserid_sasl.idp.sessions import PASSKEY
 from browserid_sasl.idp.web import chosen_passwords, paths
 from browserid_sasl.idp.web.errors import Explanation, explain
 from browserid_sasl.idp.web.signin import begin_session
@@ -36,7 +37,7 @@ def _accept_with_passkey(visit: Visit, token: str) -> Response:
     except RefusedError as error:
         # It is not spent then: the link and the password's form are as good as before.
         return _page(visit, token, error.status, alert=explain(error))
-    return _welcome(visit, email, "passkey")
+    return _welcome(visit, email, PASSKEY)
 
 
 def _welcome(visit: Visit, email: str, method: str) -> Response:

@@ -23,12 +23,25 @@ def machines_of(visit: Visit) -> Sequence[Renewal]:
     return visit.provider.renewals.all(visit.email, visit.now)
 
 
+def number_of(text: str) -> int:
+    """The number of a machine, as a form says it.
+
+    :raises RefusedError: no-machine: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise _no_machine()
+    return int(text)
+
+
+def _no_machine() -> RefusedError:
+    return RefusedError(404, "no-machine", "there is no such machine (any more)")
+
+
 def _revoke(visit: Visit) -> Response:
-    number = visit.form.get("id", "")
-    known = number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS
+    number = number_of(visit.form.get("id", ""))
     renewals, email = visit.provider.renewals, visit.email
-    if not known or not renewals.revoke(int(number), email, visit.now, client=visit.client):
-        raise RefusedError(404, "no-machine", "there is no such machine (any more)")
+    if not renewals.revoke(number, email, visit.now, client=visit.client):
+        raise _no_machine()
     return visit.redirect(f"{paths.ACCOUNT}#machines")
 
 

@@ -15,6 +15,12 @@ BY_REQUEST: Final = f"{PREFIX}/known/{{name}}"
 HOME: Final = PREFIX
 ACCOUNT: Final = f"{PREFIX}/account"
 ACCOUNT_PASSKEY: Final = f"{ACCOUNT}/passkey"
+ADMIN: Final = f"{PREFIX}/admin"
+ADMIN_PERSON: Final = f"{ADMIN}/person"
+ADMIN_INVITATIONS: Final = f"{ADMIN}/invitations"
+ADMIN_LOG: Final = f"{ADMIN}/log"
+ADMIN_BACKENDS: Final = f"{ADMIN}/backends"
+ADMIN_KEYS: Final = f"{ADMIN}/keys"
 CANCEL: Final = f"{PREFIX}/cancel"
 CONSENT: Final = f"{PREFIX}/authentication"
 """What `AUTHENTICATION` leads to where people find the pages at another host than programs do."""
@@ -60,6 +66,7 @@ _OWN: Final = frozenset(
             PROVISIONING,
         ),
         *(MAIL, MAIL_LINK, QUESTIONS, SECOND_STEP, SIGN_IN, SIGN_OUT),
+        *(ADMIN, ADMIN_PERSON, ADMIN_INVITATIONS, ADMIN_LOG, ADMIN_BACKENDS, ADMIN_KEYS),
         *(ACCOUNT_PASSKEY, NEW_PASSKEY, PASSWORD, RECOVERY_CODES, SECOND_FACTOR),
     }
 )

@@ -16,6 +16,7 @@ from browserid_sasl.config.colours import ON_DARK_ACCENT, ON_LIGHT_ACCENT
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.languages import LANGUAGES, Language
+from browserid_sasl.printer.node import harmless
 
 _NONCE_OCTETS: Final = 16
 
@@ -103,7 +104,7 @@ def _environment(code: str) -> Environment:
         on_accent=ON_LIGHT_ACCENT,
         on_dark_accent=ON_DARK_ACCENT,
     )
-    environment.filters.update(time=_time, wait=_wait)
+    environment.filters.update(time=_time, wait=_wait, harmless=harmless)
     return environment
 
 

@@ -19,6 +19,7 @@ from browserid_sasl.idp.attempts import Attempts
 from browserid_sasl.idp.backends import MoreAskedError, RedirectBackend
 from browserid_sasl.idp.exchanges import PATIENCE_S, Waiting
 from browserid_sasl.idp.password_sign_in import PasswordSignIn
+from browserid_sasl.idp.sessions import PASSKEY
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.cancelling import cancel_of
 from browserid_sasl.idp.web.errors import Explanation, explain
@@ -238,7 +239,7 @@ def _submit_passkey(visit: Visit) -> Response:
         if asked is None:
             return _ask_address(visit, refusal=explain(error), status=error.status)
         return _ask_password(visit, asked, refusal=explain(error), status=error.status)
-    begin_session(visit, email, "passkey")
+    begin_session(visit, email, PASSKEY)
     return visit.redirect(goal(visit))
 
 

@@ -15,6 +15,9 @@ from starlette.routing import Route
 
 from browserid_sasl.idp.web import (
     account,
+    admin_log,
+    admin_people,
+    admin_system,
     authentication,
     by_request,
     device,
@@ -47,6 +50,9 @@ PAGES: Final[Sequence[Page]] = (
     *invitation.PAGES,
     *switches.PAGES,
     *account.PAGES,
+    *admin_people.PAGES,
+    *admin_log.PAGES,
+    *admin_system.PAGES,
 )
 """Every page of a domain's provider. Whoever adds a module with pages adds it here."""
 

@@ -35,12 +35,14 @@ class House:
     :param certifier: makes certificates.
     :param origin: where people find them, such as `https://example.org`.
     :param embedders: origins of old clients that embed a provider's pages.
+    :param document_life: ms for which others may keep a copy of the support document.
     """
 
     provider: Provider
     certifier: Certifier
     origin: str
     embedders: tuple[str, ...] = ()
+    document_life: int = 3_600_000
 
     @property
     def protection(self) -> ForgeryProtection:
@@ -275,16 +277,28 @@ class Page:
 
         :raises RefusedError: it is refused.
         """
-        submitted = visit.request.method == "POST"
         if (self.signed_in or self.fresh) and visit.session is None:
-            wanted = {"email": visit.query.get("email", ""), "next": self.back(visit)}
-            return visit.redirect(paths.with_query(paths.SIGN_IN, **wanted))
+            return self.ask_to_sign_in(visit, visit.query.get("email", ""))
         if self.fresh and not visit.is_fresh:
             again = {"email": visit.email, "again": "1", "next": self.back(visit)}
             return visit.redirect(paths.with_query(paths.SIGN_IN, **again))
-        if submitted:
+        if visit.request.method == "POST":
             visit.check_forgery()
-        handler = self.submit if submitted else self.show
+        return self.handle(visit)
+
+    def ask_to_sign_in(self, visit: Visit, email: str = "") -> Response:
+        """Have somebody sign in first, and go on here then.
+
+        :param email: who is to, empty if that is not known.
+        """
+        return visit.redirect(paths.with_query(paths.SIGN_IN, email=email, next=self.back(visit)))
+
+    def handle(self, visit: Visit) -> Response:
+        """Answer a request of somebody who may make it.
+
+        :raises RefusedError: it is refused.
+        """
+        handler = self.submit if visit.request.method == "POST" else self.show
         if handler is None:
             raise RefusedError(405, "method-not-allowed", "Method Not Allowed.")
         return handler(visit)

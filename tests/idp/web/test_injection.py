@@ -30,10 +30,13 @@ from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.web import cookies, paths
 from browserid_sasl.idp.web.languages import LANGUAGES
 from browserid_sasl.idp.web.site import PAGES
+from browserid_sasl.idp.wishes import Granted, Wish
+from browserid_sasl.jose.keys import PrivateKey
 from tests.idp.web.test_attacks import path_of
 from tests.idp.web.test_by_request import Headers
 from tests.idp.web.test_consent import BACK, KEY, asked
 from tests.idp.web.test_device import Machine, decide, type_in
+from tests.support.administering import passkey_of, sign_in_with
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser, Shown, ShownForm
 from tests.support.fallback import NOBODY, RunningFallback, running_fallback
@@ -42,6 +45,8 @@ from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, run
 BOB = f"bob@{DOMAIN}"
 CAROL = f"carol@{DOMAIN}"
 EITHER = "either.test"
+DAVE = f"dave@{DOMAIN}"
+ERIN = f"erin@{DOMAIN}"
 DIALOG = "https://dialog.elsewhere.test"
 MARKUP = (
     "<script>alert(1)</script>",
@@ -93,8 +98,12 @@ def knowing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProvide
 
 def prepare(running: RunningProvider) -> None:
     provider, now = running.provider, running.clock.now
-    for email in (BOB, CAROL):
+    for email in (BOB, CAROL, DAVE, ERIN):
         provider.accounts.add(email, PASSWORD, now)
+    provider.administrators.add(DAVE, "uid 0", now)
+    provider.invitations.make(ERIN, "uid 0", now)
+    wish = Wish(ERIN, PrivateKey.generate("ES256").public_key, MARKUP[0], "192.0.2.1")
+    provider.renewals.issue(Granted(wish, renewal=True), now + 1, now, lambda: None)
     name_passkey(running, "phone")
     name_passkey(running, "phone", CAROL)
     secret = provider.second_factors.begin(CAROL, now)
@@ -181,6 +190,32 @@ def questions(browser: Browser, running: RunningProvider) -> Shown:
     return browser.open(paths.QUESTIONS)
 
 
+_devices: dict[str, Authenticator] = {}
+
+
+def admin_at(path: str) -> Scene[RunningProvider]:
+    """A page for administrators, for Dave, about Erin who has a machine and an invitation."""
+
+    def show(browser: Browser, running: RunningProvider) -> Shown:
+        page = browser.open(path)
+        if page.status != 200 or page.path == paths.SIGN_IN:
+            browser.session.cookies.clear()
+            if running.url not in _devices:
+                _devices[running.url] = passkey_of(running, DAVE)
+            page = sign_in_with(browser, _devices[running.url], DAVE, path)
+        assert page.status == 200
+        return page
+
+    return show
+
+
+def admin_passkey(browser: Browser, _: RunningProvider) -> Shown:
+    """What an administrator sees who has signed in with a password."""
+    browser.session.cookies.clear()
+    browser.sign_in(DAVE)
+    return browser.open(paths.ADMIN)
+
+
 def invitation(browser: Browser, running: RunningProvider) -> Shown:
     token = running.provider.invitations.make(BOB, "uid 0", running.clock.now)
     return browser.open(f"{paths.INVITATION}?token={token}")
@@ -218,6 +253,13 @@ SCENES: dict[str, Scene[RunningProvider]] = {
     "consent": page_at(asked()),
     "other-identity": other_identity,
     "provisioning": page_at(paths.PROVISIONING),
+    "admin-people": admin_at(paths.ADMIN),
+    "admin-person": admin_at(f"{paths.ADMIN_PERSON}?email={ERIN}"),
+    "admin-invitations": admin_at(paths.ADMIN_INVITATIONS),
+    "admin-log": admin_at(paths.ADMIN_LOG),
+    "admin-backends": admin_at(paths.ADMIN_BACKENDS),
+    "admin-keys": admin_at(paths.ADMIN_KEYS),
+    "admin-passkey": admin_passkey,
     "device-consent": device_consent,
     "device": device,
 }
