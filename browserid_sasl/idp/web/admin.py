@@ -16,7 +16,6 @@ from browserid_sasl.errors import Code
 from browserid_sasl.idp.administration import Actor, Administration
 from browserid_sasl.idp.web.errors import error_page, wants_page
 from browserid_sasl.idp.web.visit import Page, Visit
-from browserid_sasl.printer.node import harmless
 from browserid_sasl.web.refusal import RefusedError
 
 AT_ONCE: Final = 50
@@ -82,8 +81,3 @@ def _is_there(visit: Visit) -> bool:
 def administration(visit: Visit) -> Administration:
     """What the administrator can do who visits."""
     return Administration(visit.provider, Actor(visit.email, visit.client))
-
-
-def shown(text: str) -> str:
-    """A text that somebody else has chosen, for a page."""
-    return harmless(text)

@@ -13,8 +13,9 @@ from starlette.responses import Response
 from browserid_sasl.identity.addresses import in_lower_case
 from browserid_sasl.idp.audit import TIMES, Entry, Event, Question
 from browserid_sasl.idp.web import paths
-from browserid_sasl.idp.web.admin import AT_ONCE, AdminPage, shown
+from browserid_sasl.idp.web.admin import AT_ONCE, AdminPage
 from browserid_sasl.idp.web.languages import N_
+from browserid_sasl.idp.web.rendering import harmless
 from browserid_sasl.idp.web.visit import Visit
 
 _NO_TIME: Final = N_("Write a time as 2026-11-28, or as 2026-11-28T17:00.")
@@ -45,8 +46,8 @@ def line_of(entry: Entry) -> Line:
     """How an entry is shown."""
     details = ({"client": entry.client} if entry.client else {}) | entry.details
     details |= {"host": entry.host}
-    pairs = [(shown(name), shown(_text(name, value))) for name, value in details.items()]
-    return Line(entry.time, shown(entry.event), shown(entry.email), pairs)
+    pairs = [(harmless(name), harmless(_text(name, value))) for name, value in details.items()]
+    return Line(entry.time, harmless(entry.event), harmless(entry.email), pairs)
 
 
 def _text(name: str, value: object) -> str:

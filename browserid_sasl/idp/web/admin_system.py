@@ -8,9 +8,10 @@ from starlette.responses import Response
 
 from browserid_sasl.idp.health import State
 from browserid_sasl.idp.web import paths
-from browserid_sasl.idp.web.admin import AdminPage, administration, shown
+from browserid_sasl.idp.web.admin import AdminPage, administration
 from browserid_sasl.idp.web.errors import explain
 from browserid_sasl.idp.web.languages import N_
+from browserid_sasl.idp.web.rendering import harmless
 from browserid_sasl.idp.web.visit import Visit
 from browserid_sasl.web.refusal import RefusedError
 
@@ -22,7 +23,7 @@ _DONE: Final = {"rotated": N_("There is a new key.")}
 
 def _show_backends(visit: Visit) -> Response:
     states = [
-        State(each.name, tuple(map(shown, each.faults)), each.asked)
+        State(each.name, tuple(map(harmless, each.faults)), each.asked)
         for each in visit.provider.health.of_all()
     ]
     return visit.page("admin-backends.html", states=states)

@@ -16,9 +16,9 @@ from browserid_sasl.config.colours import ON_DARK_ACCENT, ON_LIGHT_ACCENT
 from browserid_sasl.idp.web import paths
 from browserid_sasl.idp.web.assets import ASSETS
 from browserid_sasl.idp.web.languages import LANGUAGES, Language
-from browserid_sasl.printer.node import harmless
 
 _NONCE_OCTETS: Final = 16
+_MOST_SHOWN: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +121,12 @@ def _time(ms: int) -> Markup:
 def _wait(seconds: int) -> str:
     """How long to wait, as one word: the unit does not stand in a line of its own."""
     return f"{seconds}\N{NO-BREAK SPACE}s"
+
+
+def harmless(text: str) -> str:
+    """A text that a stranger has chosen, without what turns others round or is not to be seen."""
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode("ascii")
+        for each in text[:_MOST_SHOWN]
+    )
+    return f"{shown}..." if len(text) > _MOST_SHOWN else shown
