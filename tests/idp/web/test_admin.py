@@ -467,7 +467,7 @@ class TestWhatStrangersSay:
             running.clock.now,
             email=f"{odd}@x",
             client=odd,
-            **{odd: f"{odd}\0\u2028", "list": 7},
+            **{odd: f"{odd}\0\u2028"},
         )
         with running.provider.database.transaction() as session:
             # As another release may write it.
