@@ -139,4 +139,9 @@ def _is_whole(revoked: x509.CertificateRevocationList) -> bool:
 
 
 def _is_on(revoked: x509.CertificateRevocationList, certificate: x509.Certificate) -> bool:
-    return revoked.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None
+    serial = certificate.serial_number
+    try:
+        return revoked.get_revoked_certificate_by_serial_number(serial) is not None
+    except UNREADABLE:
+        who = show_name(revoked.issuer)
+        raise UnavailableError(f"the list of what {who} has revoked cannot be read") from None

@@ -19,6 +19,7 @@ from browserid_sasl.gss.der import read_der
 from browserid_sasl.idp.backends import Denial, DeniedError, UnavailableError
 from browserid_sasl.private_files import Stamp, stamp_if_there
 from browserid_sasl.trusted_files import read_trusted
+from browserid_sasl.x509.names import UNREADABLE
 from browserid_sasl.x509.paths import UntrustedError
 
 PersonName = Literal["serial-number", "user-id", "upn", "address"]
@@ -172,8 +173,8 @@ def _upns(leaf: x509.Certificate) -> list[str]:
 
 
 def _in_lower_case(names: Sequence[str]) -> list[str]:
-    """Names of ASCII: there are others that become one of these in lower case."""
-    return [each.lower() if each.isascii() else "" for each in names]
+    """Names of printable ASCII: there are others that become one of these in lower case."""
+    return [each.lower() if each.isascii() and each.isprintable() else "" for each in names]
 
 
 def _alternatives(leaf: x509.Certificate) -> x509.SubjectAlternativeName:
@@ -189,7 +190,11 @@ def _in_subject(oid: x509.ObjectIdentifier, leaf: x509.Certificate) -> list[str]
 
 
 def _is_constrained(issuer: x509.Certificate) -> bool:
-    return any(each.oid == x509.NameConstraints.oid for each in issuer.extensions)
+    try:
+        return any(each.oid == x509.NameConstraints.oid for each in issuer.extensions)
+    except UNREADABLE:
+        # Nobody has looked at what is in a trust anchor.
+        return True
 
 
 _PEOPLE: Final[Mapping[str, Callable[[x509.Certificate], Sequence[str]]]] = {

@@ -290,6 +290,7 @@ class TestWhichCertificates:
             (("lena@elsewhere.test",), "is none that is certified here"),
             ((f"lena@{DOMAIN}.evil.test",), "is none that is certified here"),
             ((f"lena@sub.{DOMAIN}",), "is none that is certified here"),
+            ((f"lena\0@{DOMAIN}",), "is none that is certified here"),
             ((LENA, f"mia@{DOMAIN}"), "Several people have this address"),
         ],
     )
