@@ -101,20 +101,12 @@ class ServedDomain:
         """
         self._tried = time.monotonic()
         try:
-            self._open()
+            self.open()
         except BrowserIDError as error:
             self._fault = str(error).replace("[idp]", section_of(self._config))
             _logger.error("%s is not served: %s", self.domain, self._fault)
             return error
         return None
-
-    def open(self) -> None:
-        """Open the provider.
-
-        :raises ConfigurationError: it is not configured as it has to be.
-        :raises StoreError: its database cannot be used, or others than its owner have access.
-        """
-        self._open()
 
     def fault(self) -> str:
         """What is wrong with the domain now, empty if nothing."""
@@ -123,7 +115,12 @@ class ServedDomain:
         in_memory = longest_in_memory(self._config.idp.document_life_ms)
         return fault_of(self._provider, system_clock(), in_memory)
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Open the provider.
+
+        :raises ConfigurationError: it is not configured as it has to be.
+        :raises StoreError: its database cannot be used, or others than its owner have access.
+        """
         folder = folder_of(self._config.idp)
         provider = open_to_serve(self._config, folder)
         self.domain = provider.domain
