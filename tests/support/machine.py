@@ -156,6 +156,8 @@ def machine(name: str, hosts: Mapping[str, str], changes: Path | None = None) ->
         made.path(HOME).mkdir(mode=0o700, exist_ok=True)
         # What Debian's packages do when they are configured, but for starting their daemons.
         made.write("/usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n", mode=0o755)
+        # And but for an index of all manual pages, made anew whenever a package comes or goes.
+        made.path("/var/lib/man-db/auto-update").unlink(missing_ok=True)
         yield made
     finally:
         process.kill()
