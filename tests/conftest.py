@@ -37,6 +37,8 @@ TOGETHER: Final = {
     "tests/idp/postgresql/": "postgresql",
     # and so does a domain controller,
     "tests/idp/backends/test_active_directory.py": "active directory",
+    # and so does a package that is built,
+    "tests/packages/test_sources.py": "sources",
     # and so do these services, in two halves.
     "tests/plugin/test_adapters.py": "services",
     "tests/plugin/test_dovecot.py": "services",
