@@ -2,7 +2,9 @@
 
 Browsers add it by themselves, to whatever page makes them send the request. So it counts in a form
 of ours only, with its token, which another site cannot send: nobody is signed in, or signed in as
-somebody else than they were, by a link or by a page elsewhere.
+somebody else than they were, by a link or by a page elsewhere. With `at_once` a link to the sign-in
+page does sign somebody in, as themselves, where nobody was: what is allowed to programs is asked
+for in any case.
 """
 
 from __future__ import annotations
