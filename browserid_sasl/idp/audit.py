@@ -71,6 +71,7 @@ class Event(Enum):
     RECOVERY_CODES_MADE = "recovery-codes-made"
     RECOVERY_CODE_USED = "recovery-code-used"
     MAIL_SENT = "mail-sent"
+    MAIL_SPARED = "mail-spared"
     MAIL_FAILED = "mail-failed"
     MAIL_BOUNCED = "mail-bounced"
     MAIL_UNWANTED = "mail-unwanted"

@@ -3,6 +3,7 @@
 Anybody may ask for a mail to anybody, so what is limited is what somebody else has of it. To an
 address goes one a minute, five an hour and ten a day; those that are asked for in a browser in
 which it has signed in before are counted apart, so that nobody can use them up for its owner. What
+is behind a plus in an address makes it no other one here, since it ends in the same mailbox. What
 an address is spared is told to nobody: it would say what others have asked for. Addresses that do
 not want any more mail, and those that cannot get any, are left alone.
 """
@@ -95,13 +96,15 @@ class MailLimits:
         :raises RefusedError: `too-many-mails`: the network has asked for enough, or all have.
         """
         token = secrets.token_hex(_OCTETS)
-        counted, network = (f"{email} {known}" if known else email), site_of(client)
+        mailbox, network = mailbox_of(email), site_of(client)
+        counted = f"{mailbox} {known}" if known else mailbox
         with self._database.transaction() as session:
             session.execute(delete(SentMail).where(SentMail.time <= now - _KEPT_MS))
             session.execute(delete(MailBlock).where(MailBlock.until <= now))
             _check(session, SentMail.network == network, OF_NETWORK, now)
             _check(session, SentMail.sent == 1, self._per_hour, now)
-            sent = session.get(MailBlock, email) is None and _spares(session, counted, now)
+            blocked = any(session.get(MailBlock, each) for each in {email, mailbox})
+            sent = not blocked and _spares(session, counted, now)
             row = SentMail(email=email, counted=counted, network=network, time=now)
             row.bounce, row.sent = digest(token), int(sent)
             session.add(row)
@@ -109,7 +112,7 @@ class MailLimits:
 
     def not_me(self, email: str, client: str, now: int) -> None:
         """Send an address no mail any more, for a long while: its owner has not asked for any."""
-        self._block(email, Event.MAIL_UNWANTED, now, now + NOT_ME_MS, client=client)
+        self._block(mailbox_of(email), Event.MAIL_UNWANTED, now, now + NOT_ME_MS, client=client)
 
     def bounced(self, token: str, now: int) -> str | None:
         """Send no more mail where one could not be delivered, for some days.
@@ -129,10 +132,12 @@ class MailLimits:
     def allow(self, email: str, by: str, now: int) -> bool:
         """Send an address mail again; whether it was blocked."""
         with self._database.transaction() as session:
-            block = session.get(MailBlock, email)
-            if block is None or block.until <= now:
+            asked = (session.get(MailBlock, each) for each in {email, mailbox_of(email)})
+            blocks = [block for block in asked if block is not None and block.until > now]
+            if not blocks:
                 return False
-            session.delete(block)
+            for block in blocks:
+                session.delete(block)
             session.flush()
             self._audit.write(Event.MAIL_ALLOWED, now, email=email, by=by)
             return True
@@ -142,6 +147,15 @@ class MailLimits:
             session.merge(MailBlock(email=email, reason=event.value, until=until))
             session.flush()
             self._audit.write(event, now, email=email, until=until, **details)
+
+
+def mailbox_of(email: str) -> str:
+    """An address without what is behind a plus, which most domains deliver to the same mailbox.
+
+    Where it is another person's, the two share what they may be sent.
+    """
+    local, _, domain = email.rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}"
 
 
 _OCTETS: Final = 16

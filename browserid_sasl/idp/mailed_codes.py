@@ -116,18 +116,22 @@ class MailedCodes:
         self._secret = secret
         self._audit = audit
 
-    def begin(self, email: str, browser: str, goal: str, client: str, now: int) -> Mailed:
+    def begin(
+        self, email: str, browser: str, goal: str, client: str, now: int, *, sent: bool = True
+    ) -> Mailed:
         """What to send to an address.
 
         :param goal: where the browser goes on.
         :param client: its IP address.
+        :param sent: whether it is sent. If not, nothing is right that the browser types, and it is
+            answered as if something were: or else who types something wrong would learn it.
         """
         mailed = Mailed(f"{secrets.randbelow(10**DIGITS):0{DIGITS}}", new_token())
         row = MailedCode(
             email=email,
             browser=digest(browser),
-            code=_hash(browser, email, mailed.code),
-            link=digest(mailed.token),
+            code=_hash(browser, email, mailed.code if sent else new_token()),
+            link=digest(mailed.token if sent else new_token()),
             goal=goal,
             client=client,
             begun=now,

@@ -114,6 +114,9 @@ class Outbox:
         :raises RefusedError: `busy`: too many are waiting.
         :raises StoreError: it cannot be written.
         """
+        self._write(letter, "")
+
+    def _write(self, letter: Letter, prefix: str) -> Path:
         try:
             make_private_folder(self._path)
             if len(self._names()) >= MOST_WAITING:
@@ -124,14 +127,23 @@ class Outbox:
                     Code.INTERACT_UNAVAILABLE,
                     retry_after=60,
                 )
-            name = f"{time.time_ns():020}-{secrets.token_hex(8)}"
-            write_atomically(self._path / name, letter.written)
+            path = self._path / f"{prefix}{time.time_ns():020}-{secrets.token_hex(8)}"
+            write_atomically(path, letter.written)
+            return path
         except OSError as error:
             raise StoreError(
                 Code.CACHE_ERROR,
                 f"a mail cannot be kept in {self._path} ({error.strerror})",
                 "see that there is room, and that the folder is the provider's account's",
             ) from None
+
+    def pretend(self, letter: Letter) -> None:
+        """Do what `put` does, for a mail that is not to be sent: in the same time, and none stays.
+
+        :raises RefusedError: see `put`.
+        :raises StoreError: likewise.
+        """
+        self._write(letter, ".pretended-").unlink(missing_ok=True)
 
     def take(self) -> Taken | None:
         """The oldest mail that nobody else has, None if there is none."""

@@ -146,6 +146,14 @@ class Postman:
         self._outbox.put(letter)
         self._news.release()
 
+    def pretend(self, letter: Letter) -> None:
+        """Do what `send` does, and send nothing.
+
+        :raises RefusedError: see `send`.
+        :raises StoreError: likewise.
+        """
+        self._outbox.pretend(letter)
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Hand over what there is, and what comes, until the end of the block.

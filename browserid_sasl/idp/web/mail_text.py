@@ -29,7 +29,7 @@ _TEXT: Final = N_(
     "\n"
     "Both are good for 15 minutes, and once. Give the code to nobody, and type it on no\n"
     "other page. If it was not you, you need do nothing. If you want no more of these mails,\n"
-    "open the link and press the button that says that it was not you.\n"
+    "open the link and say so there.\n"
 )
 
 

@@ -31,6 +31,7 @@ _NO_ADDRESS: Final = N_(
     " other letters as xn--..."
 )
 _WRONG_LETTERS: Final = N_("The other browser shows other letters. Look again.")
+_NO_LETTERS: Final = N_("Type the letters that the other browser shows.")
 _ERRORS: Final = {
     "mail-code-wrong": N_("This is not the code in the mail. Compare it, digit by digit."),
     "mail-code-spent": N_("No mail is good any more. Ask for another one."),
@@ -79,21 +80,26 @@ def _submit(visit: Visit) -> Response:
     # Counted before a stranger's domain is asked: that takes longer than anything else here.
     bounce = fallback.limits.ask(email, visit.client, visit.now, known)
     fallback.check(email, visit.now)
-    if bounce is not None:
-        _send(visit, fallback, email, bounce)
+    _send(visit, fallback, email, bounce)
     return visit.redirect(paths.with_query(paths.MAIL, email=email, next=goal(visit)))
 
 
-def _send(visit: Visit, fallback: Fallback, email: str, bounce: str) -> None:
-    now = visit.now
-    mailed = fallback.codes.begin(email, visit.binding, goal(visit), visit.client, now)
+def _send(visit: Visit, fallback: Fallback, email: str, bounce: str | None) -> None:
+    """Send a mail; or none, in the same time, and so that what is typed is answered the same.
+
+    :param bounce: what it is to come back with, None if none is sent.
+    """
+    now, sent = visit.now, bounce is not None
+    mailed = fallback.codes.begin(email, visit.binding, goal(visit), visit.client, now, sent=sent)
     link = visit.house.origin + paths.with_query(paths.MAIL_LINK, token=mailed.token)
     message = mail_text.compose(
         visit.language, fallback.sender, email, visit.house.origin, mailed.code, link
     )
-    sender = fallback.envelope_sender(bounce)
-    fallback.postman.send(Letter.good_for(LIFE_MS / 1000, message, sender, email))
-    visit.provider.audit.write(Event.MAIL_SENT, now, email=email, client=visit.client)
+    sender = fallback.envelope_sender(bounce or "")
+    letter = Letter.good_for(LIFE_MS / 1000, message, sender, email)
+    (fallback.postman.send if sent else fallback.postman.pretend)(letter)
+    event = Event.MAIL_SENT if sent else Event.MAIL_SPARED
+    visit.provider.audit.write(event, now, email=email, client=visit.client)
 
 
 def _show_code(visit: Visit) -> Response:
@@ -129,6 +135,8 @@ def _show_link(visit: Visit) -> Response:
 def _submit_link(visit: Visit) -> Response:
     token, codes = visit.query.get("token", ""), _fallback(visit).codes
     if visit.form.get("decision") == "not-me":
+        if "sure" not in visit.form:
+            return _ask_about(visit, _asked(visit), unsure=True, status=422)
         email = codes.deny(token, visit.now)
         _fallback(visit).limits.not_me(email, visit.client, visit.now)
         return visit.page("mail-done.html", allowed=False, email=email)
@@ -136,7 +144,11 @@ def _submit_link(visit: Visit) -> Response:
     if asked.here:
         used = codes.use(token, visit.binding, visit.now)
         return _sign_in(visit, used, used.goal)
-    if not codes.allow(token, visit.form.get("letters", ""), visit.client, visit.now):
+    letters = visit.form.get("letters", "").strip()
+    if not letters:
+        # It is no try: there are programs that look after mail and press the buttons of pages.
+        return _ask_about(visit, asked, error=_NO_LETTERS, status=422)
+    if not codes.allow(token, letters, visit.client, visit.now):
         # If that was the last try, what follows says so.
         return _ask_about(visit, _asked(visit), error=_WRONG_LETTERS, status=422)
     visit.provider.audit.write(
@@ -207,8 +219,12 @@ def _ask_code(visit: Visit, email: str, *, error: str = "", status: int = 200) -
     )
 
 
-def _ask_about(visit: Visit, asked: Asked, *, error: str = "", status: int = 200) -> Response:
-    return visit.page("mail-link.html", status, here=visit.here, asked=asked, error=error)
+def _ask_about(
+    visit: Visit, asked: Asked, *, error: str = "", unsure: bool = False, status: int = 200
+) -> Response:
+    return visit.page(
+        "mail-link.html", status, here=visit.here, asked=asked, error=error, unsure=unsure
+    )
 
 
 PAGES: Final = (

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
 from browserid_sasl.idp.mail_limits import DAY_MS, HOUR_MS, MINUTE_MS, NOT_ME_MS, OF_NETWORK
 from browserid_sasl.idp.mailed_codes import LIFE_MS, TRIES
 from browserid_sasl.idp.web import paths
+from browserid_sasl.web.refusal import RefusedError
 from tests.idp.web.test_device import Machine, type_in
 from tests.support.browser import Browser, Shown
 from tests.support.fallback import FALLBACK, NOBODY, UNCLEAR, RunningFallback, running_fallback
+from tests.support.patience import wait_until
 
 BOB = "bob@nobody.test"
 
@@ -47,6 +49,13 @@ LOOK_ALIKES = [
     "\N{CYRILLIC SMALL LETTER A}lice@nobody.test",
     "alice@NOBODY.\N{KELVIN SIGN}test",
     "alice@nobody\N{FULLWIDTH FULL STOP}test",
+    "\N{FULLWIDTH LATIN SMALL LETTER A}lice@nobody.test",
+    "alice\N{FULLWIDTH COMMERCIAL AT}nobody.test",
+    "al\N{LATIN SMALL LETTER DOTLESS I}ce@nobody.test",
+    "alice\N{ZERO WIDTH SPACE}@nobody.test",
+    "alice\N{SOFT HYPHEN}@nobody.test",
+    "a\N{COMBINING ACUTE ACCENT}lice@nobody.test",
+    '"\N{CYRILLIC SMALL LETTER A}lice"@nobody.test',
 ]
 
 
@@ -82,7 +91,7 @@ def give(browser: Browser, page: Shown, code: str, email: str = NOBODY) -> Shown
 def press(browser: Browser, link: str, decision: str = "allow", letters: str = "") -> Shown:
     """Open a link, and press a button of what it shows."""
     page = browser.open(link)
-    fields = {"csrf": page.csrf(), "decision": decision, "letters": letters}
+    fields = {"csrf": page.csrf(), "decision": decision, "letters": letters, "sure": "yes"}
     return browser.post(link, fields)
 
 
@@ -114,7 +123,7 @@ class TestTheCode:
         ask(site.browser())
         code, other = site.mailbox.wait().code, site.browser()
         page = ask(other)
-        assert give(other, page, code).status == 410
+        assert give(other, page, code).status == 422
         assert not is_signed_in(other)
 
     def test_is_good_once(self, site: RunningFallback) -> None:
@@ -187,6 +196,25 @@ class TestTheLink:
         for _ in range(20):
             assert scanner.open(link).status == 200
             scanner.session.head(scanner.url + link, timeout=30)
+        assert not is_signed_in(scanner)
+        assert give(browser, page, "").status == 409
+        press(browser, link)
+        assert is_signed_in(browser)
+
+    def test_nor_when_it_presses_all_buttons_that_there_are(self, site: RunningFallback) -> None:
+        browser = site.browser()
+        page, link = ask(browser), site.mailbox.wait().link
+        scanner = site.browser()
+        for _ in range(2 * TRIES):
+            shown = scanner.open(link)
+            assert len(shown.forms) >= 2
+            for form in shown.forms:
+                for name, value in form.buttons:
+                    empty = dict.fromkeys({"letters"} & form.fields.keys(), "")
+                    fields = form.fields | empty | {name: value}
+                    # Of another language, which it may well choose.
+                    if urlsplit(form.action).path == paths.MAIL_LINK:
+                        assert scanner.post(form.action, fields).status == 422
         assert not is_signed_in(scanner)
         assert give(browser, page, "").status == 409
         press(browser, link)
@@ -281,7 +309,101 @@ class TestNotMe:
         assert not site.fallback.limits.allow(NOBODY, "test", site.clock.now)
 
 
+class TestWhatIsNotSaid:
+    """Whether a mail was sent: it would tell what others do, and who wants none."""
+
+    def test_what_is_typed_is_answered_the_same(self, site: RunningFallback) -> None:
+        page, other_page = ask(one := site.browser()), ask(other := site.browser())
+        sent = site.mailbox.wait().code
+        wrong = f"{(int(sent) + 1) % 1_000_000:06}"
+        tried = [""] + [wrong] * (TRIES + 1) + [""]
+        told = [
+            [give(browser, shown, code).status for code in tried]
+            for browser, shown in ((one, page), (other, other_page))
+        ]
+        assert told[0] == told[1] == [409, *[422] * (TRIES - 1), 410, 410, 409]
+        assert '"event":"mail-spared"' in site.running.audit_log()
+
+    def test_nor_where_its_owner_wants_none(self, site: RunningFallback) -> None:
+        ask(site.browser())
+        press(site.browser(), site.mailbox.wait().link, "not-me")
+        site.clock.now += MINUTE_MS
+        page = ask(browser := site.browser())
+        assert [give(browser, page, "123456").status for _ in range(TRIES)] == [
+            *[422] * (TRIES - 1),
+            410,
+        ]
+
+    def test_what_was_not_sent_is_right_for_nobody(self, site: RunningFallback) -> None:
+        browser = site.browser()
+        page = ask(browser, BOB)
+        visitor = browser.cookies["__Host-browserid-visitor"]
+        codes, now = site.fallback.codes, site.clock.now
+        mailed = codes.begin(NOBODY, visitor, "", "192.0.2.1", now, sent=False)
+        assert give(browser, page, mailed.code).status == 422
+        assert browser.open(f"{paths.MAIL_LINK}?token={mailed.token}").status == 410
+        assert not is_signed_in(browser)
+        site.mailbox.wait()
+
+    def test_it_leaves_nothing_in_the_outbox(self, site: RunningFallback) -> None:
+        for _ in range(3):
+            ask(site.browser())
+        ask(site.browser(), BOB)
+        site.mailbox.wait(2)
+        outbox = site.running.folder.path / "outbox"
+        wait_until(lambda: not list(outbox.iterdir()), "the end of what is on its way")
+        assert len(site.mailbox.deliveries) == 2
+
+
+class TestGuessing:
+    def test_in_many_browsers_and_networks_is_no_better(self, site: RunningFallback) -> None:
+        """Each code that there is was sent to the owner, and is good for a few tries."""
+        limits, codes, begun = site.fallback.limits, site.fallback.codes, site.clock.now
+        known = []
+        for number in range(24 * 6):
+            now, browser = begun + number * 10 * MINUTE_MS, f"browser {number}"
+            sent = limits.ask(NOBODY, f"198.51.{number // 250}.{number % 250}", now) is not None
+            mailed = codes.begin(NOBODY, browser, "", "192.0.2.1", now, sent=sent)
+            if sent:
+                known.append((browser, mailed.code, now))
+        assert len(known) == 10
+        for browser, code, now in known:
+            wrong = f"{(int(code) + 1) % 1_000_000:06}"
+            for typed in [*[wrong] * TRIES, code]:
+                with pytest.raises(RefusedError):
+                    codes.type(NOBODY, browser, typed, "192.0.2.1", now)
+
+
 class TestMailBombing:
+    def test_a_plus_makes_no_other_mailbox(self, site: RunningFallback) -> None:
+        limits, now = site.fallback.limits, site.clock.now
+
+        def is_sent(at: int) -> bool:
+            network = f"198.51.{at // 250}.{at % 250}"
+            email = f"alice+{at}@nobody.test"
+            return limits.ask(email, network, now + at * 10 * MINUTE_MS) is not None
+
+        sent = [is_sent(at) for at in range(24 * 6)]
+        assert (sum(sent[:6]), sum(sent)) == (5, 10)
+        assert limits.ask(NOBODY, "192.0.2.1", now + 23 * HOUR_MS) is None
+        assert limits.ask("+alice@nobody.test", "192.0.2.1", now) is not None
+
+    def test_who_wants_none_gets_none_by_a_plus(self, site: RunningFallback) -> None:
+        limits, now = site.fallback.limits, site.clock.now
+        limits.not_me("alice+1@nobody.test", "192.0.2.1", now)
+        for email in (NOBODY, "alice+2@nobody.test", "alice+1@nobody.test"):
+            assert limits.ask(email, "192.0.2.1", now) is None
+        assert limits.allow("alice+3@nobody.test", "a test", now)
+        assert limits.ask(NOBODY, "192.0.2.1", now) is not None
+
+    def test_what_cannot_be_delivered_to_is_that_address_alone(self, site: RunningFallback) -> None:
+        limits, now = site.fallback.limits, site.clock.now
+        token = limits.ask("alice+gone@nobody.test", "192.0.2.1", now)
+        assert limits.bounced(token or "", now) == "alice+gone@nobody.test"
+        later = now + HOUR_MS
+        assert limits.ask("alice+gone@nobody.test", "192.0.2.1", later) is None
+        assert limits.ask(NOBODY, "192.0.2.1", later) is not None
+
     def test_an_address_gets_one_a_minute(self, site: RunningFallback) -> None:
         texts = {ask(site.browser()).text.replace("", "") for _ in range(4)}
         ask(site.browser(), BOB)
@@ -379,6 +501,12 @@ class TestTheMail:
         browser = site.browser()
         browser.session.headers["User-Agent"] = "Buy-Now/1.0"
         browser.session.headers["Referer"] = "https://evil.test/buy-now"
+        browser.session.headers["Accept-Language"] = "buy-now, x-evil;q=0.5"
+        browser.session.headers["X-Forwarded-Host"] = "evil.test"
+        browser.session.headers["X-Forwarded-For"] = "buy-now"
+        browser.session.headers["Forwarded"] = 'host="evil.test"'
+        browser.put_cookie("__Host-browserid-language", "buy-now")
+        browser.put_cookie("__Host-browserid-known", "buy-now")
         ask(browser, goal=f"{paths.AUTHENTICATION}?machine=buy-now&state=buy-now")
         octets = site.mailbox.wait().octets.lower()
         assert b"buy-now" not in octets
