@@ -24,6 +24,14 @@ from browserid_sasl.errors import Code, ConfigurationError, LocalProtocolError
 from browserid_sasl.identity.addresses import in_lower_case, is_domain
 from browserid_sasl.idp.administration import Actor, Administration
 from browserid_sasl.idp.audit import TIMES, AuditLog, Entry, Event, Question
+from browserid_sasl.idp.backends import (
+    Backend,
+    Denial,
+    DeniedError,
+    Roll,
+    RollBackend,
+    UnavailableError,
+)
 from browserid_sasl.idp.backends.configured import configured_backends
 from browserid_sasl.idp.backup import Content, back_up, restore
 from browserid_sasl.idp.bounces import MAX_SIZE, is_failure, token_of
@@ -32,9 +40,10 @@ from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.health import State
 from browserid_sasl.idp.invitations import LIFE_MS, MAX_LIFE_MS
 from browserid_sasl.idp.opening import check_spelling, folder_of, mail_limits_of, open_to_look_after
+from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.paths import WELL_KNOWN
 from browserid_sasl.idp.people import Person
-from browserid_sasl.idp.people_file import read_people
+from browserid_sasl.idp.people_file import Fault, read_people
 from browserid_sasl.idp.people_import import Outcome, PeopleImport, new_invitation_list
 from browserid_sasl.idp.place import Place, place_options
 from browserid_sasl.idp.renewals import Renewal
@@ -533,14 +542,22 @@ def invite(place: Place, expires: int, address: str, output: Output) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a link for each new account to a new file that only you can read.",
 )
+@click.option(
+    "--ldap",
+    "backend",
+    metavar="NAME",
+    default="",
+    help='The people of this directory, a section such as [ldap."staff"], in place of a file.',
+)
 @output_options
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("rb"), required=False)
 def import_people(
     *,
     place: Place,
     dry_run: bool,
     invitations: Path | None,
-    file: BinaryIO,
+    backend: str,
+    file: BinaryIO | None,
     output: Output,
 ) -> None:
     """Make accounts for the people in FILE, which a spreadsheet has written as CSV (UTF-8).
@@ -548,24 +565,62 @@ def import_people(
     Its first line names the columns: `address`, and `invite` (yes or no) if you like. If anything
     is wrong in it, that is said with the line's number, and nothing is done. Accounts that are
     there already stay as they are, so it can be done again. Nobody can sign in to the new ones
-    without an invitation.
+    without an invitation, but those of a directory, who need none.
     """
-    options = place.options
-    _check_invites(options)
+    if bool(backend) == bool(file) or (backend and invitations):
+        raise click.UsageError("give one of FILE and --ldap, and --invitations with a file only")
+    configuration = place.one()
+    _check_invites(configuration.idp)
     # The file is made by who runs this, and not by the owner of the provider's folder.
     with new_invitation_list(invitations, dry=dry_run) as links:
-        provider = open_to_look_after(options)
-        people, faults = read_people(file, provider.accounts.address)
+        backends = configured_backends(configuration) if backend else Backends()
+        provider = open_to_look_after(configuration.idp, backends)
         importing = PeopleImport(provider, Actor(_OPERATOR), dry=dry_run)
-        outcome = Outcome()
-        if not faults:
-            outcome = importing.from_file(people, links, system_clock())
+        outcome, faults = Outcome(), list[Fault]()
+        if file is None:
+            roll = _roll_of(provider, backend)
+            outcome = importing.from_directory(backend, roll, system_clock())
+        else:
+            people, found = read_people(file, provider.accounts.address)
+            faults.extend(found)
+            if not faults:
+                outcome = importing.from_file(people, links, system_clock())
     output.give(asdict(outcome) | {"dry_run": dry_run, "faults": [asdict(each) for each in faults]})
     for fault in faults:
-        click.echo(inert(f"{file.name}:{fault.line}: {fault.message}: {fault.remedy}"), err=True)
+        name = file.name if file else ""
+        click.echo(inert(f"{name}:{fault.line}: {fault.message}: {fault.remedy}"), err=True)
     if faults:
         click.get_current_context().exit(1)
-    would = "would be " if dry_run else ""
+    _tell_outcome(output, outcome, dry=dry_run)
+
+
+def _roll_of(provider: Provider, name: str) -> Roll:
+    """The people of a directory."""
+    try:
+        return provider.outside.backends.try_out(name, partial(_call_the_roll, provider.domain))
+    except DeniedError:
+        message = f"there is no directory {name!a} among the backends"
+    except UnavailableError as error:
+        message = f"the people of {name} cannot be listed: {error}"
+    raise LocalProtocolError(
+        Code.INVALID_PARAMETER, message, "see `backends` in [idp], and `browserid-idp backends`"
+    )
+
+
+def _call_the_roll(domain: str, backend: Backend) -> Roll:
+    if not isinstance(backend, RollBackend):
+        raise DeniedError(Denial.NOT_CONFIGURED)
+    return backend.call_the_roll(domain)
+
+
+def _tell_outcome(output: Output, outcome: Outcome, *, dry: bool) -> None:
+    would = "would be " if dry else ""
+    for email, why in outcome.left_out.items():
+        output.say(inert(f"{email}: left out: {why}"))
+    for email in outcome.gone:
+        output.say(inert(f"{email}: the directory does not let them in any more"))
+    if not outcome.complete:
+        output.say("the directory has not shown all: nobody can be said to have gone")
     output.say(
         f"{would}added: {outcome.added}, {would}invited: {outcome.invited},"
         f" there already: {outcome.existing}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 from urllib.parse import urlsplit
 
 from browserid_sasl.api.authorities import resolver
@@ -16,6 +17,7 @@ from browserid_sasl.idp.limits import Policy
 from browserid_sasl.idp.look import Logo, Look
 from browserid_sasl.idp.mail_limits import MailLimits
 from browserid_sasl.idp.mailed_codes import MailedCodes
+from browserid_sasl.idp.outside import Backends
 from browserid_sasl.idp.ownership import become_owner_of
 from browserid_sasl.idp.passwords import Cost
 from browserid_sasl.idp.postman import MailServer, Postman
@@ -23,6 +25,8 @@ from browserid_sasl.idp.sessions import SessionPolicy
 from browserid_sasl.jose.keys import PublicKey
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.store.memory import MemoryAuthorityCache
+
+_NONE: Final = Backends()
 
 
 def folder_of(options: IdpConfig) -> ProviderFolder:
@@ -36,9 +40,10 @@ def folder_of(options: IdpConfig) -> ProviderFolder:
     return ProviderFolder(options.directory, sharing, retention, options.domain)
 
 
-def open_to_look_after(options: IdpConfig) -> Provider:
-    """A provider for a command that looks after it, without what it asks about people.
+def open_to_look_after(options: IdpConfig, backends: Backends = _NONE) -> Provider:
+    """A provider for a command that looks after it.
 
+    :param backends: what it asks about people, if the command does.
     :raises ConfigurationError: there is none, or it is another domain's.
     :raises StoreError: its database cannot be used, or others than its owner have access.
     """
@@ -47,6 +52,7 @@ def open_to_look_after(options: IdpConfig) -> Provider:
         public_url=options.public_url,
         rp_id=options.rp_id,
         cost=cost_of(options),
+        backends=backends,
         everywhere=options.fallback,
     )
 

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 import anyio
+from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session
 
 from browserid_sasl.errors import Code, LocalProtocolError
@@ -364,6 +365,40 @@ class Outside:
         backend = self.backends.redirecting_to(identity.backend) if identity else None
         return backend.over_at(email) if backend else None
 
+    def introduce(self, backend: str, vouched: Vouched, now: int, *, dry: bool) -> Denial | bool:
+        """Make the account of somebody who has not signed in yet, for an administrator to see.
+
+        :param backend: what vouches for them.
+        :param now: ms.
+        :param dry: whether it is only found out what would be done.
+        :returns: whether it was made, and is not there already; or why it is not theirs.
+        """
+        try:
+            email = self._accounts.address(vouched.email)
+        except LocalProtocolError:
+            return Denial.FOREIGN
+        with self._database.transaction() as session:
+            account, row = session.get(Account, email), session.get(OutsideIdentity, email)
+            if row is not None:
+                ours = (row.backend, row.subject) == (backend, vouched.subject)
+                return Denial.OTHER_SUBJECT if not ours else False
+            if account is not None:
+                return Denial.OWN_ACCOUNT
+            if dry:
+                return True
+            self._add(session, email, backend, "", now)
+            row = OutsideIdentity(email=email, backend=backend, subject=vouched.subject)
+            row.version, row.claims = vouched.version, vouched.claims_text
+            session.add(row)
+            session.flush()
+        return True
+
+    def known_by(self, backend: str) -> set[str]:
+        """The addresses of those whom a backend has vouched for."""
+        wanted = select(OutsideIdentity.email).where(OutsideIdentity.backend == backend)
+        with self._database.reading() as session:
+            return set(session.scalars(wanted))
+
     def vouch_by_mail(self, email: str, client: str, now: int) -> None:
         """Take it for shown by a mail whose an address is. What came of another way ends.
 
@@ -470,7 +505,8 @@ class Outside:
     def _add(self, session: Session, email: str, backend: str, client: str, now: int) -> None:
         session.add(Account(email=email, password=NO_PASSWORD, created=now, changed=now))
         session.flush()
-        self._audit.write(Event.ACCOUNT_ADDED, now, email=email, client=client, backend=backend)
+        whence = {"client": client} if client else {}
+        self._audit.write(Event.ACCOUNT_ADDED, now, email=email, **whence, backend=backend)
 
     def _end(self, email: str, denial: Denial, client: str, now: int) -> None:
         self._audit.write(

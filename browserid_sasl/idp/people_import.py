@@ -12,13 +12,14 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.idp.administration import Actor, Administration
 from browserid_sasl.idp.audit import Event
+from browserid_sasl.idp.backends import Denial, Roll, Vouched
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.people_file import Listed
 from browserid_sasl.private_files import PRIVATE_FILE
@@ -41,11 +42,18 @@ class Outcome:
     :param added: accounts that are made.
     :param existing: addresses that have one, which stays as it is.
     :param invited: how many of the new ones are invited.
+    :param left_out: addresses that get none, and why.
+    :param gone: those of accounts whose people the directory does not have any more, or would not
+        let in.
+    :param complete: whether the directory can have said all; else nobody is said to be gone.
     """
 
     added: int = 0
     existing: int = 0
     invited: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    complete: bool = True
 
 
 class InvitationList:
@@ -142,6 +150,37 @@ class PeopleImport:
                 if invitations:
                     invitations.flush()
         return outcome
+
+    def from_directory(self, backend: str, roll: Roll, now: int) -> Outcome:
+        """Make accounts for the people of a directory, who sign in by it.
+
+        :param backend: its name.
+        :param now: ms.
+        :raises StoreError: cache-error: the rest could not be made.
+        """
+        outside = self._provider.outside
+        known = outside.known_by(backend)
+        # Nobody at all, or some that are elsewhere: that does not say that others are gone.
+        outcome = Outcome(
+            left_out=dict(roll.left_out), complete=roll.complete and bool(roll.people)
+        )
+        for portion in _portions(roll.people):
+            with self._portion():
+                for each in portion:
+                    self._introduce(backend, each, outcome, now)
+        if outcome.complete:
+            outcome.gone = sorted(known - {each.email for each in roll.people})
+        return outcome
+
+    def _introduce(self, backend: str, vouched: Vouched, outcome: Outcome, now: int) -> None:
+        outside = self._provider.outside
+        done = outside.introduce(backend, vouched, now, dry=self._dry)
+        if isinstance(done, Denial):
+            outcome.left_out[vouched.email] = done.value
+        elif done:
+            outcome.added += 1
+        else:
+            outcome.existing += 1
 
     def _add(
         self, listed: Listed, invitations: InvitationList | None, outcome: Outcome, now: int

@@ -36,6 +36,7 @@ from browserid_sasl.store.base import system_clock
 from browserid_sasl.store.sealing import SiteKeys, write_site_keys
 from browserid_sasl.verifier import cli as verifier
 from tests.support.caches import log_in_once, prepare_home
+from tests.support.directory import PEOPLE, SERVICE, SERVICE_PASSWORD, Directory, directory
 from tests.support.every_option import ASSERTION, CASES, COMMANDS, SAMPLES
 from tests.support.granting import fake_browser, granting_provider
 from tests.support.grants import wish_of
@@ -125,9 +126,27 @@ def prepared(
         with mail_home(request.getfixturevalue("home"), monkeypatch) as folder:
             yield folder
     elif name.startswith("browserid-idp"):
-        yield with_password(with_provider(tmp_path))
+        folder = with_password(with_provider(tmp_path))
+        if "--ldap" in request.getfixturevalue("arguments"):
+            with directory(tmp_path / "ldap") as people, people.running():
+                ask_directory(folder, people)
+                yield folder
+        else:
+            yield folder
     else:
         yield request.getfixturevalue("home")
+
+
+def ask_directory(folder: Path, people: Directory) -> None:
+    """Have the provider ask a directory, in a configuration of its own."""
+    (folder / "ldap-password").touch(0o600)
+    (folder / "ldap-password").write_text(SERVICE_PASSWORD)
+    (folder / "staff.toml").write_text(
+        (folder / "idp.toml").read_text()
+        + f'backends = ["staff", "accounts"]\n[ldap."staff"]\nservers = ["{people.ldaps}"]\n'
+        f'ca_file = "{people.ca_file}"\nbase = "{PEOPLE}"\nbind_dn = "{SERVICE}"\n'
+        f'bind_password_file = "ldap-password"\ntimeout = 30\n'
+    )
 
 
 def with_password(folder: Path) -> Path:

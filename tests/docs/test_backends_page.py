@@ -22,6 +22,7 @@ from browserid_sasl.idp.backends import (
 )
 from browserid_sasl.idp.backends.certificate_names import PeopleFile
 from browserid_sasl.idp.backends.configured import configured_backends
+from browserid_sasl.idp.backends.ldap import _MOST_ON_ROLL
 from browserid_sasl.idp.backends.pam import PROGRAM, PamBackend
 from tests.conftest import SHARED
 from tests.support import active_directory as ad
@@ -30,7 +31,7 @@ from tests.support import pam
 from tests.support.directory import PASSWORD, Person
 from tests.support.kdc import REALM, initiator, kdc, shows
 from tests.support.oidc import SECRET, oidc_provider
-from tests.support.pages import blocks
+from tests.support.pages import blocks, check_command
 from tests.support.pam import Accounts
 from tests.support.sample_programs import ROOT
 
@@ -216,3 +217,10 @@ def test_pam_as_it_is_shown(tmp_path: Path) -> None:
 
     assert backends.ask("desks", verify) is not None
     assert backends.order == ("desks", "accounts")
+
+
+def test_people_are_listed_as_it_is_shown() -> None:
+    [shown] = [text for text in blocks(PAGE, "sh") if "import-people" in text]
+    for words in map(shlex.split, shown.splitlines()):
+        check_command(words)
+    assert f"{_MOST_ON_ROLL:,} people" in PAGE

@@ -96,6 +96,7 @@ SINGLY: Final = {
         for begin in (
             "dn: cn=browserid,",
             "# A directory,",
+            "browserid-idp import-people --ldap staff --dry-run",
             "# Active Directory",
             "# Another provider",
             *("# On the KDC", "# People at a domain-joined desk", "# Addresses that are not"),

@@ -206,9 +206,12 @@ CASES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
     "browserid-idp sessions": with_place([SOMEBODY]),
     "browserid-idp revoke": with_place(["--all", SOMEBODY], ["--machine", "{machine}", SOMEBODY]),
     "browserid-idp invite": with_place(["--expires", "60", SOMEBODY]),
-    "browserid-idp import-people": with_place(
-        ["--dry-run", "{home}/people.csv"],
-        ["--invitations", "{home}/invitations.csv", "{home}/people.csv"],
+    "browserid-idp import-people": (
+        *with_place(
+            ["--dry-run", "{home}/people.csv"],
+            ["--invitations", "{home}/invitations.csv", "{home}/people.csv"],
+        ),
+        ["--config", "{home}/staff.toml", "--ldap", "staff"],
     ),
     "browserid-idp bounce": with_place(["--file", "{home}/password", f"bounces+0@{DOMAIN}"]),
     "browserid-idp allow-mail": with_place([SOMEBODY]),

@@ -126,6 +126,20 @@ class UnavailableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Roll:
+    """All people whom a backend would let in.
+
+    :param people: them.
+    :param left_out: addresses that it has and would not let in, and why.
+    :param complete: whether nobody else can be among its people.
+    """
+
+    people: Sequence[Vouched]
+    left_out: Mapping[str, str]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Journey:
     """What somebody is sent elsewhere with, and comes back with. The texts cannot be guessed.
 
@@ -198,6 +212,18 @@ class DirectoryBackend(ProbedBackend, Protocol):
         :param domain: of the address.
         :raises DeniedError: there is no such entry, or no more; or it has not one address there.
         :raises UnavailableError: it cannot be asked.
+        """
+
+
+@runtime_checkable
+class RollBackend(Backend, Protocol):
+    """A backend that can say whom it knows."""
+
+    def call_the_roll(self, domain: str) -> Roll:
+        """Who may sign in by it now, each by one address.
+
+        :param domain: of the addresses.
+        :raises UnavailableError: it cannot be asked, or does not say all.
         """
 
 

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-_MOST_HEARD: Final = 4 << 20
-"""Octets that a server may say on one connection."""
+MOST_HEARD: Final = 4 << 20
+"""Octets that a server may say on one connection, unless somebody wants more."""
 
 _PIECE: Final = 65_536
 _PORTS: Final = {"ldap": 389, "ldaps": 636}
@@ -36,13 +36,14 @@ class ChannelError(Exception):
 
 @contextmanager
 def channel(
-    server: str, context: ssl.SSLContext | None, deadline: float
+    server: str, context: ssl.SSLContext | None, deadline: float, most: int = MOST_HEARD
 ) -> Iterator[socket.socket]:
     """A connection to a server: a socket on which LDAP is spoken in clear, inside of the process.
 
     :param server: its URL.
     :param context: verifies the server; None: there is no TLS but for `ldaps`.
     :param deadline: when it is cut off, by the monotonic clock.
+    :param most: octets that the server may say.
     :raises ChannelError: there is none.
     """
     with ExitStack() as stack:
@@ -57,7 +58,7 @@ def channel(
             raise ChannelError(str(error)) from None
         inner, ours = map(stack.enter_context, socket.socketpair())
         watch.add(ours)
-        pump = threading.Thread(target=_pass_on, args=(ours, outer, deadline), daemon=True)
+        pump = threading.Thread(target=_pass_on, args=(ours, outer, deadline, most), daemon=True)
         pump.start()
         # Run first at the end: a pump that has nothing left to pass on ends.
         stack.callback(pump.join)
@@ -181,11 +182,11 @@ def _taking_from(octets: bytes) -> Callable[[int], bytes]:
     return take
 
 
-def _pass_on(ours: socket.socket, outer: socket.socket, deadline: float) -> None:
+def _pass_on(ours: socket.socket, outer: socket.socket, deadline: float, most: int) -> None:
     """Pass on what either end says, until one has nothing more to say."""
     heard = 0
     with suppress(OSError, ValueError):
-        while heard <= _MOST_HEARD:
+        while heard <= most:
             octets = _heard(outer)
             if octets:
                 heard += len(octets)

@@ -10,7 +10,7 @@ import re
 import struct
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,7 @@ from browserid_sasl.idp.backends import (
     Denial,
     DeniedError,
     Identity,
+    Roll,
     UnavailableError,
     Vouched,
 )
@@ -59,6 +60,7 @@ _LOCKED_FOR_GOOD: Final = b"000001010000Z"
 _NEVER_IN_AD: Final = frozenset({0, 2**63 - 1})
 _AD_EPOCH_S: Final = 11_644_473_600
 _DAY_S: Final = 86_400
+_MOST_ON_ROLL: Final = 200_000
 _MOST_VALUES: Final = 32
 _MOST_CHARACTERS: Final = 256
 
@@ -147,6 +149,38 @@ class LdapBackend:
 
         return self._servers.ask(question)
 
+    def call_the_roll(self, domain: str) -> Roll:
+        """See `RollBackend`."""
+        directory = self._directory
+        if directory.dn_template:
+            raise UnavailableError("people are found by dn_template, which names one at a time")
+        everybody = re.sub(r"\{address\}|\{user\}", "*", directory.filter)
+
+        def question(connection: Connection) -> Roll:
+            roll = _RollCall(domain)
+            for entries, more in connection.pages(directory.base, everybody, directory.attributes):
+                roll.complete = roll.complete and not more
+                for entry in entries:
+                    self._put_down(connection, entry, roll)
+            return roll.result()
+
+        try:
+            return self._servers.ask(question, at_length=True)
+        except NoSuchPlaceError:
+            raise _nowhere(directory.base) from None
+
+    def _put_down(self, connection: Connection, entry: Entry, roll: _RollCall) -> None:
+        values = entry.attributes.get(self._directory.address_attribute.lower(), [])
+        email = _main_address([_text(value) for value in values], roll.domain)
+        if not email:
+            return
+        try:
+            roll.put(email, self._vouch(connection, entry, email))
+        except DeniedError as error:
+            roll.leave_out(email, error.denial.value)
+        except UnavailableError as error:
+            roll.leave_out(email, str(error))
+
     def probe(self) -> list[str]:
         """See `ProbedBackend`: each server is asked, also those that nobody needs now."""
         base = self._directory.base
@@ -225,6 +259,46 @@ class LdapBackend:
             if many or any(len(each) > _MOST_CHARACTERS for each in values):
                 raise UnavailableError(f"the claim {name} of {entry.dn!a} is too long")
         return {name: values for name, values in found.items() if values}
+
+
+class _RollCall:
+    """Whom a directory has, while they are read.
+
+    :param domain: of their addresses.
+    """
+
+    def __init__(self, domain: str) -> None:
+        self.domain = domain
+        self.complete = True
+        self._people: dict[str, Vouched] = {}
+        self._left_out: dict[str, str] = {}
+
+    def put(self, email: str, vouched: Vouched) -> None:
+        """Somebody who would be let in."""
+        # Who has an address with somebody else is let in no more than that one.
+        if email in self._people or email in self._left_out:
+            self.leave_out(email, Denial.AMBIGUOUS.value)
+        else:
+            self._people[email] = vouched
+        if len(self._people) > _MOST_ON_ROLL:
+            raise UnavailableError(f"there are more than {_MOST_ON_ROLL} people")
+
+    def leave_out(self, email: str, why: str) -> None:
+        """Somebody who would not."""
+        known = email in self._people or email in self._left_out
+        self._people.pop(email, None)
+        self._left_out[email] = Denial.AMBIGUOUS.value if known else why
+
+    def result(self) -> Roll:
+        """All of them."""
+        return Roll(tuple(self._people.values()), self._left_out, self.complete)
+
+
+def _main_address(texts: Sequence[str], domain: str) -> str:
+    """The address that somebody has first, empty for none. Of `proxyAddresses` it has capitals."""
+    first = sorted(texts, key=lambda text: not text.startswith("SMTP:"))
+    addresses = (_address(in_lower_case(text), domain) for text in first)
+    return next((each for each in addresses if each.endswith(f"@{domain}")), "")
 
 
 def _filled(template: str, email: str, *, dn: bool) -> str:

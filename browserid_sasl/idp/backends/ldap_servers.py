@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +16,19 @@ from urllib.parse import urlsplit
 
 import ldap
 from ldap.controls import DecodeControlTuples
+from ldap.controls.libldap import SimplePagedResultsControl
 from ldap.controls.ppolicy import PasswordPolicyControl
 
 from browserid_sasl.discovery.public_addresses import is_loopback
 from browserid_sasl.idp.backends import Denial, DeniedError, UnavailableError
-from browserid_sasl.idp.backends.channels import ChannelError, channel
+from browserid_sasl.idp.backends.channels import MOST_HEARD, ChannelError, channel
 
 MOST_SERVERS: Final = 4
+
+_PAGE: Final = 500
+_LISTING_S: Final = 3_600
+_MOST_LISTED: Final = 1 << 30
+"""What a list of all people may take: entries in an answer, seconds, and octets."""
 
 _LAST_FOR_S: Final = 30
 """For how long a server that has failed is asked after the others."""
@@ -110,16 +116,18 @@ class Servers:
         self._access = access
         self._failed: dict[str, float] = {}
 
-    def ask(self, question: Callable[[Connection], _T]) -> _T:
+    def ask(self, question: Callable[[Connection], _T], *, at_length: bool = False) -> _T:
         """Ask the first server that answers.
 
+        :param at_length: whether it is about all people: each answer has the time that one person
+            has otherwise.
         :raises DeniedError: what `question` raises.
         :raises UnavailableError: none does.
         """
         faults = []
         for server in self._in_order():
             try:
-                return self._ask(server, question)
+                return self._ask(server, question, at_length=at_length)
             except ldap.LDAPError as error:
                 self._failed[server] = time.monotonic()
                 faults.append(f"{server}: {_described(error)}")
@@ -137,9 +145,13 @@ class Servers:
                 faults.append(f"{server}: {error}")
         return faults
 
-    def _ask(self, server: str, question: Callable[[Connection], _T]) -> _T:
-        deadline = time.monotonic() + self._access.timeout / 1000
-        with _connected(server, self._access, deadline) as connection:
+    def _ask(
+        self, server: str, question: Callable[[Connection], _T], *, at_length: bool = False
+    ) -> _T:
+        seconds = _LISTING_S if at_length else self._access.timeout / 1000
+        deadline = time.monotonic() + seconds
+        most = _MOST_LISTED if at_length else MOST_HEARD
+        with _connected(server, self._access, deadline, most) as connection:
             connection.bind(self._access.bind_dn, self._access.bind_password)
             answer = question(Connection(connection, server, self._access, deadline))
         self._failed.pop(server, None)
@@ -179,6 +191,15 @@ class Connection:
         """
         return self._connection.search(base, scope, filter, attributes)
 
+    def pages(
+        self, base: str, filter: str, attributes: Sequence[str]
+    ) -> Iterator[tuple[list[Entry], bool]]:
+        """All entries below one, some at a time, and whether the rest of these is elsewhere.
+
+        :raises NoSuchPlaceError: there is no `base`.
+        """
+        return self._connection.pages(base, filter, attributes)
+
     def is_password(self, dn: str, password: str) -> bool:
         """Whether this is the password of an entry.
 
@@ -196,9 +217,10 @@ class Connection:
 class _Connection:
     """A connection, whoever one is on it."""
 
-    def __init__(self, connection: Any, deadline: float) -> None:
+    def __init__(self, connection: Any, deadline: float, answer_s: float) -> None:
         self._ldap = connection
         self._deadline = deadline
+        self._answer_s = answer_s
 
     def bind(self, dn: str, password: str) -> None:
         try:
@@ -226,18 +248,32 @@ class _Connection:
         message = self._ldap.search_ext(
             base, scope, filter, list(attributes), sizelimit=2, timeout=self._left()
         )
-        found: list[Entry] = []
         try:
             _, data, _, _ = self._ldap.result3(message, timeout=self._left())
         except ldap.NO_SUCH_OBJECT:
             raise NoSuchPlaceError(base) from None
         except ldap.SIZELIMIT_EXCEEDED:
             raise DeniedError(Denial.AMBIGUOUS) from None
-        # References to other servers are not followed: they have no name.
-        for dn, values in data:
-            if dn:
-                found.append(Entry(dn, {name.lower(): each for name, each in values.items()}))
-        return found
+        return _entries(data)
+
+    def pages(
+        self, base: str, filter: str, attributes: Sequence[str]
+    ) -> Iterator[tuple[list[Entry], bool]]:
+        # Critical: a server that knows no pages (RFC 2696) says so, and does not leave some out.
+        control = SimplePagedResultsControl(True, size=_PAGE, cookie="")
+        while True:
+            message = self._ldap.search_ext(
+                base, ldap.SCOPE_SUBTREE, filter, list(attributes), serverctrls=[control]
+            )
+            try:
+                _, data, _, answered = self._ldap.result3(message, timeout=self._left())
+            except ldap.NO_SUCH_OBJECT:
+                raise NoSuchPlaceError(base) from None
+            yield _entries(data), any(dn is None for dn, _ in data)
+            cookies = [each.cookie for each in answered if each.controlType == control.controlType]
+            if not any(cookies):
+                return
+            [control.cookie] = cookies
 
     def _bound(self, dn: str, password: str, *controls: Any) -> list[Any]:
         """The controls of a successful answer."""
@@ -249,20 +285,31 @@ class _Connection:
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise ldap.TIMEOUT({"desc": "the time is over"})
-        return left
+        return min(left, self._answer_s)
+
+
+def _entries(data: Iterable[tuple[str | None, Any]]) -> list[Entry]:
+    # References to other servers are not followed: they have no name.
+    return [
+        Entry(dn, {name.lower(): each for name, each in values.items()})
+        for dn, values in data
+        if dn
+    ]
 
 
 @contextmanager
-def _connected(server: str, access: Access, deadline: float) -> Iterator[_Connection]:
+def _connected(
+    server: str, access: Access, deadline: float, most: int = MOST_HEARD
+) -> Iterator[_Connection]:
     """A connection that nobody else can read, to a server that is the one it is to be."""
     context = _context(access.ca_file) if _needs_tls(server, access) else None
     try:
-        with channel(server, context, deadline) as end:
+        with channel(server, context, deadline, most) as end:
             connection = ldap.initialize("ldapi:///", fileno=end.detach())
             for option, value in _OPTIONS:
                 connection.set_option(option, value)
             try:
-                yield _Connection(connection, deadline)
+                yield _Connection(connection, deadline, access.timeout / 1000)
             finally:
                 connection.unbind_ext_s()
     except ChannelError as error:

@@ -515,3 +515,60 @@ class TestControllers:
                 assert alone.check(identity) == Vouched(
                     identity.email, identity.subject, identity.version
                 )
+
+
+class TestTheRoll:
+    """Whom `browserid-idp import-people --ldap` makes accounts for."""
+
+    @pytest.fixture
+    def unit(self, controller: Controller, person: Person) -> str:
+        """An organizational unit with nobody in it."""
+        ou = f"OU={person.name}s,{BASE}"
+        controller.make(ou, objectClass="organizationalUnit")
+        return ou
+
+    def test_it_has_those_who_would_be_let_in(
+        self, controller: Controller, found_by: Make, person: Person, unit: str
+    ) -> None:
+        lena, disabled, outsider = (
+            Person(f"{person.name}-{name}", f"{name}.{person.mail}", ou=unit)
+            for name in ("lena", "disabled", "outsider")
+        )
+        controller.add(lena)
+        controller.add(disabled, userAccountControl=str(0x200 | support.DISABLED))
+        controller.add(outsider, member=False)
+        there = found_by(base=unit)
+        roll = there.call_the_roll(DOMAIN)
+        assert [*roll.people] == [there.verify(lena.mail, PASSWORD)]
+        assert roll.left_out == {
+            disabled.mail: "account-disabled",
+            outsider.mail: "not-admitted",
+        }
+        assert roll.complete
+
+    def test_what_is_elsewhere_is_not_all(self, backend: LdapBackend) -> None:
+        assert not backend.call_the_roll(DOMAIN).complete
+
+    def test_of_several_addresses_it_has_the_first(
+        self, controller: Controller, found_by: Make, person: Person, unit: str
+    ) -> None:
+        lena = Person(person.name, person.mail, ou=unit)
+        addresses = [f"smtp:a.{lena.mail}", f"SMTP:{lena.mail}", "SMTP:x@elsewhere.test"]
+        controller.add(lena, proxyAddresses=addresses)
+        by_proxy = found_by(
+            base=unit,
+            filter="(proxyAddresses=smtp:{address})",
+            address_attribute="proxyAddresses",
+        )
+        assert [each.email for each in by_proxy.call_the_roll(DOMAIN).people] == [lena.mail]
+
+    def test_there_are_more_than_are_given_at_once(
+        self, controller: Controller, found_by: Make, person: Person
+    ) -> None:
+        """Active Directory gives a thousand, and the provider asks for 500."""
+        name = f"{person.name}-many"
+        controller.make_crowd(name, 1_001, f"CN={name},{GROUPS}")
+        many = found_by(
+            base=f"OU={name},{BASE}", filter="(cn={user})", address_attribute="cn", groups=()
+        )
+        assert len(many.call_the_roll(DOMAIN).people) == 1_001
