@@ -508,10 +508,8 @@ def cards(authority: Authority) -> Iterator[Office]:
     """A provider of people with cards, and nginx before it."""
     with folder_for_all() as folder:
         office = Office(folder, authority)
-        office.household.start()
-        with Nginx(office).running():
+        with office.running(), Nginx(office).running():
             yield office
-        office.household.stop()
 
 
 def test_from_a_certificate_to_mail_until_it_is_revoked(

@@ -53,6 +53,15 @@ class Office:
         self._make_secret()
         self.household = self._household(dict(options or {}))
 
+    @contextmanager
+    def running(self) -> Iterator[Office]:
+        """The provider, until the end of the block."""
+        self.household.start()
+        try:
+            yield self
+        finally:
+            self.household.stop()
+
     def revoke(self, *cards: Card) -> None:
         """Have these be on the list, which may be none."""
         for card in cards:

@@ -30,11 +30,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def front(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Front]:
     with folder_for_all() as folder:
         office = Office(folder, authority, {"form": request.param})
-        office.household.start()
         front: Front = FRONTS[request.param](office, "optional_no_ca")
-        with front.running():
+        with office.running(), front.running():
             yield front
-        office.household.stop()
 
 
 @pytest.fixture
@@ -133,10 +131,9 @@ def test_as_it_is_on_the_page_the_web_server_verifies_too(authority: Authority, 
     """And when it is down, nobody signs in by a card, nor past it."""
     with folder_for_all() as folder:
         office = Office(folder, authority, {"form": form})
-        office.household.start()
-        try:
-            front: Front = FRONTS[form](office)
-            good = card(front, "lena")
+        front: Front = FRONTS[form](office)
+        good = card(front, "lena")
+        with office.running():
             nobody_gets_in_past(front, good)
             with front.running():
                 assert press(browser_at(front, good)).path == f"{PREFIX}/account"
@@ -144,8 +141,6 @@ def test_as_it_is_on_the_page_the_web_server_verifies_too(authority: Authority, 
                     assert not is_let_through(browser_at(front, bad))
             with pytest.raises(requests.ConnectionError):
                 browser_at(front, good).open(f"{PREFIX}/sign-in")
-        finally:
-            office.household.stop()
 
 
 def nobody_gets_in_past(front: Front, shown: Card) -> None:
