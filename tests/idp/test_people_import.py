@@ -51,7 +51,9 @@ def run(
 
 
 def counted(added: int, existing: int, invited: int) -> dict[str, Any]:
-    return {"added": added, "existing": existing, "invited": invited, "faults": []}
+    of_directories = {"left_out": {}, "gone": [], "complete": True}
+    numbers = {"added": added, "existing": existing, "invited": invited}
+    return {**numbers, **of_directories, "faults": []}
 
 
 def addresses(folder: Path) -> list[str]:
