@@ -146,7 +146,7 @@ def test_a_package_has_each_extra_that_a_configuration_can_ask_for() -> None:
         assert f"debian/split.py {GROUPS[extra]}" in files
 
 
-OF_DEBIAN = ("ldap",)
+OF_DEBIAN = ("kerberos", "ldap")
 """Extras whose Python packages are Debian's."""
 GROUPS = {
     extra: group

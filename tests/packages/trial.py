@@ -37,6 +37,7 @@ SETS = (
     " libgssapi-krb5-2 libsasl2-modules-gssapi-mit sasl2-bin",
     "dovecot-imapd python3",
     "python3-ldap slapd dbus-user-session",
+    "python3-gssapi krb5-kdc krb5-admin-server krb5-user curl",
     "fail2ban apparmor",
 )
 INSTALLED = (
@@ -248,6 +249,53 @@ def test_a_person_whom_the_host_knows(computer: Machine) -> None:
     follow(computer, "Accounts of the host")
     with asking(computer, "desks", '\n[pam."desks"]\n'):
         sign_in_as(computer, "dora")
+
+
+def test_a_person_with_a_ticket_of_kerberos(computer: Machine) -> None:
+    follow(computer, "Tickets of Kerberos")
+    computer.do("apt install krb5-kdc krb5-admin-server krb5-user curl")
+    computer.write("/etc/krb5.conf", KRB5)
+    computer.write("/etc/krb5kdc/kdc.conf", "")
+    computer.do("kdb5_util create -s -r EXAMPLE.ORG -P master && systemctl restart krb5-kdc")
+    keytab = "/var/lib/browserid-idp/http.keytab"
+    for asked in (
+        "addprinc -randkey HTTP/example.org",
+        f"ktadd -k {keytab} HTTP/example.org",
+        f"addprinc -pw 'at the desk' erin",
+    ):
+        computer.do(f'kadmin.local -r EXAMPLE.ORG -q "{asked}"')
+    computer.do(f"chown browserid-idp: {keytab}")
+    computer.do("kinit erin@EXAMPLE.ORG <<<'at the desk'")
+    with asking(computer, "desks", DESKS):
+        computer.do("systemctl restart browserid-idp")
+        computer.wait_for_port(443)
+        page = computer.do(f"{CURL} {ORIGIN}/sign-in")
+        [secret] = set(re.findall(r'name="csrf" value="([^"]+)"', page))
+        button = f"{CURL} --negotiate --user : --data csrf={secret} {ORIGIN}/known/desks"
+        said = computer.do(button) + computer.do(f"{CURL} {ORIGIN}/account")
+        assert "erin@example.org" in said, said + journal(computer, "browserid-idp")
+    # Which tickets were seen is still known when it is started again.
+    assert computer.do("ls /var/lib/browserid-idp/*.rcache2")
+
+
+CURL = "curl --silent --show-error --cookie-jar jar --cookie jar"
+KRB5 = """\
+[libdefaults]
+default_realm = EXAMPLE.ORG
+dns_canonicalize_hostname = false
+rdns = false
+[realms]
+EXAMPLE.ORG = {
+  kdc = 127.0.0.1
+}
+[domain_realm]
+example.org = EXAMPLE.ORG
+"""
+DESKS = """
+[kerberos."desks"]
+keytab = "/var/lib/browserid-idp/http.keytab"
+principal = "HTTP/example.org@EXAMPLE.ORG"
+"""
 
 
 def test_a_button_for_another_provider(computer: Machine) -> None:
