@@ -261,7 +261,7 @@ def test_a_person_with_a_ticket_of_kerberos(computer: Machine) -> None:
     for asked in (
         "addprinc -randkey HTTP/example.org",
         f"ktadd -k {keytab} HTTP/example.org",
-        f"addprinc -pw 'at the desk' erin",
+        "addprinc -pw 'at the desk' erin",
     ):
         computer.do(f'kadmin.local -r EXAMPLE.ORG -q "{asked}"')
     computer.do(f"chown browserid-idp: {keytab}")
