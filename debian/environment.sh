@@ -29,4 +29,6 @@ rm -rf "${folder:?}/include" "${folder:?}/lib64" "${folder:?}/share"
 printf '%s\n' 'home = /usr/bin' 'include-system-site-packages = false' >"$folder/pyvenv.cfg"
 cp debian/extras.txt "$folder/extras.txt"
 find "$folder" -name direct_url.json -delete
+# What is not there any more, or was changed, would say where this was built.
+find "$folder/lib" -name RECORD -exec sed -i '/^\.\.\/\|direct_url\.json/d' {} +
 find "$folder/lib" -type f -exec chmod 644 {} +
