@@ -122,7 +122,9 @@ def follow(computer: Machine, title: str) -> str:
 def do(computer: Machine, command: str) -> str:
     """Do what a line of the page says: what people do, as alice, and the rest as root."""
     if command.startswith(("browserid login", "imtest")):
-        return as_alice(computer, command)
+        said = as_alice(computer, command)
+        assert said.startswith("signed in as") or not command.startswith("browserid"), said
+        return said
     if command.startswith("browserid-idp add-user"):
         command += f" --password-file {PASSWORD_FILE}"
     return computer.do(command, folder=PACKAGES, timeout=600)
@@ -261,11 +263,11 @@ def test_a_person_with_a_ticket_of_kerberos(computer: Machine) -> None:
     for asked in (
         "addprinc -randkey HTTP/example.org",
         f"ktadd -k {keytab} HTTP/example.org",
-        "addprinc -pw 'at the desk' erin",
+        "addprinc -pw at-the-desk erin",
     ):
         computer.do(f'kadmin.local -r EXAMPLE.ORG -q "{asked}"')
     computer.do(f"chown browserid-idp: {keytab}")
-    computer.do("kinit erin@EXAMPLE.ORG <<<'at the desk'")
+    computer.do("kinit erin@EXAMPLE.ORG <<<at-the-desk")
     with asking(computer, "desks", DESKS):
         computer.do("systemctl restart browserid-idp")
         computer.wait_for_port(443)
