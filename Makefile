@@ -18,7 +18,7 @@ TEST_PACKAGES := $(wildcard tools/debian-base.txt tools/debian-demo.txt tools/de
 	plugin/debian-packages.txt)
 SOURCES := browserid_sasl bench demo examples fuzz tests tools $(wildcard *.py plugin)
 
-.PHONY: help demo demo-fallback test check format fuzz debian13 container-trial deb deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
+.PHONY: help demo demo-fallback test check format fuzz debian13 container-trial deb deb-again deb-trial dist oldest bench capacity hosts crowd soak screenshots install install-commands uninstall uninstall-commands \
 	clean test-environment
 
 help: ## list the targets
@@ -111,6 +111,9 @@ deb: ## the packages for Debian 12, in build/deb, and what lintian says of them
 	@tools/environment.sh idp
 	@tools/deb.sh $(DEB)
 	@lintian --allow-root --fail-on error,warning $(DEB)/*.changes
+
+deb-again: deb ## the packages once more, in parts and elsewhere, and whether they are the same
+	@tools/deb-again.sh $(DEB) $(DEB)-again
 
 deb-trial: deb test-environment ## as root, docs/packages.md in a fresh Debian 12: installed, upgraded, removed
 	@tools/debian-packages.sh tools/debian-trial.txt
