@@ -592,5 +592,12 @@ def test_removal_leaves_configuration_and_state_and_purge_nothing(computer: Mach
     assert "deleting the keys and accounts of the identity provider" in said
     left = [place for place in PURGED if computer.path(place).exists()]
     found = computer.do("find /etc /usr /var -name '*browserid*' -not -path '/var/log/*'")
-    own = {"/etc/dovecot/conf.d/99-browserid.conf"}
-    assert not left and set(found.split()) <= own, (left, found)
+    assert not left and set(found.split()) <= ADMINISTRATORS, (left, found)
+
+
+ADMINISTRATORS = {
+    "/etc/dovecot/conf.d/99-browserid.conf",
+    "/etc/pam.d/browserid-idp",
+    "/etc/systemd/system/browserid-idp.service.d",
+}
+"""What no package has put there."""
