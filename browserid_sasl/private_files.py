@@ -125,11 +125,12 @@ def read_secret(
             "see that the account that runs this owns it, with mode 600",
         ) from None
     line = text.removesuffix("\n").removesuffix("\r")
-    if not 0 < len(line) <= MOST_OF_SECRET or not line.isprintable():
+    # Spaces at an end are seen by nobody who looks for what is wrong with it.
+    if not 0 < len(line) <= MOST_OF_SECRET or not line.isprintable() or line != line.strip():
         raise error(
             f"{what} is not in {path}",
             f"write it there, in one line of at most {MOST_OF_SECRET} printable characters, with"
-            " nothing else",
+            " nothing before or after it",
         )
     return line
 

@@ -53,6 +53,8 @@ UNFIT: dict[str, bytes] = {
     "an empty line": b"\n",
     "two lines": b"one\ntwo\n",
     "two ends of a line": b"one\n\n",
+    "a space before it": b" one\n",
+    "a space after it": b"one \n",
     "what cannot be printed": b"one\x07\n",
     "a null": b"one\0",
     "no text": b"\xff\xfe",

@@ -186,5 +186,5 @@ def _is_ours(file: BinaryIO) -> bool:
 def _read(file: BinaryIO) -> Letter | None:
     try:
         return Letter.parse(file.read(_MAX_SIZE))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None

@@ -16,7 +16,9 @@ from browserid_sasl.errors import LocalProtocolError
 
 MOST_LINES: Final = 200_000
 MAX_LINE: Final = 1_024
-"""Octets of a line."""
+"""Octets of a line, without its end."""
+
+_END: Final = b"\r\n"
 
 MOST_FAULTS: Final = 100
 """After so many a file is read no further."""
@@ -95,7 +97,7 @@ class _Reader:
 
     def people(self) -> Iterator[Listed]:
         number = 0
-        while octets := self._file.readline(MAX_LINE + 1):
+        while octets := self._file.readline(MAX_LINE + len(_END) + 1):
             number += 1
             try:
                 listed = self._read(number, octets)
@@ -166,7 +168,7 @@ def _text(number: int, octets: bytes) -> str:
         raise _WrongError(
             f"there are more than {MOST_LINES} lines", "import it in several files", over=True
         )
-    if len(octets) > MAX_LINE:
+    if len(octets.rstrip(_END)) > MAX_LINE:
         raise _WrongError(
             f"the line has more than {MAX_LINE} octets", "leave out what is too long", over=True
         )

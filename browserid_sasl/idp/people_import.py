@@ -169,7 +169,8 @@ class PeopleImport:
                 for each in portion:
                     self._introduce(backend, each, outcome, now)
         if outcome.complete:
-            outcome.gone = sorted(known - {each.email for each in roll.people})
+            there = {each.email for each in roll.people} | roll.further
+            outcome.gone = sorted(known - there)
         return outcome
 
     def _introduce(self, backend: str, vouched: Vouched, outcome: Outcome, now: int) -> None:

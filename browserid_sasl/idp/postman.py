@@ -29,6 +29,9 @@ Tls = Literal["starttls", "tls", "loopback"]
 PAUSES_S: Final = (2.0, 10.0)
 """How long to wait before a server is tried again that did not take a mail."""
 
+LOOKS_EVERY_S: Final = 30.0
+"""How often it is looked for mail that another process has left."""
+
 _THREADS: Final = 2
 _FAREWELL_S: Final = 5.0
 _TOO_LATE: Final = "too late"
@@ -117,6 +120,7 @@ class Postman:
     :param outbox: where mail waits.
     :param failed: told of what it does not take: the recipient, and why.
     :param pauses: s to wait before it is tried again.
+    :param looks_every: s after which it is looked for mail that nobody here has put there.
     """
 
     def __init__(
@@ -125,11 +129,13 @@ class Postman:
         outbox: Outbox,
         failed: Callable[[str, str], object],
         pauses: tuple[float, ...] = PAUSES_S,
+        looks_every: float = LOOKS_EVERY_S,
     ) -> None:
         self._server = server
         self._outbox = outbox
         self._failed = failed
         self._pauses = pauses
+        self._looks_every = looks_every
         self._news = threading.Semaphore(0)
         self._ending = threading.Event()
         self._threads = [
@@ -167,16 +173,20 @@ class Postman:
             yield
         finally:
             self._ending.set()
-            self._news.release(len(self._threads) or 1)
+            self._news.release(len(self._threads))
             ends = time.monotonic() + _FAREWELL_S
             for thread in self._threads:
                 thread.join(max(0.0, ends - time.monotonic()))
 
     def _work(self) -> None:
-        # First what another process has left.
+        # First what another process has left. It may still have one that it leaves only then.
         while not self._ending.is_set():
-            self._hand_over_all()
-            self._news.acquire()
+            try:
+                self._hand_over_all()
+            except Exception as error:
+                # Whatever happens, the thread goes on.
+                _logger.error("mail cannot be handed over now: %s", type(error).__name__)
+            self._news.acquire(timeout=self._looks_every)
 
     def _hand_over_all(self) -> None:
         while not self._ending.is_set() and (taken := self._outbox.take()) is not None:
@@ -192,7 +202,7 @@ class Postman:
         try:
             why = self._deliver(letter)
         except Exception as error:
-            # Whatever happens, the thread goes on with the next.
+            # Else it would be tried for ever.
             why = type(error).__name__
         if why is not None:
             taken.remove()

@@ -10,12 +10,9 @@ from tests.support.machine import Machine
 from tests.support.sample_programs import ROOT
 
 PORT = 8443
-COMMANDS = [
-    line
-    for block in blocks_of(ROOT / "docs" / "identity-provider.md")
-    if block.kind == "sh"
-    for line in block.text.splitlines()
-]
+BLOCKS = blocks_of(ROOT / "docs" / "identity-provider.md")
+[PEOPLE] = [block.text for block in BLOCKS if block.kind == "csv"]
+COMMANDS = [line for block in BLOCKS if block.kind == "sh" for line in block.text.splitlines()]
 
 
 @pytest.fixture
@@ -28,6 +25,7 @@ def reader(computer: Machine) -> Reader:
 def test_they_work_in_the_order_of_the_page(reader: Reader) -> None:
     kept = f"{reader.home}/.local/share/browserid/idp"
     place = kept
+    reader.computer.write(f"{kept}/people.csv", f"{PEOPLE}\n")
     for command in COMMANDS:
         if "restore" in command:
             # As the page says: after the folder was moved away, in which the backup is here.

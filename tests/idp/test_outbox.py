@@ -15,6 +15,7 @@ from tests.support.fallback import NOBODY, Mailbox, mail_server
 from tests.support.household import Authority, Household
 from tests.support.https import answer, scripted_server
 from tests.support.patience import wait_until
+from tests.support.ports import free_port
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
     """A mail server that says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", free_port())) as server:
         yield server
 
 

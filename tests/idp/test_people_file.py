@@ -98,6 +98,14 @@ def test_a_file_that_cannot_be_read_is_read_no_further(
     assert faults(accounts, octets) == [(1, what)]
 
 
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
+def test_how_long_a_line_may_be(accounts: Accounts, end: bytes) -> None:
+    line = b"b@example.org" + b" " * (MAX_LINE - 13)
+    assert faults(accounts, b"address\n" + line + end) == []
+    [(number, _)] = faults(accounts, b"address\n" + line + b" " + end)
+    assert number == 2
+
+
 @pytest.mark.parametrize("column", [b"password", b"Password_Hash", b"argon2 hash"])
 def test_passwords_are_not_imported(accounts: Accounts, column: bytes) -> None:
     [fault] = read_people(io.BytesIO(b"address," + column + b"\n"), accounts.address)[1]

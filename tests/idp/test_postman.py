@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from email.message import EmailMessage
 from pathlib import Path
@@ -22,7 +22,7 @@ from browserid_sasl.idp.postman import MailServer, Postman, Tls
 from browserid_sasl.web.refusal import RefusedError
 from tests.support.fallback import FALLBACK, NOBODY, Mailbox, mail_server
 from tests.support.https import context_of, write_ca
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, wait_until
 from tests.support.ports import free_port
 
 
@@ -218,6 +218,10 @@ def test_a_page_waits_for_no_server_and_the_queue_is_bounded(outbox: Outbox) -> 
         waiting.send(letter())
 
 
+def _no(_path: Path, **_options: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
 class TestWhatIsLeft:
     """By a process that has ended, or was killed."""
 
@@ -280,7 +284,13 @@ class TestWhatIsLeft:
             letters = [each.letter for each in (first, second)]
         assert [each.recipient for each in letters if each] == ["a", "b"]
 
-    @pytest.mark.parametrize("text", [b"", b"[]\n", b"[1, 2, 3]\n", b'["a", "b"]\n', b"\xff\n\xff"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *(b"", b"5\n", b"[]\n", b"[1, 2, 3]\n", b'["a", "b"]\n', b'["a", "b", null]\n'),
+            *(b'["a", "b", []]\n', b"\xff\n\xff", b"[" * 60_000),
+        ],
+    )
     def test_and_cannot_be_read_stops_nobody(
         self, outbox: Outbox, tmp_path: Path, text: bytes
     ) -> None:
@@ -291,6 +301,31 @@ class TestWhatIsLeft:
             with at_work(MailServer("127.0.0.1", port, "loopback", FALLBACK), outbox):
                 mailbox.wait()
         assert outbox.take() is None
+
+    def test_and_cannot_be_removed_ends_nothing(
+        self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mailbox = Mailbox()
+        with mail_server(mailbox) as port:
+            server = MailServer("127.0.0.1", port, "loopback", FALLBACK)
+            postman = Postman(server, outbox, print, (), looks_every=0.01)
+            with postman.at_work():
+                with monkeypatch.context() as patch:
+                    patch.setattr(Path, "unlink", _no)
+                    postman.send(letter())
+                    mailbox.wait(2)
+                wait_until(lambda: not outbox._names(), "the end of the mail in the folder")
+
+    def test_by_one_that_ends_after_the_next_has_begun(self, outbox: Outbox) -> None:
+        outbox.put(letter())
+        mailbox = Mailbox()
+        with mail_server(mailbox) as port, ExitStack() as other:
+            other.enter_context(present(outbox.take()))
+            server = MailServer("127.0.0.1", port, "loopback", FALLBACK)
+            with Postman(server, outbox, print, (), looks_every=0.01).at_work():
+                assert outbox.take() is None
+                other.close()
+                mailbox.wait()
 
     def test_half_written_is_removed(self, outbox: Outbox, tmp_path: Path) -> None:
         outbox.put(letter())

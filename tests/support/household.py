@@ -50,7 +50,9 @@ class Authority:
     def certificate(self, *names: str) -> tuple[Path, Path]:
         """Files of a certificate for names, and of its key."""
         issued = self.ca.issue_cert(*names)
-        chain, key = self.folder / f"{names[0]}.pem", self.folder / f"{names[0]}.key"
+        # Of the names together: a server that runs reads its files again when they change.
+        name = "+".join(names)
+        chain, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
         chain.write_bytes(b"".join(each.bytes() for each in issued.cert_chain_pems))
         key.touch(mode=0o600)
         issued.private_key_pem.write_to_path(str(key))

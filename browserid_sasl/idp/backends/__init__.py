@@ -9,7 +9,7 @@ has changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol, runtime_checkable
@@ -129,14 +129,16 @@ class UnavailableError(Exception):
 class Roll:
     """All people whom a backend would let in.
 
-    :param people: them.
+    :param people: them, each by the address that they have first.
     :param left_out: addresses that it has and would not let in, and why.
     :param complete: whether nobody else can be among its people.
+    :param further: by which it would let these people in, too.
     """
 
     people: Sequence[Vouched]
     left_out: Mapping[str, str]
     complete: bool
+    further: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 import struct
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -175,7 +175,11 @@ class LdapBackend:
         if not email:
             return
         try:
-            roll.put(email, self._vouch(connection, entry, email))
+            roll.put(
+                email,
+                self._vouch(connection, entry, email),
+                {each for each in self._addresses(entry, roll.domain) if _is_of(each, roll.domain)},
+            )
         except DeniedError as error:
             roll.leave_out(email, error.denial.value)
         except UnavailableError as error:
@@ -272,9 +276,11 @@ class _RollCall:
         self.complete = True
         self._people: dict[str, Vouched] = {}
         self._left_out: dict[str, str] = {}
+        self._further: set[str] = set()
 
-    def put(self, email: str, vouched: Vouched) -> None:
-        """Somebody who would be let in."""
+    def put(self, email: str, vouched: Vouched, addresses: Set[str]) -> None:
+        """Somebody who would be let in, by one of their addresses or another."""
+        self._further |= addresses - {email}
         # Who has an address with somebody else is let in no more than that one.
         if email in self._people or email in self._left_out:
             self.leave_out(email, Denial.AMBIGUOUS.value)
@@ -291,7 +297,7 @@ class _RollCall:
 
     def result(self) -> Roll:
         """All of them."""
-        return Roll(tuple(self._people.values()), self._left_out, self.complete)
+        return Roll(tuple(self._people.values()), self._left_out, self.complete, self._further)
 
 
 def _main_address(texts: Sequence[str], domain: str) -> str:
@@ -331,8 +337,15 @@ def _is_found(connection: Connection, name: str, filter: str) -> bool:
 
 
 def _address(text: str, domain: str) -> str:
-    """An address, from what an attribute has in lower case: `proxyAddresses` says of which kind."""
-    return text.removeprefix("smtp:") if "@" in text else f"{text}@{domain}"
+    """An address, from what an attribute has in lower case; empty if it has something else.
+
+    `proxyAddresses` says of which kind it is: those for X.400, X.500 or SIP get no mail.
+    """
+    kind, colon, rest = text.partition(":")
+    if colon and kind != "smtp":
+        return ""
+    text = rest if colon else text
+    return text if "@" in text else f"{text}@{domain}"
 
 
 def _memberships(entry: Entry) -> Iterator[str]:

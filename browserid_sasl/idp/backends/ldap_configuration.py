@@ -18,7 +18,6 @@ def ldap_backend(config: Config, name: str) -> LdapBackend:
     """The directory of a section.
 
     :raises ConfigurationError: it lacks something, or has too much.
-    :raises StoreError: others have access to its password.
     """
     options = config.ldap[name]
     _check(config, name, options)

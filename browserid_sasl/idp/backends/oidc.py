@@ -127,10 +127,11 @@ class OidcBackend:
             )
             claims = self._claims(tokens, journey.nonce)
             self._check_sign_in(claims, journey)
+            # Not by what is not signed: it says for how long a sign-in is good.
+            since = claims.get("auth_time", time.time())
             claims = self._with_address(claims, tokens)
         except GrantEndedError:
             raise UnavailableError("it does not take the code that it has given") from None
-        since = claims.get("auth_time", time.time())
         return Arrival(self._vouched(claims), tokens.refresh_token, int(since * 1000))
 
     def keep(self, email: str, arrival: Arrival) -> None:
@@ -229,7 +230,8 @@ class OidcBackend:
         # Somebody else's access token may have come with it (Core 1.0 section 5.3.2).
         if not isinstance(said.get("sub"), str) or claims.get("sub", said["sub"]) != said["sub"]:
             raise UnavailableError("its userinfo is about somebody else")
-        return {**said, **claims}
+        # Nothing of both: whether an address is verified is said of the one that comes with it.
+        return said
 
     def _vouched(self, claims: Claims) -> Vouched:
         return Vouched(self._address(claims), f"{self._upstream.access.issuer} {claims['sub']}")

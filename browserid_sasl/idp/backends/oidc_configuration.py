@@ -24,7 +24,6 @@ def oidc_backend(config: Config, name: str) -> OidcBackend:
     """The provider of a section.
 
     :raises ConfigurationError: it lacks something, or has too much.
-    :raises StoreError: others have access to its secret.
     """
     options = config.oidc[name]
     for option in ("issuer", "client_id"):

@@ -14,7 +14,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from browserid_sasl.errors import BrowserIDError, Code
+from browserid_sasl.errors import BrowserIDError, Code, LocalProtocolError
 from browserid_sasl.idp.backends import DeniedError, Journey, RedirectBackend
 from browserid_sasl.idp.challenges import Challenges
 from browserid_sasl.idp.password_sign_in import refusal_of
@@ -70,12 +70,17 @@ def _arrive(visit: Visit) -> Response:
 def _check_domain(visit: Visit, email: str) -> None:
     """See that an address has no provider of its own, where that has to be: also before this one.
 
-    :param email: as it was given; what is no address has none.
+    :param email: as it was given; what no account can have has none.
     :raises RefusedError: see `Fallback.check`.
     """
-    fallback = visit.provider.fallback
-    if fallback is not None and visit.provider.outside.backends.authority_of(email) is not None:
-        fallback.check(email, visit.now)
+    provider = visit.provider
+    try:
+        # As accounts have it: else it could be another domain's than the one that is asked.
+        email = provider.accounts.address(email)
+    except LocalProtocolError:
+        return
+    if provider.fallback is not None and provider.outside.backends.authority_of(email) is not None:
+        provider.fallback.check(email, visit.now)
 
 
 def _ask_page(visit: Visit, backend: RedirectBackend, journey: Journey) -> str:

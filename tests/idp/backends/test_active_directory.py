@@ -554,13 +554,19 @@ class TestTheRoll:
     ) -> None:
         lena = Person(person.name, person.mail, ou=unit)
         addresses = [f"smtp:a.{lena.mail}", f"SMTP:{lena.mail}", "SMTP:x@elsewhere.test"]
-        controller.add(lena, proxyAddresses=addresses)
+        controller.add(lena, proxyAddresses=[*addresses, "X500:/o=Exchange/cn=lena"])
         by_proxy = found_by(
             base=unit,
             filter="(proxyAddresses=smtp:{address})",
             address_attribute="proxyAddresses",
         )
-        assert [each.email for each in by_proxy.call_the_roll(DOMAIN).people] == [lena.mail]
+        roll = by_proxy.call_the_roll(DOMAIN)
+        assert [each.email for each in roll.people] == [lena.mail]
+        assert roll.further == {f"a.{lena.mail}"}
+        # One that gets mail by nothing but an address of another domain first has this one.
+        further = (*addresses[::2], "X500:/o=Exchange/cn=lena")
+        controller.set(lena.dn, "proxyAddresses", *further)
+        assert [each.email for each in by_proxy.call_the_roll(DOMAIN).people] == [f"a.{lena.mail}"]
 
     def test_there_are_more_than_are_given_at_once(
         self, controller: Controller, found_by: Make, person: Person

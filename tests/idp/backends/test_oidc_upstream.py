@@ -13,6 +13,7 @@ import trustme
 
 from browserid_sasl.idp.backends import Journey, UnavailableError
 from browserid_sasl.idp.backends.oidc import OidcBackend, Terms
+from browserid_sasl.idp.backends.oidc_tokens import Claims
 from browserid_sasl.idp.backends.oidc_upstream import Access, Described, Tokens, Upstream
 from tests.support.https import Respond, answer, scripted_server, write_ca
 
@@ -190,6 +191,24 @@ def test_userinfo_about_somebody_else(authority: trustme.CA, tmp_path: Path) -> 
 
     with pytest.raises(UnavailableError, match="somebody else"):
         described(authority, tmp_path, respond, question=ask)
+
+
+def test_what_userinfo_says_is_not_mixed_with_what_is_signed(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """An address is verified if that is said where the address is."""
+
+    def respond(issuer: str) -> Respond:
+        return answer(documented(issuer, sub="lena", email="lena@example.test", auth_time=9e12))
+
+    def ask(upstream: Upstream) -> Claims:
+        backend = OidcBackend("company", upstream, Terms("x"))
+        return backend._with_address({"sub": "lena", "email_verified": True}, Tokens("access"))
+
+    said = described(authority, tmp_path, respond, question=ask)
+    assert isinstance(said, dict)
+    assert said["email"] == "lena@example.test"
+    assert "email_verified" not in said
 
 
 def test_a_word_of_another_error_is_for_the_log(authority: trustme.CA, tmp_path: Path) -> None:

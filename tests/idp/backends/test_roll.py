@@ -105,6 +105,19 @@ def test_who_has_gone_is_said_unless_nobody_is_there(
     assert (said["gone"], said["complete"]) == ([], False)
 
 
+def test_nobody_has_gone_who_signs_in_by_another_of_their_addresses(
+    directory: Directory, unit: str, serve: Serve, person: Person
+) -> None:
+    emails = [f"{name}.{person.mail}" for name in ("lena", "magdalena")]
+    put(directory, unit, person.uid, f"{emails[0]}\nmail: {emails[1]}")
+    backend = LdapBackend("staff", access(directory), place(base=unit, groups=()))
+    served = serve(backend)
+    assert [by_password(served, email)[0] for email in emails] == [200, 200]
+    importing = PeopleImport(served.provider, Actor("uid 0"), dry=False)
+    outcome = importing.from_directory("staff", backend.call_the_roll(DOMAIN), served.clock.now)
+    assert (outcome.existing, outcome.gone, outcome.complete) == (1, [], True)
+
+
 def test_two_with_an_address_are_nobody(
     directory: Directory, unit: str, run: Run, person: Person
 ) -> None:
