@@ -1183,8 +1183,9 @@ class KerberosConfig:
     """Realms of Kerberos, whose people are signed in by the computers at their desks.
 
     `backends` in [idp] has its name: `[kerberos."desks"]`. There may be any number of these
-    sections. They need the extra `kerberos`: in a checkout, `pip install ".[kerberos]"`. What it
-    takes to set one up is in [connect what you have](backends.md#kerberos).
+    sections. They need the extra `kerberos`: in a checkout, `pip install ".[kerberos]"`, and with
+    Debian's packages browserid-kerberos. What it takes to set one up is in
+    [connect what you have](backends.md#kerberos).
     """
 
     keytab: Path | None = options.path(
@@ -1205,7 +1206,9 @@ class KerberosConfig:
     any_case: bool = options.flag(
         False,
         "Whether names that differ in capital letters only are the same person's, as with Active"
-        " Directory. Otherwise nobody with a capital letter in the name may sign in.",
+        " Directory. Otherwise nobody with a capital letter in the name may sign in. It needs a"
+        " `directory_filter`, as a name alone proves nothing there"
+        " ([why](backends.md#kerberos-of-active-directory)).",
     )
     addresses: tuple[tuple[str, str], ...] = options.table(
         _PRINCIPAL,
@@ -1222,7 +1225,8 @@ class KerberosConfig:
     asks_as: str = options.text(
         _OWN_PRINCIPAL,
         "The principal of `keytab` that asks it. Without one it is `principal`, which with Active"
-        " Directory is not possible: there it is the service's account.",
+        " Directory is not possible: there it is the service's account, and a `directory_filter` is"
+        " needed.",
     )
     directory: str = options.text(
         _OWN_BACKEND,
@@ -1231,7 +1235,8 @@ class KerberosConfig:
     )
     directory_filter: str = options.text(
         _PRINCIPAL_FILTER,
-        "How people are found in that directory, if not by the address that belongs to their name:"
+        "How people are found in that directory, if not by the address that belongs to their name,"
+        " such as `(uid={user})`, or `(&(objectCategory=person)(sAMAccountName={user}))`:"
         " `{principal}` stands for the principal, `{user}` for what is before its @. Their address"
         " is then the one of this domain that the entry has.",
     )

@@ -13,6 +13,7 @@ from browserid_sasl import config
 from browserid_sasl.idp.backends import (
     Carried,
     Denial,
+    DeniedError,
     Identity,
     Journey,
     Known,
@@ -158,7 +159,7 @@ def test_the_codes_are_these(denial: Denial) -> None:
 
 
 def test_kerberos_as_it_is_shown(tmp_path: Path) -> None:
-    [shown] = [text for text in blocks(PAGE, "toml") if "[kerberos." in text and "[idp]" in text]
+    [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# People at a domain")]
     [addresses] = [text for text in blocks(PAGE, "toml") if text.startswith("# Addresses that")]
     [commands] = [text for text in blocks(PAGE, "sh") if text.startswith("# On the KDC")]
     host, keytab = "login.example.org", tmp_path / "http.keytab"
@@ -188,6 +189,52 @@ def test_kerberos_as_it_is_shown(tmp_path: Path) -> None:
             assert known.vouched.email == email
             identity = Identity(email, "desks", known.vouched.subject)
             assert backend.check(identity) == known.vouched
+
+
+def test_kerberos_of_active_directory_as_it_is_shown(
+    pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    """Somebody has made a computer that is called as another one's address."""
+    [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# People at desks")]
+    secret, lena = tmp_path / "ad-password", ad.Person("lmuster", "lena.muster@example.org")
+    secret.touch(0o600)
+    secret.write_text(f"{ad.SERVICE_PASSWORD}\n")
+    with (
+        ad.active_directory(pytestconfig.stash[SHARED], tmp_path / "d") as controller,
+        kdc() as center,
+    ):
+        controller.add(lena, userPrincipalName=lena.mail)
+        service = f"HTTP/login.example.org@{REALM}"
+        center.do("addprinc", "-randkey", service)
+        for there, here in {
+            "/etc/browserid/http.keytab": str(center.keytab(service)),
+            "HTTP/login.example.org@AD.EXAMPLE.ORG": service,
+            "LOGIN$@AD.EXAMPLE.ORG": service,
+            "DC=ad,DC=example,DC=org": ad.BASE,
+            "ad.example.org": "ad.example.test",
+            "/etc/browserid/ad-ca.pem": str(controller.ca_file),
+            "/etc/browserid/ad-password": str(secret),
+            "ldaps://dc1.ad.example.test": "ldaps://127.0.0.1:1",
+            "ldaps://dc2.ad.example.test": controller.ldaps,
+        }.items():
+            assert there in shown
+            shown = shown.replace(there, here)
+        file = tmp_path / "browserid.toml"
+        file.write_text(shown)
+        [backend] = configured_backends(config.load(file)).by_request
+
+        def look(name: str) -> Known:
+            cache = center.sign_in(center.add(name))
+            ticket = initiator(cache, host="login.example.org").step()
+            carried = [(each.lower(), value) for each, value in shows(ticket).items()]
+            known = backend.look(Carried(carried, "192.0.2.1"))
+            assert isinstance(known, Known)
+            return known
+
+        assert look("lmuster").vouched.email == lena.mail
+        with pytest.raises(DeniedError) as caught:
+            look("lena.muster")
+        assert caught.value.denial is Denial.NOT_ADMITTED
 
 
 def test_a_file_of_people_as_it_is_shown(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def kerberos_backend(config: Config, name: str) -> KerberosBackend:
     """
     options = config.kerberos[name]
     keytab = _keytab(config, name, options)
+    _check_active_directory(config, name, options)
     principals = Principals(
         realms=options.realms or (options.principal.rpartition("@")[2],),
         domain=config.idp.domain,
@@ -68,6 +69,27 @@ def _keytab(config: Config, name: str, options: KerberosConfig) -> Path:
             f"have the keys of {options.principal} written there, with `ktadd` of kadmin",
         ) from None
     return keytab
+
+
+def _check_active_directory(config: Config, name: str, options: KerberosConfig) -> None:
+    """See that an account called `lena$` gets nobody in as lena.
+
+    A KDC of Active Directory that finds no account NAME takes NAME$, and the ticket says NAME. Its
+    people can make computers, and so accounts, of names that they choose. So a name proves somebody
+    only where an account is called exactly that, which a directory has to say.
+    """
+    filter = options.directory_filter
+    # Only there is a name in any case, an account of a machine, and a second name of everybody.
+    is_there = options.any_case or "$@" in options.asks_as or "userprincipalname" in filter.lower()
+    if is_there and "={user})" not in filter:
+        raise config.error(
+            f"kerberos.{name}.directory_filter",
+            f'[kerberos."{name}"] is for Active Directory, where somebody who makes a computer'
+            " `lena$` gets tickets of lena, and has no directory_filter that finds the account of"
+            " that very name",
+            "name a directory, and give"
+            ' directory_filter = "(&(objectCategory=person)(sAMAccountName={user}))"',
+        )
 
 
 def _certificate(config: Config) -> Path | None:

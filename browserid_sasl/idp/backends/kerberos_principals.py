@@ -14,8 +14,9 @@ _PERSON: Final = re.compile(
     r"([A-Za-z0-9_][A-Za-z0-9_.+-]{0,63})@([A-Za-z0-9][A-Za-z0-9.-]{0,253})"
 )
 """A name of one component, with nothing in it that a library would have to escape, and a realm.
-Machines (`desk$`), services and administrators (`lena/admin`) are none, nor are names of another
-realm in the name of one (`lena\\@elsewhere@EXAMPLE.ORG`)."""
+Services and administrators (`lena/admin`) are none, nor are names of another realm in the name of
+one (`lena\\@elsewhere@EXAMPLE.ORG`). Nor is `desk$`; but that machine gets a ticket as `desk` from
+Active Directory, which only a directory can tell from a person (`kerberos_configuration`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

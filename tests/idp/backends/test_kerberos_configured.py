@@ -109,7 +109,10 @@ def test_whose_tickets_are_good(center: Kdc, write: Write, desk: Path) -> None:
         vouched_for(backend_of(write()), mia)
     # This KDC tells names in capital letters from others, and knows nobody of the small ones.
     table = f'[ldap."staff"]\nservers = ["ldaps://127.0.0.1:1"]\nbase = "{support.PEOPLE}"'
-    options = {"any_case": "true", "ask_kdc": "false", "directory": '"staff"'}
+    options = {
+        **{"any_case": "true", "ask_kdc": "false"},
+        **{"directory": '"staff"', "directory_filter": '"(uid={user})"'},
+    }
     with pytest.raises(UnavailableError, match="127.0.0.1:1"):
         vouched_for(backend_of(write(more=table, **options)), mia)
 
@@ -200,6 +203,20 @@ def test_tickets_are_bound_to_our_certificate_unless_a_proxy_has_another(
     assert vouched_for(backend_of(write(idp=behind)), desk, binding=binding_of(other)).email == LENA
 
 
+OPEN_TO_MACHINES: list[dict[str, str]] = [
+    {"any_case": "true"},
+    {"any_case": "true", "directory": '"staff"'},
+    {"asks_as": '"LOGIN$@AD.EXAMPLE.TEST"'},
+    {"asks_as": '"LOGIN$@AD.EXAMPLE.TEST"', "directory": '"staff"'},
+    {"directory": '"staff"', "directory_filter": '"(userPrincipalName={principal})"'},
+    {
+        **{"any_case": "true", "directory": '"staff"'},
+        "directory_filter": '"(userPrincipalName={user}@example.test)"',
+    },
+]
+"""What would let in somebody who has made a computer that is called as another one."""
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
@@ -224,6 +241,7 @@ def test_tickets_are_bound_to_our_certificate_unless_a_proxy_has_another(
         ({"addresses": '{ "lena" = "lena@example.test" }'}, "name@REALM"),
         ({"addresses": f'{{ "lena@{REALM}" = "lena" }}'}, "address"),
         ({"timeout": "31"}, "timeout"),
+        *((changed, "for Active Directory") for changed in OPEN_TO_MACHINES),
     ],
 )
 def test_what_does_not_fit_is_refused(write: Write, changed: dict[str, str], said: str) -> None:
