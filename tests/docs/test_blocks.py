@@ -100,6 +100,7 @@ SINGLY: Final = {
             "# Active Directory",
             "# Another provider",
             *("# On the KDC", "# People at a domain-joined desk", "# Addresses that are not"),
+            "# People at desks of Active Directory",
             *("dn: cn=browserid,", "# A directory,", "# Active Directory"),
             *("# /etc/pam.d/browserid-idp", "# The accounts of the provider's host"),
         )
