@@ -79,9 +79,18 @@ class Kept:
 
     @classmethod
     def parse(cls, text: str) -> Kept:
-        """The opposite of `text`."""
-        version, chains = json.loads(text)
-        return cls(version, [[base64.b64decode(der) for der in chain] for chain in chains])
+        """The opposite of `text`.
+
+        :raises ValueError: it is something else. Other errors may be raised, too; see `_NOT_OURS`.
+        """
+        match json.loads(text):
+            case [str(version), list(chains)]:
+                return cls(version, [[base64.b64decode(der) for der in chain] for chain in chains])
+        raise ValueError("no certificates")
+
+
+_NOT_OURS: Final = (ValueError, TypeError, RecursionError)
+"""What reading raises that another backend has kept: the text is another provider's choice."""
 
 
 class CertificateBackend:
@@ -248,7 +257,10 @@ class CertificateBackend:
 
     def _find(self, email: str) -> Kept | None:
         found = self._tokens.find(email)
-        return None if found is None else Kept.parse(found.token)
+        try:
+            return None if found is None else Kept.parse(found.token)
+        except _NOT_OURS:
+            return None
 
     @property
     def _tokens(self) -> UpstreamTokens:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from cryptography import x509
 
-from browserid_sasl.idp.backends import Backend, Denial, UnavailableError
+from browserid_sasl.idp.backends import Backend, Denial, UnavailableError, Vouched
 from browserid_sasl.idp.backends.certificate import CertificateBackend, HandedOn
 from browserid_sasl.idp.backends.certificate_headers import Form
 from browserid_sasl.idp.backends.certificate_lists import RevocationLists
@@ -25,6 +25,7 @@ from browserid_sasl.idp.backends.certificate_names import (
 from browserid_sasl.idp.backends.certificate_trust import PeopleTrust
 from browserid_sasl.idp.backends.front_server import FrontServer
 from browserid_sasl.idp.backends.ldap import LdapBackend
+from browserid_sasl.idp.upstream_tokens import UpstreamTokens
 from browserid_sasl.store.base import system_clock
 from tests.idp.backends.conftest import Serve
 from tests.idp.backends.test_people import Machine, events
@@ -382,6 +383,27 @@ class TestWhoseTheyAre:
             assert show(Browser.at(served), card).status == 503
         people.unlink()
         assert show(Browser.at(served), card).status == 503
+
+
+class TestWhomAnotherBackendKnows:
+    """What is kept of them is another provider's refresh token, which may be any text."""
+
+    @pytest.mark.parametrize(
+        "token",
+        [
+            *("", "opaque", "4711", "null", '"text"', "{}", '{"a": 1, "b": ""}', "[]", "[1, 2]"),
+            *('["v", 1]', '["v", ["x"]]', '["v", [[1]]]', '["v", [["\u00e4"]]]', "[" * 100_000),
+        ],
+        ids=lambda token: token[:20],
+    )
+    def test_their_address_is_not_their_cards(
+        self, site: Site, served: RunningProvider, token: str
+    ) -> None:
+        outside = served.provider.outside
+        outside.vouch("company", Vouched(LENA, "4711"), "192.0.2.1", 0)
+        UpstreamTokens(served.provider.database).put(LENA, token, 0)
+        page = show(Browser.at(served), site.lena())
+        assert (page.status, "somebody else" in page.text) == (403, True)
 
 
 ENDS: dict[str, tuple[Callable[[Site, Card], None], Denial]] = {
