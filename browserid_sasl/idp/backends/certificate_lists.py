@@ -103,7 +103,7 @@ def _list_of(
     :raises UnavailableError: there is none that is good.
     """
     who = show_name(issuer.subject)
-    own = [each for each in lists if each.issuer == issuer.subject and _has_signed(issuer, each)]
+    own = [each for each in lists if _has_signed(issuer, each)]
     if not own:
         raise UnavailableError(f"there is no list of what {who} has revoked, signed by it")
     newest = max(own, key=lambda each: each.last_update_utc)
@@ -115,6 +115,9 @@ def _list_of(
 
 def _has_signed(issuer: x509.Certificate, revoked: x509.CertificateRevocationList) -> bool:
     try:
+        # Also a name may be one that nobody can read, and the list another authority's.
+        if revoked.issuer != issuer.subject:
+            return False
         if not _may_sign_lists(issuer) or not _is_whole(revoked):
             return False
         strong = isinstance(revoked.signature_hash_algorithm, _STRONG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from browserid_sasl.idp.backends.certificate_trust import (
     PeopleTrust,
     RevokedError,
 )
+from browserid_sasl.x509.names import UNREADABLE
 from browserid_sasl.x509.paths import UntrustedError
 from tests.support.cards import CLIENT, DAY, Card, CardAuthority, now
 from tests.support.certificates import PrivateKey, usage
@@ -174,6 +176,19 @@ class TestLists:
         os.replace(new, file)
         with pytest.raises(RevokedError):
             anchored.verify([card.der], NOW)
+
+    def test_that_of_an_authority_whose_name_nobody_can_read_is_let_be(self, file: Path) -> None:
+        authority, other = CardAuthority(), CardAuthority("Caf\u00e9")
+        pem = x509.load_pem_x509_crl(other.crl())
+        # A T61String with an octet of Latin-1, and a length that stays.
+        odd = pem.public_bytes(Encoding.DER).replace(b"\x0c\x05Caf\xc3\xa9", b"\x14\x05Caf\xe9 ")
+        text = base64.encodebytes(odd)
+        file.write_bytes(
+            b"-----BEGIN X509 CRL-----\n" + text + b"-----END X509 CRL-----\n" + authority.crl()
+        )
+        with pytest.raises(UNREADABLE):
+            x509.load_der_x509_crl(odd).issuer  # noqa: B018 - it raises
+        assert trust(authority, file=file).verify([authority.card(LENA).der], NOW)
 
     def test_it_may_be_in_der(self, file: Path) -> None:
         authority = CardAuthority()
