@@ -63,12 +63,16 @@ def _carried(visit: Visit) -> Carried:
 
 
 def _let_in(visit: Visit, backend: RequestBackend, known: Known) -> Response:
-    email = visit.provider.outside.vouch(backend.name, known.vouched, visit.client, visit.now)
-    if isinstance(backend, KeepingBackend):
-        backend.keep(email, known)
-    if cookies.NEGOTIATION in visit.request.cookies:
-        visit.put_cookie(cookies.NEGOTIATION, "", 0)
-    return _with(go_on(visit, email, backend.method, goal(visit)), known.headers)
+    # All of it or nothing: of two who come at once, what is kept of one would not be what the
+    # account has of the other, and a session could outlive what it came of.
+    with visit.provider.database.transaction():
+        email = visit.provider.outside.vouch(backend.name, known.vouched, visit.client, visit.now)
+        if isinstance(backend, KeepingBackend):
+            backend.keep(email, known)
+        if cookies.NEGOTIATION in visit.request.cookies:
+            visit.put_cookie(cookies.NEGOTIATION, "", 0)
+        response = go_on(visit, email, backend.method, goal(visit))
+    return _with(response, known.headers)
 
 
 def _challenge(visit: Visit, backend: RequestBackend, challenge: Challenge) -> Response:

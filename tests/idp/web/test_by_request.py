@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.idp.backends import (
     OWN_ACCOUNTS,
     Backend,
@@ -21,6 +22,7 @@ from browserid_sasl.idp.backends import (
     UnavailableError,
     Vouched,
 )
+from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.outside import Backends
 from tests.idp.web.test_second_steps import registered
 from tests.support.browser import Browser, Shown
@@ -53,6 +55,16 @@ class Headers:
 
     def check(self, identity: Identity) -> Vouched:
         return Vouched(identity.email, identity.subject)
+
+
+class Forgetful(Headers):
+    """Cannot keep what people were known by."""
+
+    def keep_in(self, database: Database) -> None:
+        pass
+
+    def keep(self, email: str, known: Known) -> None:
+        raise StoreError(Code.CACHE_ERROR, "it cannot be kept")
 
 
 Serve = Callable[..., RunningProvider]
@@ -227,6 +239,13 @@ class TestWhoIsRefused:
         page = press(browser, person)
         assert page.status == status
         assert not is_signed_in(browser)
+
+    def test_what_they_were_known_by_is_kept_or_nothing_is(self, serve: Serve) -> None:
+        served = serve(Forgetful())
+        browser = Browser.at(served)
+        assert press(browser, "lena").status >= 500
+        assert not is_signed_in(browser)
+        assert not served.provider.accounts.exists(LENA)
 
     def test_a_header_that_is_there_twice_is_nobodys(self) -> None:
         carried = Carried((("x-person", "lena"), ("x-person", "mia")), "192.0.2.1")
