@@ -58,9 +58,10 @@ class Kdc:
     service: str
     timeout: int
 
-    def check(self, principal: str) -> None:
+    def check(self, principal: str) -> str:
         """See that it would give somebody tickets.
 
+        :returns: what it calls them.
         :raises DeniedError: it would not.
         :raises UnavailableError: it cannot be asked, or refuses to be.
         """
@@ -74,8 +75,7 @@ class Kdc:
                     f"the KDC tells nothing of people: {in_one_line(said['meaning'])}"
                 )
             raise DeniedError(denial)
-        if said["known"] != principal:
-            raise DeniedError(Denial.RENAMED)
+        return str(said["known"])
 
     def _ask(self, principal: str) -> Mapping[str, Any]:
         until = time.monotonic() + self.timeout / 1000
@@ -166,7 +166,10 @@ class KerberosBackend:
         """What there is to say of a principal now; its name has no space where it is admitted."""
         email = self._principals.address(principal)
         if self._kdc is not None:
-            self._kdc.check(principal)
+            # As it writes the name, which it may tell no more by capital letters than we do.
+            known = self._kdc.check(principal)
+            if self._principals.subject(known) != principal:
+                raise DeniedError(Denial.RENAMED)
         if self._people is None:
             return Vouched(email, principal)
         found = self._people.look(email, principal)

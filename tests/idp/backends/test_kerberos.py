@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -566,6 +568,32 @@ class TestWhetherItStillHolds:
         vouched = vouched_for(backend, center.sign_in(lena))
         STAYS[change](center, lena)
         assert backend.check(identity(vouched)) == vouched
+
+    @pytest.mark.parametrize(
+        ("any_case", "known", "is_theirs"),
+        [(True, "Lena", True), (False, "Lena", False), (True, "Lea", False)],
+    )
+    def test_it_may_write_the_name_in_another_way(
+        self,
+        keytab: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        any_case: bool,
+        known: str,
+        is_theirs: bool,
+    ) -> None:
+        """As Active Directory does, which has the name of the account in its ticket."""
+        answer = json.dumps({"known": f"{known}@{REALM}"})
+        program = f"import os; os.read(0, 65_536); os.write(0, {answer.encode()!r} + b'\\n')"
+        monkeypatch.setattr(
+            "browserid_sasl.idp.backends.kerberos._PROGRAM", (sys.executable, "-c", program)
+        )
+        vouched = Vouched(f"lena@{DOMAIN}", f"lena@{REALM}")
+        backend = backend_of(keytab, any_case=any_case)
+        if is_theirs:
+            assert backend.check(identity(vouched)) == vouched
+        else:
+            with denied(Denial.RENAMED):
+                backend.check(identity(vouched))
 
     def test_who_is_locked_after_guesses_is_refused(
         self, center: Kdc, backend: KerberosBackend, lena: str
