@@ -89,6 +89,8 @@ class Kdc:
             "KRB5_CONFIG": str(self.folder / "krb5.conf"),
             "KRB5_KDC_PROFILE": str(self.folder / "kdc.conf"),
             "KRB5CCNAME": "MEMORY:nobody",
+            # What was shown, which is in a file of all processes of the account otherwise.
+            "KRB5RCACHEDIR": str(self.folder),
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }
 
@@ -180,9 +182,10 @@ def kdc(clock: Mapping[str, str] | None = None) -> Iterator[Kdc]:
     """
     folder = Path(tempfile.mkdtemp(prefix="kdc-"))
     made = Kdc(folder, clock or {})
-    made.create()
-    before = {name: os.environ.get(name) for name in ("KRB5_CONFIG", "KRB5CCNAME")}
+    names = ("KRB5_CONFIG", "KRB5CCNAME", "KRB5RCACHEDIR")
+    before = {name: os.environ.get(name) for name in names}
     try:
+        made.create()
         made.start()
         os.environ.update({name: made.environment[name] for name in before})
         yield made
