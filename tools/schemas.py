@@ -45,7 +45,8 @@ def tables(engine: str) -> str:
         said.append("\n".join(_tidied(text)) + ";\n")
 
     mock = create_mock_engine(ENGINES[engine], hear)
-    Base.metadata.create_all(mock, checkfirst=False)
+    # Else they would come in the order in which somebody has imported their modules.
+    Base.metadata.create_all(mock, tables=Base.metadata.sorted_tables, checkfirst=False)
     return "".join((*_in_order(said), _VERSION))
 
 
