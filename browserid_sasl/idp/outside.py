@@ -47,6 +47,7 @@ from browserid_sasl.idp.backends import (
 from browserid_sasl.idp.database import Account, Base, Database, account_email
 from browserid_sasl.idp.exchanges import Exchanges, Waiting
 from browserid_sasl.idp.passwords import NO_PASSWORD
+from browserid_sasl.idp.rations import Told
 from browserid_sasl.idp.renewals import Renewals
 from browserid_sasl.idp.sessions import Sessions
 from browserid_sasl.idp.upstream_tokens import UpstreamTokens
@@ -110,6 +111,7 @@ class Backends:
     ) -> None:
         self.order = tuple(order)
         self._named = {each.name: each for each in named}
+        self._logs = {each.name: Told(_logger) for each in named}
         self._rooms = {each.name: threading.BoundedSemaphore(MOST_AT_ONCE) for each in named}
 
     @property
@@ -183,7 +185,7 @@ class Backends:
         try:
             return self.try_out(name, question)
         except UnavailableError as error:
-            _logger.error("backend %s: %s", name, error)
+            self._logs[name].tell(logging.ERROR, "backend %s: %s", name, error)
             raise RefusedError(
                 503,
                 "backend-unavailable",

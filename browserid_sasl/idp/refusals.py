@@ -6,12 +6,11 @@ of all and of each network, and the next line says how many there would have bee
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from typing import Final
 
 from browserid_sasl.idp.audit import AuditLog, Event
 from browserid_sasl.idp.backends import Denial
+from browserid_sasl.idp.rations import Ration
 from browserid_sasl.web.clients import network_of
 from browserid_sasl.web.refusal import RefusedError
 
@@ -20,8 +19,6 @@ MOST: Final = 100
 
 MOST_OF_NETWORK: Final = 10
 """Those of one network among them."""
-
-_MINUTE_MS: Final = 60_000
 
 _WORTH_IT: Final = frozenset(
     {
@@ -46,10 +43,7 @@ class Refusals:
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
-        self._lock = threading.Lock()
-        self._minute = -1
-        self._written: Counter[str] = Counter()
-        self._left_out = 0
+        self._ration = Ration(MOST, MOST_OF_NETWORK)
 
     def record(self, error: RefusedError, client: str, now: int, email: str = "") -> None:
         """Write a refusal down, if it is one that counts.
@@ -61,7 +55,7 @@ class Refusals:
         """
         if error.word not in _WORTH_IT:
             return
-        left_out = self._admit(network_of(client), now)
+        left_out = self._ration.admit(network_of(client), now)
         if left_out is not None:
             self._audit.write(
                 Event.REFUSED,
@@ -71,16 +65,3 @@ class Refusals:
                 reason=error.word,
                 left_out=left_out,
             )
-
-    def _admit(self, network: str, now: int) -> int | None:
-        """How many were left out since the last line, None if this is another one."""
-        with self._lock:
-            if self._minute != now // _MINUTE_MS:
-                self._minute = now // _MINUTE_MS
-                self._written.clear()
-            if self._written.total() >= MOST or self._written[network] >= MOST_OF_NETWORK:
-                self._left_out += 1
-                return None
-            self._written[network] += 1
-            left_out, self._left_out = self._left_out, 0
-            return left_out

@@ -33,6 +33,7 @@ from browserid_sasl.idp.backends.certificate_names import Holder, Naming
 from browserid_sasl.idp.backends.certificate_trust import ExpiredError, PeopleTrust, RevokedError
 from browserid_sasl.idp.backends.front_server import FrontServer
 from browserid_sasl.idp.database import Database
+from browserid_sasl.idp.rations import Told
 from browserid_sasl.idp.upstream_tokens import UpstreamTokens
 from browserid_sasl.store.base import system_clock
 from browserid_sasl.x509.paths import UntrustedError
@@ -130,6 +131,7 @@ class CertificateBackend:
         self._directory = directory
         self._clock = clock
         self._database: Database | None = None
+        self._log = Told(_logger)
 
     def keep_in(self, database: Database) -> None:
         """See `KeepingBackend`."""
@@ -252,7 +254,9 @@ class CertificateBackend:
             raise self._denied(error.message, Denial.UNTRUSTED) from None
 
     def _denied(self, why: str, denial: Denial) -> DeniedError:
-        _logger.warning("backend %s: a certificate is not taken: %s", self.name, why)
+        self._log.tell(
+            logging.WARNING, "backend %s: a certificate is not taken: %s", self.name, why
+        )
         return DeniedError(denial)
 
     def _find(self, email: str) -> Kept | None:

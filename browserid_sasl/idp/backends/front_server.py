@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass, field
 
 from browserid_sasl.idp.backends import Carried, Denial, DeniedError
+from browserid_sasl.idp.rations import Told
 
 _logger = logging.getLogger(__name__)
 
@@ -22,11 +23,13 @@ class FrontServer:
     :param backend: for whom it speaks, for the log.
     :param secret_header: the header with the secret, in lower case.
     :param secret: what is in it.
+    :param told: the log.
     """
 
     backend: str
     secret_header: str
     secret: str = field(repr=False)
+    told: Told = field(default_factory=lambda: Told(_logger), repr=False, compare=False)
 
     def said(self, carried: Carried, name: str, *, several: bool = False) -> list[str]:
         """What it says in a header: nothing, or one value, or several where these are allowed.
@@ -55,7 +58,7 @@ class FrontServer:
         return _exact(carried, name)
 
     def _unproven(self, what: str, why: str) -> DeniedError:
-        _logger.warning("backend %s: %s %s", self.backend, what, why)
+        self.told.tell(logging.WARNING, "backend %s: %s %s", self.backend, what, why)
         return DeniedError(Denial.UNPROVEN)
 
 

@@ -26,6 +26,7 @@ from gssapi.raw import GSSError
 
 from browserid_sasl.errors import BrowserIDError
 from browserid_sasl.idp.backends import Denial, DeniedError, UnavailableError
+from browserid_sasl.idp.rations import Told
 from browserid_sasl.negotiate.header import application_data
 from browserid_sasl.sasl.channel_binding import tls_server_end_point
 
@@ -89,6 +90,7 @@ class Acceptor:
         self._keytab = keytab
         self._principal = principal
         self._certificate = certificate
+        self._log = Told(_logger)
         self._lock = threading.Lock()
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
 
@@ -160,7 +162,8 @@ class Acceptor:
         return Ticket(principal, answer)
 
     def _refused(self, why: str) -> DeniedError:
-        _logger.warning("backend %s: a ticket is refused: %s", self._name, in_one_line(why))
+        reason = in_one_line(why)
+        self._log.tell(logging.WARNING, "backend %s: a ticket is refused: %s", self._name, reason)
         return DeniedError(Denial.INVALID_TICKET)
 
     def _take(self, exchange: str) -> _Pending | None:

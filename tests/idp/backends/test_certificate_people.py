@@ -12,7 +12,14 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 from cryptography import x509
 
-from browserid_sasl.idp.backends import Backend, Denial, UnavailableError, Vouched
+from browserid_sasl.idp.backends import (
+    Backend,
+    Carried,
+    Denial,
+    DeniedError,
+    UnavailableError,
+    Vouched,
+)
 from browserid_sasl.idp.backends.certificate import CertificateBackend, HandedOn
 from browserid_sasl.idp.backends.certificate_headers import Form
 from browserid_sasl.idp.backends.certificate_lists import RevocationLists
@@ -25,6 +32,7 @@ from browserid_sasl.idp.backends.certificate_names import (
 from browserid_sasl.idp.backends.certificate_trust import PeopleTrust
 from browserid_sasl.idp.backends.front_server import FrontServer
 from browserid_sasl.idp.backends.ldap import LdapBackend
+from browserid_sasl.idp.rations import MOST_TOLD
 from browserid_sasl.idp.upstream_tokens import UpstreamTokens
 from browserid_sasl.store.base import system_clock
 from tests.idp.backends.conftest import Serve
@@ -227,6 +235,20 @@ class TestWhoIsBelieved:
         assert page.status == 403
         assert "This certificate is not taken here" in page.text
         assert "a certificate is not taken" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("secret", "value"), [("", ""), (SECRET, "x")], ids=["another server", "no certificate"]
+    )
+    def test_strangers_do_not_fill_the_log(
+        self, site: Site, caplog: pytest.LogCaptureFixture, secret: str, value: str
+    ) -> None:
+        backend = site.backend()
+        carried = Carried((("client-cert", value), (SECRET_HEADER, secret)), "192.0.2.1")
+        for _ in range(5 * MOST_TOLD):
+            with pytest.raises(DeniedError):
+                backend.look(carried)
+        # Another minute may have begun.
+        assert MOST_TOLD <= len(caplog.messages) <= 2 * MOST_TOLD
 
 
 def raw_post(

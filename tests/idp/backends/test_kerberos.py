@@ -38,6 +38,7 @@ from browserid_sasl.idp.backends.kerberos_directory import People
 from browserid_sasl.idp.backends.kerberos_principals import Principals
 from browserid_sasl.idp.backends.kerberos_tickets import Acceptor
 from browserid_sasl.idp.backends.ldap import LdapBackend
+from browserid_sasl.idp.rations import MOST_TOLD
 from browserid_sasl.negotiate import header
 from browserid_sasl.sasl.channel_binding import tls_server_end_point
 from tests.idp.backends.conftest import Serve, access, place
@@ -319,6 +320,15 @@ class TestTickets:
     def test_what_makes_no_sense_is_refused(self, backend: KerberosBackend, token: bytes) -> None:
         with denied(Denial.INVALID_TICKET):
             look(backend, shows(token))
+
+    def test_strangers_do_not_fill_the_log(
+        self, backend: KerberosBackend, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(5 * MOST_TOLD):
+            with denied(Denial.INVALID_TICKET):
+                look(backend, shows(b"x"))
+        # Another minute may have begun.
+        assert MOST_TOLD <= len(caplog.messages) <= 2 * MOST_TOLD
 
     def test_ntlm_in_the_negotiation_is_not_taken(self, backend: KerberosBackend) -> None:
         """A NegTokenInit (RFC 4178 section 4.2.1) that has NTLM alone."""

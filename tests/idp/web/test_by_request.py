@@ -24,6 +24,8 @@ from browserid_sasl.idp.backends import (
 )
 from browserid_sasl.idp.database import Database
 from browserid_sasl.idp.outside import Backends
+from browserid_sasl.idp.rations import MOST_TOLD
+from browserid_sasl.web.refusal import RefusedError
 from tests.idp.web.test_second_steps import registered
 from tests.support.browser import Browser, Shown
 from tests.support.provider import ALICE, DOMAIN, RunningProvider, running_provider
@@ -239,6 +241,14 @@ class TestWhoIsRefused:
         page = press(browser, person)
         assert page.status == status
         assert not is_signed_in(browser)
+
+    def test_strangers_do_not_fill_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
+        backends, away = Backends(("desks",), [Headers()]), Carried((("x-person", "away"),), "")
+        for _ in range(5 * MOST_TOLD):
+            with pytest.raises(RefusedError):
+                backends.ask("desks", lambda _: Headers().look(away))
+        # Another minute may have begun.
+        assert MOST_TOLD <= len(caplog.messages) <= 2 * MOST_TOLD
 
     def test_what_they_were_known_by_is_kept_or_nothing_is(self, serve: Serve) -> None:
         served = serve(Forgetful())
