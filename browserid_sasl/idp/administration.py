@@ -23,16 +23,22 @@ class Actor:
     """Who does something.
 
     :param name: an administrator's address, or the user who runs a command.
-    :param client: IP address they come from, empty for the provider's machine.
+    :param client: IP address they come from, empty if that is not known; None: they are at the
+        provider's machine.
     """
 
     name: str
-    client: str = ""
+    client: str | None = None
 
     @property
     def at_the_machine(self) -> bool:
         """Whether it is somebody who could do all of it without being asked."""
-        return not self.client
+        return self.client is None
+
+    @property
+    def known_client(self) -> str:
+        """The IP address, empty where there is none to be known."""
+        return self.client or ""
 
 
 class Administration:
@@ -62,7 +68,7 @@ class Administration:
             provider.accounts.add_without_password(
                 email, now, lambda: self._write(Event.ACCOUNT_ADDED, email, now)
             )
-            name, client = self._actor.name, self._actor.client
+            name, client = self._actor.name, self._actor.known_client
             token = provider.invitations.make(email, name, now, life, client=client)
         return provider.public_url + with_query(INVITATION, token=token)
 
@@ -71,7 +77,7 @@ class Administration:
 
         :raises RefusedError: no-invitation.
         """
-        name, client = self._actor.name, self._actor.client
+        name, client = self._actor.name, self._actor.known_client
         with self._acting():
             if not self._provider.invitations.withdraw(email, name, now, client=client):
                 raise RefusedError(
@@ -89,7 +95,7 @@ class Administration:
         with self._acting():
             self._check_account(email)
             self._check_ordinary(email)
-            self._provider.means.remove_all(email, self._actor.client, now)
+            self._provider.means.remove_all(email, self._actor.known_client, now)
             return self.invite(email, now)
 
     def remove(self, email: str, now: int) -> None:
@@ -124,7 +130,8 @@ class Administration:
         """
         renewals, actor = self._provider.renewals, self._actor
         with self._acting():
-            if not renewals.revoke(machine, email, now, by=actor.name, client=actor.client):
+            by, client = actor.name, actor.known_client
+            if not renewals.revoke(machine, email, now, by=by, client=client):
                 raise RefusedError(404, "no-machine", "there is no such machine (any more)")
 
     def revoke_all(self, email: str, now: int, *, keep: int | None = None) -> int:
@@ -186,7 +193,8 @@ class Administration:
 
     def _revoke_all(self, email: str, now: int) -> int:
         actor = self._actor
-        return self._provider.renewals.revoke_all(email, now, by=actor.name, client=actor.client)
+        by, client = actor.name, actor.known_client
+        return self._provider.renewals.revoke_all(email, now, by=by, client=client)
 
     def _write(self, event: Event, email: str, now: int) -> None:
         self._provider.audit.write(event, now, email=email, **self._client)

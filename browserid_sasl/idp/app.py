@@ -192,9 +192,13 @@ class _Endpoints:
         return JSONResponse(answer, headers=_NO_STORE)
 
     def client_of(self, request: Request) -> str:
-        """The IP address of the client a request comes from."""
-        # A connection of this server always has another end.
-        peer = plain_address(request.client.host) if request.client else ""
+        """The IP address of the client a request comes from.
+
+        :raises RefusedError: bad-request: it is not known, as the connection has ended already.
+        """
+        if request.client is None:
+            raise RefusedError(400, "bad-request", "the client has gone")
+        peer = plain_address(request.client.host)
         return self._proxies.client(peer, request.headers.getlist("X-Forwarded-For"))
 
 

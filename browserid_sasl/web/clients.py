@@ -20,8 +20,8 @@ class Proxies:
         self._networks = tuple(map(ip_network, networks))
 
     def __contains__(self, address: object) -> bool:
-        """Whether one of them has this address, in the form of `plain_address`."""
-        if not self._networks:
+        """Whether one of them has this address, in the form of `plain_address`; none has none."""
+        if not address or not self._networks:
             return False
         parsed = ip_address(str(address))
         return any(parsed in network for network in self._networks)
@@ -29,10 +29,11 @@ class Proxies:
     def client(self, peer: str, forwarded: Iterable[str]) -> str:
         """The address of the client a request comes from.
 
-        :param peer: the other end of the connection, in the form of `plain_address`.
+        :param peer: the other end of the connection, in the form of `plain_address`; empty if that
+            is not known.
         :param forwarded: the values of the request's X-Forwarded-For headers, in their order.
         :returns: what the outermost proxy says, or where it says nothing that is an address, its
-            own address. It is always an IP address.
+            own address. It is an IP address, or empty as `peer` is.
         """
         client = peer
         hops = [hop for value in forwarded for hop in value.split(",")]

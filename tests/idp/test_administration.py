@@ -153,6 +153,13 @@ def test_at_the_machine_it_is(provider: Provider, operator: Administration, tmp_
     assert {each["by"] for each in events(tmp_path)[-2:]} == {"uid 0"}
 
 
+def test_who_comes_from_an_unknown_address_is_not_at_the_machine(provider: Provider) -> None:
+    unknown = Administration(provider, Actor(ALICE, ""))
+    assert refused(lambda: unknown.reset(CAROL, NOW)) == "administrator-account"
+    provider.administrators.remove(ALICE, "uid 0", NOW)
+    assert refused(lambda: unknown.revoke_all(BOB, NOW)) == "not-found"
+
+
 def test_who_is_no_administrator_any_more_does_nothing(
     provider: Provider, alice: Administration, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from browserid_sasl.idp.cli import main
 from browserid_sasl.idp.front import Front, misdirected
 from browserid_sasl.idp.serving import KeyOwners, ServedDomain
 from browserid_sasl.idp.status import Metrics
+from browserid_sasl.idp.web.paths import ADMIN
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.domains import ONE, TWO, Domains
 from tests.support.provider import PASSWORD
@@ -41,9 +42,12 @@ class Answer:
 
 
 async def ask(
-    app: ASGIApp, host: str, path: str, *, version: str = "1.1", **members: Any
+    app: ASGIApp, host: str, path: str, *, version: str = "1.1", gone: bool = False, **members: Any
 ) -> Answer:
-    """Ask an application as a server does; with members, it is a POST of them."""
+    """Ask an application as a server does; with members, it is a POST of them.
+
+    :param gone: whether the client has ended the connection before anybody saw who it is.
+    """
     messages: list[Message] = []
     body = json.dumps(members).encode() if members else b""
     headers = [(b"host", host.encode())]
@@ -60,7 +64,7 @@ async def ask(
         "root_path": "",
         "headers": [*headers, *([(b"content-type", b"application/json")] if members else [])],
         # Each is another client: nobody has to wait for what somebody else has guessed.
-        "client": (f"10.0.{number // 250}.{number % 250 + 1}", 1),
+        "client": None if gone else (f"10.0.{number // 250}.{number % 250 + 1}", 1),
         "server": ("127.0.0.1", 443),
     }
 
@@ -119,6 +123,18 @@ def test_one_that_is_mended_is_served_without_a_restart(
 
     assert house.run(work) == [503, 503, 200]
     assert house.homes[TWO].fault() == ""
+
+
+def test_a_client_that_is_gone_is_nobody(tmp_path: Path) -> None:
+    house = House(Domains(tmp_path, {TWO: []}))
+
+    async def work() -> list[Answer]:
+        wanted = by_password(f"alice@{ONE}")
+        paths: list[tuple[str, dict[str, Any]]] = [("/certify", wanted), (ADMIN, {})]
+        return [await ask(house.front, ONE, path, gone=True, **sent) for path, sent in paths]
+
+    for answer in house.run(work):
+        assert (answer.status, answer.content["error"]) == (400, "bad-request")
 
 
 def test_one_whose_database_breaks_later_takes_no_other_down(tmp_path: Path) -> None:

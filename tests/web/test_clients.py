@@ -61,6 +61,10 @@ def test_what_is_no_address_counts_as_the_proxy_that_said_it(said: str) -> None:
     assert (client == PROXY) == (said != "[198.51.100.7")
 
 
+def test_an_end_that_is_not_known_is_nobody_s_proxy() -> None:
+    assert PROXIES.client("", ["203.0.113.9"]) == ""
+
+
 def test_nobody_is_believed_unless_it_is_said() -> None:
     assert Proxies().client("127.0.0.1", ["203.0.113.9"]) == "127.0.0.1"
 
