@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from browserid_sasl.errors import Code, LocalProtocolError, RemoteProtocolError
@@ -33,6 +34,10 @@ from browserid_sasl.web.refusal import RefusedError
 
 Members = dict[str, Any]
 """An answer's."""
+
+
+def _nothing() -> None:
+    pass
 
 
 class Certifier:
@@ -70,11 +75,15 @@ class Certifier:
         if isinstance(grant, PasswordGrant):
             return self._by_password(grant, client, now)
         if isinstance(grant, CodeGrant):
-            granted = self._provider.codes.redeem(grant.code, grant.verifier, client, now)
-            return self.certify_granted(granted, "code", self.life, now)
+            codes = self._provider.codes
+            granted = codes.redeem(grant.code, grant.verifier, client, now)
+            confirm = partial(codes.confirm, grant.code)
+            return self.certify_granted(granted, "code", self.life, now, confirm)
         if isinstance(grant, DeviceGrant):
-            granted = self._provider.devices.poll(grant.device_code, now)
-            return self.certify_granted(granted, "device", self.life, now)
+            devices = self._provider.devices
+            granted = devices.poll(grant.device_code, now)
+            confirm = partial(devices.confirm, grant.device_code)
+            return self.certify_granted(granted, "device", self.life, now, confirm)
         return self._by_renewal(grant, client, now)
 
     def begin_device(self, body: bytes, client: str, now: int) -> Members:
@@ -127,12 +136,20 @@ class Certifier:
         ends = renewals.use(grant.proof, client, expires, now, record)
         return {"certificate": text, "renewal_expires_in": (ends - now) // 1000}
 
-    def certify_granted(self, granted: Granted, how: str, life: int, now: int) -> Members:
+    def certify_granted(
+        self,
+        granted: Granted,
+        how: str,
+        life: int,
+        now: int,
+        confirm: Callable[[], object] = _nothing,
+    ) -> Members:
         """The certificate that somebody has consented to, of whom it is sure who they are.
 
         :param how: what makes it sure, for the audit log.
         :param life: ms for which it is to be good.
         :param now: ms.
+        :param confirm: sees, in the transaction that certifies, that the consent still stands.
         :raises RefusedError: the key cannot be certified, or the account gets no certificate.
         """
         wish, expires = granted.wish, now + life
@@ -143,7 +160,12 @@ class Certifier:
         self._provider.second_steps.check(wish.email)
         standing = self._provider.outside.check(wish.email, wish.client, now)
         text = self._sign(wish, standing, expires, now)
-        record = self._record(wish, standing, how, expires, now)
+        write = self._record(wish, standing, how, expires, now)
+
+        def record() -> None:
+            confirm()
+            write()
+
         token, ends = self._provider.renewals.issue(granted, expires, now, record)
         if not token:
             return {"certificate": text}
@@ -164,8 +186,9 @@ class Certifier:
             if error.word != OWN_PROVIDER:
                 raise
             provider.audit.write(Event.OWN_PROVIDER, now, email=email, client=client)
-            provider.renewals.revoke_all(email, now, client=client)
-            provider.sessions.end_all(email)
+            with provider.database.transaction():
+                provider.renewals.revoke_all(email, now, client=client)
+                provider.sessions.end_all(email)
             raise RefusedError(
                 401,
                 "renewal-revoked",

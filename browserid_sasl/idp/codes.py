@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import delete
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.errors import Code as Reason
 from browserid_sasl.idp.audit import AuditLog, Event
@@ -122,6 +122,15 @@ class Codes:
             raise _refused("the `code_verifier` is not the one it was asked for with")
         return found.granted
 
+    def confirm(self, code: str) -> None:
+        """See that what `redeem` gave still stands, in the transaction that certifies.
+
+        :raises RefusedError: `invalid-code`: all that the account had was ended meanwhile.
+        """
+        with self._database.reading() as session:
+            if session.get(OneTimeCode, digest(code)) is None:
+                raise _refused("it was revoked")
+
     def _spend(self, code: str) -> _Found | None:
         with self._database.transaction() as session:
             row = session.get(OneTimeCode, digest(code))
@@ -129,6 +138,14 @@ class Codes:
                 return None
             spent, row.spent = bool(row.spent), 1
             return _Found(Granted(row.wish, bool(row.renewal)), row.challenge, row.expires, spent)
+
+
+def end_codes(session: Session, email: str) -> None:
+    """Void the codes of an account, when all that it has ends.
+
+    Of those that were spent, too: there is nothing left for a second try to revoke.
+    """
+    session.execute(delete(OneTimeCode).where(OneTimeCode.email == email))
 
 
 def _fits(verifier: str, challenge: str) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from browserid_sasl.errors import Code
@@ -220,6 +220,18 @@ class Devices:
             raise outcome
         return outcome
 
+    def confirm(self, device_code: str) -> None:
+        """See that what `poll` gave still stands, in the transaction that certifies.
+
+        :raises RefusedError: `access_denied`: all that the account had was ended meanwhile.
+        """
+        taken = select(DeviceRequest.id).where(
+            DeviceRequest.secret == digest(device_code), DeviceRequest.state == _TAKEN
+        )
+        with self._database.reading() as session:
+            if session.scalar(taken) is None:
+                raise _denied()
+
     def _poll(self, device_code: str, now: int) -> Granted | RefusedError:
         with self._database.transaction() as session:
             query = select(DeviceRequest).where(DeviceRequest.secret == digest(device_code))
@@ -234,7 +246,7 @@ class Devices:
             if row.state == _WAITING:
                 return _refused("authorization_pending", "the person has not decided yet")
             if row.state == _DENIED:
-                return _refused("access_denied", "the person has refused")
+                return _denied()
             # Approved, and perhaps removed since: an account made anew has approved nothing.
             if not _has_account(session, row):
                 return _refused("access_denied", "the account is gone")
@@ -259,6 +271,15 @@ class Devices:
                 row.begun = max(row.begun, account.created)
             session.flush()
             self._audit.write(event, now, **details, renewal=renewal)
+
+
+def end_devices(session: Session, email: str) -> None:
+    """Deny what an account has approved, when all that it has ends.
+
+    What waits for somebody goes on to: nobody has consented to it.
+    """
+    approved = (DeviceRequest.email == email, DeviceRequest.state.in_((_APPROVED, _TAKEN)))
+    session.execute(update(DeviceRequest).where(*approved).values(state=_DENIED))
 
 
 def normal(user_code: str) -> str:
@@ -323,6 +344,10 @@ def _check_waits(row: DeviceRequest, now: int) -> None:
 
 def _expired() -> RefusedError:
     return RefusedError(400, "code-expired", "this code has expired: begin anew on the machine")
+
+
+def _denied() -> RefusedError:
+    return _refused("access_denied", "the person has refused, or has signed out everywhere since")
 
 
 def _refused(word: str, message: str) -> RefusedError:

@@ -29,9 +29,9 @@ from browserid_sasl.idp.accounts import Accounts
 from browserid_sasl.idp.administrators import Administrators
 from browserid_sasl.idp.audit import AuditLog, Event, Retention
 from browserid_sasl.idp.audit_file import AuditFile
-from browserid_sasl.idp.codes import Codes
+from browserid_sasl.idp.codes import Codes, end_codes
 from browserid_sasl.idp.database import Database, Domain
-from browserid_sasl.idp.devices import Devices
+from browserid_sasl.idp.devices import Devices, end_devices
 from browserid_sasl.idp.fallback import Fallback
 from browserid_sasl.idp.health import Health
 from browserid_sasl.idp.invitations import Invitations
@@ -373,7 +373,10 @@ class ProviderFolder:
         sessions = Sessions(database, session_policy)
         # Programs know where they have found the provider, and no other address.
         at = f"https://{authority}{CERTIFY}"
-        renewals = Renewals(database, self.audit, at, renewal_life, extends=not everywhere)
+        consents = (end_codes, end_devices)
+        renewals = Renewals(
+            database, self.audit, at, renewal_life, consents, extends=not everywhere
+        )
         outside = Outside(
             database=database,
             audit=self.audit,

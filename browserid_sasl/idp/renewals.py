@@ -7,7 +7,7 @@ A key is one account's: else somebody could have another's key certified as thei
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -66,6 +66,10 @@ class Certified(WishColumns, Base):
     certificate: Mapped[int]
     expires: Mapped[int]
     revoked: Mapped[int]
+
+
+EndConsents = Callable[[Session, str], None]
+"""Ends what the account with an address has consented to, in a transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class Renewals:
     :param audit: where what happens to them is written down.
     :param audience: the address at which renewals are asked for.
     :param life: ms for which one is good after each use.
+    :param consents: end what an account has consented to, and nobody has fetched yet.
     :param extends: whether a use extends it. If not, it is good for so long after the sign-in.
     """
 
@@ -150,6 +155,7 @@ class Renewals:
         audit: AuditLog,
         audience: str,
         life: int,
+        consents: Sequence[EndConsents],
         *,
         extends: bool = True,
     ) -> None:
@@ -157,6 +163,7 @@ class Renewals:
         self.extends = extends
         self._audit = audit
         self._audience = audience
+        self._consents = consents
         self.life = life
         """Ms for which a renewal is good after each use."""
 
@@ -276,11 +283,15 @@ class Renewals:
         return self._revoke(condition, now, by, client) > 0
 
     def revoke_all(self, email: str, now: int, *, by: str = "", client: str = "") -> int:
-        """End what all machines of an account have; returns how many there were.
+        """End what all machines of an account have, or may fetch; returns how many had something.
 
         See `revoke`.
         """
-        return self._revoke(Certified.email == email, now, by, client)
+        with self._database.transaction() as session:
+            # With the keys: else a machine would get by a consent of before what it is to lose.
+            for end in self._consents:
+                end(session, email)
+            return self._revoke(Certified.email == email, now, by, client)
 
     def revoke_key(self, wish: Wish, now: int, *, client: str = "") -> None:
         """End what was given, or is being given just now, for a wish. See `revoke`."""

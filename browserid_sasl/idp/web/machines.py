@@ -48,8 +48,10 @@ def _revoke(visit: Visit) -> Response:
 def _sign_out_everywhere(visit: Visit) -> Response:
     """End everything but the session in which it is asked for."""
     provider = visit.provider
-    provider.renewals.revoke_all(visit.email, visit.now, client=visit.client)
-    provider.sessions.end_all(visit.email, visit.session.id if visit.session else None)
+    # As a whole: else one of the sessions could consent to something in between.
+    with provider.database.transaction():
+        provider.renewals.revoke_all(visit.email, visit.now, client=visit.client)
+        provider.sessions.end_all(visit.email, visit.session.id if visit.session else None)
     return visit.redirect(f"{paths.ACCOUNT}#machines")
 
 
