@@ -60,23 +60,24 @@ def _sign_out_others(visit: Visit) -> Response:
     return _done(visit, "browsers")
 
 
-def _check_may_add(visit: Visit) -> None:
-    """See that who adds a passkey may have one.
+def _check_may_change_passkeys(visit: Visit) -> None:
+    """See that who adds a passkey may have one, and who removes one may take it away.
 
-    Who has got hold of an administrator's password alone does not get to what it takes to be one.
+    Who has got hold of an administrator's password alone does not get to what it takes to be one,
+    nor keeps who is one from being it.
     """
     by_passkey = visit.session is not None and visit.session.by_passkey
     if not by_passkey and visit.provider.administrators.has(visit.email):
         raise RefusedError(
             403,
             "passkey-needed",
-            "an administrator adds a passkey after a sign-in with one, or by an invitation",
+            "an administrator changes passkeys after a sign-in with one, or by an invitation",
             Code.INTERACT_FAILURE,
         )
 
 
 def _show_new_passkey(visit: Visit, error: RefusedError | None = None) -> Response:
-    _check_may_add(visit)
+    _check_may_change_passkeys(visit)
     # Here, and not only when the script asks: it could not say so in these words.
     visit.provider.passkeys.check_room(visit.email)
     return visit.page(
@@ -95,12 +96,12 @@ def _goal(visit: Visit) -> str:
 
 
 def _new_passkey_options(visit: Visit) -> Response:
-    _check_may_add(visit)
+    _check_may_change_passkeys(visit)
     return visit.json(visit.provider.passkeys.registration_options(visit.email, visit.now))
 
 
 def _add_passkey(visit: Visit) -> Response:
-    _check_may_add(visit)
+    _check_may_change_passkeys(visit)
     response, name = visit.form.get("response", ""), visit.form.get("name", "")
     try:
         visit.provider.means.add_passkey(
@@ -120,6 +121,7 @@ def _change_passkey(visit: Visit) -> Response:
     passkey = _passkey(visit)
     try:
         if visit.form.get("do") == "remove":
+            _check_may_change_passkeys(visit)
             visit.provider.means.remove_passkey(
                 visit.email, passkey.id, visit.client, visit.now, keep=visit.session_id
             )

@@ -93,7 +93,7 @@ _BY_WORD: Final[Mapping[str, Explanation]] = {
         N_("No administrator changes another here: that is done by a command on the server."),
     ),
     "passkey-needed": Explanation(
-        N_("An administrator's passkeys are added with care"),
+        N_("An administrator's passkeys are changed with care"),
         N_("Sign in with a passkey that you have, or have yourself invited on the server."),
     ),
     "too-many-signing-keys": Explanation(

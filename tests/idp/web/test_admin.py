@@ -130,6 +130,20 @@ class TestWhoGetsIn:
         assert len(running.provider.passkeys.all(ALICE)) == 1
         assert sign_in_with(browser, alice, goal=paths.NEW_PASSKEY).status == 200
 
+    def test_a_password_alone_takes_no_passkey_away(
+        self, browser: Browser, running: RunningProvider, alice: Authenticator
+    ) -> None:
+        """Whoever knows it would leave a domain without an administrator."""
+        browser.sign_in()
+        [passkey] = running.provider.passkeys.all(ALICE)
+        page = f"{paths.ACCOUNT_PASSKEY}?id={passkey.id}"
+        refused = act(browser, "remove", page)
+        assert (refused.status, "passkeys are changed with care" in refused.text) == (403, True)
+        assert running.provider.passkeys.all(ALICE) == [passkey]
+        assert sign_in_with(browser, alice, goal=page).status == 200
+        assert act(browser, "remove", page).path == paths.ACCOUNT
+        assert running.provider.passkeys.all(ALICE) == []
+
     def test_one_who_has_no_passkey_is_told_how_to_get_one(
         self, browser: Browser, running: RunningProvider
     ) -> None:
