@@ -7,6 +7,7 @@ that takes longer goes on, and is the answer to the next look.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ GOOD_FOR_S: Final = 5.0
 
 _MOST_WAITING: Final = 2
 """How many wait at once, each in a thread of the server's: others see what is known."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,13 @@ class _Probe:
                 return
             self._done = threading.Event()
         # It ends by the backend's own limits, and is no reason for the provider to go on.
-        threading.Thread(target=self._ask, args=(self._done,), daemon=True).start()
+        thread = threading.Thread(target=self._ask, args=(self._done,), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # There are too many threads: the next look asks again.
+            self._answer(self._done, _failed(self._name))
+            _logger.exception("backend %s cannot be asked how it is", self._name)
 
     def end(self, until: float) -> State:
         """The answer, waited for until a moment of the monotonic clock."""
@@ -121,18 +130,32 @@ class _Probe:
         return self._state
 
     def _ask(self, done: threading.Event) -> None:
+        # Unless it is found out how it is, something is wrong: not what was said the last time.
+        state = _failed(self._name)
         try:
-            faults = tuple(self._backends.try_out(self._name, _probe))
-            self._state = State(self._name, faults)
-        except _NotProbedError:
-            self._state = State(self._name, asked=False)
-        except UnavailableError as error:
-            self._state = State(self._name, (str(error),))
-        except DeniedError as error:
-            self._state = State(self._name, (f"it denies what it is asked: {error}",))
+            state = self._found_out()
+        except Exception:
+            _logger.exception("backend %s cannot be asked how it is", self._name)
         finally:
-            self._answered = time.monotonic()
-            done.set()
+            self._answer(done, state)
+
+    def _found_out(self) -> State:
+        try:
+            return State(self._name, tuple(self._backends.try_out(self._name, _probe)))
+        except _NotProbedError:
+            return State(self._name, asked=False)
+        except UnavailableError as error:
+            return State(self._name, (str(error),))
+        except DeniedError as error:
+            return State(self._name, (f"it denies what it is asked: {error}",))
+
+    def _answer(self, done: threading.Event, state: State) -> None:
+        self._state, self._answered = state, time.monotonic()
+        done.set()
+
+
+def _failed(name: str) -> State:
+    return State(name, ("it could not be asked: the provider's log says why",))
 
 
 class _NotProbedError(Exception):

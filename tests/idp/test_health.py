@@ -82,8 +82,11 @@ def test_the_own_accounts_are_those_of_the_database(database: Database, tmp_path
     assert "cannot be used" in state.faults[0]
 
 
-def test_who_does_not_answer_is_not_waited_for_nor_asked_again(database: Database) -> None:
+def test_who_does_not_answer_is_not_waited_for_nor_asked_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One thread hangs, however many look."""
+    monkeypatch.setattr(health, "GOOD_FOR_S", 3_600.0)
     over = threading.Event()
 
     def hang() -> list[str]:
@@ -104,9 +107,42 @@ def test_who_does_not_answer_is_not_waited_for_nor_asked_again(database: Databas
     assert slow.times == 1
 
 
+def test_what_fails_unexpectedly_is_not_as_it_was(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Callable[[], list[str]]] = [list, failing(ZeroDivisionError("secret")), list]
+
+    def answer() -> list[str]:
+        return answers.pop(0)()
+
+    looked_at = Health(Backends(["odd"], [Asked("odd", answer)]), database, PATIENCE)
+    monkeypatch.setattr(health, "GOOD_FOR_S", 0.0)
+    found = [looked_at.of_all()[0] for _ in range(3)]
+    assert [bool(each.faults) for each in found] == [False, True, False]
+    assert "secret" not in found[1].faults[0]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_where_no_thread_can_be_had_it_is_asked_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = Asked("good", list)
+    looked_at = Health(Backends(["good"], [backend]), database)
+
+    def fail(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(health, "GOOD_FOR_S", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        assert looked_at.of_all()[0].faults
+    assert looked_at.of_all() == [State("good")]
+
+
 def test_an_answer_is_good_for_some_seconds(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "GOOD_FOR_S", 3_600.0)
     backend = Asked("good", list)
     looked_at = Health(Backends(["good"], [backend]), database)
     for _ in range(3):
