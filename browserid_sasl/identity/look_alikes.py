@@ -65,9 +65,11 @@ def shown_domain(domain: str) -> str:
 
 def look_alikes(domains: Collection[str]) -> Iterator[tuple[str, str]]:
     """The pairs of different domains that look alike."""
-    for one, other in combinations(domains, 2):
-        if one != other and _look(one) == _look(other):
-            yield one, other
+    alike: dict[str, dict[str, None]] = {}
+    for domain in domains:
+        alike.setdefault(_look(domain), {})[domain] = None
+    for group in alike.values():
+        yield from combinations(group, 2)
 
 
 def _look(domain: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from browserid_sasl.identity.look_alikes import letters_of, look_alikes, shown_domain
+from browserid_sasl.identity import look_alikes as module
+from browserid_sasl.identity.look_alikes import _look, letters_of, look_alikes, shown_domain
 
 
 def ace(label: str) -> str:
@@ -30,6 +31,24 @@ def test_what_does_not_is_not(other: str) -> None:
 
 def test_a_domain_is_no_look_alike_of_itself() -> None:
     assert list(look_alikes(["example.org", "example.org"])) == []
+
+
+def test_all_pairs_are_found_with_one_look_at_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[str] = []
+
+    def look(domain: str) -> str:
+        looked_at.append(domain)
+        return _look(domain)
+
+    monkeypatch.setattr(module, "_look", look)
+    others = [f"a{number}.test" for number in range(2, 100)]
+    domains = ["one.test", *others, "0ne.test", "ohe.test", "on-e.test"]
+    assert list(look_alikes(domains)) == [
+        ("one.test", "0ne.test"),
+        ("one.test", "on-e.test"),
+        ("0ne.test", "on-e.test"),
+    ]
+    assert looked_at == domains
 
 
 def test_people_see_the_letters() -> None:
