@@ -85,7 +85,8 @@ _APART: Final[Mapping[str, Callable[[IdpConfig], tuple[Hashable, ...]]]] = {
     "host": hosts_of,
     "directory": lambda options: (options.directory,),
     "database": lambda options: (options.database,) if options.database else (),
-    "RP ID": lambda options: (options.rp_id,) if options.rp_id else (),
+    # Where none is written, passkeys are for the host of the pages.
+    "RP ID": lambda options: (options.rp_id or hosts_of(options)[-1],),
 }
 """What no two domains may have in common: else a browser, or a file, is of both."""
 

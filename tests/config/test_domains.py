@@ -101,6 +101,13 @@ def test_hosts_are_those_of_programs_and_of_people(
             'rp_id = "login.test"',
             "RP ID login.test",
         ),
+        # Passkeys are for the host of the pages where nothing else is said.
+        ("", 'public_url = "https://a.example.org"\nrp_id = "example.org"', "RP ID example.org"),
+        (
+            'public_url = "https://a.example.net"\nrp_id = "example.net"',
+            "",
+            "RP ID example.net",
+        ),
     ],
 )
 def test_no_two_share_what_would_mix_them_up(
