@@ -217,6 +217,11 @@ class ProviderFolder:
         """
         return Database(self._sharing.database or self.path / DATABASE, self.seal)
 
+    def close(self) -> None:
+        """Close the connections to the database, if there are any."""
+        if "database" in vars(self):
+            self.database.close()
+
     @cached_property
     def audit(self) -> AuditLog:
         """The provider's audit log."""

@@ -8,10 +8,12 @@ process, its sockets, and how many passwords are hashed at a time (`accounts`).
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from anyio import CapacityLimiter, to_thread
@@ -22,7 +24,7 @@ from browserid_sasl.config.domains import hosts_of, section_of
 from browserid_sasl.errors import BrowserIDError, ConfigurationError
 from browserid_sasl.identity.look_alikes import look_alikes, shown_domain
 from browserid_sasl.idp.app import TRY_AGAIN_S, AppSettings, create_app, longest_in_memory
-from browserid_sasl.idp.folder import Provider
+from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.front import Front, bare_answer, misdirected
 from browserid_sasl.idp.opening import folder_of, open_to_serve
 from browserid_sasl.idp.status import Metrics, Watched, create_status_app, fault_of
@@ -94,7 +96,7 @@ class ServedDomain:
             await to_thread.run_sync(self.try_to_open, limiter=self._opening)
         await (self._app or _closed)(scope, receive, send)
 
-    def try_to_open(self) -> BrowserIDError | None:
+    def try_to_open(self) -> Exception | None:
         """Open the provider.
 
         :returns: why it cannot be, which is in the log, too.
@@ -105,6 +107,11 @@ class ServedDomain:
         except BrowserIDError as error:
             self._fault = str(error).replace("[idp]", section_of(self._config))
             _logger.error("%s is not served: %s", self.domain, self._fault)
+            return error
+        except Exception as error:
+            # Whatever it is, it is no reason for the others not to be served.
+            self._fault = f"it cannot be opened ({type(error).__name__}): see the log"
+            _logger.exception("%s is not served", self.domain)
             return error
         return None
 
@@ -122,14 +129,23 @@ class ServedDomain:
         :raises StoreError: its database cannot be used, or others than its owner have access.
         """
         folder = folder_of(self._config.idp)
+        try:
+            self._serve(folder)
+        except BaseException:
+            # It is tried again and again: nothing of it stays open.
+            folder.close()
+            raise
+
+    def _serve(self, folder: ProviderFolder) -> None:
         provider = open_to_serve(self._config, folder)
         self.domain = provider.domain
         self._owners.claim(provider.domain, provider.keys.published(system_clock()))
         folder.audit.listener = self._metrics.counting(provider.domain)
+        app = create_app(provider, _settings(self._config.idp))
+        # Last: it goes on until the service ends.
         if provider.fallback is not None:
             self._work.enter_context(provider.fallback.postman.at_work())
-        self._provider = provider
-        self._app = create_app(provider, _settings(self._config.idp))
+        self._provider, self._app = provider, app
 
 
 def serve_domains(
@@ -150,7 +166,7 @@ def serve_domains(
     shared = configs[0].idp
     log_quietly(shared.log_format)
     # Where it is root that runs this, what only root can do comes first: a key of root's.
-    own = {each.idp.domain: _configured_certificate(each.idp) for each in configs}
+    own = {each.idp.domain: _tried(partial(_configured_certificate, each.idp)) for each in configs}
     metrics, owners = Metrics(), KeyOwners()
     with ExitStack() as work:
         homes = [ServedDomain(each, metrics, owners, work) for each in configs]
@@ -205,23 +221,46 @@ def _settings(options: IdpConfig) -> AppSettings:
     )
 
 
+_Tried = ServerCertificate | ConfigurationError | None
+"""A certificate, why it cannot be used, or None where there is none."""
+
+
 def _certificates(
-    configs: Sequence[Config], own: Mapping[str, ServerCertificate | None]
+    configs: Sequence[Config], own: Mapping[str, _Tried]
 ) -> ServerCertificate | HostCertificates:
-    """What is presented: of a domain its own, or else the first there is."""
-    found = {each.idp.domain: own[each.idp.domain] or _local_certificate(each) for each in configs}
-    present = [each for each in found.values() if each is not None]
-    if not present:
-        raise _no_certificate(configs[0])
-    if len(configs) == 1:
-        return present[0]
-    hosts = {
-        host: certificate
+    """What is presented: of a domain its own, or else the first there is.
+
+    :param own: of each domain what is configured for it.
+    :raises ConfigurationError: there is none that can be used.
+    """
+    found = {
+        each.idp.domain: own[each.idp.domain] or _tried(partial(_local_certificate, each))
         for each in configs
-        for host in hosts_of(each.idp)
-        if (certificate := found[each.idp.domain]) is not None
     }
-    return HostCertificates(present[0], hosts)
+    present = {name: one for name, one in found.items() if isinstance(one, ServerCertificate)}
+    errors = {name: one for name, one in found.items() if isinstance(one, ConfigurationError)}
+    default = next(iter(present.values()), None)
+    if default is None:
+        raise next(iter(errors.values()), None) or _no_certificate(configs[0])
+    for domain, error in errors.items():
+        _logger.error("the default TLS certificate is presented for %s: %s", domain, error)
+    if len(configs) == 1:
+        return default
+    hosts = {
+        host: present[each.idp.domain]
+        for each in configs
+        if each.idp.domain in present
+        for host in hosts_of(each.idp)
+    }
+    return HostCertificates(default, hosts)
+
+
+def _tried(find: Callable[[], ServerCertificate | None]) -> _Tried:
+    try:
+        return find()
+    except ConfigurationError as error:
+        # One domain's is no reason for the others not to be served.
+        return error
 
 
 def _configured_certificate(options: IdpConfig) -> ServerCertificate | None:
@@ -231,9 +270,9 @@ def _configured_certificate(options: IdpConfig) -> ServerCertificate | None:
 
 
 def _local_certificate(config: Config) -> ServerCertificate | None:
-    """What `init --local-tls` has made."""
+    """What `init --local-tls` has made, None if nothing of that can be seen."""
     server = folder_of(config.idp).tls.server
-    return ServerCertificate(server, server) if server.exists() else None
+    return ServerCertificate(server, server) if os.path.exists(server) else None
 
 
 def _no_certificate(config: Config) -> ConfigurationError:

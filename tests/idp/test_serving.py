@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import shutil
+import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,15 +20,19 @@ import anyio
 import pytest
 from starlette.types import ASGIApp, Message
 
+from browserid_sasl.config import Config
 from browserid_sasl.errors import ConfigurationError
-from browserid_sasl.idp import serving
+from browserid_sasl.idp import opening, serving
 from browserid_sasl.idp.cli import main
+from browserid_sasl.idp.folder import Provider, ProviderFolder
 from browserid_sasl.idp.front import Front, misdirected
 from browserid_sasl.idp.serving import KeyOwners, ServedDomain
 from browserid_sasl.idp.status import Metrics
 from browserid_sasl.idp.web.paths import ADMIN
 from browserid_sasl.jose.keys import PrivateKey
 from tests.support.domains import ONE, TWO, Domains
+from tests.support.household import Authority
+from tests.support.patience import PATIENCE
 from tests.support.provider import PASSWORD
 
 KEY = PrivateKey.generate("ES256").public_key.to_json()
@@ -115,7 +122,8 @@ def test_one_that_is_mended_is_served_without_a_restart(
     async def work() -> list[int]:
         found = [(await ask(house.front, TWO, DOCUMENT)).status]
         domains.make(TWO)
-        # Not so soon: whoever asks has it tried once in ten seconds at the most.
+        # Not so soon: whoever asks has it tried once in a while.
+        monkeypatch.setattr(serving, "_AGAIN_S", 3_600.0)
         found.append((await ask(house.front, TWO, DOCUMENT)).status)
         monkeypatch.setattr(serving, "_AGAIN_S", 0.0)
         found.append((await ask(house.front, TWO, DOCUMENT)).status)
@@ -173,6 +181,74 @@ def test_one_with_another_s_key_is_not_opened(
     assert f"a signing key of {TWO} is one of {ONE}, too" in str(house.errors[TWO])
     assert f"rotate-key --domain {TWO}" in str(house.errors[TWO])
     assert f"{TWO} is not served: " in caplog.text
+
+
+def test_one_that_cannot_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    domains = Domains(tmp_path, {TWO: []})
+    path = domains.folder(TWO).path
+    shutil.rmtree(path / "keys")
+    shutil.copytree(domains.folder(ONE).path / "keys", path / "keys")
+    house = House(domains)
+    for _ in range(12):
+        assert house.homes[TWO].try_to_open() is not None
+    gc.collect()
+    assert [each for each in open_files() if each.is_relative_to(path)] == []
+
+
+def open_files() -> list[Path]:
+    """What this process has open."""
+    found = []
+    for each in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(Path(os.readlink(f"/proc/self/fd/{each}")))
+    return found
+
+
+def test_one_that_fails_unexpectedly_takes_no_other_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def open_to_serve(config: Config, folder: ProviderFolder) -> Provider:
+        if config.idp.domain == TWO:
+            raise ImportError("there is no such module")
+        return opening.open_to_serve(config, folder)
+
+    monkeypatch.setattr(serving, "open_to_serve", open_to_serve)
+    house = House(Domains(tmp_path, {TWO: []}))
+    assert house.errors[ONE] is None
+    assert "ImportError" in house.homes[TWO].fault()
+    assert "there is no such module" in caplog.text
+
+    async def work() -> list[int]:
+        return [(await ask(house.front, each, DOCUMENT)).status for each in (ONE, TWO)]
+
+    assert house.run(work) == [200, 503]
+
+
+def test_one_whose_tls_files_cannot_be_used_is_shown_with_another_s(tmp_path: Path) -> None:
+    chain, key = Authority(tmp_path / "other").certificate(TWO)
+    domains = Domains(tmp_path, {TWO: [f'tls_certificate = "{chain}"', f'tls_key = "{key}"']})
+    key.chmod(0o644)
+    with domains.served() as served:
+        for domain in (ONE, TWO):
+            assert served.document(domain).status_code == 200
+            # By the authority of the first, whose certificate names both.
+            context = ssl.create_default_context(cafile=served.ca_file)
+            address = ("127.0.0.1", served.port)
+            with (
+                socket.create_connection(address, PATIENCE) as plain,
+                context.wrap_socket(plain, server_hostname=domain) as connection,
+            ):
+                assert connection.version()
+    assert f"presented for {TWO}: " in (tmp_path / "log").read_text()
+
+
+def test_where_no_tls_file_can_be_used_it_does_not_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domains = Domains(tmp_path, {TWO: []})
+    domains.configured[ONE].idp.tls_key.chmod(0o644)  # type: ignore[union-attr]
+    assert main(["serve", "--config", str(domains.file)]) == os.EX_CONFIG
+    assert "has access to the TLS key" in capsys.readouterr().err
 
 
 def test_errors_name_the_section_of_the_domain(tmp_path: Path) -> None:
