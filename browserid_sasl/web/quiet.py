@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import sys
 import threading
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ Log = Literal["text", "json"]
 """How the lines of a log are written."""
 
 _EVERY_S: Final = 1.0
+
+_logger = logging.getLogger(__name__)
 
 _Cause = tuple[str, str, int]
 
@@ -83,8 +86,20 @@ class QuietHandler(logging.StreamHandler[TextIO]):
 
 
 def log_quietly(log: Log) -> None:
-    """Have the log of this process on standard error, if it is nowhere yet."""
+    """Have the log of this process on standard error, if it is nowhere yet.
+
+    An error that nobody can take is a line of it, too, and no traceback: clients cause some, such
+    as by a name in the TLS handshake that is not ASCII.
+    """
     logging.basicConfig(handlers=[QuietHandler(log=log)])
+    if sys.unraisablehook is sys.__unraisablehook__:
+        sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    source = unraisable.object
+    where = getattr(source, "__qualname__", type(source).__qualname__)
+    _logger.error("%s in %s, which nobody can take", unraisable.exc_type.__name__, where)
 
 
 class _JsonFormatter(logging.Formatter):
