@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.idp.audit import Event
@@ -16,6 +17,9 @@ from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.invitations import LIFE_MS
 from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.web.refusal import RefusedError
+
+NO_PAGE: Final = "not-found"
+"""What is answered to who is no administrator: as where there is no page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +175,7 @@ class Administration:
         provider, actor = self._provider, self._actor
         with provider.audit.by(actor.name), provider.database.transaction():
             if not actor.at_the_machine and not provider.administrators.has(actor.name):
-                raise RefusedError(404, "not-found", "Not Found.")
+                raise RefusedError(404, NO_PAGE, "Not Found.")
             yield
 
     def _check_account(self, email: str) -> None:

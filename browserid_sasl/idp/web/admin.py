@@ -13,7 +13,7 @@ from typing import Final
 from starlette.responses import Response
 
 from browserid_sasl.errors import Code
-from browserid_sasl.idp.administration import Actor, Administration
+from browserid_sasl.idp.administration import NO_PAGE, Actor, Administration
 from browserid_sasl.idp.web.errors import error_page, wants_page
 from browserid_sasl.idp.web.visit import Page, Visit
 from browserid_sasl.web.refusal import RefusedError
@@ -29,7 +29,7 @@ class AdminPage(Page):
     def answer(self, visit: Visit) -> Response:
         """See `Page`."""
         if visit.session is None:
-            # As before any page, whether or not there is one.
+            # As before other pages.
             return self.ask_to_sign_in(visit)
         submitted = visit.request.method == "POST"
         # First: what another site sends is refused alike, whoever is signed in.
@@ -62,7 +62,7 @@ class AdminPage(Page):
 
 def _nowhere(visit: Visit) -> Response:
     """What is answered where there is no page, to the letter."""
-    error = RefusedError(404, "not-found", "Not Found.")
+    error = RefusedError(404, NO_PAGE, "Not Found.")
     if not wants_page(visit.request):
         raise error
     return error_page(visit, error, visit.before, bare=True)
@@ -76,6 +76,15 @@ def _is_there(visit: Visit) -> bool:
         and session.by_passkey
         and visit.provider.administrators.may_go_on(session, visit.now)
     )
+
+
+def check_there(refusal: RefusedError) -> None:
+    """See that who was refused something may know that there are such pages.
+
+    :raises RefusedError: not-found: the right was taken from them meanwhile.
+    """
+    if refusal.word == NO_PAGE:
+        raise refusal
 
 
 def administration(visit: Visit) -> Administration:

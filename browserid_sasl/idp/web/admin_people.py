@@ -11,7 +11,7 @@ from browserid_sasl.errors import LocalProtocolError
 from browserid_sasl.idp.audit import Event, Question
 from browserid_sasl.idp.people import Person
 from browserid_sasl.idp.web import paths
-from browserid_sasl.idp.web.admin import AT_ONCE, AdminPage, administration
+from browserid_sasl.idp.web.admin import AT_ONCE, AdminPage, administration, check_there
 from browserid_sasl.idp.web.admin_log import Line, line_of
 from browserid_sasl.idp.web.errors import explain
 from browserid_sasl.idp.web.languages import N_
@@ -97,6 +97,7 @@ def _change_person(visit: Visit) -> Response:
     try:
         return _do(visit, person)
     except RefusedError as error:
+        check_there(error)
         # Not what was known of them before: something has changed meanwhile.
         return _person_page(visit, _person(visit), alert=error)
 
@@ -171,6 +172,7 @@ def _change_invitations(visit: Visit) -> Response:
             return visit.redirect(paths.with_query(paths.ADMIN_INVITATIONS, done="withdrawn"))
         return _show_link(visit, email, administration(visit).invite(email, visit.now))
     except RefusedError as error:
+        check_there(error)
         return _show_invitations(visit, typed, alert=error)
 
 

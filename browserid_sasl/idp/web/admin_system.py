@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from browserid_sasl.idp.health import State
 from browserid_sasl.idp.web import paths
-from browserid_sasl.idp.web.admin import AdminPage, administration
+from browserid_sasl.idp.web.admin import AdminPage, administration, check_there
 from browserid_sasl.idp.web.errors import explain
 from browserid_sasl.idp.web.languages import N_
 from browserid_sasl.idp.web.rendering import harmless
@@ -55,6 +55,7 @@ def _rotate(visit: Visit) -> Response:
     try:
         administration(visit).rotate_key(visit.now, int(minutes) * _MINUTE_MS)
     except RefusedError as error:
+        check_there(error)
         return _show_keys(visit, minutes, alert=error)
     return visit.redirect(paths.with_query(paths.ADMIN_KEYS, done="rotated"))
 

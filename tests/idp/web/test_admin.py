@@ -6,13 +6,14 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 from sqlalchemy import insert
 
+from browserid_sasl.idp.administration import Administration
 from browserid_sasl.idp.administrators import IDLE_MS
 from browserid_sasl.idp.audit import AuditRow, Event, Question
 from browserid_sasl.idp.backends import Identity, UnavailableError, Vouched
@@ -392,6 +393,39 @@ class TestWhatIsDone:
         } == {each["event"] for each in told}
 
 
+class TestWhoseRightIsTakenMeanwhile:
+    """Between the look at the door and the change."""
+
+    @pytest.mark.parametrize(
+        ("page", "fields"),
+        [
+            (PERSON, {"do": "sessions"}),
+            (paths.ADMIN_INVITATIONS, {"do": "invite", "email": BOB}),
+            (paths.ADMIN_KEYS, {"minutes": "0"}),
+        ],
+    )
+    def test_is_told_that_there_is_no_page(
+        self,
+        inside: Browser,
+        running: RunningProvider,
+        monkeypatch: pytest.MonkeyPatch,
+        page: str,
+        fields: dict[str, str],
+    ) -> None:
+        token = inside.open(page).csrf()
+        acting = Administration._acting
+
+        def too_late(self: Administration) -> AbstractContextManager[None]:
+            running.provider.administrators.remove(ALICE, "uid 0", running.clock.now)
+            return acting(self)
+
+        monkeypatch.setattr(Administration, "_acting", too_late)
+        answer = inside.post(page, {"csrf": token, **fields})
+        assert answer.status == 404
+        assert BOB not in answer.text
+        assert "There is no such page" in answer.text
+
+
 class TestOtherAdministrators:
     """Who takes one over makes no other, and locks none out."""
 
@@ -539,7 +573,7 @@ def within(seconds: float) -> Iterator[None]:
 def test_a_hundred_thousand_people_and_their_entries_are_no_burden(
     inside: Browser, running: RunningProvider
 ) -> None:
-    """Pages are small, and come at once: 0.02 to 0.1 s where nothing else goes on."""
+    """Pages are small, and come at once."""
     now = running.clock.now
     with running.provider.database.transaction() as session:
         session.execute(
