@@ -11,6 +11,10 @@ from browserid_sasl.idp.rations import MOST_TOLD, Told
 MINUTE_MS = 60_000
 
 
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == __name__]
+
+
 class TestAMinute:
     @pytest.fixture
     def clock(self) -> list[int]:
@@ -25,11 +29,11 @@ class TestAMinute:
     ) -> None:
         for number in range(MOST_TOLD + 7):
             told.tell(logging.WARNING, "number %s", number)
-        assert caplog.messages == [f"number {number}" for number in range(MOST_TOLD)]
+        assert messages(caplog) == [f"number {number}" for number in range(MOST_TOLD)]
         clock[0] = MINUTE_MS
         for number in range(2):
             told.tell(logging.WARNING, "number %s", number)
-        assert caplog.messages[MOST_TOLD:] == [
+        assert messages(caplog)[MOST_TOLD:] == [
             "number 0 (7 more were left out before)",
             "number 1",
         ]
@@ -41,4 +45,4 @@ class TestAMinute:
         for each in (clock[0], 0):
             clock[0] = each
             told.tell(logging.ERROR, "100 %% of %s", each)
-        assert caplog.messages == ["100 % of 600000", "100 % of 0"]
+        assert messages(caplog) == ["100 % of 600000", "100 % of 0"]

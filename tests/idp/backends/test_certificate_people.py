@@ -247,8 +247,9 @@ class TestWhoIsBelieved:
         for _ in range(5 * MOST_TOLD):
             with pytest.raises(DeniedError):
                 backend.look(carried)
+        said = [each for each in caplog.messages if each.startswith("backend cards: ")]
         # Another minute may have begun.
-        assert MOST_TOLD <= len(caplog.messages) <= 2 * MOST_TOLD
+        assert MOST_TOLD <= len(said) <= 2 * MOST_TOLD
 
 
 def raw_post(

@@ -247,8 +247,9 @@ class TestWhoIsRefused:
         for _ in range(5 * MOST_TOLD):
             with pytest.raises(RefusedError):
                 backends.ask("desks", lambda _: Headers().look(away))
+        said = [each for each in caplog.messages if each.startswith("backend desks: ")]
         # Another minute may have begun.
-        assert MOST_TOLD <= len(caplog.messages) <= 2 * MOST_TOLD
+        assert MOST_TOLD <= len(said) <= 2 * MOST_TOLD
 
     def test_what_they_were_known_by_is_kept_or_nothing_is(self, serve: Serve) -> None:
         served = serve(Forgetful())
