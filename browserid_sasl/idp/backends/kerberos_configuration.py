@@ -79,9 +79,12 @@ def _check_active_directory(config: Config, name: str, options: KerberosConfig) 
     only where an account is called exactly that, which a directory has to say.
     """
     filter = options.directory_filter
+    by_second_name = "userprincipalname" in filter.lower()
     # Only there is a name in any case, an account of a machine, and a second name of everybody.
-    is_there = options.any_case or "$@" in options.asks_as or "userprincipalname" in filter.lower()
-    if is_there and "={user})" not in filter:
+    is_there = options.any_case or "$@" in options.asks_as or by_second_name
+    # The second name may be asked for besides, and is not enough.
+    is_open = "={user})" not in filter or (by_second_name and "(|" in filter)
+    if is_there and is_open:
         raise config.error(
             f"kerberos.{name}.directory_filter",
             f'[kerberos."{name}"] is for Active Directory, where somebody who makes a computer'

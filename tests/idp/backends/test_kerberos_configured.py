@@ -213,6 +213,10 @@ OPEN_TO_MACHINES: list[dict[str, str]] = [
         **{"any_case": "true", "directory": '"staff"'},
         "directory_filter": '"(userPrincipalName={user}@example.test)"',
     },
+    {
+        "directory": '"staff"',
+        "directory_filter": '"(|(sAMAccountName={user})(userPrincipalName={principal}))"',
+    },
 ]
 """What would let in somebody who has made a computer that is called as another one."""
 
