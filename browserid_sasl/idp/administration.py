@@ -6,8 +6,8 @@ account there is refused where that is an administrator's, see `administrators`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from browserid_sasl.errors import Code, LocalProtocolError
 from browserid_sasl.idp.audit import Event
 from browserid_sasl.idp.folder import Provider
 from browserid_sasl.idp.invitations import LIFE_MS
+from browserid_sasl.idp.signing_keys import SigningKey
 from browserid_sasl.idp.web.paths import INVITATION, with_query
 from browserid_sasl.web.refusal import RefusedError
 
@@ -155,15 +156,29 @@ class Administration:
         :returns: its name.
         :raises RefusedError: too-many-signing-keys: that many cannot be published.
         """
-        with self._acting():
-            try:
-                key = self._provider.keys.rotate(None, now, lead=lead)
-            except LocalProtocolError as error:
-                raise RefusedError(409, "too-many-signing-keys", error.message) from None
-            self._provider.audit.write(
-                Event.KEY_CREATED, now, key=key.name, withdrawn=False, **self._client
-            )
+        keys = self._provider.keys
+        # Before the transaction: it takes a while, and everybody would wait for that.
+        made = keys.generate(now)
+        with ExitStack() as undoing:
+            with self._acting():
+                before = keys.all()
+                try:
+                    key = keys.rotate(made, now, lead=lead)
+                except LocalProtocolError as error:
+                    raise RefusedError(409, "too-many-signing-keys", error.message) from None
+                undoing.callback(self._take_back, key, before)
+                self._provider.audit.write(
+                    Event.KEY_CREATED, now, key=key.name, withdrawn=False, **self._client
+                )
+            undoing.pop_all()
         return key.name
+
+    def _take_back(self, key: SigningKey, before: Sequence[SigningKey]) -> None:
+        """Publish no key that the audit log has not."""
+        keys = self._provider.keys
+        # Where it is in the database, it has gone with the transaction.
+        if key.name in {each.name for each in keys.all()}:
+            keys.replace(before)
 
     @property
     def _client(self) -> dict[str, str]:

@@ -158,14 +158,26 @@ class SigningKeys:
                 self._place.write(keys)
             return made
 
+    def generate(self, now: int) -> PrivateKey:
+        """A key like the one that signs at `now` (ms), for `rotate`. It takes a while.
+
+        :raises StoreError: bad keys, or none.
+        """
+        return PrivateKey.generate(self.active(now).algorithm)
+
     def rotate(
-        self, algorithm: Algorithm | None, now: int, *, lead: int = 0, withdraw: bool = False
+        self,
+        made: Algorithm | PrivateKey | None,
+        now: int,
+        *,
+        lead: int = 0,
+        withdraw: bool = False,
     ) -> SigningKey:
         """Make a new key, which is published at once and signs from `lead` ms after `now`.
 
         Keys that nobody needs any more are deleted.
 
-        :param algorithm: of the new key; None for that of the present one.
+        :param made: the new key, or what it is to sign with; None for what the present one does.
         :param now: ms.
         :param withdraw: the other keys are deleted too: what they signed is void.
         :raises LocalProtocolError: invalid-keyset: a support document cannot have more keys.
@@ -174,7 +186,7 @@ class SigningKeys:
         with self._place.changing():
             before = self._place.load()
             present = _active(before, now)
-            new = _generate(algorithm or present.algorithm, now + lead)
+            new = _generate(made or present.algorithm, now + lead)
             until = new.signs_from + MAX_CERTIFICATE_LIFE_MS + GRACE_MS
             kept = [] if withdraw else list(_still_needed(before, present, until, now))
             if len(kept) >= MAX_KEYS:
@@ -269,8 +281,8 @@ def _listed(key: SigningKey, *, signs: bool) -> ListedKey:
     return ListedKey(key.name, key.algorithm, signs, key.signs_from, key.published_until)
 
 
-def _generate(algorithm: Algorithm, signs_from: int) -> SigningKey:
-    key = PrivateKey.generate(algorithm)
+def _generate(made: Algorithm | PrivateKey, signs_from: int) -> SigningKey:
+    key = made if isinstance(made, PrivateKey) else PrivateKey.generate(made)
     name = key.public_key.thumbprint.hex()[:16]
     return SigningKey(name, signs_from, private_key=key)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from browserid_sasl.errors import Code, StoreError
 from browserid_sasl.idp.administration import Actor, Administration
 from browserid_sasl.idp.folder import Provider
+from browserid_sasl.idp.signing_keys import Algorithm
 from browserid_sasl.idp.wishes import Granted
+from browserid_sasl.jose.keys import PrivateKey
 from browserid_sasl.web.refusal import RefusedError
 from tests.support.authenticator import Authenticator
 from tests.support.grants import (
@@ -23,6 +27,7 @@ from tests.support.grants import (
     provider_in,
     wish_of,
 )
+from tests.support.patience import PATIENCE
 from tests.support.provider import CHEAP_HASHER
 
 CAROL = f"carol@{DOMAIN}"
@@ -179,6 +184,39 @@ def test_who_is_no_administrator_any_more_does_nothing(
         assert refused(do) == "not-found"
     assert events(tmp_path) == before
     assert provider.keys.all() == keys
+
+
+def test_a_key_that_cannot_be_written_down_is_not_published(
+    provider: Provider, alice: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.rotate_key(NOW, 0)
+    before = provider.keys.listed(NOW + 1)
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError(Code.CACHE_ERROR, "the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider.audit, "write", fail)
+        with pytest.raises(StoreError):
+            alice.rotate_key(NOW + 1, 0)
+    assert provider.keys.listed(NOW + 1) == before
+    assert alice.rotate_key(NOW + 2, 0) == provider.keys.active(NOW + 2).name
+
+
+def test_a_key_is_made_before_others_have_to_wait(
+    provider: Provider, alice: Administration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = PrivateKey.generate
+
+    def generate_meanwhile(algorithm: Algorithm) -> PrivateKey:
+        # Another process writes: it would wait until it gives up.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(provider.accounts.add_without_password, NOBODY, NOW).result(PATIENCE)
+        return generate(algorithm)
+
+    monkeypatch.setattr(PrivateKey, "generate", generate_meanwhile)
+    alice.rotate_key(NOW, 0)
+    assert provider.accounts.exists(NOBODY)
 
 
 def test_no_more_keys_are_made_than_can_be_published(alice: Administration) -> None:
