@@ -118,7 +118,7 @@ class _Probe:
         try:
             thread.start()
         except RuntimeError:
-            # There are too many threads: the next look asks again.
+            # There are too many threads: a later look asks again.
             self._answer(self._done, _failed(self._name))
             _logger.exception("backend %s cannot be asked how it is", self._name)
 
