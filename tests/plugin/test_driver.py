@@ -317,8 +317,8 @@ class TestFailures:
             with suppress(OSError):  # it is shut down
                 while True:
                     connection, _ = listener.accept()
-                    with suppress(OSError), connection:  # somebody has gone already
-                        lines = connection.makefile("rw", newline="\n")
+                    # Somebody may have gone already.
+                    with suppress(OSError), connection, connection.makefile("rw") as lines:
                         lines.write("VERSION\tbrowserid-agent\t1\nDONE\n")
                         lines.flush()
                         asked.extend([lines.readline(), lines.readline()])
