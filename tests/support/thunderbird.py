@@ -67,7 +67,8 @@ function next(uris) {
   MailServices.messageServiceFromURI(uris[0]).streamMessage(
     uris[0], listener, null, null, false, "", false);
 }
-if (!inbox) { done({ status: 1, read }); return; }
+// It comes a while after the start, and has nothing until then.
+if (!inbox) { done({ status: 0, read }); return; }
 server.getNewMessages(inbox, null, {
   OnStartRunningUrl() {},
   OnStopRunningUrl(url, status) {
