@@ -40,6 +40,7 @@ from tests.support.administering import passkey_of, sign_in_with
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser, Shown, ShownForm
 from tests.support.fallback import NOBODY, RunningFallback, running_fallback
+from tests.support.patience import wait_until
 from tests.support.provider import ALICE, DOMAIN, PASSWORD, RunningProvider, running_provider
 
 BOB = f"bob@{DOMAIN}"
@@ -279,6 +280,8 @@ def mail_code(browser: Browser, site: RunningFallback) -> Shown:
 
 def mail_link(browser: Browser, site: RunningFallback) -> Shown:
     """Opened in another browser than the one that has asked."""
+    # What was asked for before may not have come yet, and its link is good no more.
+    wait_until(lambda: not site.fallback.postman._outbox._names(), "the mails of before")
     before = len(site.mailbox.deliveries)
     mail_code(browser, site)
     browser.session.cookies.clear()
