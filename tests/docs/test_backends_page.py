@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,6 +40,26 @@ from tests.support.sample_programs import ROOT
 PAGE = (ROOT / "docs" / "backends.md").read_text()
 
 
+def put_in(shown: str, here: Mapping[str, str]) -> str:
+    """What a page shows, with what is here for what it names, one after another."""
+    for there, each in here.items():
+        assert there in shown
+        shown = shown.replace(there, each)
+    return shown
+
+
+def at_hand(controller: ad.Controller, secret: Path) -> dict[str, str]:
+    """What is here for the Active Directory of the page."""
+    return {
+        "DC=ad,DC=example,DC=org": ad.BASE,
+        "ad.example.org": "ad.example.test",
+        "/etc/browserid/ad-ca.pem": str(controller.ca_file),
+        "/etc/browserid/ad-password": str(secret),
+        "ldaps://dc1.ad.example.test": "ldaps://127.0.0.1:1",
+        "ldaps://dc2.ad.example.test": controller.ldaps,
+    }
+
+
 def test_a_directory_as_it_is_shown(tmp_path: Path) -> None:
     [account] = blocks(PAGE, "ldif")
     [shown] = [text for text in blocks(PAGE, "toml") if text.startswith("# A directory")]
@@ -53,15 +74,14 @@ def test_a_directory_as_it_is_shown(tmp_path: Path) -> None:
         directory.change(ours.replace("\n", "\nchangetype: add\n", 1))
         directory.add(lena, more="displayName: Lena\n")
         file = tmp_path / "browserid.toml"
-        for there, here in {
+        here = {
             "dc=example,dc=org": support.BASE,
             "/etc/browserid/ldap-ca.pem": str(directory.ca_file),
             "/etc/browserid/ldap-password": str(secret),
             "ldaps://ldap1.example.org": "ldaps://127.0.0.1:1",
             "ldaps://ldap2.example.org": directory.ldaps,
-        }.items():
-            assert there in shown
-            shown = shown.replace(there, here)
+        }
+        shown = put_in(shown, here)
         file.write_text(shown)
         backends = configured_backends(config.load(file))
 
@@ -84,16 +104,7 @@ def test_active_directory_as_it_is_shown(pytestconfig: pytest.Config, tmp_path: 
     secret.write_text(f"{ad.SERVICE_PASSWORD}\n")
     with ad.active_directory(pytestconfig.stash[SHARED], tmp_path / "d") as controller:
         controller.add(lena, userPrincipalName=lena.mail, proxyAddresses=f"SMTP:{lena.mail}")
-        for there, here in {
-            "DC=ad,DC=example,DC=org": ad.BASE,
-            "ad.example.org": "ad.example.test",
-            "/etc/browserid/ad-ca.pem": str(controller.ca_file),
-            "/etc/browserid/ad-password": str(secret),
-            "ldaps://dc1.ad.example.test": "ldaps://127.0.0.1:1",
-            "ldaps://dc2.ad.example.test": controller.ldaps,
-        }.items():
-            assert there in shown
-            shown = shown.replace(there, here)
+        shown = put_in(shown, at_hand(controller, secret))
         file = tmp_path / "browserid.toml"
         for filter, attribute in [("", ""), *ways]:
             file.write_text(
@@ -122,12 +133,11 @@ def test_another_provider_as_it_is_shown(tmp_path: Path) -> None:
     folder.mkdir()
     with oidc_provider(folder, origin=origin) as company:
         company.put("lena", email="lena@example.org", email_verified=True)
-        for there, here in {
+        here = {
             "/etc/browserid/company-secret": str(secret),
             "https://login.example.com": company.issuer,
-        }.items():
-            assert there in shown
-            shown = shown.replace(there, here)
+        }
+        shown = put_in(shown, here)
         file = tmp_path / "browserid.toml"
         file.write_text(f'{shown}ca_file = "{company.ca_file}"\n')
         [backend] = configured_backends(config.load(file)).redirecting
@@ -206,19 +216,12 @@ def test_kerberos_of_active_directory_as_it_is_shown(
         controller.add(lena, userPrincipalName=lena.mail)
         service = f"HTTP/login.example.org@{REALM}"
         center.do("addprinc", "-randkey", service)
-        for there, here in {
+        here = {
             "/etc/browserid/http.keytab": str(center.keytab(service)),
             "HTTP/login.example.org@AD.EXAMPLE.ORG": service,
             "LOGIN$@AD.EXAMPLE.ORG": service,
-            "DC=ad,DC=example,DC=org": ad.BASE,
-            "ad.example.org": "ad.example.test",
-            "/etc/browserid/ad-ca.pem": str(controller.ca_file),
-            "/etc/browserid/ad-password": str(secret),
-            "ldaps://dc1.ad.example.test": "ldaps://127.0.0.1:1",
-            "ldaps://dc2.ad.example.test": controller.ldaps,
-        }.items():
-            assert there in shown
-            shown = shown.replace(there, here)
+        }
+        shown = put_in(shown, here | at_hand(controller, secret))
         file = tmp_path / "browserid.toml"
         file.write_text(shown)
         [backend] = configured_backends(config.load(file)).by_request

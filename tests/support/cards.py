@@ -20,7 +20,7 @@ from pyasn1.codec.der import encoder
 from pyasn1.type.char import UTF8String
 
 from browserid_sasl.idp.backends.certificate_names import UPN
-from tests.support.certificates import Issued, PrivateKey, usage
+from tests.support.certificates import Issued, PrivateKey, sign, usage
 
 SECRET: Final = "0123456789abcdef0123456789abcdef"
 SECRET_HEADER: Final = "front-server-secret"
@@ -98,7 +98,7 @@ class CardAuthority:
             *extensions,
         )
         above = issuer.issued if issuer else None
-        self.issued: Issued = _issue(
+        self.issued: Issued = sign(
             subject, key, above, further, now() - 100 * DAY, now() + 1000 * DAY
         )
         self._revoked: list[x509.RevokedCertificate] = []
@@ -131,7 +131,7 @@ class CardAuthority:
             extensions.append(x509.ExtendedKeyUsage(purposes))
         begins, ends = begins or now() - DAY, ends or now() + 30 * DAY
         key = key or ec.generate_private_key(ec.SECP256R1())
-        made = _issue(subject, key, self.issued, extensions, begins, ends)
+        made = sign(subject, key, self.issued, extensions, begins, ends)
         return Card(made.certificate, made.key)
 
     def revoke(self, issued: Issued) -> None:
@@ -158,25 +158,3 @@ class CardAuthority:
             builder = builder.add_extension(extension, critical)
         made = builder.sign(key or self.issued.key, digest or hashes.SHA256())
         return made.public_bytes(Encoding.PEM)
-
-
-def _issue(
-    subject: x509.Name,
-    key: PrivateKey,
-    issuer: Issued | None,
-    extensions: Sequence[x509.ExtensionType],
-    begins: datetime,
-    ends: datetime,
-) -> Issued:
-    builder = x509.CertificateBuilder(
-        issuer_name=issuer.certificate.subject if issuer else subject,
-        subject_name=subject,
-        public_key=key.public_key(),
-        serial_number=x509.random_serial_number(),
-        not_valid_before=begins,
-        not_valid_after=ends,
-    )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
-    made = builder.sign(issuer.key if issuer else key, hashes.SHA256())
-    return Issued(made, key)

@@ -79,6 +79,21 @@ def issue(
     """A certificate; one that signs itself without an issuer."""
     key = key or curve_key(name)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return sign(subject, key, issuer, extensions, begins, ends, digest, critical=critical)
+
+
+def sign(
+    subject: x509.Name,
+    key: PrivateKey,
+    issuer: Issued | None,
+    extensions: Iterable[x509.ExtensionType],
+    begins: datetime,
+    ends: datetime,
+    digest: hashes.SHA224 | hashes.SHA256 | None = None,
+    *,
+    critical: bool = False,
+) -> Issued:
+    """A certificate for a subject and a key; one that signs itself without an issuer."""
     builder = x509.CertificateBuilder(
         issuer_name=issuer.certificate.subject if issuer else subject,
         subject_name=subject,

@@ -117,21 +117,26 @@ def test_whose_tickets_are_good(center: Kdc, write: Write, desk: Path) -> None:
         vouched_for(backend_of(write(more=table, **options)), mia)
 
 
-@pytest.mark.option("kerberos.ask_kdc", "kerberos.asks_as", "kerberos.directory")
-def test_who_is_asked_whether_it_still_holds(
-    center: Kdc, write: Write, desk: Path, directory: Directory, tmp_path: Path
-) -> None:
-    backend = backend_of(write(asks_as=f'"lena@{REALM}"'))
-    with pytest.raises(UnavailableError, match=f"no ticket for lena@{REALM}"):
-        vouched_for(backend, desk)
-    staff = (
+@pytest.fixture
+def staff(directory: Directory, tmp_path: Path) -> str:
+    """The section of a directory."""
+    secret = tmp_path / "secret"
+    secret.touch(0o600)
+    secret.write_text(support.SERVICE_PASSWORD)
+    return (
         f'[ldap."staff"]\nservers = ["{directory.ldaps}"]\nca_file = "{directory.ca_file}"\n'
         f'bind_dn = "{support.SERVICE}"\nbind_password_file = "secret"\n'
         f'base = "{support.PEOPLE}"\ntimeout = 20'
     )
-    secret = tmp_path / "secret"
-    secret.touch(0o600)
-    secret.write_text(support.SERVICE_PASSWORD)
+
+
+@pytest.mark.option("kerberos.ask_kdc", "kerberos.asks_as", "kerberos.directory")
+def test_who_is_asked_whether_it_still_holds(
+    center: Kdc, write: Write, desk: Path, directory: Directory, staff: str
+) -> None:
+    backend = backend_of(write(asks_as=f'"lena@{REALM}"'))
+    with pytest.raises(UnavailableError, match=f"no ticket for lena@{REALM}"):
+        vouched_for(backend, desk)
     for ask_kdc in ("true", "false"):
         backend = backend_of(write(ask_kdc=ask_kdc, directory='"staff"', more=staff))
         with denied(Denial.NOT_ADMITTED):
@@ -151,16 +156,8 @@ def test_who_is_asked_whether_it_still_holds(
 
 @pytest.mark.option("kerberos.directory_filter")
 def test_the_directory_says_whose_address_it_is(
-    write: Write, desk: Path, directory: Directory, tmp_path: Path
+    write: Write, desk: Path, directory: Directory, staff: str
 ) -> None:
-    staff = (
-        f'[ldap."staff"]\nservers = ["{directory.ldaps}"]\nca_file = "{directory.ca_file}"\n'
-        f'bind_dn = "{support.SERVICE}"\nbind_password_file = "secret"\n'
-        f'base = "{support.PEOPLE}"\ntimeout = 20'
-    )
-    secret = tmp_path / "secret"
-    secret.touch(0o600)
-    secret.write_text(support.SERVICE_PASSWORD)
     found_by = {"directory": '"staff"', "directory_filter": '"(uid={user})"'}
     lena = directory.add(Person("lena", f"lena.muster@{DOMAIN}"), member=False)
     try:
