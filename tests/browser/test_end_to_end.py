@@ -49,7 +49,14 @@ from tests.support.provider import DOMAIN
 from tests.support.resident import LoginCommand, Resident, sample_server
 from tests.support.sample_programs import ROOT, RunningServer
 from tests.support.services import Installation, Syslog, folder_for_all
-from tests.support.tour import PREFIX, STEPS, Guest, make_passkey
+from tests.support.tour import (
+    PREFIX,
+    STEPS,
+    Guest,
+    bring_letters,
+    make_passkey,
+    sign_in_elsewhere,
+)
 
 HOUR = 3600
 SCHEMAS = json.loads((ROOT / "docs" / "schemas" / "output.json").read_text())
@@ -369,20 +376,10 @@ def test_from_another_provider_to_mail_until_it_has_them_no_longer(
     email = f"olga@{DOMAIN}"
     company.put("olga", email=email, email_verified=True)
     guest, resident = Guest(open_window(), household, email), new_resident(household)
-    # Its pages want letters from elsewhere.
-    guest.page.route(
-        "https://fonts.googleapis.com/**",
-        lambda route: route.fulfill(content_type="text/css", body=""),
-    )
+    bring_letters(guest)
     login = resident.login(email, "--browser")
     guest.open(login.link)
-    guest.page.wait_for_selector("[name=login]")
-    assert guest.page.url.startswith(company.issuer)
-    guest.page.fill("[name=login]", "olga")
-    guest.page.fill("[name=password]", "any")
-    guest.page.click("[type=submit]")
-    guest.page.wait_for_selector("[name=prompt][value=consent]", state="attached")
-    guest.page.click("[type=submit]")
+    sign_in_elsewhere(guest, company, "olga")
     guest.page.wait_for_selector("main [name=renewal]")
     allow(guest, login, renewal=True)
     mail.believe(household)

@@ -27,7 +27,7 @@ from tests.support.ports import free_port
 from tests.support.provider import DOMAIN
 from tests.support.resident import LoginCommand, Resident
 from tests.support.services import Installation, Syslog, folder_for_all
-from tests.support.tour import Guest
+from tests.support.tour import Guest, bring_letters, sign_in_elsewhere
 from tests.support.world import key, support_document
 
 FAMILY: Final = "nobody.test"
@@ -221,24 +221,14 @@ def test_from_a_large_mail_domain_to_mail_until_it_has_them_no_longer(
     email = f"olga@{BIG}"
     town.bigmail.put("olga", email=email, email_verified=True)
     guest = Guest(open_window(), town.provider, email)
-    # That provider's pages want letters from elsewhere.
-    guest.page.route(
-        "https://fonts.googleapis.com/**",
-        lambda route: route.fulfill(content_type="text/css", body=""),
-    )
+    bring_letters(guest)
     login = resident.login(email, "--browser")
     guest.open("/browserid/sign-in")
     guest.page.fill("main [name=email]", email)
     guest.press("Go on")
     guest.page.wait_for_selector("[name=login]")
     guest.open(login.link)
-    guest.page.wait_for_selector("[name=login]")
-    assert guest.page.url.startswith(town.bigmail.issuer)
-    guest.page.fill("[name=login]", "olga")
-    guest.page.fill("[name=password]", "any")
-    guest.page.click("[type=submit]")
-    guest.page.wait_for_selector("[name=prompt][value=consent]", state="attached")
-    guest.page.click("[type=submit]")
+    sign_in_elsewhere(guest, town.bigmail, "olga")
     guest.page.wait_for_selector("main [name=renewal]")
     guest.page.check("main [name=renewal]")
     allow(guest, login)

@@ -17,6 +17,7 @@ from playwright.sync_api import Locator, Page
 from tests.support.applicant import Applicant
 from tests.support.chromium import Authenticator, Window
 from tests.support.household import Household
+from tests.support.oidc import OidcProvider
 from tests.support.provider import DOMAIN, PASSWORD
 
 PREFIX: Final = "/browserid"
@@ -128,6 +129,25 @@ def confirm_second_factor(guest: Guest) -> TOTP:
     guest.page.fill("main [name=code]", app.generate(_now() // 1000).decode())
     guest.submit("code")
     return app
+
+
+def bring_letters(guest: Guest) -> None:
+    """Have those that another provider's pages want from elsewhere, which are none."""
+    guest.page.route(
+        "https://fonts.googleapis.com/**",
+        lambda route: route.fulfill(content_type="text/css", body=""),
+    )
+
+
+def sign_in_elsewhere(guest: Guest, provider: OidcProvider, name: str) -> None:
+    """Sign in at another provider's page, which is the next that comes, and consent to it."""
+    guest.page.wait_for_selector("[name=login]")
+    assert guest.page.url.startswith(provider.issuer)
+    guest.page.fill("[name=login]", name)
+    guest.page.fill("[name=password]", "any")
+    guest.page.click("[type=submit]")
+    guest.page.wait_for_selector("[name=prompt][value=consent]", state="attached")
+    guest.page.click("[type=submit]")
 
 
 def session_of(guest: Guest) -> str:
